@@ -1,0 +1,1 @@
+"""Speaks DICOM with the PACS. Knows no model and no torch."""

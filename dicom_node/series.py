@@ -1,0 +1,26 @@
+"""A received instance and a received series, by UID. Knows no pixels and no patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One received SOP instance: its UIDs, and the SHA-256 of its file."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    calling_ae_title: str
+    file_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A series as far as it has arrived: its UIDs and those of its instances, sorted."""
+
+    series_uid: str
+    study_uid: str
+    sop_instance_uids: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Networks and their pre-processing. Knows arrays, no DICOM."""

@@ -1,0 +1,1 @@
+"""Left and right lung from the CT alone."""

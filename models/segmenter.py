@@ -1,0 +1,58 @@
+"""What every model is to the worker: a card that says what it is, and one call. Knows no network."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from models.volume import Mask, Volume
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+
+
+class ModelError(Exception):
+    """The model cannot be used (weights missing, hash wrong, device lost); the worker takes no more jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """The facts of a model that a report quotes and that a job's key depends on."""
+
+    name: str
+    version: str
+    weights_file: str
+    weights_sha256: str
+    licence: str
+    threshold: float
+    """Probability from which a voxel belongs to a lesion."""
+    smallest_lesion_ml: float
+    """Connected components below this volume are not reported."""
+
+
+class Segmenter(Protocol):
+    """Outlines lung tumours in a CT volume."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        ...
+
+    def segment(self, volume: Volume, progress: Progress) -> Mask:
+        """Return the mask of all tumours, on the volume's grid.
+
+        Raises ModelError when the network cannot run.
+        """
+        ...
+
+
+def read_card(model_toml: Path) -> ModelCard:
+    """Read a `model.toml`. Raises ModelError when a field is missing."""
+    fields = tomllib.loads(model_toml.read_text(encoding="utf-8"))["model"]
+    try:
+        return ModelCard(**{name: fields[name] for name in ModelCard.__dataclass_fields__})
+    except KeyError as missing:
+        raise ModelError(f"{model_toml.name}: no field {missing} in [model]") from missing

@@ -1,0 +1,47 @@
+"""A CT volume in Hounsfield units and a mask on its grid. Knows geometry, no files and no DICOM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the voxel's size in mm along (slice, row, column)."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return float(sizes[0]), float(sizes[1]), float(sizes[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A CT scan as one array.
+
+    hu: float32, axes (slice, row, column), Hounsfield units.
+    affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
+    """
+
+    hu: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """The voxel's size in mm along (slice, row, column)."""
+        return spacing_of(self.affine)
+
+    @property
+    def voxel_ml(self) -> float:
+        """The voxel's volume in millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask:
+    """What a segmenter marked, on the grid of the volume it was given.
+
+    voxels: bool, axes (slice, row, column). affine: as in Volume.
+    """
+
+    voxels: NDArray[np.bool_]
+    affine: NDArray[np.float64]

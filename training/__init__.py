@@ -1,0 +1,1 @@
+"""Makes the weights. Nobody imports it."""

@@ -1,0 +1,1 @@
+"""Turns a queued series into results, and holds the `lungspread` command."""

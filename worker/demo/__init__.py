@@ -1,0 +1,1 @@
+"""What `lungspread demo` needs: a phantom chest, a small PACS, and the round between them."""

@@ -1,0 +1,1 @@
+"""The encoders: findings in, a DICOM or JSON document out."""
