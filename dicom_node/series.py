@@ -24,3 +24,12 @@ class Series:
     series_uid: str
     study_uid: str
     sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One result that is sent to the PACS: its UIDs, and its file in the job's outbox folder."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    file_name: str
