@@ -11,6 +11,7 @@
     |-- RedisNotStarted       the embedded Redis cannot run; the person who installs it must act
     |-- UnknownJob            the caller named a job that the journal does not hold
     |-- ForbiddenChange       a job may not go from this state to that one
+    |-- InstancesRemoved      the received series is gone from our disk; it must be sent again
     |-- LeaseLost             another worker may have the job; what was computed is thrown away
     `-- SettingsError         the configuration is wrong; the person who wrote it must act
 
@@ -78,6 +79,10 @@ class UnknownJob(NodeError):
 
 class ForbiddenChange(NodeError):
     """`journal.ALLOWED` does not contain this change of a job's state."""
+
+
+class InstancesRemoved(NodeError):
+    """The instances of a job are no longer held."""
 
 
 class LeaseLost(NodeError):

@@ -1,0 +1,88 @@
+"""The journal's half about what was received: series and instances, by UID. Knows no files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+
+from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+
+from dicom_node.jobs import JobState
+from dicom_node.journal_tables import Database, instances, jobs, series
+from dicom_node.series import Instance, Series
+
+_ASKED_AT_ONCE = 500  # SQLite limits the parameters of a statement
+
+
+class SeriesJournal(Database):
+    """What was received, and what is new of it."""
+
+    def record_instance(self, instance: Instance, now: float) -> bool:
+        """Record an instance that is on the disk; True when it is new or its file has changed."""
+        with self._write() as connection:
+            _touch_series(connection, instance, now)
+            same = and_(
+                instances.c.series_uid == instance.series_uid,
+                instances.c.sop_instance_uid == instance.sop_instance_uid,
+            )
+            known = connection.execute(select(instances.c.file_sha256).where(same)).scalar_one_or_none()
+            if known == instance.file_sha256:
+                return False
+            connection.execute(delete(instances).where(same))
+            row = asdict(instance)
+            del row["study_uid"]  # the series has it
+            connection.execute(insert(instances).values(**row, arrived_at=now))
+            of_series = series.c.series_uid == instance.series_uid
+            connection.execute(update(series).where(of_series).values(dirty=True))
+            return True
+
+    def quiet_series(self, before: float) -> list[Series]:
+        """Return the series with something new whose last arrival is earlier than `before`."""
+        with self._read() as connection:
+            quiet = select(series).where(series.c.dirty, series.c.last_arrival < before).order_by(series.c.last_arrival)
+            return [
+                Series(
+                    series_uid=row.series_uid,
+                    study_uid=row.study_uid,
+                    sop_instance_uids=uids_of(connection, row.series_uid),
+                )
+                for row in connection.execute(quiet).all()
+            ]
+
+    def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
+        """Return which of these instances were received and are still held."""
+        asked, held = sorted(sop_instance_uids), set[str]()
+        with self._read() as connection:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
+                held |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
+        return held
+
+    def committed_series(self, before: float) -> list[str]:
+        """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`."""
+        busy = exists().where(
+            jobs.c.series_uid == series.c.series_uid,
+            jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]) | (jobs.c.updated_at >= before),
+        )
+        done = exists().where(jobs.c.series_uid == series.c.series_uid, jobs.c.state == JobState.COMMITTED)
+        with self._read() as connection:
+            return list(connection.execute(select(series.c.series_uid).where(~series.c.dirty, done, ~busy)).scalars())
+
+    def forget_series(self, series_uid: str) -> None:
+        """Forget the instances of a series, whose files are about to be removed; its jobs stay."""
+        with self._write() as connection:
+            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
+            connection.execute(delete(series).where(series.c.series_uid == series_uid))
+
+
+def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
+    """Return the SOP instance UIDs of a series, sorted."""
+    of_series = select(instances.c.sop_instance_uid).where(instances.c.series_uid == series_uid)
+    return tuple(sorted(connection.execute(of_series).scalars()))
+
+
+def _touch_series(connection: Connection, instance: Instance, now: float) -> None:
+    touched = update(series).where(series.c.series_uid == instance.series_uid).values(last_arrival=now)
+    if connection.execute(touched).rowcount == 0:
+        row = {"series_uid": instance.series_uid, "study_uid": instance.study_uid, "last_arrival": now}
+        connection.execute(insert(series).values(**row, dirty=False))

@@ -1,0 +1,224 @@
+"""The journal's tables, its transactions, and the one place where a job changes its state. Knows no use of them.
+
+SQLite lies on a local disk; several machines share a PostgreSQL. On both, one writer at a time holds the journal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    select,
+    update,
+)
+
+from dicom_node.errors import ForbiddenChange, UnknownJob
+from dicom_node.jobs import JobState
+
+metadata = MetaData()
+
+
+def _uid(name: str, *, key: bool = False) -> Column[str]:
+    return Column(name, String(64), primary_key=key, nullable=False)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[float]:
+    """UTC, seconds since 1970."""
+    return Column(name, Double, nullable=nullable)
+
+
+series = Table(
+    "series",
+    metadata,
+    _uid("series_uid", key=True),
+    _uid("study_uid"),
+    _time("last_arrival"),
+    Column("dirty", Boolean, nullable=False, index=True),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("series_uid", ForeignKey("series.series_uid"), primary_key=True),
+    _uid("sop_instance_uid", key=True),
+    _uid("sop_class_uid"),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("file_sha256", String(64), nullable=False),
+    _time("arrived_at"),
+    Index("instances_by_uid", "sop_instance_uid"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_key", String(64), primary_key=True),
+    _uid("study_uid"),
+    Column("series_uid", String(64), nullable=False, index=True),
+    Column("recipe", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("sop_instance_uids", JSON, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", Text),
+    _time("lease_until", nullable=True),
+    Column("rings", Integer, nullable=False),
+    _time("next_ring_at"),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("job_key", ForeignKey("jobs.job_key"), primary_key=True),
+    _uid("sop_instance_uid", key=True),
+    _uid("sop_class_uid"),
+    Column("file_name", Text, nullable=False),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    _uid("transaction_uid", key=True),
+    Column("peer", Text, nullable=False),
+    _time("due_at"),
+    Column("open", Boolean, nullable=False, index=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("job_key", String(64), primary_key=True),
+    _uid("sop_instance_uid", key=True),
+    Column("peer", Text, primary_key=True),
+    Column("commitment", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False),
+    _time("next_attempt_at"),
+    Column("transaction_uid", ForeignKey("transactions.transaction_uid"), index=True),
+    ForeignKeyConstraint(
+        ["job_key", "sop_instance_uid"], ["documents.job_key", "documents.sop_instance_uid"], ondelete="CASCADE"
+    ),
+)
+
+ALLOWED: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.ANALYSED, JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED}
+    ),
+    JobState.ANALYSED: frozenset(
+        {JobState.DELIVERED, JobState.COMMITTED, JobState.FAILED, JobState.SUPERSEDED, JobState.QUEUED}
+    ),
+    JobState.DELIVERED: frozenset(
+        {JobState.COMMITTED, JobState.ANALYSED, JobState.FAILED, JobState.SUPERSEDED, JobState.QUEUED}
+    ),
+    JobState.COMMITTED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
+    JobState.REJECTED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
+    JobState.SUPERSEDED: frozenset({JobState.QUEUED}),
+}
+"""The changes of a job's state that exist. Back to QUEUED goes a repeated job; ANALYSED again, what a peer lost."""
+
+
+def state_of(connection: Connection, job_key: str) -> JobState | None:
+    """Return where a job stands, None when there is no such job."""
+    state = connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()
+    return None if state is None else JobState(state)
+
+
+def change(connection: Connection, job_key: str, state: JobState, now: float, **values: object) -> None:
+    """Change a job's state, and other columns with it; a job that does not run has no owner.
+
+    Raises UnknownJob and ForbiddenChange.
+    """
+    current = state_of(connection, job_key)
+    if current is None:
+        raise UnknownJob(f"no job {job_key}")
+    if state not in ALLOWED[current]:
+        raise ForbiddenChange(f"job {job_key} is {current}, it cannot become {state}")
+    columns: dict[str, object] = {"owner": None, "lease_until": None, "reason": None} | values
+    connection.execute(update(jobs).where(jobs.c.job_key == job_key).values(state=state, updated_at=now, **columns))
+
+
+class Database:
+    """One journal's connections, for any number of threads."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._writing_engine = self._engine.execution_options(writes=True)
+        # Threads of one process queue here: SQLite's own waiting is by polling, and not fair.
+        self._one_writer = threading.Lock()
+        with self._write() as connection:
+            metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Open a transaction that no other writer, of any process, is beside."""
+        with self._one_writer, self._writing_engine.begin() as connection:
+            yield connection
+
+
+def _engine(url: str) -> Engine:
+    # Statements in error messages carry no parameters: they end in logs.
+    engine = create_engine(url, hide_parameters=True, max_overflow=-1, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # _begin_sqlite says BEGIN, not the driver
+    connection.execute("PRAGMA busy_timeout = 30000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # What was committed survives a power failure: a sender has been told that we have its image.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that begins by reading and then writes would fail with SQLITE_BUSY when another wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if _writes(connection):  # the same promise as SQLite's; the number is the journal's own
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5217420)")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("writes", False))
