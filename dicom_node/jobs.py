@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from celery import Celery
+from celery.exceptions import OperationalError
+
+from dicom_node.errors import QueueUnavailable
 
 TASK = "lungspread.analyse"
+QUEUE = "lungspread"
 SCHEMA_VERSION = 1
 
 
@@ -51,6 +57,53 @@ def job_key(sop_instance_uids: tuple[str, ...], recipe: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+def make_celery(redis_url: str) -> Celery:
+    """Return a Celery application on this Redis: for the node to ring with, for a worker to listen with."""
+    app = Celery("lungspread", broker=redis_url, set_as_current=False)
+    app.conf.update(_CONFIGURATION)
+    return app
+
+
 def ring(app: Celery, job: Job) -> None:
-    """Put the job into the queue, by task name: the node does not import the worker."""
-    app.send_task(TASK, kwargs=asdict(job))
+    """Put the job into the queue, by task name: the node does not import the worker.
+
+    Raises QueueUnavailable, after a few seconds at most.
+    """
+    try:
+        app.send_task(TASK, kwargs=asdict(job), ignore_result=True)
+    except OperationalError as error:
+        raise QueueUnavailable(f"job {job.job_key}: not rung, {type(error.__cause__ or error).__name__}") from error
+
+
+# A Redis host that vanished without a word is noticed after about a minute; one that was killed, at once.
+_SOCKET: dict[str, Any] = {
+    "socket_connect_timeout": 5.0,
+    "socket_timeout": 30.0,
+    "socket_keepalive": True,
+    "socket_keepalive_options": {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3},
+    "health_check_interval": 25,
+}
+
+_CONFIGURATION: dict[str, Any] = {
+    "task_default_queue": QUEUE,
+    "task_routes": {TASK: {"queue": QUEUE}},
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "result_backend": None,
+    "task_ignore_result": True,
+    # A doorbell: the message is done with when a worker has heard it. The journal keeps the job.
+    "task_acks_late": False,
+    "worker_prefetch_multiplier": 1,
+    # Nobody sends commands to workers, and a worker tells nobody what it does.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_hijack_root_logger": False,
+    "broker_connection_retry": True,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_connection_timeout": 5.0,
+    "broker_transport_options": _SOCKET,
+    # The reconciler rings again; the node's loop does not stand still for a queue that is away.
+    "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2},
+}
