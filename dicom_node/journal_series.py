@@ -69,10 +69,13 @@ class SeriesJournal(Database):
             return list(connection.execute(select(series.c.series_uid).where(~series.c.dirty, done, ~busy)).scalars())
 
     def forget_series(self, series_uid: str) -> None:
-        """Forget the instances of a series, whose files are about to be removed; its jobs stay."""
+        """Forget the instances of a series whose files are gone, unless something new has arrived; its jobs stay."""
         with self._write() as connection:
+            of_series = series.c.series_uid == series_uid
+            if connection.execute(select(series.c.dirty).where(of_series)).scalar():
+                return
             connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
-            connection.execute(delete(series).where(series.c.series_uid == series_uid))
+            connection.execute(delete(series).where(of_series))
 
 
 def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def remove_committed(journal: Journal, spool: Spool, keep_days: int, now: float)
         return []
     gone = journal.committed_series(now - keep_days * _DAY_S)
     for series_uid in gone:
+        spool.remove_series(series_uid)  # first: after a crash between the two, the next call repeats both
         journal.forget_series(series_uid)
-        spool.remove_series(series_uid)
         log.info("series %s removed: its results have been committed for %d days", series_uid, keep_days)
     return gone

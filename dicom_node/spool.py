@@ -9,6 +9,7 @@ A file or folder appears under its name only when all of it is on the disk. Ever
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -17,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from dicom_node.errors import InvalidUid, SpoolFull
@@ -91,7 +91,7 @@ class Spool:
         """Return where a document of a finished job lies."""
         return self._job_folder(job_key) / Path(file_name).name
 
-    @contextmanager
+    @contextlib.contextmanager
     def new_outbox(self, job_key: str) -> Iterator[Path]:
         """Give a hidden folder to write results into; what was not published is removed at the end.
 
@@ -123,21 +123,26 @@ class Spool:
         return target
 
     def remove_series(self, series_uid: str) -> None:
-        """Remove all received instances of a series."""
-        shutil.rmtree(self.inbox / checked_uid(series_uid), ignore_errors=True)
+        """Remove all received instances of a series; what arrives meanwhile goes into a folder of its own."""
+        leaving = self.inbox / f".{checked_uid(series_uid)}.removed"
+        shutil.rmtree(leaving, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.inbox / series_uid).rename(leaving)
+        shutil.rmtree(leaving, ignore_errors=True)
 
     def remove_orphans(self) -> int:
         """Remove what a killed process left half-written, and return how many; for the node's start.
 
         Nobody else writes into the inbox. A hidden outbox folder may belong to a worker that is alive: it must be old.
         """
-        orphans = list(self.inbox.glob("*/.*.part"))
-        for orphan in orphans:
-            orphan.unlink(missing_ok=True)
+        files = list(self.inbox.glob("*/.*.part"))
+        for file in files:
+            file.unlink(missing_ok=True)
         old = [left for left in self.outbox.glob(".*") if left.stat().st_mtime < time.time() - _ORPHAN_S]
-        for left in old:
-            shutil.rmtree(left, ignore_errors=True)
-        return len(orphans) + len(old)
+        folders = [*self.inbox.glob(".*.removed"), *old]
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(files) + len(folders)
 
     def _job_folder(self, job_key: str) -> Path:
         if not _JOB_KEY.fullmatch(job_key):
@@ -177,7 +182,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _no_room_is_spool_full() -> Iterator[None]:
     try:
         yield

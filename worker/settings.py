@@ -1,4 +1,4 @@
-"""All settings, read once at the entry point: lungspread.toml, then the environment. They are passed down from there."""
+"""All settings, read once at the entry point, from lungspread.toml and the environment; passed down from there."""
 
 from __future__ import annotations
 
