@@ -8,7 +8,9 @@
     |-- PacsRefused           final for that document
     |-- SpoolFull             the sender is told (0xA700) and may try again
     |-- QueueUnavailable      retried: the reconciler rings again
+    |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no room
     |-- RedisNotStarted       the embedded Redis cannot run; the person who installs it must act
+    |-- DataDirInUse          another `lungspread serve` has it
     |-- UnknownJob            the caller named a job that the journal does not hold
     |-- ForbiddenChange       a job may not go from this state to that one
     |-- InstancesRemoved      the received series is gone from our disk; it must be sent again
@@ -69,8 +71,16 @@ class QueueUnavailable(NodeError):
     """The queue did not take the message."""
 
 
+class JournalUnavailable(NodeError):
+    """The journal's database does not answer."""
+
+
 class RedisNotStarted(NodeError):
     """The embedded Redis server cannot run."""
+
+
+class DataDirInUse(NodeError):
+    """Two services must not share a data directory."""
 
 
 class UnknownJob(NodeError):

@@ -31,8 +31,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from dicom_node.errors import ForbiddenChange, UnknownJob
+from dicom_node.errors import ForbiddenChange, JournalUnavailable, UnknownJob
 from dicom_node.jobs import JobState
 
 metadata = MetaData()
@@ -163,7 +164,7 @@ def change(connection: Connection, job_key: str, state: JobState, now: float, **
 
 
 class Database:
-    """One journal's connections, for any number of threads."""
+    """One journal's connections, for any number of threads. Each use may raise JournalUnavailable."""
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
@@ -179,14 +180,22 @@ class Database:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
+        with _answering(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         """Open a transaction that no other writer, of any process, is beside."""
-        with self._one_writer, self._writing_engine.begin() as connection:
+        with _answering(), self._one_writer, self._writing_engine.begin() as connection:
             yield connection
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise JournalUnavailable(f"the journal's database does not answer: {error.orig}") from error
 
 
 def _engine(url: str) -> Engine:

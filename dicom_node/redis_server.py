@@ -10,6 +10,7 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -71,11 +72,11 @@ def is_well(url: str) -> bool:
         return False
 
 
-def wait_until_well(url: str, timeout_s: float) -> bool:
-    """Wait for the server; False when it is not well in time."""
+def wait_until_well(url: str, timeout_s: float, is_running: Callable[[], bool] = lambda: True) -> bool:
+    """Wait for the server; False when it is not well in time, or ended."""
     end = time.monotonic() + timeout_s
     while not is_well(url):
-        if time.monotonic() >= end:
+        if time.monotonic() >= end or not is_running():
             return False
         time.sleep(_PAUSE_S)
     return True

@@ -2,7 +2,7 @@
 
     inbox/<series_uid>/<sop_uid>.dcm     what was received
     outbox/<job_key>/...                 what is to be sent, complete from the moment it is visible
-    journal.db  redis/
+    journal.db  redis/  .lock
 
 A file or folder appears under its name only when all of it is on the disk. Everything is private to the user.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dicom_node.errors import InvalidUid, SpoolFull
+from dicom_node.errors import DataDirInUse, InvalidUid, SpoolFull
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _JOB_KEY = re.compile(r"[0-9a-f]{64}")
@@ -47,6 +48,18 @@ def checked_uid(uid: str) -> str:
     if len(uid) > 64 or not _UID.fullmatch(uid):
         raise InvalidUid(f"not a UID: {len(uid)} characters, allowed are at most 64 digits and dots")
     return uid
+
+
+@contextlib.contextmanager
+def sole_use(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for one `lungspread serve`. Raises DataDirInUse."""
+    data_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    with (data_dir / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirInUse(f"another `lungspread serve` runs on {data_dir.resolve()}") from None
+        yield
 
 
 class Spool:
@@ -96,29 +109,27 @@ class Spool:
         """Give a hidden folder to write results into; what was not published is removed at the end.
 
         Only the holder of the job's lease may ask: hidden folders that earlier attempts left are removed.
+        Raises SpoolFull when there is no room, for what the caller writes, too.
         """
         for left in self.outbox.glob(f".{self._job_folder(job_key).name}.*"):
             shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{job_key}.", dir=self.outbox))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with _no_room_is_spool_full():
+            folder = Path(tempfile.mkdtemp(prefix=f".{job_key}.", dir=self.outbox))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, folder: Path, job_key: str) -> Path:
-        """Make a hidden folder the job's outbox folder, whole and on the disk, in place of an earlier one.
-
-        Raises SpoolFull when there is no room.
-        """
+        """Make a hidden folder the job's outbox folder, whole and on the disk, in place of an earlier one."""
         target = self._job_folder(job_key)
-        with _no_room_is_spool_full():
-            for file in folder.iterdir():
-                _sync(file)
-            _sync(folder)
-            if target.exists():
-                target.rename(folder.with_name(f"{folder.name}.replaced"))
-            folder.rename(target)
-            _sync(self.outbox)
+        for file in folder.iterdir():
+            _sync(file)
+        _sync(folder)
+        if target.exists():
+            target.rename(folder.with_name(f"{folder.name}.replaced"))
+        folder.rename(target)
+        _sync(self.outbox)
         shutil.rmtree(folder.with_name(f"{folder.name}.replaced"), ignore_errors=True)
         return target
 
