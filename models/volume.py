@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def voxel_volume_ml(affine: NDArray[np.float64]) -> float:
+    """Return the voxel's volume in millilitres; a sheared grid has that of its parallelepiped."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
+
+
 def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the voxel's size in mm along (slice, row, column)."""
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
@@ -33,7 +38,7 @@ class Volume:
     @property
     def voxel_ml(self) -> float:
         """The voxel's volume in millilitres."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+        return voxel_volume_ml(self.affine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +50,8 @@ class Mask:
 
     voxels: NDArray[np.bool_]
     affine: NDArray[np.float64]
+
+    @property
+    def voxel_ml(self) -> float:
+        """The voxel's volume in millilitres."""
+        return voxel_volume_ml(self.affine)

@@ -221,6 +221,6 @@ def _line(settings: Settings, own_recipe: str, segmenter: Segmenter) -> Analyse:
 
     def line(job_key: str, paths: list[Path], folder: Path, progress: Progress) -> list[Document]:
         request = AnalysisRequest(job_key=job_key, recipe=own_recipe, outputs=settings.worker.outputs)
-        return analyse(paths, request, segmenter, folder, progress)
+        return analyse(paths, request, segmenter, folder, progress).documents
 
     return line

@@ -122,7 +122,7 @@ def _paint_trunk(canvas: _Canvas) -> None:
     ring = np.sqrt((x / 145) ** 2 + (y / 102) ** 2)
     height = (z + 0.35 * y + 0.05 * np.abs(x)) % 24 - 12
     distance = np.sqrt(((ring - 1) * 120) ** 2 + height**2)
-    canvas.paint(_soft(distance - 4.5, 1.0) * (y > -85), BONE)
+    canvas.paint(_soft(distance.astype(np.float32) - 4.5, 1.0) * (y > -85), BONE)
 
 
 def _paint_lungs(canvas: _Canvas, rng: np.random.Generator) -> Array:
@@ -209,7 +209,7 @@ def _offsets(n: int) -> Iterable[float]:
 
 def _soft(signed_distance: Array, width: float) -> Array:
     """1 inside, 0 outside, a ramp of `width` mm between."""
-    return np.clip(0.5 - signed_distance / width, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 - signed_distance / width, 0, 1), np.float32)
 
 
 def _ellipsoid(canvas: _Canvas, centre: Point, half_axes: Point) -> Array:

@@ -1,0 +1,112 @@
+"""Draws training examples: a crop of a stack, turned, scaled, flipped and re-windowed. Knows no network.
+
+One interpolation does all of the geometry, so that a coarse slice is blurred only once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform, gaussian_filter
+
+from models.lung_tumour.transforms import PIXEL_MM, SLICES, neighbours, normalise, slice_step
+from training.datasets import Stack
+
+CROP = 96
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """image: (SLICES, CROP, CROP), normalised. target: (CROP, CROP), 0 to 1. known: 1 where the stack has pixels."""
+
+    image: Array
+    target: Array
+    known: Array
+
+
+def draw(stack: Stack, index: int, centre: tuple[float, float], rng: np.random.Generator) -> Example:
+    """Draw the example around pixel `centre` (row, column) of slice `index`."""
+    indices = _context(stack, index, rng)
+    matrix, offset = _geometry(stack, centre, rng)
+    planes = stack.hu[indices].astype(np.float32)
+    image = np.stack([_resample(plane, matrix, offset, "nearest") for plane in planes])
+    target = _resample(stack.mask[index].astype(np.float32), matrix, offset, "constant")
+    known = _resample(np.ones(stack.mask.shape[1:], np.float32), matrix, offset, "constant")
+    return Example(
+        image=normalise(_intensity(image, stack, rng)), target=target, known=(known > 0.99).astype(np.float32)
+    )
+
+
+def _context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
+    if rng.random() < 0.08:
+        return [index] * SLICES
+    step = slice_step(stack.spacing_mm[0])
+    if stack.source == "msd":  # its slice spacing is unknown
+        step = int(rng.integers(1, 4))
+    elif rng.random() < 0.3:
+        step = max(1, step + int(rng.integers(-1, 2)))
+    indices = neighbours(index, len(stack.hu), step)
+    return indices[::-1] if rng.random() < 0.5 else indices
+
+
+def _geometry(
+    stack: Stack, centre: tuple[float, float], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return matrix and offset that map a pixel of the crop to one of the slice."""
+    angle, scale = rng.normal(0, 0.25), np.exp(rng.normal(0, 0.12))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    flip = np.diag([-1.0 if rng.random() < 0.15 else 1.0, -1.0 if rng.random() < 0.5 else 1.0])
+    per_pixel = PIXEL_MM * scale / np.array(stack.spacing_mm[1:])
+    matrix = np.diag(per_pixel) @ turn @ flip
+    middle = np.full(2, (CROP - 1) / 2)
+    return matrix, np.array(centre) - matrix @ middle
+
+
+def _resample(
+    plane: Array, matrix: NDArray[np.float64], offset: NDArray[np.float64], mode: Literal["nearest", "constant"]
+) -> Array:
+    return np.asarray(
+        affine_transform(plane, matrix, offset, (CROP, CROP), order=1, mode=mode, prefilter=False), np.float32
+    )
+
+
+def _intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
+    """Scale and shift HU (more where HU are only estimated), blur or sharpen, add noise."""
+    spread = 0.07 if stack.source == "msd" else 0.03
+    image = (image + 1000) * np.float32(np.exp(rng.normal(0, spread))) - 1000 + np.float32(rng.normal(0, 20))
+    kind = rng.random()
+    if kind < 0.25:
+        sigma = rng.uniform(0.3, 1.0)
+        image = gaussian_filter(image, (0, sigma, sigma))
+    elif kind < 0.45:  # as a sharp kernel does
+        image = image + np.float32(rng.uniform(0.3, 1.2)) * (image - gaussian_filter(image, (0, 1, 1)))
+    if rng.random() < 0.5:
+        noise = rng.normal(0, 1, image.shape).astype(np.float32)
+        grain = rng.uniform(0, 0.8)
+        noise = gaussian_filter(noise, (0, grain, grain))
+        image = image + noise * np.float32(rng.exponential(25) / max(float(noise.std()), 1e-3))
+    return np.asarray(image, np.float32)
+
+
+def tumour_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return a pixel of the mask in slice `index`, moved at random by up to a third of a crop."""
+    rows, columns = np.nonzero(stack.mask[index])
+    pick = int(rng.integers(len(rows)))
+    reach = CROP / 3 * PIXEL_MM / stack.spacing_mm[1]
+    return float(rows[pick] + rng.uniform(-reach, reach)), float(columns[pick] + rng.uniform(-reach, reach))
+
+
+def lung_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return a random pixel of aerated lung, or of anything when the slice has none."""
+    plane = stack.hu[index]
+    margin = np.array(plane.shape) // 6
+    inner = (slice(margin[0], -margin[0]), slice(margin[1], -margin[1]))
+    rows, columns = np.nonzero((plane[inner] > -960) & (plane[inner] < -500))
+    if not len(rows):
+        return float(rng.uniform(0, plane.shape[0])), float(rng.uniform(0, plane.shape[1]))
+    pick = int(rng.integers(len(rows)))
+    return float(rows[pick] + margin[0]), float(columns[pick] + margin[1])
