@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+MakeCt = Callable[..., Dataset]
+WriteCt = Callable[..., list[Path]]
+
+
+def make_ct_instance(number: int, series_uid: str = "1.2.3", size: int = 32) -> Dataset:
+    """A small axial CT slice; its UID is the series' with the number behind it."""
+    slice_ = Dataset()
+    slice_.file_meta = FileMetaDataset()
+    slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = CTImageStorage
+    slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = f"{series_uid}.{number}"
+    slice_.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    slice_.StudyDate, slice_.Modality, slice_.StudyDescription = "20261101", "CT", "CHEST SECRET"
+    slice_.PatientName, slice_.PatientID = "SECRET^NAME", "SECRET-ID"
+    slice_.StudyInstanceUID, slice_.SeriesInstanceUID = "1.2", series_uid
+    slice_.InstanceNumber = number
+    slice_.ImagePositionPatient = [0, 0, number * 2.5]
+    slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    slice_.Rows = slice_.Columns = size
+    slice_.PixelSpacing, slice_.SliceThickness = [0.8, 0.8], 2.5
+    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+    slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 1
+    slice_.RescaleSlope, slice_.RescaleIntercept = 1, -1024
+    generator = np.random.default_rng(number)
+    slice_.PixelData = generator.integers(0, 2000, (size, size), dtype=np.int16).tobytes()
+    return slice_
+
+
+@pytest.fixture
+def make_ct() -> MakeCt:
+    return make_ct_instance
+
+
+@pytest.fixture
+def write_ct(tmp_path: Path) -> WriteCt:
+    """Write `count` slices of a series, and return their files in order."""
+
+    def write(count: int, series_uid: str = "1.2.3", size: int = 32) -> list[Path]:
+        folder = tmp_path / "ct" / series_uid
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{number:04d}.dcm" for number in range(1, count + 1)]
+        for number, file in enumerate(files, start=1):
+            make_ct_instance(number, series_uid, size).save_as(file, enforce_file_format=True)
+        return files
+
+    return write
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

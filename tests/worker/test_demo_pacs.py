@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, build_role, evt
+from pynetdicom.presentation import build_context
+
+from worker.demo.pacs import COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE, STUDY_ROOT_FIND, SmallPacs
+
+WriteCt = Callable[..., list[Path]]
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def dcmtk(name: str) -> str:
+    """dcmtk's own program; pynetdicom installs others of the same names."""
+    if not Path(f"/usr/bin/{name}").exists():
+        pytest.skip(f"no /usr/bin/{name}: dcmtk is not installed")
+    return f"/usr/bin/{name}"
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
+    with SmallPacs(folder=tmp_path / "pacs") as running:
+        yield running
+
+
+def store(pacs: SmallPacs, files: list[Path]) -> int:
+    return run(dcmtk("storescu"), "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port), *files).returncode
+
+
+def find(pacs: SmallPacs, *keys: str) -> list[str]:
+    query = [part for key in keys for part in ("-k", key)]
+    command = [dcmtk("findscu"), "-S", "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port)]
+    text = run(*command, *query)
+    answers = (text.stdout + text.stderr).split("Find Response:")[1:]
+    return sorted(
+        line.split("[")[1].split("]")[0].strip("\0")
+        for a in answers
+        for line in a.splitlines()
+        if "InstanceUID" in line
+    )
+
+
+def test_an_echo_is_answered_and_a_wrong_called_title_refused(pacs: SmallPacs) -> None:
+    assert run(dcmtk("echoscu"), "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port)).returncode == 0
+    assert run(dcmtk("echoscu"), "-aec", "ANOTHER", "127.0.0.1", str(pacs.port)).returncode != 0
+
+
+def test_what_dcmtk_stores_lies_in_the_folder_unchanged(pacs: SmallPacs, write_ct: WriteCt) -> None:
+    files = write_ct(3)
+
+    assert store(pacs, files) == 0
+
+    assert [dcmread(file) for file in pacs.stored(CT)] == [dcmread(file) for file in files]
+    assert pacs.stored("1.2.840.10008.5.1.4.1.1.66.4") == []
+
+
+def test_a_query_finds_studies_series_and_images(pacs: SmallPacs, write_ct: WriteCt) -> None:
+    store(pacs, write_ct(2, "1.2.3") + write_ct(1, "1.2.4"))
+
+    assert find(pacs, "QueryRetrieveLevel=STUDY", "StudyInstanceUID", "PatientID=SECRET*") == ["1.2"]
+    assert find(pacs, "QueryRetrieveLevel=STUDY", "StudyInstanceUID", "ModalitiesInStudy=MR") == []
+    assert find(pacs, "QueryRetrieveLevel=STUDY", "StudyInstanceUID", "StudyDate=20261001-20261130") == ["1.2"]
+    assert find(pacs, "QueryRetrieveLevel=SERIES", "StudyInstanceUID=1.2", "SeriesInstanceUID") == sorted(
+        ["1.2", "1.2.3", "1.2", "1.2.4"]
+    )
+    assert find(pacs, "QueryRetrieveLevel=IMAGE", "SeriesInstanceUID=1.2.4", "SOPInstanceUID") == ["1.2.4", "1.2.4.1"]
+
+
+def test_a_level_that_does_not_exist_is_refused(pacs: SmallPacs) -> None:
+    association = AE().associate("127.0.0.1", pacs.port, [build_context(STUDY_ROOT_FIND)], pacs.ae_title)
+    query = Dataset()
+    query.QueryRetrieveLevel = "ROOM"
+
+    statuses = [status.Status for status, _ in association.send_c_find(query, STUDY_ROOT_FIND)]
+    association.release()
+
+    assert statuses == [0xA900]
+
+
+def test_a_move_sends_a_series_to_a_known_peer(pacs: SmallPacs, write_ct: WriteCt, tmp_path: Path) -> None:
+    store(pacs, write_ct(3))
+    with SmallPacs(folder=tmp_path / "other", ae_title="OTHER") as other:
+        pacs.peers = {"OTHER": (other.host, other.port)}
+        command = [dcmtk("movescu"), "-S", "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port)]
+        keys = ["-k", "QueryRetrieveLevel=SERIES", "-k", "SeriesInstanceUID=1.2.3"]
+
+        assert run(*command, "-aem", "OTHER", *keys).returncode == 0
+        assert len(other.stored()) == 3
+        assert run(*command, "-aem", "NOBODY", *keys).returncode != 0
+
+
+def test_a_get_brings_a_series(pacs: SmallPacs, write_ct: WriteCt, tmp_path: Path) -> None:
+    store(pacs, write_ct(3))
+    (tmp_path / "got").mkdir()
+    keys = ["-k", "QueryRetrieveLevel=SERIES", "-k", "SeriesInstanceUID=1.2.3"]
+
+    got = run(dcmtk("getscu"), "-S", "-aec", pacs.ae_title, "-od", tmp_path / "got", "127.0.0.1", str(pacs.port), *keys)
+
+    assert got.returncode == 0
+    assert len(list((tmp_path / "got").iterdir())) == 3
+
+
+def test_a_pacs_that_refuses_stores_nothing(pacs: SmallPacs, write_ct: WriteCt) -> None:
+    pacs.behaviour.store_status = 0xA700
+
+    assert store(pacs, write_ct(1)) != 0
+    assert pacs.stored() == []
+
+
+def test_what_was_stored_is_known_after_a_restart(pacs: SmallPacs, write_ct: WriteCt) -> None:
+    store(pacs, write_ct(2))
+
+    assert len(SmallPacs(folder=pacs.folder).archive.headers()) == 2
+
+
+def commitment_request(*uids: str) -> Dataset:
+    request = Dataset()
+    request.TransactionUID = "2.25.9"
+    request.ReferencedSOPSequence = [Dataset() for _ in uids]
+    for item, uid in zip(request.ReferencedSOPSequence, uids, strict=True):
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, uid
+    return request
+
+
+class Reports(list[Dataset]):
+    """The N-EVENT-REPORTs that came, each with its event type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived = threading.Event()
+
+    def take(self, event: evt.Event) -> tuple[int, None]:
+        self.append(event.event_information)
+        self.arrived.set()
+        return 0x0000, None
+
+
+@pytest.mark.parametrize("same_association", [True, False])
+def test_commitment_is_reported_where_the_option_says(
+    pacs: SmallPacs, write_ct: WriteCt, same_association: bool
+) -> None:
+    store(pacs, write_ct(2))
+    pacs.behaviour.report_on_same_association = same_association
+    on_this, on_another = Reports(), Reports()
+    asker = AE("ASKER")
+    asker.add_supported_context(COMMITMENT_PUSH_MODEL, scu_role=True, scp_role=True)
+    server = asker.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_another.take)])
+    assert server is not None
+    pacs.peers = {"ASKER": ("127.0.0.1", server.server_address[1])}
+
+    association = asker.associate(
+        "127.0.0.1",
+        pacs.port,
+        [build_context(COMMITMENT_PUSH_MODEL)],
+        pacs.ae_title,
+        ext_neg=[build_role(COMMITMENT_PUSH_MODEL, scu_role=True)],
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_this.take)],
+    )
+    request = commitment_request("1.2.3.1", "1.2.3.2", "1.2.3.99")
+    status, _ = association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
+    reports = on_this if same_association else on_another
+    assert reports.arrived.wait(10)
+    association.release()
+    server.shutdown()
+
+    assert status.Status == 0x0000
+    assert len(on_this) + len(on_another) == 1
+    assert [item.ReferencedSOPInstanceUID for item in reports[0].ReferencedSOPSequence] == ["1.2.3.1", "1.2.3.2"]
+    (failed,) = reports[0].FailedSOPSequence
+    assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.99", 0x0112)
