@@ -51,6 +51,8 @@ class NodeSettings(_Section):
     """... up to this one."""
     commitment_timeout_s: Seconds = 600.0
     """A storage commitment without an answer for this long is asked for again."""
+    commitment_wait_s: Seconds = 5.0
+    """How long the association stays open for a commitment report that comes the same way."""
 
 
 class Peer(_Section):

@@ -1,0 +1,131 @@
+"""THE NODE, top to bottom: receive -> assemble -> queue, and deliver -> commit when a worker is done.
+
+The door's threads receive; one loop assembles, queues and reconciles; one loop for each destination delivers. They meet
+in the journal alone, so each of them, and the whole process, may end at any moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from pynetdicom.transport import ThreadedAssociationServer
+
+from dicom_node.assembler import assemble
+from dicom_node.delivery import Courier, plan_deliveries, record_report
+from dicom_node.errors import NodeError
+from dicom_node.jobs import make_celery, ring
+from dicom_node.journal import Journal
+from dicom_node.reconciler import Reconciler, remove_committed
+from dicom_node.redis_server import redis_url
+from dicom_node.scp import Door
+from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.5
+_CLEAN_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfiguration:
+    """All that a node is told. `recipe` goes into every job's key; the node does not read it."""
+
+    node: NodeSettings
+    peers: Sequence[Peer]
+    queue: QueueSettings
+    journal: JournalSettings
+    recipe: str
+
+
+class Node:
+    """A running node: `with Node(configuration) as node: ...`; `port` is where it listens."""
+
+    def __init__(self, configuration: NodeConfiguration) -> None:
+        self._configuration = configuration
+        self._node = configuration.node
+        self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
+        self._journal = Journal(configuration.journal.url_in(self._node.data_dir))
+        self._destinations = [peer for peer in configuration.peers if peer.send_results]
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._server: ThreadedAssociationServer | None = None
+
+    def __enter__(self) -> Node:
+        self._spool.remove_orphans()
+        self._server = self._door().open()
+        self._start("assemble", self._assembling())
+        for peer in self._destinations:
+            courier = Courier(peer=peer, node=self._node, journal=self._journal, spool=self._spool)
+            self._start(f"deliver to {peer.name}", courier.step)
+        log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._server is not None:
+            self._server.ae.shutdown()
+        for thread in self._threads:
+            thread.join(timeout=self._node.connect_timeout_s + self._node.commitment_wait_s)
+        self._journal.close()
+
+    @property
+    def port(self) -> int:
+        """The port that the node listens on."""
+        assert self._server is not None  # noqa: S101  (asked of a running node)
+        return int(self._server.server_address[1])
+
+    def _door(self) -> Door:
+        return Door(
+            node=self._node,
+            peers=self._configuration.peers,
+            journal=self._journal,
+            spool=self._spool,
+            on_report=lambda report: record_report(self._journal, report, self._node),
+        )
+
+    def _assembling(self) -> Callable[[float], None]:
+        """Return one round of: assemble, ring and reconcile, plan deliveries, clean up."""
+        configuration, journal = self._configuration, self._journal
+        celery = make_celery(redis_url(configuration.queue, self._node.data_dir))
+        reconciler = Reconciler(journal, lambda job: ring(celery, job), configuration.queue)
+        cleaned_at = 0.0
+
+        def step(now: float) -> None:
+            nonlocal cleaned_at
+            assemble(journal, configuration.recipe, self._node.quiet_period_s, now)
+            reconciler.step(now)
+            plan_deliveries(journal, self._destinations, now)
+            if now - cleaned_at > _CLEAN_EVERY_S:
+                remove_committed(journal, self._spool, self._node.keep_days, now)
+                cleaned_at = now
+
+        return step
+
+    def _start(self, name: str, step: Callable[[float], None]) -> None:
+        thread = threading.Thread(target=self._loop, args=(name, step), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _loop(self, name: str, step: Callable[[float], None]) -> None:
+        while not self._stop.wait(_LOOK_EVERY_S):
+            try:
+                step(time.time())
+            except NodeError as error:
+                log.warning("%s: %s", name, error)
+            except Exception as error:  # noqa: BLE001 - the loop's boundary: what comes next must still be done
+                # The type alone: a foreign text may hold what a DICOM file says of the patient.
+                log.error("%s: unexpected %s", name, type(error).__name__)  # noqa: TRY400
+
+
+def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
+    """Run a node until `stop` is set."""
+    with Node(configuration):
+        stop.wait()
