@@ -33,11 +33,11 @@ def stacks_of(data: Path, part: str) -> list[Stack]:
 
 
 @app.command()
-def train(data: Data, run: Run = Path("runs/lung_tumour"), minutes: float = 60) -> None:
-    """Train on the patients of the training part, for a budget of minutes."""
+def train(data: Data, run: Run = Path("runs/lung_tumour"), minutes: float = 60, start: Path | None = None) -> None:
+    """Train on the patients of the training part, for a budget of minutes, from `start` or from nothing."""
     stacks = [*stacks_of(data, "train"), *phantoms(PHANTOMS, FIRST_SEED)]
     print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
-    train_network(stacks, run, TrainingSettings(minutes=minutes))
+    train_network(stacks, run, TrainingSettings(minutes=minutes, start=start))
 
 
 if __name__ == "__main__":

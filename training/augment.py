@@ -15,7 +15,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from models.lung_tumour.transforms import PIXEL_MM, SLICES, neighbours, normalise, slice_step
 from training.datasets import Stack
 
-CROP = 96
+CROP = 128
 Array = NDArray[np.float32]
 
 
@@ -42,7 +42,8 @@ def draw(stack: Stack, index: int, centre: tuple[float, float], rng: np.random.G
 
 
 def _context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
-    if rng.random() < 0.08:
+    # Tumour-free MSD slices stand alone: were lone slices always free of tumour, a lone slice would say so.
+    if rng.random() < 0.3:
         return [index] * SLICES
     step = slice_step(stack.spacing_mm[0])
     if stack.source == "msd":  # its slice spacing is unknown

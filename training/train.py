@@ -25,14 +25,15 @@ from models.lung_tumour.network import build_network
 from training.augment import Example, draw, lung_centre, tumour_centre
 from training.datasets import Stack
 
-# Examples of one batch: source, where the crop is centred, how many.
+# Examples of one batch: source, where the crop is centred, whether the slice has tumour (None: either), how many.
 RECIPE = (
-    ("msd", tumour_centre, 9),
-    ("msd", lung_centre, 5),
-    ("lidc", tumour_centre, 6),
-    ("lidc-cube", tumour_centre, 1),
-    ("phantom", tumour_centre, 2),
-    ("phantom", lung_centre, 1),
+    ("msd", tumour_centre, True, 6),
+    ("msd", lung_centre, None, 2),
+    ("msd", lung_centre, False, 4),
+    ("lidc", tumour_centre, True, 4),
+    ("lidc-cube", tumour_centre, True, 1),
+    ("phantom", tumour_centre, True, 1),
+    ("phantom", lung_centre, None, 1),
 )
 Centre = Callable[[Stack, int, np.random.Generator], tuple[float, float]]
 
@@ -45,7 +46,9 @@ class TrainingSettings:
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.998
-    checkpoint_every_s: float = 300
+    checkpoint_every_s: float = 240
+    start: Path | None = None
+    """Weights to go on from: the `average.pt` of an earlier run."""
     seed: int = 1
 
 
@@ -64,8 +67,8 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         rng = np.random.default_rng([self.seed, worker.id if worker else 0, time.time_ns()])
         while True:
             drawn = [
-                self._example(source, centre, rng)
-                for source, centre, count in RECIPE
+                self._example(source, centre, tumour, rng)
+                for source, centre, tumour, count in RECIPE
                 if source in self.by_patient
                 for _ in range(count)
             ]
@@ -75,21 +78,27 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
                 torch.from_numpy(np.stack([example.known for example in drawn]))[:, None],
             )
 
-    def _example(self, source: str, centre: Centre, rng: np.random.Generator) -> Example:
+    def _example(self, source: str, centre: Centre, tumour: bool | None, rng: np.random.Generator) -> Example:
         patients = self.by_patient[source]
-        stacks = patients[list(patients)[int(rng.integers(len(patients)))]]
-        if centre is tumour_centre:
-            slices = [(stack, k) for stack in stacks for k in range(len(stack.hu)) if stack.mask[k].any()]
-        else:
-            slices = [(stack, k) for stack in stacks for k in range(len(stack.hu))]
-        stack, index = slices[int(rng.integers(len(slices)))]
-        return draw(stack, index, centre(stack, index, rng), rng)
+        while True:
+            stacks = patients[list(patients)[int(rng.integers(len(patients)))]]
+            slices = [
+                (stack, k)
+                for stack in stacks
+                for k in range(len(stack.hu))
+                if tumour is None or bool(stack.mask[k].any()) is tumour
+            ]
+            if slices:
+                stack, index = slices[int(rng.integers(len(slices)))]
+                return draw(stack, index, centre(stack, index, rng), rng)
 
 
 def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> nn.Module:
     """Train for the budget and return the averaged network; `run` receives a checkpoint and the curve."""
     torch.manual_seed(settings.seed)
     network = build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if settings.start is not None:
+        network.load_state_dict(torch.load(settings.start, weights_only=True))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     batches = iter(DataLoader(Examples(stacks, settings.seed), batch_size=None, num_workers=1, prefetch_factor=8))

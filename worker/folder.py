@@ -1,0 +1,60 @@
+"""`lungspread run` and `send`: a folder of files instead of an association. Computes nothing itself."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.jobs import job_key
+from models.segmenter import Progress, Segmenter
+from worker.pipeline import Analysis, AnalysisRequest, analyse
+from worker.settings import WorkerSettings, recipe
+
+_RESULTS = ("findings.json", "seg.dcm", "sr.dcm")
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """Return the files below the folder that begin as DICOM files do (PS3.10 7.1), sorted; DICOMDIR is none."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    return [path for path in files if _begins_as_dicom(path)]
+
+
+def analyse_folder(
+    folder: Path, out: Path, settings: WorkerSettings, segmenter: Segmenter, progress: Progress
+) -> Analysis:
+    """Analyse a folder that holds one CT series; the results appear in `out` together, in place of earlier ones.
+
+    The key is that of a job of the same instances, so the results have the same UIDs as those the PACS would get.
+    """
+    files = dicom_files(folder)
+    own_recipe = recipe(settings, segmenter.card)
+    request = AnalysisRequest(job_key=job_key(_uids(files), own_recipe), recipe=own_recipe, outputs=settings.outputs)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=out) as hidden:
+        analysis = analyse(files, request, segmenter, Path(hidden), progress)
+        for name in _RESULTS:
+            (out / name).unlink(missing_ok=True)
+        for result in Path(hidden).iterdir():
+            shutil.move(result, out / result.name)
+    return analysis
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _uids(files: list[Path]) -> tuple[str, ...]:
+    """Return the SOP instance UIDs that can be read; `load` refuses the others by name."""
+    uids = set()
+    for file in files:
+        try:
+            header = pydicom.dcmread(file, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+        except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError):
+            continue
+        uids.add(str(header.get("SOPInstanceUID", "")))
+    return tuple(sorted(uids))
