@@ -1,7 +1,17 @@
-"""Where the slices of a series lie in space, or why that cannot be said. Knows headers, no pixels."""
+"""Places the slices of a CT series in space: their order and the affine. Refuses what it cannot place; knows no pixels.
+
+What is accepted, and why:
+
+* Any storage order, head or feet first, prone, rows or columns reversed: the affine says it all.
+* A tilt of the slices up to 30 degrees, the most that CT gantries do, with slices shifted against each other (the table
+  moves along the patient, not along the slices' normal): an affine represents this shear exactly. Beyond: NotAxial.
+* Each gap between neighbours is compared with the median: from 1.5 times on a slice is missing. And each slice may lie
+  a tenth of the spacing (or 0.1 mm, where that is more) from its place in an even stack, so that no drift adds up.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,128 +19,180 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import SeriesRejected
+from worker.refusals import (
+    DifferingGeometry,
+    DuplicatePositions,
+    MissingGeometry,
+    MissingSlices,
+    NotAxial,
+    TooFewSlices,
+    UnevenSlices,
+)
 
-SMALLEST_NORMAL_Z = 0.8
-"""Cosine of the angle between the slices' normal and the patient's long axis: up to 36 degrees, which gantry tilt
-(30 at most on any scanner) stays below, and sagittal, coronal and oblique reformats do not."""
-SPACING_TOLERANCE = 0.05
-"""Share of the median spacing by which any two neighbours may differ from it, and at least ..."""
-SPACING_TOLERANCE_MM = 0.06
-"""... this: positions are written with few decimals."""
-DRIFT_MM = 0.5
-"""How far a slice may lie beside the straight line through all positions."""
-ORIENTATION_TOLERANCE = 1e-3
-_REQUIRED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+Array = NDArray[np.float64]
 
-Vector = NDArray[np.float64]
-
-
-class MissingGeometry(SeriesRejected):
-    """An instance does not say where it lies."""
-
-
-class MixedGeometry(SeriesRejected):
-    """Instances differ in orientation, pixel spacing or size."""
-
-
-class NotAxial(SeriesRejected):
-    """The slices are a sagittal, coronal or oblique reformat."""
-
-
-class DuplicatePositions(SeriesRejected):
-    """Two instances lie at one position."""
-
-
-class MissingSlices(SeriesRejected):
-    """The distance between two neighbours is not that of the others."""
-
-
-class CrookedStack(SeriesRejected):
-    """The slices do not follow a straight line."""
+MIN_SLICES = 3
+MAX_TILT_DEG = 30.0
+MIN_GAP_MM = 0.01
+MISSING_FROM = 1.5
+COSINE_TOLERANCE = 1e-3
+SPACING_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """order: indices of the headers in slice order, along the normal. affine: (slice, row, column) to LPS mm."""
+    """Where the slices of a series lie.
+
+    order: indices into the data sets given, along the normal of the slices.
+    affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
+    """
 
     order: tuple[int, ...]
-    affine: NDArray[np.float64]
+    affine: Array
 
 
-def place(series_uid: str, headers: Sequence[Dataset]) -> Placement:
-    """Order the slices and place them in space. Raises SeriesRejected, named for what forbids it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stack:
+    """The slices' geometry as arrays, one row a slice."""
 
-    Slices follow the normal (row direction x column direction, PS3.3 C.7.6.2.1.1). A stack sheared by gantry tilt
-    keeps its shear in the affine's first column, so every voxel stays where the scanner put it.
-    """
-    _require_geometry(series_uid, headers)
-    _require_one_grid(series_uid, headers)
-    row, column = np.split(np.array(headers[0].ImageOrientationPatient, float), 2)
-    normal = np.cross(row, column)
-    if abs(normal[2]) < SMALLEST_NORMAL_Z:
-        raise NotAxial(
-            series_uid, f"slices are not axial: their normal has |z| {abs(normal[2]):.2f}, limit {SMALLEST_NORMAL_Z}"
+    series_uid: str
+    sop_instance_uids: tuple[str, ...]
+    positions: Array  # (n, 3), LPS mm
+    orientations: Array  # (n, 6)
+    spacings: Array  # (n, 2), between rows, between columns
+
+    def in_order(self, order: Sequence[int]) -> _Stack:
+        """Return the same slices in another order."""
+        return _Stack(
+            series_uid=self.series_uid,
+            sop_instance_uids=tuple(self.sop_instance_uids[i] for i in order),
+            positions=self.positions[list(order)],
+            orientations=self.orientations[list(order)],
+            spacings=self.spacings[list(order)],
         )
-    positions = np.array([header.ImagePositionPatient for header in headers], float)
-    order = np.argsort(positions @ normal, kind="stable")
-    _require_even_spacing(series_uid, [headers[i] for i in order], (positions @ normal)[order])
-    step = (positions[order[-1]] - positions[order[0]]) / (len(order) - 1)
-    _require_straight(series_uid, positions[order], step)
-    row_mm, column_mm = (float(value) for value in headers[0].PixelSpacing)
+
+
+def place(datasets: Sequence[Dataset]) -> Placement:
+    """Return order and affine of the slices of one series. Raises a SeriesRejected that says what is wrong."""
+    stack = _read(datasets)
+    _check_sizes(stack.series_uid, datasets)
+    _check_alike(stack)
+    row_direction, column_direction, normal = _directions(stack)
+    _check_tilt(stack.series_uid, "the slices are tilted by", normal, np.array([0.0, 0.0, 1.0]))
+    order = np.argsort(stack.positions @ normal, kind="stable").tolist()
+    stack = stack.in_order(order)
+    spacing_mm = _check_gaps(stack, stack.positions @ normal)
+    step = _step(stack, spacing_mm)
+    _check_tilt(stack.series_uid, "the stack leans against the slices' normal by", step, normal)
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2] = step, column * row_mm, row * column_mm
-    affine[:3, 3] = positions[order[0]]
-    return Placement(order=tuple(int(i) for i in order), affine=affine)
+    affine[:3, 0] = step
+    # PS3.3 C.7.6.2.1.1: the first three cosines are the direction in which the column index grows, the other three that
+    # of the row index; C.10.7.1.3: PixelSpacing is the distance between rows, then that between columns.
+    affine[:3, 1] = column_direction * stack.spacings[0, 0]
+    affine[:3, 2] = row_direction * stack.spacings[0, 1]
+    affine[:3, 3] = stack.positions[0]
+    return Placement(order=tuple(order), affine=affine)
 
 
-def _require_geometry(series_uid: str, headers: Sequence[Dataset]) -> None:
-    for header in headers:
-        for keyword in _REQUIRED:
-            if header.get(keyword) in (None, "", []):
-                raise MissingGeometry(series_uid, f"instance {header.SOPInstanceUID} has no {keyword}")
+def _read(datasets: Sequence[Dataset]) -> _Stack:
+    uid = str(datasets[0].SeriesInstanceUID)
+    if len(datasets) < MIN_SLICES:
+        raise TooFewSlices(uid, len(datasets), MIN_SLICES)
+    return _Stack(
+        series_uid=uid,
+        sop_instance_uids=tuple(str(ds.SOPInstanceUID) for ds in datasets),
+        positions=np.array([_numbers(ds, "ImagePositionPatient", 3) for ds in datasets]),
+        orientations=np.array([_numbers(ds, "ImageOrientationPatient", 6) for ds in datasets]),
+        spacings=np.array([_numbers(ds, "PixelSpacing", 2) for ds in datasets]),
+    )
 
 
-def _require_one_grid(series_uid: str, headers: Sequence[Dataset]) -> None:
-    first = headers[0]
-    for header in headers:
-        turned = np.abs(np.subtract(header.ImageOrientationPatient, first.ImageOrientationPatient)).max()
-        if turned > ORIENTATION_TOLERANCE:
-            raise MixedGeometry(
-                series_uid,
-                f"instance {header.SOPInstanceUID} is oriented otherwise than the first: "
-                f"direction cosines differ by {turned:.4f}, limit {ORIENTATION_TOLERANCE}",
-            )
-        if (header.Rows, header.Columns) != (first.Rows, first.Columns):
-            raise MixedGeometry(
-                series_uid,
-                f"instance {header.SOPInstanceUID} has {header.Rows} x {header.Columns} pixels, "
-                f"others {first.Rows} x {first.Columns}",
-            )
-        if not np.allclose(header.PixelSpacing, first.PixelSpacing, rtol=1e-3):
-            raise MixedGeometry(series_uid, f"instance {header.SOPInstanceUID} has another PixelSpacing than the first")
+def _numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
+    try:
+        value = ds.get(keyword)
+        values = [float(v) for v in value] if value is not None else []
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        fact = f"{keyword} is missing or not {count} numbers"
+        raise MissingGeometry(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), fact)
+    return values
 
 
-def _require_even_spacing(series_uid: str, headers: Sequence[Dataset], heights: Vector) -> None:
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
-    limit = max(SPACING_TOLERANCE * usual, SPACING_TOLERANCE_MM)
-    for index, gap in enumerate(gaps):
-        after, before = headers[index].SOPInstanceUID, headers[index + 1].SOPInstanceUID
-        if gap < min(0.01, 0.1 * usual) or usual == 0:
-            raise DuplicatePositions(series_uid, f"instances {after} and {before} lie at one position")
-        if abs(gap - usual) > limit:
-            raise MissingSlices(
-                series_uid,
-                f"gap of {gap:.2f} mm between instances {after} and {before}, "
-                f"the others are {usual:.2f} mm apart, limit +-{limit:.2f} mm",
-            )
+def _check_sizes(series_uid: str, datasets: Sequence[Dataset]) -> None:
+    for keyword in ("Rows", "Columns"):
+        sizes = [_size(ds, keyword) for ds in datasets]
+        for ds, size in zip(datasets, sizes, strict=True):
+            if size != sizes[0]:
+                raise DifferingGeometry(series_uid, str(ds.SOPInstanceUID), keyword, "equal")
 
 
-def _require_straight(series_uid: str, positions: NDArray[np.float64], step: Vector) -> None:
-    expected = positions[0] + np.arange(len(positions))[:, None] * step
-    drift = float(np.linalg.norm(positions - expected, axis=1).max())
-    if drift > DRIFT_MM:
-        raise CrookedStack(
-            series_uid, f"a slice lies {drift:.2f} mm off the line through first and last, limit {DRIFT_MM} mm"
-        )
+def _size(ds: Dataset, keyword: str) -> int:
+    try:
+        size = int(ds.get(keyword, 0))
+    except (TypeError, ValueError):
+        size = 0
+    if size < 1:
+        raise MissingGeometry(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), f"{keyword} is missing or not above 0")
+    return size
+
+
+def _check_alike(stack: _Stack) -> None:
+    rules = (
+        ("ImageOrientationPatient", stack.orientations, COSINE_TOLERANCE, f"{COSINE_TOLERANCE:g} in each cosine"),
+        ("PixelSpacing", stack.spacings, SPACING_TOLERANCE_MM, f"{SPACING_TOLERANCE_MM:g} mm"),
+    )
+    for keyword, values, tolerance, limit in rules:
+        off = np.abs(values - values[0]).max(axis=1) > tolerance
+        if off.any():
+            raise DifferingGeometry(stack.series_uid, stack.sop_instance_uids[int(off.argmax())], keyword, limit)
+    if (stack.spacings <= 0).any():
+        raise MissingGeometry(stack.series_uid, stack.sop_instance_uids[0], "PixelSpacing is not above 0")
+
+
+def _directions(stack: _Stack) -> tuple[Array, Array, Array]:
+    row, column = stack.orientations[0, :3], stack.orientations[0, 3:]
+    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
+    if np.abs(lengths - 1).max() > COSINE_TOLERANCE or abs(row @ column) > COSINE_TOLERANCE:
+        fact = f"ImageOrientationPatient is not two unit vectors at right angles (limit {COSINE_TOLERANCE:g})"
+        raise MissingGeometry(stack.series_uid, stack.sop_instance_uids[0], fact)
+    normal = np.cross(row, column)
+    return row / lengths[0], column / lengths[1], normal / np.linalg.norm(normal)
+
+
+def _check_tilt(series_uid: str, fact: str, direction: Array, axis: Array) -> None:
+    cosine = abs(float(direction @ axis)) / float(np.linalg.norm(direction))
+    angle_deg = math.degrees(math.acos(min(1.0, cosine)))
+    if angle_deg > MAX_TILT_DEG:
+        raise NotAxial(series_uid, fact, angle_deg, MAX_TILT_DEG)
+
+
+def _check_gaps(stack: _Stack, heights: Array) -> float:
+    """Compare each slice with its neighbour, and return the median distance."""
+    gaps, uids = np.diff(heights), stack.sop_instance_uids
+    double = np.flatnonzero(gaps < MIN_GAP_MM)
+    if double.size:
+        first = int(double[0])
+        raise DuplicatePositions(stack.series_uid, (uids[first], uids[first + 1]), double.size, MIN_GAP_MM)
+    spacing_mm = float(np.median(gaps))
+    wide = np.flatnonzero(gaps > MISSING_FROM * spacing_mm)
+    if wide.size:
+        widest = int(gaps.argmax())
+        pair = (uids[widest], uids[widest + 1])
+        gap_mm = float(gaps[widest])
+        raise MissingSlices(stack.series_uid, gap_mm=gap_mm, spacing_mm=spacing_mm, gaps=wide.size, pair=pair)
+    return spacing_mm
+
+
+def _step(stack: _Stack, spacing_mm: float) -> Array:
+    """Return the vector from slice to slice, after each slice was compared with its place in an even stack."""
+    n = len(stack.positions)
+    step: Array = (stack.positions[-1] - stack.positions[0]) / (n - 1)
+    limit_mm = max(0.1 * spacing_mm, 0.1)
+    even = stack.positions[0] + np.arange(n)[:, None] * step
+    off_mm = np.linalg.norm(stack.positions - even, axis=1)
+    worst = int(off_mm.argmax())
+    if off_mm[worst] > limit_mm:
+        fact = f"it lies {off_mm[worst]:.2f} mm from its place in an even stack of {spacing_mm:.2f} mm"
+        raise UnevenSlices(stack.series_uid, stack.sop_instance_uids[worst], fact, limit_mm)
+    return step

@@ -1,171 +1,166 @@
-"""Files of one series to a volume in Hounsfield units; refuses what it cannot place in space or read whole."""
+"""Series -> Volume in HU. Refuses, each with its reason, what it cannot place in space; knows no queue and no model.
+
+The files are read twice: first the headers alone, so that a wrong series is refused before its pixels cost memory,
+then each image straight into its place in the volume. `geometry.py` says what can be placed, `pixels.py` what can be
+read, `refusals.py` names the reasons.
+"""
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
+from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian
 
-from dicom_node.errors import SeriesRejected
 from models.volume import Volume
-from worker.geometry import MissingGeometry, place
+from worker.geometry import place
+from worker.pixels import check_rescale, read_hounsfield
+from worker.refusals import (
+    DuplicateInstances,
+    Localizer,
+    MixedSeries,
+    MultiFrame,
+    NotCt,
+    TruncatedInstance,
+    UnreadableFile,
+)
 
-FEWEST_SLICES = 3
-AIR_HU = -1024.0
-"""Padding, and what lies below the scale, becomes air."""
-
-_KEPT_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-
-
-class UnreadableFile(SeriesRejected):
-    """A file is not DICOM, or ends before its header does."""
-
-
-class NotCt(SeriesRejected):
-    """An object of another kind lies among the images."""
-
-
-class Localizer(SeriesRejected):
-    """A scout view, not a slice."""
-
-
-class MultiFrame(SeriesRejected):
-    """An enhanced, multi-frame object."""
-
-
-class MixedSeries(SeriesRejected):
-    """Instances of several series, or of several frames of reference."""
-
-
-class DuplicateInstances(SeriesRejected):
-    """One SOP instance UID stands in two files."""
-
-
-class TooFewSlices(SeriesRejected):
-    """A volume needs more slices."""
-
-
-class NotHounsfield(SeriesRejected):
-    """Pixel values cannot be turned into Hounsfield units."""
-
-
-class TruncatedInstance(SeriesRejected):
-    """The pixels of an instance are cut off, or cannot be decoded."""
+IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+ONE_EACH = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+# What pydicom raises on bytes that are not DICOM; an OSError is the machine's fault, not the series'.
+READING_ERRORS = (
+    InvalidDicomError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, EOFError,
+    RecursionError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSeries:
-    """A volume, and the headers that it came from, one per slice, in slice order, without pixels."""
+    """A CT series as a volume, with what the encoders need of its sources.
+
+    datasets: the headers without pixel data, in the volume's slice order; they hold patient data.
+    """
 
     volume: Volume
-    images: tuple[Dataset, ...]
+    datasets: tuple[Dataset, ...]
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    sop_instance_uids: tuple[str, ...]
 
-    @property
-    def frame_of_reference_uid(self) -> str:
-        """The frame of reference that the affine refers to."""
-        return str(self.images[0].FrameOfReferenceUID)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    path: Path
+    dataset: Dataset
+    has_pixels: bool
 
 
 def load(paths: Sequence[Path]) -> LoadedSeries:
-    """Load the files of one CT series, given in any order.
-
-    Raises SeriesRejected, named for the reason, with the UID, the fact and the limit in one line.
-    """
-    images = [_read(path) for path in paths]
-    if not images:
-        raise TooFewSlices("unknown", "no files")
-    series_uid = str(images[0].get("SeriesInstanceUID", "unknown"))
-    for image in images:
-        _require_ct_slice(series_uid, image)
-    _require_one_series(series_uid, images)
-    if len(images) < FEWEST_SLICES:
-        raise TooFewSlices(series_uid, f"{len(images)} slices, at least {FEWEST_SLICES} are needed")
-    placement = place(series_uid, images)
-    ordered = tuple(images[index] for index in placement.order)
-    hu = np.empty((len(ordered), ordered[0].Rows, ordered[0].Columns), np.float32)
-    for index, image in enumerate(ordered):
-        hu[index] = _hounsfield(series_uid, image)
-        del image.PixelData
-    return LoadedSeries(volume=Volume(hu=hu, affine=placement.affine), images=ordered)
-
-
-def _read(path: Path) -> Dataset:
-    try:
-        image = pydicom.dcmread(path)
-        missing = [keyword for keyword in _KEPT_UIDS if not image.get(keyword)]
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError) as error:
-        # Not the file's name and not the error's text: both may speak of the patient.
-        raise UnreadableFile("unknown", f"a file is not readable as DICOM ({type(error).__name__})") from None
-    if missing:
-        raise UnreadableFile(str(image.get("SeriesInstanceUID", "unknown")), f"a file ends before its {missing[0]}")
-    return image
+    """Read one CT series from its files, given in any order. Raises a SeriesRejected of worker/refusals.py."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
+        headers = _read_headers(paths)
+        _check_kind(headers)
+        _check_one_series(headers)
+        placement = place([header.dataset for header in headers])
+        headers = [headers[i] for i in placement.order]
+        first = headers[0].dataset
+        hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
+        for header, plane in zip(headers, hu, strict=True):
+            read_hounsfield(header.path, plane)
+    return LoadedSeries(
+        volume=Volume(hu=hu, affine=placement.affine),
+        datasets=tuple(header.dataset for header in headers),
+        study_uid=str(first.StudyInstanceUID),
+        series_uid=str(first.SeriesInstanceUID),
+        frame_of_reference_uid=str(first.FrameOfReferenceUID),
+        sop_instance_uids=tuple(str(header.dataset.SOPInstanceUID) for header in headers),
+    )
 
 
-def _require_ct_slice(series_uid: str, image: Dataset) -> None:
-    uid = image.SOPInstanceUID
-    if image.get("SOPClassUID") == EnhancedCTImageStorage or int(image.get("NumberOfFrames") or 1) > 1:
-        raise MultiFrame(series_uid, f"instance {uid} is multi-frame; single-frame CT Image Storage is needed")
-    if image.get("SOPClassUID") != CTImageStorage or image.get("Modality", "CT") != "CT":
-        sop_class = str(image.get("SOPClassUID", "unknown"))
-        raise NotCt(series_uid, f"instance {uid} has SOP class {sop_class}, only CT Image Storage is analysed")
-    if "LOCALIZER" in (image.get("ImageType") or ()):
-        raise Localizer(series_uid, f"instance {uid} is a localizer, not a slice")
-    if image.get("PixelData") is None:
-        raise TruncatedInstance(series_uid, f"instance {uid} has no pixel data")
-
-
-def _require_one_series(series_uid: str, images: Sequence[Dataset]) -> None:
-    series = {str(image.SeriesInstanceUID) for image in images}
-    if len(series) > 1:
-        raise MixedSeries(series_uid, f"the files belong to {len(series)} series, one at a time is analysed")
-    for image in images:
-        if not image.get("FrameOfReferenceUID"):
-            raise MissingGeometry(series_uid, f"instance {image.SOPInstanceUID} has no FrameOfReferenceUID")
-    frames = {str(image.FrameOfReferenceUID) for image in images}
-    if len(frames) > 1:
-        raise MixedSeries(series_uid, f"the slices lie in {len(frames)} frames of reference")
-    uid, count = Counter(str(image.SOPInstanceUID) for image in images).most_common(1)[0]
-    if count > 1:
-        raise DuplicateInstances(series_uid, f"instance {uid} is there {count} times")
-
-
-def _hounsfield(series_uid: str, image: Dataset) -> NDArray[np.float32]:
-    """Return one slice in HU (PS3.3 C.8.2.1.1.5 for its rescale; C.7.5.1.1.2 for padding)."""
-    slope, intercept = image.get("RescaleSlope"), image.get("RescaleIntercept")
-    if slope in (None, "", 0) or intercept in (None, ""):
-        raise NotHounsfield(series_uid, f"instance {image.SOPInstanceUID} has no RescaleSlope and RescaleIntercept")
-    if image.get("RescaleType") not in (None, "", "HU"):
-        raise NotHounsfield(series_uid, f"instance {image.SOPInstanceUID} has a RescaleType other than HU")
-    stored = _stored_values(series_uid, image)
-    hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    padding = image.get("PixelPaddingValue")
-    if padding is not None:
-        limits = sorted((int(padding), int(image.get("PixelPaddingRangeLimit", padding))))
-        hu[(stored >= limits[0]) & (stored <= limits[1])] = AIR_HU
-    return np.asarray(np.maximum(hu, AIR_HU), np.float32)
-
-
-def _stored_values(series_uid: str, image: Dataset) -> NDArray[np.integer]:
-    if not image.file_meta.TransferSyntaxUID.is_compressed:
-        expected, found = image.Rows * image.Columns * image.BitsAllocated // 8, len(image.PixelData)
-        if found < expected:
-            raise TruncatedInstance(
-                series_uid, f"instance {image.SOPInstanceUID} has {found} bytes of pixels, {expected} are needed"
+def _read_headers(paths: Sequence[Path]) -> list[_Header]:
+    headers: list[_Header] = []
+    problems: list[tuple[str, str]] = []
+    for number, path in enumerate(paths, start=1):
+        try:
+            headers.append(_read_header(path))
+        except READING_ERRORS as error:
+            problems.append(
+                (_name_of(path, number, len(paths)), str(error) if isinstance(error, _LackingError) else "")
             )
-    try:
-        stored: NDArray[np.integer] = image.pixel_array
-    except (ValueError, RuntimeError, AttributeError, NotImplementedError, OSError) as error:
-        raise TruncatedInstance(
-            series_uid, f"instance {image.SOPInstanceUID}: its pixels cannot be decoded ({type(error).__name__})"
-        ) from None
-    if stored.shape != (image.Rows, image.Columns):
-        raise TruncatedInstance(series_uid, f"instance {image.SOPInstanceUID} does not decode to one grey slice")
-    return stored
+    series_uid = str(headers[0].dataset.SeriesInstanceUID) if headers else "unknown"
+    if problems:
+        raise UnreadableFile(series_uid, problems[0][0], problems[0][1] or "not a DICOM object")
+    if not headers:
+        raise UnreadableFile(series_uid, "the series", "no file")
+    return headers
+
+
+class _LackingError(ValueError):
+    """The object lacks something that every object has."""
+
+
+def _read_header(path: Path) -> _Header:
+    with path.open("rb") as file:
+        dataset = dcmread(file, stop_before_pixels=True)
+        rest = path.stat().st_size - file.tell()
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    lacking = [keyword for keyword in IDENTITY if not dataset.get(keyword)] + ["TransferSyntaxUID"] * (not syntax)
+    if lacking:
+        raise _LackingError(f"{lacking[0]} is missing")
+    has_pixels = rest > 0 or syntax == DeflatedExplicitVRLittleEndian
+    return _Header(path=path, dataset=dataset, has_pixels=has_pixels)
+
+
+def _name_of(path: Path, number: int, files: int) -> str:
+    """Name a file by its UID or its number: another file name may hold a patient's."""
+    stem = UID(path.stem)
+    return f"instance {stem}" if "." in stem and stem.is_valid else f"file {number} of {files}"
+
+
+def _check_kind(headers: Sequence[_Header]) -> None:
+    for header in headers:
+        ds = header.dataset
+        uids = (str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID))
+        sop_class = UID(ds.SOPClassUID)
+        if "CT Image" in sop_class.name and sop_class != CTImageStorage:
+            raise MultiFrame(*uids, sop_class.name)
+        if sop_class != CTImageStorage:
+            raise NotCt(*uids, f"its SOP class is {sop_class.name}")
+        if not header.has_pixels:
+            raise TruncatedInstance(*uids, "the file ends before its pixel data begins")
+        _check_image(ds, uids)
+        check_rescale(ds)
+
+
+def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
+    if ds.get("Modality") != "CT":
+        raise NotCt(*uids, "its Modality is not CT")
+    # PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; scanners put it elsewhere, too.
+    if "LOCALIZER" in (ds.get("ImageType") or ()):
+        raise Localizer(*uids)
+    if (ds.get("NumberOfFrames") or 1) != 1:
+        raise MultiFrame(*uids, "NumberOfFrames is not 1")
+    if (ds.get("SamplesPerPixel") or 1) != 1:
+        raise NotCt(*uids, "SamplesPerPixel is not 1")
+
+
+def _check_one_series(headers: Sequence[_Header]) -> None:
+    series_uid = str(headers[0].dataset.SeriesInstanceUID)
+    for keyword in ONE_EACH:
+        values = {str(header.dataset.get(keyword) or "") for header in headers}
+        if len(values) > 1:
+            raise MixedSeries(series_uid, keyword, len(values))
+    counts = Counter(str(header.dataset.SOPInstanceUID) for header in headers)
+    uid, files = counts.most_common(1)[0]
+    if files > 1:
+        raise DuplicateInstances(series_uid, uid, files)

@@ -52,10 +52,10 @@ def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str) -> Fin
     """Turn a mask into findings: lesions, each measured in the volume."""
     return Findings(
         job_key=job_key,
-        study_uid=str(series.images[0].StudyInstanceUID),
-        series_uid=str(series.images[0].SeriesInstanceUID),
+        study_uid=series.study_uid,
+        series_uid=series.series_uid,
         frame_of_reference_uid=series.frame_of_reference_uid,
-        sop_instance_uids=tuple(str(image.SOPInstanceUID) for image in series.images),
+        sop_instance_uids=series.sop_instance_uids,
         volume=series.volume,
         card=card,
         findings=tuple(
@@ -67,7 +67,7 @@ def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str) -> Fin
 
 def _write_documents(series: LoadedSeries, findings: Findings, outputs: Sequence[str], out: Path) -> list[Document]:
     documents = []
-    for name, dataset in encode(findings, series.images, outputs).items():
+    for name, dataset in encode(findings, series.datasets, outputs).items():
         dataset.save_as(out / f"{name}.dcm", enforce_file_format=True)
         documents.append(
             Document(

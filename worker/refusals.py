@@ -1,0 +1,150 @@
+"""Why a series is refused before it is analysed: one class a reason, one line a message, with UID, fact and limit.
+
+    dicom_node.errors.SeriesRejected
+    |-- UnreadableFile           not DICOM, or not whole enough to say what it is
+    |-- TruncatedInstance        fewer pixels than its header promises
+    |-- UndecodablePixels        compressed pixels that cannot be decoded
+    |-- MixedSeries              several series, studies or frames of reference
+    |-- DuplicateInstances       one SOP Instance UID more than once
+    |-- NotCt                    another kind of object
+    |-- MultiFrame               an enhanced CT
+    |-- Localizer                a scout
+    |-- NotHounsfield            no rescale to Hounsfield units
+    |-- TooFewSlices             too few to tell a gap from a spacing
+    |-- MissingGeometry          no usable position, orientation, spacing or size
+    |-- DifferingGeometry        slices that differ in orientation, spacing or size
+    |-- NotAxial                 sagittal, coronal or oblique
+    |-- DuplicatePositions       two slices at one place
+    |-- MissingSlices            a gap
+    `-- UnevenSlices             slices off an even, straight stack
+
+None of them carries patient data.
+"""
+
+from __future__ import annotations
+
+from dicom_node.errors import SeriesRejected
+
+
+class UnreadableFile(SeriesRejected):
+    """A file is not a DICOM object, or does not hold the UIDs that every object has."""
+
+    def __init__(self, series_uid: str, file: str, why: str) -> None:
+        super().__init__(series_uid, f"{file} cannot be read: {why}")
+
+
+class TruncatedInstance(SeriesRejected):
+    """An instance ends before its pixel data does."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} is truncated: {fact}")
+
+
+class UndecodablePixels(SeriesRejected):
+    """The pixel data of an instance cannot be decoded."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, why: str) -> None:
+        super().__init__(series_uid, f"pixel data of instance {sop_instance_uid} cannot be decoded: {why}")
+
+
+class MixedSeries(SeriesRejected):
+    """The instances do not all belong to one series in one frame of reference."""
+
+    def __init__(self, series_uid: str, keyword: str, different: int) -> None:
+        super().__init__(series_uid, f"instances of {different} different {keyword} are mixed, one is needed")
+
+
+class DuplicateInstances(SeriesRejected):
+    """One SOP Instance UID stands in more than one file."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, files: int) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} is there {files} times, once is needed")
+
+
+class NotCt(SeriesRejected):
+    """An instance is not a CT image."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} is not a CT image: {fact}")
+
+
+class MultiFrame(SeriesRejected):
+    """An instance is an enhanced or other multi-frame CT."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, what: str) -> None:
+        reason = (
+            f"instance {sop_instance_uid} is a multi-frame object ({what}), single-frame CT Image Storage is needed"
+        )
+        super().__init__(series_uid, reason)
+
+
+class Localizer(SeriesRejected):
+    """An instance is a localizer (scout, topogram)."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} is a localizer (scout), axial slices are needed")
+
+
+class NotHounsfield(SeriesRejected):
+    """The stored values of an instance cannot be turned into Hounsfield units."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} has no Hounsfield units: {fact}")
+
+
+class TooFewSlices(SeriesRejected):
+    """The series has too few slices to be placed in space."""
+
+    def __init__(self, series_uid: str, slices: int, at_least: int) -> None:
+        super().__init__(series_uid, f"{slices} slice(s), at least {at_least} are needed to tell a gap from a spacing")
+
+
+class MissingGeometry(SeriesRejected):
+    """An instance does not say where it lies."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} cannot be placed in space: {fact}")
+
+
+class DifferingGeometry(SeriesRejected):
+    """An instance differs from the others in what a stack of slices has in common."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, keyword: str, limit: str) -> None:
+        reason = f"{keyword} of instance {sop_instance_uid} differs from that of the first slice (limit {limit})"
+        super().__init__(series_uid, reason)
+
+
+class NotAxial(SeriesRejected):
+    """The slices are not axial."""
+
+    def __init__(self, series_uid: str, fact: str, angle_deg: float, limit_deg: float) -> None:
+        super().__init__(series_uid, f"not an axial series: {fact} {angle_deg:.1f} degrees (limit {limit_deg:g})")
+
+
+class DuplicatePositions(SeriesRejected):
+    """Two slices lie at one place."""
+
+    def __init__(self, series_uid: str, pair: tuple[str, str], pairs: int, least_mm: float) -> None:
+        reason = (
+            f"{pairs} pair(s) of slices at one position (closer than {least_mm:g} mm), "
+            f"the first: instances {pair[0]} and {pair[1]}"
+        )
+        super().__init__(series_uid, reason)
+
+
+class MissingSlices(SeriesRejected):
+    """A gap between two slices is wider than their spacing."""
+
+    def __init__(self, series_uid: str, *, gap_mm: float, spacing_mm: float, gaps: int, pair: tuple[str, str]) -> None:
+        reason = (
+            f"{gaps} gap(s) in the stack, the widest of {gap_mm:.2f} mm where slices are {spacing_mm:.2f} mm apart, "
+            f"between instances {pair[0]} and {pair[1]}"
+        )
+        super().__init__(series_uid, reason)
+
+
+class UnevenSlices(SeriesRejected):
+    """The slices do not form an even, straight stack."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str, limit_mm: float) -> None:
+        super().__init__(series_uid, f"uneven stack at instance {sop_instance_uid}: {fact} (limit {limit_mm:.2f} mm)")
