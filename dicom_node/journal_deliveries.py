@@ -72,6 +72,20 @@ class DeliveryJournal(Database):
                 _ensure_peer(connection, job_key, peer, now)
             _settle(connection, job_key, now)
 
+    def unplanned(self, peers: Sequence[Peer]) -> list[str]:
+        """Return the keys of the jobs on their way whose deliveries are not (yet) those to these peers."""
+        on_its_way = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED])
+        wanted = {(peer.name, peer.commitment) for peer in peers}
+        with self._read() as connection:
+            of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(on_its_way)
+            planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
+                (row.job_key, row.sop_instance_uid): set() for row in connection.execute(of_jobs)
+            }
+            for delivery in _select(connection, on_its_way):
+                members = planned[delivery.job_key, delivery.document.sop_instance_uid]
+                members.add((delivery.peer, delivery.commitment))
+        return sorted({job_key for (job_key, _), members in planned.items() if members != wanted})
+
     def deliveries_of(self, job_key: str) -> list[DeliveryRecord]:
         """Return all deliveries of a job."""
         return self._deliveries(deliveries.c.job_key == job_key)
@@ -189,7 +203,8 @@ def clear_results(connection: Connection, job_key: str) -> None:
 
 def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -> None:
     at_peer = and_(deliveries.c.job_key == job_key, deliveries.c.peer == peer.name)
-    connection.execute(update(deliveries).where(at_peer).values(commitment=peer.commitment))
+    changed = and_(at_peer, deliveries.c.commitment != peer.commitment)
+    connection.execute(update(deliveries).where(changed).values(commitment=peer.commitment))
     known = set(connection.execute(select(deliveries.c.sop_instance_uid).where(at_peer)).scalars())
     wanted = connection.execute(select(documents.c.sop_instance_uid).where(documents.c.job_key == job_key)).scalars()
     row = {"job_key": job_key, "peer": peer.name, "commitment": peer.commitment, "state": DeliveryState.PENDING}

@@ -85,6 +85,28 @@ def test_a_peer_that_is_no_longer_a_destination_holds_nothing_up(journal: Journa
     assert state(journal, job) is JobState.COMMITTED
 
 
+def test_the_jobs_whose_deliveries_are_to_be_planned_are_known(journal: Journal, job: Job) -> None:
+    assert journal.unplanned([PROMISING]) == [job.job_key]
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+
+    assert journal.unplanned([PROMISING]) == []
+    assert journal.unplanned([PROMISING, PLAIN]) == [job.job_key]
+    assert journal.unplanned([peer("pacs", commitment=False)]) == [job.job_key]
+    assert journal.unplanned([]) == [job.job_key]
+    store(journal, 41.0)
+    assert journal.unplanned([PLAIN]) == []
+
+
+def test_a_peer_that_is_no_longer_asked_for_commitment_is_not_waited_for(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    assert state(journal, job) is JobState.DELIVERED
+
+    journal.ensure_deliveries(job.job_key, [peer("pacs", commitment=False)], 50.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+
+
 def test_a_job_without_destinations_stays_analysed(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [], 40.0)
 
