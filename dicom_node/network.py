@@ -1,0 +1,53 @@
+"""What both roles on the network share: UIDs, statuses, sockets, and libraries that keep quiet. Speaks with nobody."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import warnings
+
+VERIFICATION = "1.2.840.10008.1.1"
+COMMITMENT = "1.2.840.10008.1.20.1"
+"""Storage Commitment Push Model SOP Class."""
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+"""Its one well-known SOP instance (PS3.4 J.3.5)."""
+
+# PS3.7 Annex C, and PS3.4 table B.2-1 for C-STORE.
+SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
+INVALID_ARGUMENT = 0x0115
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+NOT_AUTHORISED = 0x0124
+DUPLICATE_TRANSACTION = 0x0131
+MISTYPED_ARGUMENT = 0x0212
+RESOURCE_LIMITATION = 0x0213
+OUT_OF_RESOURCES = 0xA700
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+MAXIMUM_PDU_LENGTH = 131072
+"""What we ask peers to keep to; dcmtk's longest."""
+
+
+def prepare(connected: socket.socket, timeout_s: float) -> None:
+    """Set a connected socket to send at once, and never to wait for ever."""
+    # A C-STORE is a small answer to many large packets: without this each waits 40 ms for a delayed acknowledgement.
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.settimeout(timeout_s)
+
+
+def hang_up(connected: socket.socket | None) -> None:
+    """End a connection at once, from any thread; whoever waits in it goes on."""
+    if connected is not None:
+        try:
+            connected.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended already
+
+
+def silence_libraries() -> None:
+    """Keep pydicom and pynetdicom from printing what they read: their messages quote names and dates."""
+    for name in ("pydicom", "pynetdicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        warnings.filterwarnings("ignore", module=name)
