@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, upd
 from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
 from dicom_node.jobs import Job, JobState, job_key
 from dicom_node.journal_deliveries import DeliveryJournal, DeliveryRecord, DeliveryState, clear_results
+from dicom_node.journal_promises import PromiseJournal
 from dicom_node.journal_series import SeriesJournal, uids_of
 from dicom_node.journal_tables import ALLOWED, change, documents, jobs, series, state_of
 from dicom_node.series import Document, Series
@@ -38,8 +39,8 @@ class JobRecord:
     updated_at: float
 
 
-class Journal(SeriesJournal, DeliveryJournal):
-    """Jobs; and, inherited, received series and deliveries."""
+class Journal(SeriesJournal, DeliveryJournal, PromiseJournal):
+    """Jobs; and, inherited, received series, deliveries and promises."""
 
     # -- jobs, as the node sees them --
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, select, update
 
 from dicom_node.jobs import JobState
 from dicom_node.journal_tables import Database, instances, jobs, series
@@ -58,6 +58,16 @@ class SeriesJournal(Database):
                 held |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
         return held
 
+    def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
+        """Return these of the instances that were received and are still held, once for each series they came in."""
+        asked, held = sorted(sop_instance_uids), list[Instance]()
+        with self._read() as connection:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
+                of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
+                held += [_instance(row) for row in connection.execute(of_some)]
+        return held
+
     def committed_series(self, before: float) -> list[str]:
         """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`."""
         busy = exists().where(
@@ -89,3 +99,14 @@ def _touch_series(connection: Connection, instance: Instance, now: float) -> Non
     if connection.execute(touched).rowcount == 0:
         row = {"series_uid": instance.series_uid, "study_uid": instance.study_uid, "last_arrival": now}
         connection.execute(insert(series).values(**row, dirty=False))
+
+
+def _instance(row: Row[tuple[object, ...]]) -> Instance:
+    return Instance(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        series_uid=row.series_uid,
+        study_uid=row.study_uid,
+        calling_ae_title=row.calling_ae_title,
+        file_sha256=row.file_sha256,
+    )

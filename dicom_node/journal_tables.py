@@ -124,6 +124,17 @@ deliveries = Table(
     ),
 )
 
+promises = Table(
+    "promises",
+    metadata,
+    _uid("transaction_uid", key=True),
+    Column("peer", Text, primary_key=True),
+    Column("named", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _time("next_attempt_at"),
+    Column("open", Boolean, nullable=False, index=True),
+)
+
 ALLOWED: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
     JobState.RUNNING: frozenset(
