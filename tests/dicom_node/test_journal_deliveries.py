@@ -94,7 +94,8 @@ def test_the_jobs_whose_deliveries_are_to_be_planned_are_known(journal: Journal,
     assert journal.unplanned([peer("pacs", commitment=False)]) == [job.job_key]
     assert journal.unplanned([]) == [job.job_key]
     store(journal, 41.0)
-    assert journal.unplanned([PLAIN]) == []
+    assert journal.unplanned([PROMISING]) == []
+    assert journal.unplanned([PLAIN]) == [job.job_key]
 
 
 def test_a_peer_that_is_no_longer_asked_for_commitment_is_not_waited_for(journal: Journal, job: Job) -> None:
