@@ -64,3 +64,8 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--moments", type=int, default=1, help="how often each process is killed (acceptance: 10)")
+    parser.addoption("--outage-s", type=float, default=10, help="how long the PACS is down (acceptance: 120)")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.registry import MODELS, model_card
+from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
+from training.evaluate import as_json, choose_threshold, judge, predict
+from training.export import export as export_weights
 from training.splits import read_splits
 from training.train import TrainingSettings
 from training.train import train as train_network
@@ -38,6 +44,32 @@ def train(data: Data, run: Run = Path("runs/lung_tumour"), minutes: float = 60, 
     stacks = [*stacks_of(data, "train"), *phantoms(PHANTOMS, FIRST_SEED)]
     print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
     train_network(stacks, run, TrainingSettings(minutes=minutes, start=start))
+
+
+@app.command()
+def evaluate(data: Data, results: Annotated[Path, typer.Option(help="JSON file to write.")]) -> None:
+    """Judge the exported model on the test part, with the threshold that its card names."""
+    card = model_card("lung_tumour")
+    predicted = predict(_segmenter(), stacks_of(data, "test"))
+    figures = as_json(judge(predicted, card.threshold), card.threshold)
+    results.write_text(
+        json.dumps({"weights_sha256": card.weights_sha256, **figures}, indent=1) + "\n", encoding="utf-8"
+    )
+    print(results.read_text(encoding="utf-8"))
+
+
+@app.command()
+def export(data: Data, version: Annotated[str, typer.Option()], run: Run = Path("runs/lung_tumour")) -> None:
+    """Write a run's averaged weights into the model's folder; the threshold is chosen on the validation part."""
+    export_weights(run / "average.pt", MODELS["lung_tumour"], version, threshold=0.5)
+    threshold = choose_threshold(predict(_segmenter(), stacks_of(data, "validation")))
+    digest = export_weights(run / "average.pt", MODELS["lung_tumour"], version, threshold)
+    print(f"weights {digest}, threshold {threshold}")
+
+
+def _segmenter() -> LungTumourSegmenter:
+    card = model_card("lung_tumour")
+    return LungTumourSegmenter(card, verified_weights(MODELS["lung_tumour"], card), "auto")
 
 
 if __name__ == "__main__":

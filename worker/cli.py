@@ -38,6 +38,7 @@ def lungspread() -> None:
     """Outline lung tumours in chest CT, beside a PACS. Research use only."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     silence_libraries()
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
 
 
 @app.command()

@@ -63,7 +63,7 @@ class LungTumourSegmenter:
         field = lung_field(upright.hu, volume.spacing)
         box = _box_around(field, volume.spacing)
         try:
-            inside = self._outline(upright.hu[box], volume.spacing, progress)
+            inside = self.probability(upright.hu[box], volume.spacing, progress) > self._card.threshold
         except (RuntimeError, torch.OutOfMemoryError) as error:
             raise ModelError(f"model {self._card.name}: the network failed on {self._device.type}") from error
         inside = _touching(inside, field[box], volume.spacing)
@@ -72,19 +72,20 @@ class LungTumourSegmenter:
         return Mask(voxels=np.ascontiguousarray(np.flip(voxels, upright.flips)), affine=volume.affine)
 
     @torch.inference_mode()
-    def _outline(
+    def probability(
         self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
-    ) -> NDArray[np.bool_]:
+    ) -> NDArray[np.float32]:
+        """Return each voxel's probability of being tumour; `hu` in radiological view, axes (slice, row, column)."""
         scaled = _resampled(torch.from_numpy(normalise(hu)), spacing)
         step, count = slice_step(spacing[0]), len(hu)
-        inside = np.empty(hu.shape, bool)
+        tumour = np.empty(hu.shape, np.float32)
         for first in range(0, count, BATCH):
             indices = range(first, min(first + BATCH, count))
             images = torch.stack([scaled[neighbours(index, count, step)] for index in indices])
             logits = functional.interpolate(self._logits(images), hu.shape[1:], mode="bilinear", align_corners=False)
-            inside[first : first + BATCH] = (torch.sigmoid(logits[:, 0]) > self._card.threshold).cpu().numpy()
+            tumour[first : first + BATCH] = torch.sigmoid(logits[:, 0]).cpu().numpy()
             progress(min(1.0, (first + BATCH) / count))
-        return inside
+        return tumour
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         """Run the network by MONAI's sliding window over (n, SLICES, row, column)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -165,7 +164,6 @@ def _service(places: Places) -> Iterator[None]:
             [sys.executable, "-m", "worker.cli", "serve", "--config", str(places.config)],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ},
         )
         try:
             yield

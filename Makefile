@@ -1,0 +1,39 @@
+# The two commands of the README are `make demo` and `make test`; everything happens in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+CT ?=
+CONFIG ?= lungspread.toml
+
+.PHONY: demo test check serve bench doctor clean
+
+demo: .venv/worker
+	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)")
+
+test: .venv/dev
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+serve: .venv/worker
+	$(BIN)/lungspread serve --config $(CONFIG)
+
+doctor: .venv/worker
+	$(BIN)/lungspread doctor --config $(CONFIG)
+
+bench: .venv/dev
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv demo-out
+
+# torch first: whatever follows then keeps the build (CPU or CUDA) that this machine's package index offers.
+.venv/worker .venv/dev: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed: make PYTHON=..."'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable ".[$(@F)]"
+	touch $@

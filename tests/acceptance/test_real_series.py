@@ -1,0 +1,90 @@
+"""The main job on a real series: Orthanc forwards a CT, gets SEG and SR back, committed, and right."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from tests.acceptance.hospital import ROOT, SHARED, STORESCU, Site, needs_shared, wait_for
+
+# C3N-00247: a spiculated tumour of the right lung, its centre near here (LPS mm).
+CENTRE = (-81.0, -190.0, -193.0)
+
+pytestmark = [needs_shared, pytest.mark.skipif(not STORESCU.is_file(), reason="dcmtk is not installed")]
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    subprocess.run([SHARED / "data" / "unpack", folder, "c3n-00247"], check=True, capture_output=True)
+    return folder / "c3n-00247"
+
+
+@pytest.fixture(scope="module")
+def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
+    """The site after the round, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
+    folder = tmp_path_factory.mktemp("site")
+    with Site(folder=folder / "site") as site:
+        site.send(ct)
+        wait_for(lambda: "COMMITTED" in site.states(), 600, "the job is committed")
+        out = folder / "from-pacs"
+        out.mkdir()
+        for modality in ("SEG", "SR"):
+            (instance,) = site.instances(modality)
+            site.download(instance, out / f"{modality.lower()}.dcm")
+        site.download(site.instances("CT")[0], out / "ct.dcm")
+        yield site, out
+
+
+@pytest.fixture(scope="module")
+def runs(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same folder without a PACS, twice."""
+    folders = tuple(tmp_path_factory.mktemp(name) for name in ("first", "second"))
+    for folder in folders:
+        command = [sys.executable, "-m", "worker.cli", "run", str(ct), "--out", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folders[0], folders[1]
+
+
+def findings(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "findings.json").read_text()))
+
+
+def test_seg_and_sr_come_back_into_the_same_study(results: tuple[Site, Path]) -> None:
+    _, out = results
+    ct, seg, sr = (pydicom.dcmread(out / f"{name}.dcm") for name in ("ct", "seg", "sr"))
+
+    assert ct.StudyInstanceUID == seg.StudyInstanceUID == sr.StudyInstanceUID
+    assert ct.PatientID == seg.PatientID == sr.PatientID
+
+
+def test_one_lesion_is_the_tumour(runs: tuple[Path, Path]) -> None:
+    near = [one for one in findings(runs[0])["lesions"] if math.dist(one["centroid_lps_mm"], CENTRE) <= 8]
+
+    assert len(near) == 1
+    assert 2.5 <= near[0]["volume_ml"] <= 8
+
+
+def test_validators_have_no_complaint(results: tuple[Site, Path]) -> None:
+    _, out = results
+    files = [out / f"{name}.dcm" for name in ("ct", "seg", "sr")]
+    checked = subprocess.run([SHARED / "tools" / "validate-dicom", *files], capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_run_repeats_the_numbers_and_the_uids_of_the_pacs(results: tuple[Site, Path], runs: tuple[Path, Path]) -> None:
+    _, out = results
+    first, second = runs
+
+    assert (first / "findings.json").read_bytes() == (second / "findings.json").read_bytes()
+    for name in ("seg", "sr"):
+        documents = [pydicom.dcmread(folder / f"{name}.dcm") for folder in (out, first, second)]
+        assert len({document.SOPInstanceUID for document in documents}) == 1
+    assert pydicom.dcmread(out / "seg.dcm").PixelData == pydicom.dcmread(first / "seg.dcm").PixelData

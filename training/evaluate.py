@@ -1,0 +1,94 @@
+"""Judges a model on patients: Dice of each MSD patient and of each LIDC nodule. Trains nothing.
+
+The threshold is chosen on the validation part; the test part is looked at once, with that threshold.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models.lung_tumour.segmenter import LungTumourSegmenter
+from training.datasets import Stack
+
+THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
+BOOTSTRAPS = 2000
+
+Probability = NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A mean with its 95 % bootstrap interval over cases, a median, and the number of cases."""
+
+    cases: int
+    mean: float
+    low: float
+    high: float
+    median: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """A stack and what the network says of it."""
+
+    stack: Stack
+    probability: Probability
+
+
+def predict(segmenter: LungTumourSegmenter, stacks: Sequence[Stack]) -> list[Predicted]:
+    """Run the network over each stack as inference does."""
+    return [
+        Predicted(stack=stack, probability=segmenter.probability(
+            stack.hu.astype(np.float32), stack.spacing_mm, lambda _: None
+        ).astype(np.float16))
+        for stack in track(stacks, "predicting")
+    ]  # fmt: skip
+
+
+def choose_threshold(predicted: Sequence[Predicted]) -> float:
+    """Return the threshold with the best mean of the MSD and the LIDC Dice."""
+    return max(THRESHOLDS, key=lambda threshold: float(np.mean([f.mean for f in judge(predicted, threshold).values()])))
+
+
+def judge(predicted: Sequence[Predicted], threshold: float) -> dict[str, Figure]:
+    """Return the Dice by source: MSD by patient over all of its slices, LIDC by nodule against the readers' majority.
+
+    A patient's tumour-free slices count: what is marked there lowers the patient's Dice.
+    """
+    by_case: dict[str, dict[str, list[Predicted]]] = defaultdict(lambda: defaultdict(list))
+    for item in predicted:
+        case = item.stack.patient if item.stack.source == "msd" else item.stack.name
+        by_case[item.stack.source][case].append(item)
+    return {
+        source: _figure([_dice(items, threshold) for items in cases.values()])
+        for source, cases in sorted(by_case.items())
+    }
+
+
+def as_json(figures: dict[str, Figure], threshold: float) -> dict[str, object]:
+    """Return the figures as JSON values."""
+    return {"threshold": threshold, "dice": {source: asdict(figure) for source, figure in figures.items()}}
+
+
+def _dice(items: Iterable[Predicted], threshold: float) -> float:
+    overlap = total = 0
+    for item in items:
+        marked = item.probability > threshold
+        overlap += int((marked & item.stack.mask).sum())
+        total += int(marked.sum()) + int(item.stack.mask.sum())
+    return 2 * overlap / total if total else 1.0
+
+
+def _figure(values: list[float]) -> Figure:
+    cases = np.array(values)
+    drawn = np.random.default_rng(1).choice(cases, (BOOTSTRAPS, len(cases))).mean(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    rounded = (round(float(value), 3) for value in (cases.mean(), low, high, np.median(cases)))
+    mean, low_rounded, high_rounded, median = rounded
+    return Figure(cases=len(cases), mean=mean, low=low_rounded, high=high_rounded, median=median)
