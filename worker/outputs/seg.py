@@ -27,9 +27,7 @@ def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmen
     if not findings.findings:
         return None
     seg = hd.seg.Segmentation(
-        source_images=volume_headers(
-            source_images, findings.frame_of_reference_uid, slice_spacing_mm=findings.volume.spacing[0]
-        ),
+        source_images=volume_headers(source_images, findings),
         pixel_array=label_array(findings),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(finding, findings.card) for finding in findings.findings],

@@ -7,10 +7,14 @@ patient and study are copied into the finished document, letter by letter.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from highdicom import SOPClass
 from pydicom.dataset import Dataset
+
+from models.volume import Volume
+from worker.findings import Findings
 
 SourceImages = Sequence[Dataset]
 """The headers of the series, one per slice, in the volume's slice order."""
@@ -39,26 +43,33 @@ def plain_header(image: Dataset) -> Dataset:
     return header
 
 
-def volume_headers(images: SourceImages, frame_of_reference_uid: str, slice_spacing_mm: float) -> list[Dataset]:
+def volume_headers(images: SourceImages, findings: Findings) -> list[Dataset]:
     """Return plain headers that agree with the volume: one orientation, one frame of reference, its true spacing."""
     headers = [plain_header(image) for image in images]
+    spacing_mm = round(_spacing_between_slices(findings.volume), 6)
     for header in headers:
         header.ImageOrientationPatient = headers[0].ImageOrientationPatient
-        header.FrameOfReferenceUID = frame_of_reference_uid
-        header.SpacingBetweenSlices = round(slice_spacing_mm, 6)
+        header.FrameOfReferenceUID = findings.frame_of_reference_uid
+        header.SpacingBetweenSlices = spacing_mm
         if "SliceThickness" not in header:  # PS3.3 C.7.6.2: it may be empty; a frame then stands for its share
-            header.SliceThickness = header.SpacingBetweenSlices
+            header.SliceThickness = spacing_mm
     return headers
+
+
+def _spacing_between_slices(volume: Volume) -> float:
+    # PS3.3 C.7.6.16.2.1: along the slices' normal, which in a tilted stack is less than from centre to centre.
+    _, row_mm, column_mm = volume.spacing
+    return 1000.0 * volume.voxel_ml / (row_mm * column_mm)
 
 
 def take_over_patient_and_study(document: SOPClass, image: Dataset) -> None:
     """Copy the patient, the study and the character set they are written in into a finished document."""
-    if "SpecificCharacterSet" in image:
-        document.SpecificCharacterSet = image.SpecificCharacterSet
-    document.copy_patient_and_study_information(image)
-    for keyword in _ALSO_TAKEN_OVER:
-        if keyword in image:
-            document[keyword] = image[keyword]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
+        document.copy_patient_and_study_information(image)
+        for keyword in ("SpecificCharacterSet", *_ALSO_TAKEN_OVER):
+            if keyword in image:
+                document[keyword] = image[keyword]
     for keyword in _NOT_TAKEN_OVER:
         if keyword in document:
             delattr(document, keyword)

@@ -39,7 +39,7 @@ Group = hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasure
 
 def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
     """Return the report of all lesions, or of there being none; `seg` is the SEG that it refers to, if there is one."""
-    headers = volume_headers(source_images, findings.frame_of_reference_uid, findings.volume.spacing[0])
+    headers = volume_headers(source_images, findings)
     lesions = [group for finding in findings.findings for group in _lesion_groups(finding, findings.card, headers, seg)]
     report = _report(
         lesions or [_no_lesion_group(findings, headers)],
