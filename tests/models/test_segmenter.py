@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from models.lungs.field import lung_field
+from models.registry import load_model
+from models.segmenter import ModelError, Segmenter
+from models.volume import Volume, spacing_of, voxel_volume_ml
+from worker.demo.phantom import Phantom, PhantomLesion, PhantomSpec, chest_phantom
+
+LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 10.0), half_axes_mm=(17.0, 17.0, 17.0))
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return chest_phantom(PhantomSpec(shape=(28, 240, 352), spacing_mm=(3.0, 1.05, 1.0), lesions=(LESION,)))
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return load_model("lung_tumour", "cpu")
+
+
+def volume_of(phantom: Phantom) -> Volume:
+    return Volume(hu=phantom.hu, affine=phantom.affine)
+
+
+def test_the_lung_field_is_the_air_inside_the_body(phantom: Phantom) -> None:
+    field = lung_field(phantom.hu, phantom.spec.spacing_mm)
+    x, y, z, _ = np.linalg.inv(phantom.affine) @ (-78.0, 30.0, -20.0, 1.0)
+
+    assert field[round(x), round(y), round(z)]
+    assert not field[:, 0].any()
+    assert not field[14, 120, 175]  # the mediastinum
+
+
+def test_a_scan_without_air_has_no_lung_field() -> None:
+    assert not lung_field(np.zeros((4, 32, 32), np.float32), (3.0, 1.0, 1.0)).any()
+
+
+def test_the_mask_covers_the_lesion(phantom: Phantom, segmenter: Segmenter) -> None:
+    mask = segmenter.segment(volume_of(phantom), lambda _: None)
+    inside = np.indices(mask.voxels.shape).reshape(3, -1)
+    points = phantom.affine[:3, :3] @ inside + phantom.affine[:3, 3:]
+    truth = (np.linalg.norm(points.T - LESION.centre_mm, axis=1) <= 17.0).reshape(mask.voxels.shape)
+    dice = 2 * (mask.voxels & truth).sum() / ((mask.voxels[truth.any((1, 2))]).sum() + truth.sum())
+
+    assert dice > 0.8
+    assert mask.voxel_ml == pytest.approx(3.0 * 1.05 * 1.0 / 1000)
+
+
+@pytest.mark.parametrize("axes", [(1,), (2,), (1, 2)], ids=["rows", "columns", "both"])
+def test_stored_the_other_way_round_the_same_voxels_are_marked(
+    phantom: Phantom, segmenter: Segmenter, axes: tuple[int, ...]
+) -> None:
+    upright = segmenter.segment(volume_of(phantom), lambda _: None)
+    affine = phantom.affine.copy()
+    for axis in axes:
+        affine[:3, 3] += affine[:3, axis] * (phantom.hu.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    turned = segmenter.segment(Volume(hu=np.flip(phantom.hu, axes).copy(), affine=affine), lambda _: None)
+
+    assert upright.voxels.any()
+    assert np.array_equal(np.flip(turned.voxels, axes), upright.voxels)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ModelError, match="cuda is not available"):
+        load_model("lung_tumour", "cuda")
+
+
+def test_a_sheared_grid_keeps_its_voxel_volume() -> None:
+    affine = np.array([[0, 0, 0.8, 0], [0.5, 0.8, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1.0]])
+
+    assert voxel_volume_ml(affine) == pytest.approx(2.0 * 0.8 * 0.8 / 1000)
+    assert spacing_of(affine)[1:] == pytest.approx((0.8, 0.8))

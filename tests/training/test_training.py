@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.lung_tumour.network import build_network
+from training.augment import CROP, draw
+from training.datasets import Stack, lesion_mask, majority
+from training.evaluate import Predicted, judge
+from training.splits import PARTS, read_splits, split_patients, write_splits
+from training.train import TrainingSettings, train, tumour_loss
+from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
+
+COMMITTED = Path(__file__).parent.parent.parent / "training" / "splits" / "lung_tumour_v1.json"
+
+
+def stack(mask: np.ndarray, source: str = "msd", patient: str = "a") -> Stack:
+    hu = np.where(mask, 40, -850).astype(np.int16)
+    return Stack(source=source, patient=patient, name=patient, hu=hu, mask=mask, spacing_mm=(1.0, 1.0, 1.0), whole=True)
+
+
+def test_no_patient_stands_in_two_parts_of_the_committed_split() -> None:
+    splits = read_splits(COMMITTED)
+
+    assert {name: {part: len(split[part]) for part in PARTS} for name, split in splits.items()} == {
+        "lidc": {"train": 209, "validation": 20, "test": 64},
+        "msd": {"train": 33, "validation": 5, "test": 10},
+    }
+
+
+def test_a_patient_in_two_parts_is_refused(tmp_path: Path) -> None:
+    write_splits(tmp_path / "s.json", {"x": {"train": ["p"], "validation": [], "test": ["p"]}})
+
+    with pytest.raises(ValueError, match="two parts"):
+        read_splits(tmp_path / "s.json")
+
+
+def test_a_split_does_not_depend_on_the_order_of_the_patients() -> None:
+    patients = [f"p{n}" for n in range(20)]
+
+    assert split_patients(patients, 3, 5, "s") == split_patients(reversed(patients), 3, 5, "s")
+
+
+def test_the_majority_counts_only_readers_who_marked_the_nodule() -> None:
+    # Readers 0 and 1 marked the nodule: the first both pixels, the second one of them. Readers 2 and 3 did not.
+    readers = np.array([[[0b0011, 0b0001, 0b0000]]], np.uint8)
+
+    assert majority(readers).tolist() == [[[True, True, False]]]
+
+
+def test_the_majority_of_three_is_two() -> None:
+    readers = np.array([[[0b0111, 0b0011, 0b0001]]], np.uint8)
+
+    assert majority(readers).tolist() == [[[True, True, False]]]
+
+
+def test_dice_is_twice_the_overlap_over_the_sum() -> None:
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, 0] = True
+    probability = np.zeros((1, 4, 4), np.float16)
+    probability[0, :2, :2] = 0.9  # four voxels, two of them right
+    free = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=np.zeros((1, 4, 4), np.float16))
+
+    figures = judge([Predicted(stack=stack(mask), probability=probability), free], 0.5)
+
+    assert figures["msd"].cases == 1
+    assert figures["msd"].mean == pytest.approx(2 * 2 / (4 + 4))
+
+
+def test_what_is_marked_on_a_tumour_free_slice_lowers_the_patients_dice() -> None:
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, 0] = True
+    right = Predicted(stack=stack(mask), probability=mask.astype(np.float16))
+    wrong = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=mask.astype(np.float16))
+
+    assert judge([right, wrong], 0.5)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
+
+
+def test_an_example_has_the_tumour_where_it_is_drawn_around() -> None:
+    mask = np.zeros((5, 200, 200), bool)
+    mask[:, 90:110, 90:110] = True
+    example = draw(stack(mask), 2, (99.5, 99.5), np.random.default_rng(0))
+
+    assert example.image.shape == (5, CROP, CROP)
+    assert example.target[CROP // 2 - 3 : CROP // 2 + 3, CROP // 2 - 3 : CROP // 2 + 3].min() == 1
+    assert 200 < example.target.sum() < 800  # 20 x 20 mm, scaled by chance
+
+
+def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
+    logits, target = torch.full((1, 1, 4, 4), -20.0), torch.zeros(1, 1, 4, 4)
+    known = torch.ones(1, 1, 4, 4)
+    logits[..., 0], known[..., 0] = 20.0, 0.0
+
+    assert float(tumour_loss(logits, target, known)) == pytest.approx(0.0, abs=1e-5)
+    assert float(tumour_loss(logits, target, torch.ones(1, 1, 4, 4))) > 1
+
+
+def test_training_writes_weights_that_the_network_takes(tmp_path: Path) -> None:
+    lesion = PhantomLesion(centre_mm=(-78.0, 0.0, 0.0), half_axes_mm=(20.0, 20.0, 20.0))
+    phantom = chest_phantom(PhantomSpec(shape=(6, 160, 160), spacing_mm=(5.0, 2.2, 2.2), lesions=(lesion,)))
+    found = Stack(
+        source="phantom",
+        patient="p",
+        name="p",
+        hu=phantom.hu.astype(np.int16),
+        mask=lesion_mask(phantom),
+        spacing_mm=phantom.spec.spacing_mm,
+        whole=True,
+    )
+    train([found], tmp_path, TrainingSettings(minutes=0.05))
+
+    build_network().load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
+    assert (tmp_path / "curve.csv").read_text().count("\n") == 1
+
+
+def test_the_mask_of_a_phantom_has_the_volume_known_on_paper() -> None:
+    lesion = PhantomLesion(centre_mm=(-78.0, 0.0, 0.0), half_axes_mm=(20.0, 14.0, 16.0), turn_rad=0.4)
+    phantom = chest_phantom(PhantomSpec(shape=(40, 160, 352), spacing_mm=(1.0, 1.0, 1.0), lesions=(lesion,)))
+
+    assert lesion_mask(phantom).sum() / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
