@@ -30,7 +30,7 @@ CARD = ModelCard(
 )
 
 Box = tuple[slice, slice, slice]
-"""A lesion as a box in the volume, axes (slice, row, column)."""
+"""A lesion, or a part of one, as a box in the volume, axes (slice, row, column)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +96,10 @@ Analyse = Callable[..., Analysed]
 
 @pytest.fixture
 def analysed(tmp_path: Path) -> Analyse:
-    """Write a scan (`Scan`'s fields as keywords), load it, and find these boxes in it, each a lesion of its own."""
+    """Write a scan (`Scan`'s fields as keywords), load it, and find these lesions in it."""
 
     def analyse(
-        boxes: Sequence[Box],
+        lesions: Sequence[Box | list[Box]],
         change: Callable[[Dataset], object] = lambda _: None,
         **scan: Any,  # noqa: ANN401  (the fields of Scan)
     ) -> Analysed:
@@ -112,8 +112,9 @@ def analysed(tmp_path: Path) -> Analyse:
             image.save_as(files[-1], enforce_file_format=True)
         series = load(files)
         mask = np.zeros(series.volume.hu.shape, np.uint8)
-        for number, box in enumerate(boxes, start=1):
-            mask[box] = number
+        for number, lesion in enumerate(lesions, start=1):
+            for box in lesion if isinstance(lesion, list) else [lesion]:
+                mask[box] = number
         return Analysed(ct_files=files, series=series, findings=_findings(series, mask), mask=mask)
 
     return analyse

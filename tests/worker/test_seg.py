@@ -25,6 +25,7 @@ ONE = [np.s_[3:7, 5:12, 4:20]]
 FIVE = [np.s_[1:4, 2:8, 2:9], np.s_[1:3, 20:24, 5:9], np.s_[5:9, 12:15, 20:30], np.s_[8:9, 30:31, 3:4],
         np.s_[6:11, 33:38, 30:34]]  # fmt: skip
 TOUCHING = [np.s_[3:7, 5:12, 4:12], np.s_[3:7, 5:12, 12:20], np.s_[7:9, 5:12, 4:12]]
+STAIRS = [[np.s_[2:4, 5:9, 4:20], np.s_[4:6, 8:15, 10:14], np.s_[6:7, 14:30, 13:14]]]
 FIRST_AND_LAST = [np.s_[0:2, 0:4, 0:4], np.s_[10:12, 36:40, 32:36]]
 
 SCANS = {
@@ -68,7 +69,9 @@ def read_by_dcmqi(file: Path, folder: Path, affine: NDArray[np.float64], shape: 
 
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 @pytest.mark.parametrize(
-    "boxes", [ONE, FIVE, TOUCHING, FIRST_AND_LAST], ids=["one", "five", "touching", "first and last slice"]
+    "boxes",
+    [ONE, FIVE, TOUCHING, STAIRS, FIRST_AND_LAST],
+    ids=["one", "five", "touching", "stairs", "first and last slice"],
 )
 def test_dcmqi_reads_exactly_the_voxels_of_the_mask_at_their_places(
     analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]
