@@ -24,7 +24,7 @@ NUMBER_OF_LESIONS = Code("246206008", "SCT", "Number of lesions")
 MILLILITRE = Code("ml", "UCUM", "milliliter")
 MILLIMETRE: Code = codes.UCUM.Millimeter
 HOUNSFIELD_UNIT: Code = codes.UCUM.HounsfieldUnit
-NO_UNITS: Code = codes.UCUM.NoUnits
+LESIONS = Code("{lesions}", "UCUM", "lesions")
 
 # -- what came of the analysis (PS3.16 CID 6042, CID 6047) --
 FINDINGS_SUMMARY: Code = codes.DCM.CADProcessingAndFindingsSummary
@@ -35,6 +35,7 @@ ABSENT: Code = codes.SCT.Absent
 
 # -- the document and its author --
 MEASUREMENT_REPORT: Code = codes.DCM.ImagingMeasurementReport
+ONCOLOGY_REPORT: Code = codes.DCM.OncologyMeasurementReport
 CT_PROCEDURE: Code = codes.LN.CTUnspecifiedBodyRegion
 COMMENT: Code = codes.DCM.Comment
 DEVICE: Code = codes.DCM.Device

@@ -224,7 +224,7 @@ def test_without_a_lesion_the_report_says_so_in_codes(analysed: Analyse, tmp_pat
 
     assert list(files) == ["sr"]
     (group,) = report["Measurements"]
-    assert numbers(group) == {("Number of lesions", "", "1", "UCUM", "no units"): 0}
+    assert numbers(group) == {("Number of lesions", "", "{lesions}", "UCUM", "lesions"): 0}
     said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
     assert said["Neoplasm"] == {"CodeMeaning": "Absent", "CodeValue": "272519000", "CodingSchemeDesignator": "SCT"}
     assert said["CAD Processing and Findings Summary"]["CodeValue"] == "111241"
@@ -250,7 +250,7 @@ def test_the_report_is_preliminary_unverified_by_a_device_and_marked_as_research
     sr, report = pydicom.dcmread(file), read_by_dcmqi(file)
 
     assert (sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag) == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
-    assert (sr.SeriesDescription, sr.SeriesNumber) == ("Lung lesions report (Research, not for diagnosis)", 10032)
+    assert (sr.SeriesDescription, sr.SeriesNumber) == ("Research, not for diagnosis: lung lesions report", 10032)
     assert sr.ContentQualification == "RESEARCH"
     assert [i.TextValue for i in items(sr, "Comment")] == [
         "Made by research software without review by a radiologist: not for diagnosis."

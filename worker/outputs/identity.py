@@ -59,7 +59,7 @@ def identity(job_key: str, role: str, card: ModelCard, images: SourceImages, des
         manufacturer_model_name=PRODUCT,
         software_versions=version("lungspread"),
         device_serial_number=card.weights_sha256[:16],
-        series_description=f"{description} ({RESEARCH})",
+        series_description=f"{RESEARCH}: {description}",
         content_qualification="RESEARCH",  # PS3.3 C.12.1, C.8.13.2.1.1
         content_date=date,
         content_time=time,

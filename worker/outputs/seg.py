@@ -36,7 +36,7 @@ def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmen
         content_creator_name=f"{PRODUCT}^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        **identity(findings.job_key, "seg", findings.card, source_images, "Lung lesions SEG"),
+        **identity(findings.job_key, "seg", findings.card, source_images, "lung lesions"),
     )
     take_over_patient_and_study(seg, source_images[0])
     forget_the_clock(seg)

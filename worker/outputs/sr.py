@@ -32,7 +32,7 @@ from worker.uids import derived_uid
 
 # OHIF 3.13 draws an axis only in a group whose tracking identifier begins with this; its own suffix may follow.
 _BIDIRECTIONAL = "Cornerstone3DTools@^0.1.0:Bidirectional"
-_TITLE = "Lung lesions report"
+_TITLE = "lung lesions report"
 
 Group = hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
@@ -60,7 +60,7 @@ def encode_refusal(job_key: str, reason: str, card: ModelCard, source_images: So
         headers,
     )
     group[0].ContentSequence.append(_comment(reason))
-    who = identity(job_key, "refusal", card, source_images, "Lung lesions: not analysed")
+    who = identity(job_key, "refusal", card, source_images, "lung lesions not analysed")
     return _document(_report([group], card, library=[]), headers, who, source_images[0])
 
 
@@ -152,7 +152,7 @@ def _no_lesion_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
             hd.sr.QualitativeEvaluation(codes.NEOPLASM, codes.ABSENT),
         ],
         headers,
-        [hd.sr.Measurement(name=codes.NUMBER_OF_LESIONS, value=0, unit=codes.NO_UNITS)],
+        [hd.sr.Measurement(name=codes.NUMBER_OF_LESIONS, value=0, unit=codes.LESIONS)],
         _algorithm(findings.card),
     )
 
@@ -181,7 +181,9 @@ def _report(groups: list[Group], card: ModelCard, library: list[Dataset]) -> hd.
         observation_context=_observation_context(card),
         procedure_reported=codes.CT_PROCEDURE,
         imaging_measurements=groups,
-        title=codes.MEASUREMENT_REPORT,
+        # PS3.16 CID 7021 has both. OHIF 3.13 shows the first as lines, and one without lines as a black viewport; the
+        # second it shows as text.
+        title=codes.MEASUREMENT_REPORT if library else codes.ONCOLOGY_REPORT,
         referenced_images=library,
     )
     report[0].ContentSequence.append(_comment(RESEARCH_SENTENCE))  # TID 1500 is extensible
