@@ -9,20 +9,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.assembler import assemble
-from dicom_node.delivery import Courier, plan_deliveries, record_report
+from dicom_node.delivery import Courier, plan_deliveries, take_report
 from dicom_node.errors import NodeError
 from dicom_node.jobs import make_celery, ring
 from dicom_node.journal import Journal
+from dicom_node.network import silence_libraries
+from dicom_node.promises import PromiseKeeper
 from dicom_node.reconciler import Reconciler, remove_committed
 from dicom_node.redis_server import redis_url
-from dicom_node.scp import Door
+from dicom_node.scp import Door, close
+from dicom_node.scu import PacsClient
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.spool import Spool
 
@@ -52,6 +57,8 @@ class Node:
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = Journal(configuration.journal.url_in(self._node.data_dir))
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
+        self._couriers = [self._courier(peer) for peer in self._destinations]
+        self._keeper = self._promise_keeper()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._server: ThreadedAssociationServer | None = None
@@ -60,20 +67,24 @@ class Node:
         self._spool.remove_orphans()
         self._server = self._door().open()
         self._start("assemble", self._assembling())
-        for peer in self._destinations:
-            courier = Courier(peer=peer, node=self._node, journal=self._journal, spool=self._spool)
-            self._start(f"deliver to {peer.name}", courier.step)
+        for courier in self._couriers:
+            self._start(f"deliver to {courier.peer.name}", courier.step)
+        self._start("keep promises", self._keeper.step)
         log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the door, and end what the loops are in: whatever was not answered will be sent again."""
         self._stop.set()
         if self._server is not None:
-            self._server.ae.shutdown()
+            close(self._server)
+        self._keeper.hang_up()
+        for courier in self._couriers:
+            courier.hang_up()
         for thread in self._threads:
-            thread.join(timeout=self._node.connect_timeout_s + self._node.commitment_wait_s)
+            thread.join(timeout=self._node.connect_timeout_s)
         self._journal.close()
 
     @property
@@ -88,8 +99,18 @@ class Node:
             peers=self._configuration.peers,
             journal=self._journal,
             spool=self._spool,
-            on_report=lambda report: record_report(self._journal, report, self._node),
+            on_report=lambda report, peers: take_report(
+                self._journal, report, self._node, {peer.name for peer in peers if peer.commitment}
+            ),
         )
+
+    def _courier(self, peer: Peer) -> Courier:
+        client = PacsClient(peer, self._node)
+        return Courier(peer=peer, node=self._node, journal=self._journal, spool=self._spool, client=client)
+
+    def _promise_keeper(self) -> PromiseKeeper:
+        clients = {peer.name: PacsClient(peer, self._node) for peer in self._configuration.peers if peer.may_send}
+        return PromiseKeeper(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
 
     def _assembling(self) -> Callable[[float], None]:
         """Return one round of: assemble, ring and reconcile, plan deliveries, clean up."""
@@ -121,11 +142,17 @@ class Node:
             except NodeError as error:
                 log.warning("%s: %s", name, error)
             except Exception as error:  # noqa: BLE001 - the loop's boundary: what comes next must still be done
-                # The type alone: a foreign text may hold what a DICOM file says of the patient.
-                log.error("%s: unexpected %s", name, type(error).__name__)  # noqa: TRY400
+                log.error("%s: unexpected %s", name, _where(error))  # noqa: TRY400
+
+
+def _where(error: Exception) -> str:
+    """Return an error's type and place; its text may hold what a DICOM file says of the patient."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
+    silence_libraries()
     with Node(configuration):
         stop.wait()

@@ -10,12 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field
+from typing import Any
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     JPEG2000,
     CTImageStorage,
@@ -31,14 +28,29 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
+from pynetdicom.dsutils import encode_file_meta
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.commitment import CommitmentReport, answer, read_report
-from dicom_node.errors import JournalUnavailable, PacsUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.association import on_connected
+from dicom_node.commitment import CommitmentReport, read_report, read_request
+from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.header import read_header
 from dicom_node.journal import Journal
-from dicom_node.reconciler import growing_pause
-from dicom_node.scu import PacsClient, without_delay
+from dicom_node.network import (
+    CANNOT_UNDERSTAND,
+    COMMITMENT,
+    DATA_SET_DOES_NOT_MATCH,
+    DUPLICATE_TRANSACTION,
+    MAXIMUM_PDU_LENGTH,
+    MISTYPED_ARGUMENT,
+    NOT_AUTHORISED,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    VERIFICATION,
+    hang_up,
+)
 from dicom_node.series import Instance
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.spool import Spool
@@ -49,14 +61,11 @@ TRANSFER_SYNTAXES = [
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
     JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
 ]  # fmt: skip
-MAXIMUM_PDU_SIZE = 131072
+_PREAMBLE = b"\0" * 128 + b"DICM"
+_DOORKEEPERS = 64
 
-# PS3.4 table B.2-1, and PS3.7 C.
-SUCCESS, NOT_AUTHORISED, PROCESSING_FAILURE = 0x0000, 0x0124, 0x0110
-OUT_OF_RESOURCES, DATA_SET_DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0xA700, 0xA900, 0xC000
-
-_REPORT_TRIES = 5
-_IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
+"""Takes in a report that one of these peers sent, and returns the status to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +76,10 @@ class Door:
     peers: Sequence[Peer]
     journal: Journal
     spool: Spool
-    on_report: Callable[[CommitmentReport], None]
+    on_report: OnReport
+    _one_at_a_time: list[threading.Lock] = field(
+        default_factory=lambda: [threading.Lock() for _ in range(_DOORKEEPERS)]
+    )
 
     def open(self) -> ThreadedAssociationServer:
         """Listen; returns at once."""
@@ -76,21 +88,20 @@ class Door:
         # pynetdicom takes an empty list for everyone; our own title may echo and nothing else.
         ae.require_calling_aet = [peer.ae_title for peer in self.peers] or [self.node.ae_title]
         ae.maximum_associations = self.node.max_associations
-        ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
+        ae.maximum_pdu_size = MAXIMUM_PDU_LENGTH
         ae.acse_timeout = self.node.connect_timeout_s
         ae.dimse_timeout = ae.network_timeout = self.node.network_timeout_s
-        ae.add_supported_context(Verification)
-        ae.add_supported_context(CTImageStorage, TRANSFER_SYNTAXES)
-        # PS3.4 J.3.3: the peer that reports on an association of its own proposes the SCP role for itself.
-        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        ae.add_supported_context(VERIFICATION)
         server = ae.start_server((self.node.host, self.node.port), block=False, evt_handlers=self._handlers())
         assert server is not None  # noqa: S101  (not blocking, so there is one)
         return server
 
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
-            (evt.EVT_CONN_OPEN, without_delay),
+            (evt.EVT_CONN_OPEN, on_connected, [self.node.network_timeout_s]),
+            (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_REJECTED, _log_rejection),
+            (evt.EVT_CONN_CLOSE, _log_early_end),
             (evt.EVT_ABORTED, _log_abort),
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
@@ -98,97 +109,113 @@ class Door:
             (evt.EVT_N_EVENT_REPORT, self._on_commitment_report),
         ]
 
+    def _on_requested(self, event: evt.Event) -> None:
+        """Offer the caller what it is configured for, and nothing else."""
+        request: Any = event.assoc.requestor.primitive
+        event.assoc.acceptor.supported_contexts = _contexts_for(self._called(request.calling_ae_title))
+
     def _on_store(self, event: evt.Event) -> int:
         """Put the object on the disk and into the journal, then answer."""
-        calling = event.assoc.requestor.ae_title.strip()
-        if not any(peer.may_send for peer in self._peers_called(calling)):
-            log.warning("C-STORE from %s refused: it is not configured with may_send", calling)
-            return NOT_AUTHORISED
+        calling = _calling(event)
         try:
             return self._keep(event, calling)
-        except (SpoolFull, JournalUnavailable) as error:
-            log.error("C-STORE from %s answered 0xA700: %s", calling, error)  # noqa: TRY400 - the line says it all
-            return OUT_OF_RESOURCES
-        except OSError as error:
-            log.error("C-STORE from %s answered 0xA700: errno %s", calling, error.errno)  # noqa: TRY400
-            return OUT_OF_RESOURCES
         except UnreadableInstance as error:
             log.warning("C-STORE from %s answered 0xC000: %s", calling, error)
             return CANNOT_UNDERSTAND
+        except (SpoolFull, JournalUnavailable) as error:
+            log.error("C-STORE from %s answered 0xA700: %s", calling, error)  # noqa: TRY400 - the line says it all
+        except OSError as error:
+            log.error("C-STORE from %s answered 0xA700: errno %s", calling, error.errno)  # noqa: TRY400
+        return OUT_OF_RESOURCES
 
     def _keep(self, event: evt.Event, calling: str) -> int:
-        encoded = event.encoded_dataset()
-        header = _header(encoded)
-        request = event.request
-        if (header.SOPClassUID, header.SOPInstanceUID) != (
-            request.AffectedSOPClassUID,
-            request.AffectedSOPInstanceUID,  # type: ignore[union-attr]
-        ):
+        request: Any = event.request
+        encoded = request.DataSet.getbuffer()
+        header = read_header(encoded, event.context.transfer_syntax)
+        named = (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID)
+        if named != (header.sop_class_uid, header.sop_instance_uid) or named[0] != event.context.abstract_syntax:
             log.warning("C-STORE from %s answered 0xA900: command and data set name different instances", calling)
             return DATA_SET_DOES_NOT_MATCH
+        meta = _PREAMBLE + encode_file_meta(event.file_meta)
+        digest = hashlib.sha256(meta)
+        digest.update(encoded)
         instance = Instance(
-            sop_instance_uid=str(header.SOPInstanceUID),
-            sop_class_uid=str(header.SOPClassUID),
-            series_uid=str(header.SeriesInstanceUID),
-            study_uid=str(header.StudyInstanceUID),
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            series_uid=header.series_uid,
+            study_uid=header.study_uid,
             calling_ae_title=calling,
-            file_sha256=hashlib.sha256(encoded).hexdigest(),
+            file_sha256=digest.hexdigest(),
         )
-        self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, encoded)
-        self.journal.record_instance(instance, time.time())
+        # Two who send the same instance at once must not leave the file of one with the hash of the other.
+        with self._one_at_a_time[hash(instance.sop_instance_uid) % _DOORKEEPERS]:
+            self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, meta, encoded)
+            self.journal.record_instance(instance, time.time())
         return SUCCESS
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
-        """Answer for what we received (we are SCP); the report follows on an association of ours."""
-        peers = self._peers_called(event.assoc.requestor.ae_title.strip())
-        if not peers:
+        """Promise an answer for what we received (we are SCP); it follows on an association of ours."""
+        senders = [peer for peer in self._called(_calling(event)) if peer.may_send]
+        if not senders:
             return NOT_AUTHORISED, None
         try:
-            event_type, report = answer(event.action_information, self.journal)
-        except (AttributeError, JournalUnavailable):
+            transaction_uid, references = read_request(event.action_information)
+            if self.journal.promise(transaction_uid, senders[0].name, references, time.time()):
+                return SUCCESS, None
+        except (AttributeError, UnreadableInstance):
+            return MISTYPED_ARGUMENT, None
+        except JournalUnavailable:
             return PROCESSING_FAILURE, None
-        threading.Thread(target=self._report, args=(peers[0], event_type, report), daemon=True).start()
-        return SUCCESS, None
-
-    def _report(self, peer: Peer, event_type: int, report: Dataset) -> None:
-        for attempt in range(_REPORT_TRIES):
-            try:
-                PacsClient(peer, self.node).report_commitment(event_type, report)
-            except PacsUnavailable as error:
-                log.warning("transaction %s not reported: %s", report.TransactionUID, error)
-                time.sleep(growing_pause(self.node.first_retry_s, self.node.longest_retry_s, attempt))
-            else:
-                return
-        log.error("transaction %s: %s was never told", report.TransactionUID, peer.name)
+        return DUPLICATE_TRANSACTION, None
 
     def _on_commitment_report(self, event: evt.Event) -> tuple[int, None]:
         """Take in what a peer promises for our results (we are SCU)."""
         try:
-            self.on_report(read_report(event.event_information))
-        except (AttributeError, JournalUnavailable):
+            return self.on_report(read_report(event.event_information), self._called(_calling(event))), None
+        except AttributeError:
+            return MISTYPED_ARGUMENT, None
+        except JournalUnavailable:
             return PROCESSING_FAILURE, None
-        return SUCCESS, None
 
-    def _peers_called(self, ae_title: str) -> list[Peer]:
+    def _called(self, ae_title: str) -> list[Peer]:
         return [peer for peer in self.peers if peer.ae_title == ae_title]
 
 
-def _header(encoded: bytes) -> Dataset:
-    """Return the four UIDs of an encoded object. Raises UnreadableInstance."""
-    try:
-        header = dcmread(BytesIO(encoded), stop_before_pixels=True, specific_tags=_IDENTITY)
-        missing = [keyword for keyword in _IDENTITY if not header.get(keyword)]
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-        raise UnreadableInstance(f"an object cannot be read ({type(error).__name__})") from None
-    if missing:
-        raise UnreadableInstance(f"an object has no {missing[0]}")
-    return header
+def close(server: ThreadedAssociationServer) -> None:
+    """Take no more associations, and end those that are open, without waiting for their peers."""
+    for association in server.active_associations:
+        connection = association.dul.socket
+        hang_up(connection.socket if connection is not None else None)
+    server.ae.shutdown()
+
+
+def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
+    contexts = [build_context(VERIFICATION)]
+    if any(peer.may_send for peer in peers):
+        contexts.append(build_context(CTImageStorage, list(TRANSFER_SYNTAXES)))
+    if any(peer.may_send or peer.commitment for peer in peers):
+        commitment = build_context(COMMITMENT)
+        # PS3.4 J.3.3: the peer that reports on an association of its own proposes the SCP role for itself.
+        commitment.scu_role = commitment.scp_role = True
+        contexts.append(commitment)
+    return contexts
+
+
+def _calling(event: evt.Event) -> str:
+    return event.assoc.requestor.ae_title.strip()
 
 
 def _log_rejection(event: evt.Event) -> None:
     requestor = event.assoc.requestor
-    log.warning("association from %s (calling %r) rejected", requestor.address, requestor.ae_title)
+    called = requestor.primitive.called_ae_title if requestor.primitive is not None else ""
+    log.warning("association from %s (%r calling %r) rejected", requestor.address, requestor.ae_title, called)
+
+
+def _log_early_end(event: evt.Event) -> None:
+    """Tell of a connection that never asked for an association."""
+    if event.assoc.requestor.primitive is None:
+        log.warning("connection from %s ended without an association", event.assoc.requestor.address)
 
 
 def _log_abort(event: evt.Event) -> None:
-    log.warning("association from %s was aborted", event.assoc.requestor.address)
+    log.warning("association from %s (%r) was aborted", event.assoc.requestor.address, _calling(event))

@@ -49,6 +49,8 @@ class NodeSettings(_Section):
     """A delivery that failed is tried again after this pause, which doubles each time ..."""
     longest_retry_s: Seconds = 300.0
     """... up to this one."""
+    give_up_after_s: Seconds = 604800.0
+    """A delivery whose pauses add up to this is given up: its job is FAILED."""
     commitment_timeout_s: Seconds = 600.0
     """A storage commitment without an answer for this long is asked for again."""
     commitment_wait_s: Seconds = 5.0
@@ -63,7 +65,7 @@ class Peer(_Section):
     host: str
     port: Port
     may_send: bool = False
-    """It may open associations to us."""
+    """It may send series to us, and ask us for storage commitment of them."""
     send_results: bool = False
     """It receives every result."""
     ask_for_priors: bool = False

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from dicom_node.delivery import take_report
+from dicom_node.journal import Journal
+from dicom_node.network import silence_libraries
+from dicom_node.scp import Door, close
+from dicom_node.settings import NodeSettings, Peer
+from dicom_node.spool import Spool
 
 MakeCt = Callable[..., Dataset]
 WriteCt = Callable[..., list[Path]]
@@ -69,3 +78,58 @@ def free_port() -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--moments", type=int, default=1, help="how often each process is killed (acceptance: 10)")
     parser.addoption("--outage-s", type=float, default=10, help="how long the PACS is down (acceptance: 120)")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet_libraries() -> None:
+    """pynetdicom writes of each broken connection; the tests look at our own lines."""
+    silence_libraries()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDoor:
+    """A door that listens, and what lies behind it."""
+
+    node: NodeSettings
+    port: int
+    journal: Journal
+    spool: Spool
+
+    def files(self) -> list[Path]:
+        """All files of the inbox, hidden ones, too."""
+        return sorted(path for path in self.spool.inbox.rglob("*") if path.is_file())
+
+
+OpenDoorWith = Callable[..., OpenDoor]
+
+
+@pytest.fixture
+def open_door(tmp_path: Path) -> Iterator[OpenDoorWith]:
+    """Open the node's door for these peers; all are closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def open_with(*peers: Peer, **settings: object) -> OpenDoor:
+            data_dir = tmp_path / "node"
+            node = NodeSettings(ae_title="LUNGNODE", data_dir=data_dir, port=0, min_free_mb=0).model_copy(
+                update=settings
+            )
+            journal, spool = Journal(f"sqlite:///{tmp_path}/journal.db"), Spool(data_dir, node.min_free_mb)
+            door = Door(
+                node=node,
+                peers=peers,
+                journal=journal,
+                spool=spool,
+                on_report=lambda report, senders: take_report(journal, report, node, {peer.name for peer in senders}),
+            )
+            server = door.open()
+            stack.callback(journal.close)
+            stack.callback(close, server)
+            return OpenDoor(node=node, port=server.server_address[1], journal=journal, spool=spool)
+
+        yield open_with
+
+
+@pytest.fixture
+def sender() -> Peer:
+    """A peer that may send us series."""
+    return Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=1, may_send=True)

@@ -1,0 +1,108 @@
+"""One association with a peer, as both roles need it: no delay, no waiting for ever, no endless message."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket
+
+from dicom_node.errors import PacsUnavailable
+from dicom_node.network import MAXIMUM_PDU_LENGTH, hang_up, prepare
+from dicom_node.settings import NodeSettings, Peer
+
+_LONGEST_PDU = 1 << 22
+
+
+class NothingAccepted(PacsUnavailable):
+    """The peer does not offer the service, or not in any of our transfer syntaxes."""
+
+
+class QuickSocket(AssociationSocket):
+    """A connection that reads a PDU in few calls, and only one of a sane length that comes in time."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return so many bytes; fewer when the peer has hung up. Raises OSError, which ends the association."""
+        if nr_bytes > _LONGEST_PDU or self.socket is None:
+            raise OSError("a PDU longer than any that was negotiated")
+        received, have = bytearray(nr_bytes), 0
+        until = time.monotonic() + (self.socket.gettimeout() or 0)
+        with memoryview(received) as view:
+            while have < nr_bytes:
+                count = self.socket.recv_into(view[have:])
+                if count == 0 or time.monotonic() > until:
+                    break
+                have += count
+        del received[have:]
+        return received
+
+
+def on_connected(event: evt.Event, timeout_s: float) -> None:
+    """Prepare the socket of an association, accepted or opened."""
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        prepare(connection.socket, timeout_s)
+        connection.__class__ = QuickSocket  # pynetdicom has no other place to say which class it should make
+
+
+class Caller:
+    """Opens associations with one peer."""
+
+    def __init__(self, peer: Peer, node: NodeSettings) -> None:
+        self.peer = peer
+        self._node = node
+        self._open: Association | None = None
+
+    def hang_up(self) -> None:
+        """End the association that another thread is in, at once."""
+        connection = self._open.dul.socket if self._open is not None else None
+        hang_up(connection.socket if connection is not None else None)
+
+    @contextmanager
+    def association(
+        self,
+        contexts: list[PresentationContext],
+        handlers: Sequence[evt.EventHandlerType] = (),
+        roles: Sequence[object] = (),
+    ) -> Iterator[Association]:
+        """Hold an association. Raises PacsUnavailable when there is none, or when the peer ends it meanwhile."""
+        timeout_s = self._node.network_timeout_s
+        ae = AE(ae_title=self._node.ae_title)
+        ae.connection_timeout = ae.acse_timeout = self._node.connect_timeout_s
+        ae.dimse_timeout = ae.network_timeout = timeout_s
+        try:
+            self._open = ae.associate(
+                self.peer.host,
+                self.peer.port,
+                contexts,
+                ae_title=self.peer.ae_title,
+                max_pdu=MAXIMUM_PDU_LENGTH,
+                ext_neg=list(roles),  # type: ignore[arg-type]
+                evt_handlers=[(evt.EVT_CONN_OPEN, on_connected, [timeout_s]), *handlers],
+            )
+        except OSError:
+            raise PacsUnavailable(self.peer.name, f"the host name {self.peer.host} is not known") from None
+        self._require_established(self._open)
+        try:
+            yield self._open
+        except RuntimeError as error:  # pynetdicom's, when the peer has hung up between two messages
+            raise PacsUnavailable(self.peer.name, "the association has ended") from error
+        finally:
+            with contextlib.suppress(RuntimeError):
+                self._open.release()
+            self._open = None
+
+    def _require_established(self, association: Association) -> None:
+        where = f"{self.peer.host}:{self.peer.port}"
+        if association.is_rejected and association.acceptor.primitive is not None:
+            reason = association.acceptor.primitive.reason_str
+            raise PacsUnavailable(self.peer.name, f"{where} rejected the association: {reason}")
+        if association.rejected_contexts and not association.accepted_contexts:
+            raise NothingAccepted(self.peer.name, f"{where} accepts none of the presentation contexts")
+        if not association.is_established:
+            raise PacsUnavailable(self.peer.name, f"no association with {where}")
