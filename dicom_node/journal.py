@@ -144,17 +144,21 @@ class Journal(SeriesJournal, DeliveryJournal, PromiseJournal):
         with self._write() as connection:
             if not _held_by(connection, job_key, owner):
                 return False
-            clear_results(connection, job_key)
-            for document in results:
-                connection.execute(insert(documents).values(job_key=job_key, **asdict(document)))
+            _put_results(connection, job_key, results)
             change(connection, job_key, JobState.ANALYSED, now)
             return True
 
-    def mark_rejected(self, job_key: str, owner: str, reason: str, now: float) -> bool:
-        """Record that the series cannot be analysed; False when the lease is lost."""
+    def mark_rejected(
+        self, job_key: str, owner: str, reason: str, now: float, results: Sequence[Document] = ()
+    ) -> bool:
+        """Record that the series cannot be analysed; False when the lease is lost.
+
+        A report of it, if there is one, is delivered; the job stays REJECTED.
+        """
         with self._write() as connection:
             held = _held_by(connection, job_key, owner)
             if held:
+                _put_results(connection, job_key, results)
                 change(connection, job_key, JobState.REJECTED, now, reason=reason)
             return held
 
@@ -186,6 +190,12 @@ def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...]
 def _held_by(connection: Connection, job_key: str, owner: str) -> bool:
     held = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.owner == owner)
     return connection.execute(select(jobs.c.job_key).where(held)).first() is not None
+
+
+def _put_results(connection: Connection, job_key: str, results: Sequence[Document]) -> None:
+    clear_results(connection, job_key)
+    for document in results:
+        connection.execute(insert(documents).values(job_key=job_key, **asdict(document)))
 
 
 def _repeat(connection: Connection, job_key: str, now: float) -> None:

@@ -74,7 +74,7 @@ class DeliveryJournal(Database):
 
     def unplanned(self, peers: Sequence[Peer]) -> list[str]:
         """Return the keys of the jobs on their way whose deliveries are not (yet) those to these peers."""
-        on_its_way = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED])
+        on_its_way = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
         wanted = {(peer.name, peer.commitment) for peer in peers}
         with self._read() as connection:
             of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(on_its_way)

@@ -17,10 +17,9 @@ from worker.pipeline import find
 
 def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:
     """Return the findings of a SEG of ours over its series, measured anew; without a SEG there is no lesion."""
-    if seg is None:
-        voxels = np.zeros(series.volume.hu.shape, bool)
-    else:
-        voxels = read_labels(seg, series.sop_instance_uids) > 0
+    voxels = np.zeros(series.volume.hu.shape, bool)
+    if seg is not None:
+        voxels |= read_labels(seg, series.sop_instance_uids) > 0
     return find(series, Mask(voxels=voxels, affine=series.volume.affine), card, job_key)
 
 

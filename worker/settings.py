@@ -29,6 +29,8 @@ class WorkerSettings(BaseModel):
     model: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "lung_tumour"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     outputs: tuple[Literal["seg", "sr"], ...] = ("seg", "sr")
+    report_rejected: bool = False
+    """Whether the PACS gets an SR of a series that was refused, with the reason."""
 
 
 class Settings(BaseSettings):
@@ -92,6 +94,7 @@ def recipe(settings: WorkerSettings, card: ModelCard) -> str:
         "threshold": card.threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
         "outputs": sorted(set(settings.outputs)),
+        "report_rejected": settings.report_rejected,
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode("ascii")).hexdigest()
 

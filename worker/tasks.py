@@ -13,7 +13,8 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from celery import Celery, signals
@@ -26,7 +27,7 @@ from dicom_node.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.spool import Spool
-from models.segmenter import ModelError, Progress, Segmenter
+from models.segmenter import ModelCard, ModelError, Progress, Segmenter
 from worker.hearing import Hearing, end_when_deaf
 from worker.lease import Lease
 from worker.settings import Settings, recipe
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 Analyse = Callable[[str, list[Path], Path, Progress], list[Document]]
 """Turns the files of a job (key, files) into documents in a folder (folder, progress)."""
+Refuse = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
+"""Turns the refusal of a job (key, files) into documents in a folder; none when it is not configured."""
 
 _EXIT_UNABLE = 1
 _PATIENCE_S = 90.0
@@ -79,6 +82,7 @@ class Analyst:
     queue: QueueSettings
     recipe: str
     analyse: Analyse
+    refuse: Refuse = lambda *_: []
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     stopping: threading.Event = field(default_factory=threading.Event)
     activity: Activity = field(default_factory=Activity)
@@ -104,8 +108,7 @@ class Analyst:
         except LeaseLost:
             log.warning("job %s: the result is thrown away", job_key)
         except SeriesRejected as refusal:
-            self.journal.mark_rejected(job_key, self.owner, _reason(refusal), time.time())
-            log.warning("job %s rejected: %s", job_key, refusal)
+            self._reject(job_key, refusal)
         except (WorkerStopping, ForeignRecipe, SpoolFull) as untouched:
             self._give_back_uncounted(job_key, untouched)
         except ModelError as error:
@@ -124,6 +127,16 @@ class Analyst:
             self.spool.publish(folder, job_key)
         if self.journal.mark_analysed(job_key, self.owner, documents, time.time()):
             log.info("job %s analysed: %d documents", job_key, len(documents))
+
+    def _reject(self, job_key: str, refusal: SeriesRejected) -> None:
+        record = self.journal.job(job_key)
+        paths = self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids)
+        with self.spool.new_outbox(job_key) as folder:
+            documents = self.refuse(job_key, paths, refusal, folder)
+            if documents:
+                self.spool.publish(folder, job_key)
+        self.journal.mark_rejected(job_key, self.owner, _reason(refusal), time.time(), documents)
+        log.warning("job %s rejected: %s", job_key, refusal)
 
     def _require_own_recipe(self, job: Job) -> None:
         if job.recipe != self.recipe:
@@ -179,7 +192,10 @@ def make_worker_app(settings: Settings, analyst: Analyst) -> Celery:
 def run_worker(settings: Settings, segmenter: Segmenter) -> int:
     """Work until told to stop, and return the exit code: not 0 when the model failed."""
     own_recipe = recipe(settings.worker, segmenter.card)
-    return listen(settings, make_analyst(settings, own_recipe, _line(settings, own_recipe, segmenter)))
+    analyst = make_analyst(settings, own_recipe, _line(settings, own_recipe, segmenter))
+    if settings.worker.report_rejected:
+        analyst = replace(analyst, refuse=partial(_refuse, segmenter.card))
+    return listen(settings, analyst)
 
 
 def make_analyst(settings: Settings, own_recipe: str, analyse: Analyse) -> Analyst:
@@ -224,3 +240,9 @@ def _line(settings: Settings, own_recipe: str, segmenter: Segmenter) -> Analyse:
         return analyse(paths, request, segmenter, folder, progress).documents
 
     return line
+
+
+def _refuse(card: ModelCard, job_key: str, paths: list[Path], refusal: SeriesRejected, folder: Path) -> list[Document]:
+    from worker.refusal_report import write_refusal
+
+    return write_refusal(paths, refusal, card, job_key, folder)
