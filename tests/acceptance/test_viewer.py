@@ -1,0 +1,143 @@
+"""What a radiologist's viewer makes of our results: OHIF, in a real browser, over a real Orthanc."""
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.segmenter import ModelCard
+from models.volume import Mask
+from tests.acceptance.hospital import SHARED, Site, needs_shared
+from worker.demo.phantom import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
+from worker.demo.phantom_dicom import write_series
+from worker.findings import Findings
+from worker.load import load
+from worker.outputs import encode
+from worker.pipeline import find
+
+OHIF_SHOT = SHARED / "tools" / "ohif-shot"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lungspread" / "ohif"
+SETUP_FAILED = 2
+CARD = ModelCard(
+    name="phantom-truth",
+    version="1",
+    weights_file="none",
+    weights_sha256="0" * 64,
+    licence="none",
+    threshold=0.5,
+    smallest_lesion_ml=0.0,
+)
+
+pytestmark = needs_shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A phantom's findings, as they lie in the PACS."""
+
+    site: Site
+    findings: Findings
+    pictures: Path
+
+    def open(self, *options: str) -> dict[str, Any]:
+        """Open the study in OHIF and return what the viewer holds."""
+        picture = self.pictures / f"{'-'.join(options).strip('-') or 'seg'}.png"
+        pacs = f"http://127.0.0.1:{self.site.http_port}"
+        command = [str(OHIF_SHOT), self.findings.study_uid, str(picture), "--pacs", pacs, *options]
+        environment = os.environ | {"OHIF_CACHE": str(CACHE)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=400)
+        if done.returncode == SETUP_FAILED:
+            pytest.skip(f"OHIF is not to be had: {done.stderr.strip()[-200:]}")
+        return dict(json.loads(picture.with_suffix(".json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(folder=tmp_path_factory.mktemp("viewer"))
+    site.start_pacs()
+    yield site
+    site.stop_pacs()
+
+
+@pytest.fixture(scope="module")
+def three_lesions(pacs: Site, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    return stored(pacs, tmp_path_factory.mktemp("three"), DEMO_LESIONS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def no_lesion(pacs: Site, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    return stored(pacs, tmp_path_factory.mktemp("none"), (), seed=2)
+
+
+def stored(site: Site, folder: Path, lesions: tuple[PhantomLesion, ...], seed: int) -> Shown:
+    """Put a phantom, and what would be found by who knows its lesions, into the PACS."""
+    spec = PhantomSpec(seed=seed, shape=(52, 128, 128), spacing_mm=(5.0, 2.7, 2.7), lesions=lesions)
+    files = write_series(folder / "ct", chest_phantom(spec))
+    series = load(files)
+    mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
+    findings = find(series, mask, CARD, f"{seed:064x}")
+    for name, document in encode(findings, series.datasets, ("seg", "sr")).items():
+        files.append(folder / f"{name}.dcm")
+        document.save_as(files[-1], enforce_file_format=True)
+    for file in files:
+        url = f"http://127.0.0.1:{site.http_port}/instances"
+        urllib.request.urlopen(url, file.read_bytes(), timeout=30).close()
+    return Shown(site=site, findings=findings, pictures=folder)
+
+
+def truth(affine: NDArray[np.float64], shape: tuple[int, ...], lesions: tuple[PhantomLesion, ...]) -> NDArray[np.bool_]:
+    """The voxels whose centre lies in a lesion."""
+    points = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    inside = np.zeros(shape, bool)
+    for lesion in lesions:
+        x, y, z = np.moveaxis(points - lesion.centre_mm, -1, 0)
+        cos, sin = np.cos(lesion.turn_rad), np.sin(lesion.turn_rad)
+        turned = (cos * x + sin * y, cos * y - sin * x, z)
+        inside |= sum((d / half) ** 2 for d, half in zip(turned, lesion.half_axes_mm, strict=True)) <= 1
+    return inside
+
+
+def test_the_viewer_holds_exactly_the_voxels_of_the_mask(three_lesions: Shown) -> None:
+    shown = three_lesions.open()
+
+    (segmentation,) = shown["state"]["segmentations"]
+    lesions = [finding.lesion for finding in three_lesions.findings.findings]
+    assert len(lesions) == 3
+    assert segmentation["voxels"]["counts"] == {str(one.number): int(one.voxels.sum()) for one in lesions}
+    with_lesion = {one.corner[0] + offset for one in lesions for offset in range(len(one.voxels))}
+    assert segmentation["voxels"]["slices"] == len(with_lesion)
+    assert [segment["label"] for segment in segmentation["segments"]] == [
+        f"Lesion {one.number} (research)" for one in lesions
+    ]
+
+
+def test_the_viewer_draws_both_axes_of_each_lesion_on_their_slice(three_lesions: Shown) -> None:
+    shown = three_lesions.open("--load", "SR", "--panel", "trackedMeasurements")
+
+    drawn = shown["state"]["measurements"]
+    assert {one["tool"] for one in drawn} == {"Bidirectional"}
+    for one, finding in zip(drawn, three_lesions.findings.findings, strict=True):
+        measured = finding.measurement
+        length, width = (float(text.split()[1]) for text in one["text"]["primary"])  # "L: 36.0 mm", "W: 30.1 mm"
+        assert length == pytest.approx(measured.long_axis.length_mm, abs=0.051)
+        assert width == pytest.approx(measured.short_axis.length_mm, abs=0.051)
+        sop_instance_uid = three_lesions.findings.sop_instance_uids[measured.long_axis.slice_index]
+        assert one["frame"].startswith(f"{sop_instance_uid}/")
+
+
+def test_the_viewer_takes_a_report_without_lesions_as_text_and_asks_for_nothing(no_lesion: Shown) -> None:
+    shown = no_lesion.open("--load", "SR", "--no-hydrate", "--prompt", "5")
+
+    (report,) = [one for one in shown["state"]["displaySets"] if one["modality"] == "SR"]
+    assert report["text"] == "Research, not for diagnosis: lung lesions report"
+    assert not report["rehydratable"]
+    assert shown["state"]["segmentations"] == shown["state"]["measurements"] == []
+    assert not [line for line in shown["console"] if line.startswith(("error", "uncaught"))]
