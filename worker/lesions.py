@@ -39,31 +39,44 @@ def find_lesions(mask: Mask, card: ModelCard, job_key: str) -> tuple[Lesion, ...
 
     Equal sizes are ordered by position, so that a repeated job repeats its numbers.
     """
-    labels, count = ndimage.label(mask.voxels, CONNECTIVITY)
-    if count == 0:
+    marked = _bounding_box(mask.voxels)
+    if marked is None:
         return ()
+    inside = mask.voxels[marked]
+    labels, _ = ndimage.label(inside, CONNECTIVITY)  # numbered in the order of their first voxels
+    sizes = np.bincount(labels[inside])[1:]
     boxes = ndimage.find_objects(labels)
-    sizes = np.bincount(labels.ravel())[1:]
     smallest = card.smallest_lesion_ml / mask.voxel_ml
-    found = sorted(
-        (component for component in range(count) if sizes[component] >= smallest),
-        key=lambda component: (-sizes[component], component),
-    )
+    large = np.flatnonzero(sizes >= smallest - 1e-6)  # a lesion of just this volume is kept, whatever rounding does
+    found = large[np.argsort(-sizes[large], kind="stable")]
+    corner = np.array([side.start for side in marked])
     return tuple(
-        _lesion(number, labels[boxes[component]] == component + 1, boxes[component], mask, job_key)
-        for number, component in enumerate(found, start=1)
+        _lesion(number, labels[boxes[i]] == i + 1, corner + [side.start for side in boxes[i]], mask, job_key)
+        for number, i in enumerate(found, start=1)
     )
 
 
-def _lesion(number: int, voxels: NDArray[np.bool_], box: tuple[slice, ...], mask: Mask, job_key: str) -> Lesion:
-    corner = (box[0].start, box[1].start, box[2].start)
+def _bounding_box(voxels: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """Return the box around all that is marked: most of a scan holds no lesion, and labelling takes time."""
+    box: list[slice] = []
+    for axis in range(voxels.ndim):
+        others = tuple(other for other in range(voxels.ndim) if other != axis)
+        places = np.flatnonzero(voxels[tuple(box)].any(axis=others))
+        if not places.size:
+            return None
+        box.append(slice(int(places[0]), int(places[-1]) + 1))
+    return tuple(box)
+
+
+def _lesion(number: int, voxels: NDArray[np.bool_], corner: NDArray[np.intp], mask: Mask, job_key: str) -> Lesion:
     centre = np.argwhere(voxels).mean(axis=0) + corner
     x, y, z = mask.affine[:3, :3] @ centre + mask.affine[:3, 3]
+    first, row, column = (int(index) for index in corner)
     return Lesion(
         number=number,
         tracking_id=f"lesion-{number}",
         tracking_uid=derived_uid(job_key, "lesion", str(number)),
         voxels=voxels,
-        corner=corner,
+        corner=(first, row, column),
         centroid_mm=(float(x), float(y), float(z)),
     )
