@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pynetdicom.transport import ThreadedAssociationServer
-
 from dicom_node.assembler import assemble
 from dicom_node.delivery import Courier, plan_deliveries, take_report
 from dicom_node.errors import NodeError
@@ -26,7 +24,7 @@ from dicom_node.network import silence_libraries
 from dicom_node.promises import PromiseKeeper
 from dicom_node.reconciler import Reconciler, remove_committed
 from dicom_node.redis_server import redis_url
-from dicom_node.scp import Door, close
+from dicom_node.scp import Door, Listening, close
 from dicom_node.scu import PacsClient
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.spool import Spool
@@ -61,7 +59,7 @@ class Node:
         self._keeper = self._promise_keeper()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._server: ThreadedAssociationServer | None = None
+        self._server: Listening | None = None
 
     def __enter__(self) -> Node:
         self._spool.remove_orphans()

@@ -64,6 +64,9 @@ TRANSFER_SYNTAXES = [
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _DOORKEEPERS = 64
 
+Listening = ThreadedAssociationServer
+"""A door that is open."""
+
 OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
 """Takes in a report that one of these peers sent, and returns the status to answer."""
 
@@ -81,7 +84,7 @@ class Door:
         default_factory=lambda: [threading.Lock() for _ in range(_DOORKEEPERS)]
     )
 
-    def open(self) -> ThreadedAssociationServer:
+    def open(self) -> Listening:
         """Listen; returns at once."""
         ae = AE(ae_title=self.node.ae_title)
         ae.require_called_aet = True
