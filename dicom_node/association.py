@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket
 
@@ -42,8 +44,20 @@ class QuickSocket(AssociationSocket):
         return received
 
 
+class CarefulDimse(DIMSEServiceProvider):
+    """Takes messages in; one that is none ends its association, not the thread that reads for it."""
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take in a part of a message."""
+        try:
+            super().receive_primitive(primitive)
+        except Exception:  # noqa: BLE001 - whatever a peer's bytes can raise in the library
+            self.dul.event_queue.put("Evt19")  # PS3.8 table 9-10: unrecognised or invalid PDU
+
+
 def on_connected(event: evt.Event, timeout_s: float) -> None:
-    """Prepare the socket of an association, accepted or opened."""
+    """Prepare an association, accepted or opened, for peers that are slow, broken or hostile."""
+    event.assoc.dimse.__class__ = CarefulDimse
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         prepare(connection.socket, timeout_s)

@@ -143,14 +143,16 @@ class Node:
                 log.error("%s: unexpected %s", name, _where(error))  # noqa: TRY400
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException | None) -> str:
     """Return an error's type and place; its text may hold what a DICOM file says of the patient."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+    places = traceback.extract_tb(error.__traceback__ if error is not None else None)
+    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+    return f"{type(error).__name__}{place}"
 
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
     silence_libraries()
+    threading.excepthook = lambda ended: log.error("a thread ended: %s", _where(ended.exc_value))
     with Node(configuration):
         stop.wait()
