@@ -71,12 +71,21 @@ def test_one_lesion_is_the_tumour(runs: tuple[Path, Path]) -> None:
     assert 2.5 <= near[0]["volume_ml"] <= 8
 
 
-def test_validators_have_no_complaint(results: tuple[Site, Path]) -> None:
-    _, out = results
-    files = [out / f"{name}.dcm" for name in ("ct", "seg", "sr")]
-    checked = subprocess.run([SHARED / "tools" / "validate-dicom", *files], capture_output=True, text=True, check=False)
+def complaints(file: Path) -> set[str]:
+    """Return what the validators say of a file, each complaint once, and each failed check by its name."""
+    command = [SHARED / "tools" / "validate-dicom", file]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    checks = {line.split()[1] for line in told if line.startswith("FAIL")} - {"dciodvfy"}
+    return checks | {line.split(maxsplit=1)[1] for line in told if line[:1] == " "}
 
-    assert checked.returncode == 0, checked.stdout
+
+def test_validators_complain_of_nothing_but_what_the_scanner_wrote(results: tuple[Site, Path]) -> None:
+    """The source has an empty Study ID and a name without components, which a result of its study must repeat."""
+    _, out = results
+    inherited = complaints(out / "ct.dcm")
+
+    assert complaints(out / "seg.dcm") <= inherited
+    assert complaints(out / "sr.dcm") <= inherited
 
 
 def test_run_repeats_the_numbers_and_the_uids_of_the_pacs(results: tuple[Site, Path], runs: tuple[Path, Path]) -> None:
