@@ -43,6 +43,11 @@ class QuickSocket(AssociationSocket):
         del received[have:]
         return received
 
+    def _shutdown_socket(self) -> None:
+        super()._shutdown_socket()
+        if self.socket is not None:
+            self.socket.close()  # pynetdicom leaves one open that was never connected
+
 
 class CarefulDimse(DIMSEServiceProvider):
     """Takes messages in; one that is none ends its association, not the thread that reads for it."""
@@ -55,13 +60,19 @@ class CarefulDimse(DIMSEServiceProvider):
             self.dul.event_queue.put("Evt19")  # PS3.8 table 9-10: unrecognised or invalid PDU
 
 
+def make_careful(event: evt.Event) -> None:
+    """Give an association our classes; pynetdicom has no other place to say which it should make."""
+    event.assoc.dimse.__class__ = CarefulDimse
+    if event.assoc.dul.socket is not None:
+        event.assoc.dul.socket.__class__ = QuickSocket
+
+
 def on_connected(event: evt.Event, timeout_s: float) -> None:
     """Prepare an association, accepted or opened, for peers that are slow, broken or hostile."""
-    event.assoc.dimse.__class__ = CarefulDimse
+    make_careful(event)
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         prepare(connection.socket, timeout_s)
-        connection.__class__ = QuickSocket  # pynetdicom has no other place to say which class it should make
 
 
 class Caller:
@@ -97,7 +108,12 @@ class Caller:
                 ae_title=self.peer.ae_title,
                 max_pdu=MAXIMUM_PDU_LENGTH,
                 ext_neg=list(roles),  # type: ignore[arg-type]
-                evt_handlers=[(evt.EVT_CONN_OPEN, on_connected, [timeout_s]), *handlers],
+                # EVT_ACSE_SENT: the request is made, nothing is connected yet.
+                evt_handlers=[
+                    (evt.EVT_ACSE_SENT, make_careful),
+                    (evt.EVT_CONN_OPEN, on_connected, [timeout_s]),
+                    *handlers,
+                ],
             )
         except OSError:
             raise PacsUnavailable(self.peer.name, f"the host name {self.peer.host} is not known") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
@@ -215,9 +215,11 @@ def _kind(path: Path) -> tuple[str, str] | None:
 
 
 def _contexts_for(kinds: Iterable[tuple[str, str]]) -> list[PresentationContext]:
-    """Return one presentation context for each kind of file; what is not compressed may also go as implicit VR."""
-    native = sorted({sop_class for sop_class, syntax in kinds if not UID(syntax).is_compressed})
-    packed = sorted({(sop_class, syntax) for sop_class, syntax in kinds if UID(syntax).is_compressed})
-    contexts = [build_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for sop_class in native]
-    contexts += [build_context(sop_class, syntax) for sop_class, syntax in packed]
-    return contexts[:MOST_CONTEXTS]
+    """Return one presentation context for each kind of file, so that it goes as it is if the peer can take it so.
+
+    What is not compressed may also go as implicit VR, which everyone must know (PS3.5 10.1).
+    """
+    as_they_are = set(kinds)
+    native = {(sop_class, ImplicitVRLittleEndian) for sop_class, syntax in as_they_are if not UID(syntax).is_compressed}
+    wanted = sorted(as_they_are) + sorted(native - as_they_are)
+    return [build_context(sop_class, syntax) for sop_class, syntax in wanted[:MOST_CONTEXTS]]
