@@ -7,7 +7,6 @@ read, `refusals.py` names the reasons.
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -17,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian
 
 from models.volume import Volume
 from worker.geometry import place
-from worker.pixels import check_rescale, read_hounsfield
+from worker.pixels import DAMAGE, check_rescale, read_hounsfield
 from worker.refusals import (
     DuplicateInstances,
     Localizer,
+    MissingGeometry,
     MixedSeries,
     MultiFrame,
     NotCt,
@@ -35,10 +34,11 @@ from worker.refusals import (
 
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 ONE_EACH = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
-# What pydicom raises on bytes that are not DICOM; an OSError is the machine's fault, not the series'.
-READING_ERRORS = (
-    InvalidDicomError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, EOFError,
-    RecursionError, struct.error,
+
+USED = (
+    *IDENTITY, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns",
+    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "PixelPaddingValue", "PixelPaddingRangeLimit",
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         first = headers[0].dataset
         hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
         for header, plane in zip(headers, hu, strict=True):
-            read_hounsfield(header.path, plane)
+            read_hounsfield(header.path, header.dataset, plane)
     return LoadedSeries(
         volume=Volume(hu=hu, affine=placement.affine),
         datasets=tuple(header.dataset for header in headers),
@@ -93,13 +93,12 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
     for number, path in enumerate(paths, start=1):
         try:
             headers.append(_read_header(path))
-        except READING_ERRORS as error:
-            problems.append(
-                (_name_of(path, number, len(paths)), str(error) if isinstance(error, _LackingError) else "")
-            )
+        except DAMAGE as error:
+            why = str(error) if isinstance(error, _LackingError) else "not a DICOM object"
+            problems.append((_name_of(path, number, len(paths)), why))
     series_uid = str(headers[0].dataset.SeriesInstanceUID) if headers else "unknown"
     if problems:
-        raise UnreadableFile(series_uid, problems[0][0], problems[0][1] or "not a DICOM object")
+        raise UnreadableFile(series_uid, *problems[0])
     if not headers:
         raise UnreadableFile(series_uid, "the series", "no file")
     return headers
@@ -113,10 +112,13 @@ def _read_header(path: Path) -> _Header:
     with path.open("rb") as file:
         dataset = dcmread(file, stop_before_pixels=True)
         rest = path.stat().st_size - file.tell()
+    for keyword in USED:
+        dataset.get(keyword)  # pydicom reads a value when it is asked for: here damage is caught
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    lacking = [keyword for keyword in IDENTITY if not dataset.get(keyword)] + ["TransferSyntaxUID"] * (not syntax)
-    if lacking:
-        raise _LackingError(f"{lacking[0]} is missing")
+    uids = {keyword: dataset.get(keyword) for keyword in IDENTITY} | {"TransferSyntaxUID": syntax}
+    for keyword, uid in uids.items():
+        if not uid or not isinstance(uid, str):
+            raise _LackingError(f"{keyword} is missing")
     has_pixels = rest > 0 or syntax == DeflatedExplicitVRLittleEndian
     return _Header(path=path, dataset=dataset, has_pixels=has_pixels)
 
@@ -158,6 +160,9 @@ def _check_one_series(headers: Sequence[_Header]) -> None:
     series_uid = str(headers[0].dataset.SeriesInstanceUID)
     for keyword in ONE_EACH:
         values = {str(header.dataset.get(keyword) or "") for header in headers}
+        if "" in values:  # of the three, only the frame of reference has not been looked at yet
+            nameless = next(header.dataset for header in headers if not header.dataset.get(keyword))
+            raise MissingGeometry(series_uid, str(nameless.SOPInstanceUID), f"{keyword} is missing")
         if len(values) > 1:
             raise MixedSeries(series_uid, keyword, len(values))
     counts = Counter(str(header.dataset.SOPInstanceUID) for header in headers)
