@@ -1,7 +1,7 @@
 """THE NODE, top to bottom: receive -> assemble -> queue, and deliver -> commit when a worker is done.
 
-The door's threads receive; one loop assembles, queues and reconciles; one loop for each destination delivers. They meet
-in the journal alone, so each of them, and the whole process, may end at any moment.
+The door's threads receive; each loop below does one thing, and one for each destination delivers. They meet in the
+journal alone, so each of them, and the whole process, may end at any moment.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from types import TracebackType
 
 from dicom_node.assembler import assemble
 from dicom_node.delivery import Courier, plan_deliveries, take_report
-from dicom_node.errors import NodeError
+from dicom_node.errors import NodeError, SettingsError
 from dicom_node.jobs import make_celery, ring
 from dicom_node.journal import Journal
 from dicom_node.network import silence_libraries
 from dicom_node.promises import PromiseKeeper
-from dicom_node.reconciler import Reconciler, remove_committed
+from dicom_node.reconciler import Reconciler, growing_pause, remove_committed
 from dicom_node.redis_server import redis_url
 from dicom_node.scp import Door, Listening, close
 from dicom_node.scu import PacsClient
@@ -32,7 +32,9 @@ from dicom_node.spool import Spool
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.5
+_LONGEST_PAUSE_S = 60.0
 _CLEAN_EVERY_S = 3600.0
+_HANG_UP_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,14 @@ class Node:
 
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
-        self._server = self._door().open()
-        self._start("assemble", self._assembling())
+        self._server = self._listen()
+        self._start("assemble", self._assemble)
+        self._start("ring", self._reconciler().step)
+        self._start("plan deliveries", lambda now: plan_deliveries(self._journal, self._destinations, now))
         for courier in self._couriers:
             self._start(f"deliver to {courier.peer.name}", courier.step)
         self._start("keep promises", self._keeper.step)
+        self._start("clean up", self._clean_up, every_s=_CLEAN_EVERY_S)
         log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
         return self
 
@@ -78,11 +83,12 @@ class Node:
         self._stop.set()
         if self._server is not None:
             close(self._server)
-        self._keeper.hang_up()
-        for courier in self._couriers:
-            courier.hang_up()
-        for thread in self._threads:
-            thread.join(timeout=self._node.connect_timeout_s)
+        until = time.monotonic() + self._node.connect_timeout_s
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
+            self._keeper.hang_up()
+            for courier in self._couriers:
+                courier.hang_up()
+            time.sleep(_HANG_UP_EVERY_S)
         self._journal.close()
 
     @property
@@ -91,8 +97,8 @@ class Node:
         assert self._server is not None  # noqa: S101  (asked of a running node)
         return int(self._server.server_address[1])
 
-    def _door(self) -> Door:
-        return Door(
+    def _listen(self) -> Listening:
+        door = Door(
             node=self._node,
             peers=self._configuration.peers,
             journal=self._journal,
@@ -101,6 +107,11 @@ class Node:
                 self._journal, report, self._node, {peer.name for peer in peers if peer.commitment}
             ),
         )
+        try:
+            return door.open()
+        except OSError as error:
+            where = f"{self._node.host}:{self._node.port}"
+            raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
 
     def _courier(self, peer: Peer) -> Courier:
         client = PacsClient(peer, self._node)
@@ -110,37 +121,35 @@ class Node:
         clients = {peer.name: PacsClient(peer, self._node) for peer in self._configuration.peers if peer.may_send}
         return PromiseKeeper(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
 
-    def _assembling(self) -> Callable[[float], None]:
-        """Return one round of: assemble, ring and reconcile, plan deliveries, clean up."""
-        configuration, journal = self._configuration, self._journal
-        celery = make_celery(redis_url(configuration.queue, self._node.data_dir))
-        reconciler = Reconciler(journal, lambda job: ring(celery, job), configuration.queue)
-        cleaned_at = 0.0
+    def _reconciler(self) -> Reconciler:
+        celery = make_celery(redis_url(self._configuration.queue, self._node.data_dir))
+        return Reconciler(self._journal, lambda job: ring(celery, job), self._configuration.queue)
 
-        def step(now: float) -> None:
-            nonlocal cleaned_at
-            assemble(journal, configuration.recipe, self._node.quiet_period_s, now)
-            reconciler.step(now)
-            plan_deliveries(journal, self._destinations, now)
-            if now - cleaned_at > _CLEAN_EVERY_S:
-                remove_committed(journal, self._spool, self._node.keep_days, now)
-                cleaned_at = now
+    def _assemble(self, now: float) -> None:
+        assemble(self._journal, self._configuration.recipe, self._node.quiet_period_s, now)
 
-        return step
+    def _clean_up(self, now: float) -> None:
+        remove_committed(self._journal, self._spool, self._node.keep_days, now)
 
-    def _start(self, name: str, step: Callable[[float], None]) -> None:
-        thread = threading.Thread(target=self._loop, args=(name, step), name=name, daemon=True)
+    def _start(self, name: str, step: Callable[[float], None], every_s: float = _LOOK_EVERY_S) -> None:
+        thread = threading.Thread(target=self._loop, args=(name, step, every_s), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _loop(self, name: str, step: Callable[[float], None]) -> None:
-        while not self._stop.wait(_LOOK_EVERY_S):
+    def _loop(self, name: str, step: Callable[[float], None], every_s: float) -> None:
+        """Do a step again and again; after a failure, with growing pauses."""
+        failures = 0
+        while not self._stop.is_set():
             try:
                 step(time.time())
+                failures = 0
             except NodeError as error:
+                failures += 1
                 log.warning("%s: %s", name, error)
             except Exception as error:  # noqa: BLE001 - the loop's boundary: what comes next must still be done
+                failures += 1
                 log.error("%s: unexpected %s", name, _where(error))  # noqa: TRY400
+            self._stop.wait(growing_pause(every_s, max(every_s, _LONGEST_PAUSE_S), failures))
 
 
 def _where(error: BaseException | None) -> str:
