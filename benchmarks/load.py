@@ -1,0 +1,96 @@
+"""Loads one CT series with LungSpread, highdicom and SimpleITK in turn: python -m benchmarks.load [FOLDER].
+
+Without a folder a generated series is read (--slices of 512 x 512, from the disk cache). Each reader ends with the
+same, checked: float32 Hounsfield units in memory, slices in order (highdicom's from head to feet). The best of --rounds
+counts; the readers take turns, so that a busy machine is busy for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+from pydicom import dcmread
+
+from worker.demo.phantom import Phantom, PhantomSpec
+from worker.demo.phantom_dicom import write_series
+from worker.load import load
+
+sitk: Any = SimpleITK  # untyped
+Hounsfield = NDArray[np.float32]
+
+
+def with_lungspread(files: Sequence[Path]) -> Hounsfield:
+    """Read headers, check them, read pixels."""
+    return load(files).volume.hu
+
+
+def with_highdicom(files: Sequence[Path]) -> Hounsfield:
+    """Read and stack; its default of float64 is not asked for."""
+    datasets = [dcmread(file) for file in files]
+    return np.asarray(highdicom.get_volume_from_series(datasets, dtype=np.float32).array)
+
+
+def with_simpleitk(files: Sequence[Path]) -> Hounsfield:
+    """Let GDCM sort the folder, then read."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(files[0].parent)))
+    return np.asarray(sitk.GetArrayFromImage(sitk.Cast(reader.Execute(), sitk.sitkFloat32)))
+
+
+READERS: dict[str, Callable[[Sequence[Path]], Hounsfield]] = {
+    "LungSpread": with_lungspread,
+    "highdicom": with_highdicom,
+    "SimpleITK": with_simpleitk,
+}
+
+
+def compare(files: Sequence[Path], rounds: int) -> dict[str, float]:
+    """Return each reader's best time in seconds."""
+    best = dict.fromkeys(READERS, float("inf"))
+    truth = with_lungspread(files)
+    for _ in range(rounds):
+        for name, read in READERS.items():
+            start = time.perf_counter()
+            volume = read(files)
+            best[name] = min(best[name], time.perf_counter() - start)
+            if not any(np.array_equal(each, truth) for each in (volume, volume[::-1])):
+                raise SystemExit(f"{name} reads other voxels")
+    return best
+
+
+def generated(slices: int) -> Phantom:
+    """Return noise of a chest's size: what it shows does not matter here."""
+    spec = PhantomSpec(shape=(slices, 512, 512), spacing_mm=(1.0, 0.7, 0.7))
+    hu = np.random.default_rng(1).integers(-1000, 1000, spec.shape, dtype=np.int16).astype(np.float32)
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = *spec.spacing_mm, 1
+    return Phantom(spec=spec, hu=hu, affine=affine)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        files = sorted(options.folder.glob("*.dcm")) if options.folder else write_series(
+            Path(scratch), generated(options.slices))  # fmt: skip
+        best = compare(files, options.rounds)
+    print(f"{len(files)} slices, best of {options.rounds} rounds")
+    for name, seconds in best.items():
+        print(f"{name:12s} {seconds:7.2f} s   {seconds / best['LungSpread']:5.2f} x LungSpread")
+
+
+if __name__ == "__main__":
+    main()
