@@ -15,8 +15,9 @@ from rich.progress import track
 
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from training.datasets import Stack
+from training.train import FalseMark
 
-THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
+THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(16))
 BOOTSTRAPS = 2000
 
 Probability = NDArray[np.float16]
@@ -49,6 +50,19 @@ def predict(segmenter: LungTumourSegmenter, stacks: Sequence[Stack]) -> list[Pre
         ).astype(np.float16))
         for stack in track(stacks, "predicting")
     ]  # fmt: skip
+
+
+def find_false_marks(predicted: Sequence[Predicted], seed: int = 1, of_each_slice: int = 4) -> list[FalseMark]:
+    """Return places that the network marked outside of the reference, in whole slices, a few of each slice."""
+    rng = np.random.default_rng(seed)
+    marks: list[FalseMark] = []
+    for item in predicted:
+        if item.stack.whole:
+            for index in range(len(item.stack.hu)):
+                wrong = np.argwhere((item.probability[index] > 0.3) & ~item.stack.mask[index])
+                for row, column in wrong[rng.permutation(len(wrong))[:of_each_slice]]:
+                    marks.append(FalseMark(stack=item.stack, index=index, centre=(float(row), float(column))))
+    return marks
 
 
 def choose_threshold(predicted: Sequence[Predicted]) -> float:
