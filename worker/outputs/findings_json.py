@@ -30,6 +30,7 @@ def as_json(findings: Findings) -> Json:
         "job_key": findings.job_key,
         "study_uid": findings.study_uid,
         "series_uid": findings.series_uid,
+        "frame_of_reference_uid": findings.frame_of_reference_uid,
         "slices": len(findings.sop_instance_uids),
         "spacing_mm": [round(size, 4) for size in findings.volume.spacing],
         "model": {
@@ -62,8 +63,11 @@ def _lesion(finding: Finding, findings: Findings) -> Json:
 
 
 def _axis(axis: Axis, findings: Findings) -> Json:
+    """Pixels count from the centre of the first one, at 0, 0."""
     return {
         "sop_instance_uid": findings.sop_instance_uids[axis.slice_index],
+        "start_column_row_px": [round(value, 4) for value in axis.start_px],
+        "end_column_row_px": [round(value, 4) for value in axis.end_px],
         "start_lps_mm": [round(value, 3) for value in axis.start_mm],
         "end_lps_mm": [round(value, 3) for value in axis.end_mm],
     }
