@@ -19,10 +19,10 @@ OFFSET = -1024
 def write_series(folder: Path, phantom: Phantom, name: str = "baseline", when: datetime = WHEN) -> list[Path]:
     """Write one file per slice and return their paths, from feet to head.
 
-    The same phantom under the same name has the same UIDs; the study, series and frame of reference are its own.
+    The same phantom under the same name has the same UIDs; another one, in seed, size or lesions, has others.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = f"phantom-{phantom.spec.seed}-{name}"
+    key = f"phantom {phantom.spec} {name}"
     paths = []
     for index in range(len(phantom.hu)):
         image = _patient_and_study(key, when)
