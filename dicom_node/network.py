@@ -6,6 +6,8 @@ import logging
 import socket
 import warnings
 
+import pydicom.config
+
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"
 """Storage Commitment Push Model SOP Class."""
@@ -48,6 +50,7 @@ def hang_up(connected: socket.socket | None) -> None:
 
 def silence_libraries() -> None:
     """Keep pydicom and pynetdicom from printing what they read: their messages quote names and dates."""
+    pydicom.config.debug(debug_on=False)  # it sets its level when it is first used; ours comes after
     for name in ("pydicom", "pynetdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.filterwarnings("ignore", module=name)

@@ -215,7 +215,8 @@ def _fail(line: str, code: int) -> NoReturn:
 
 @contextmanager
 def _bar(what: str) -> Iterator[ShareDone]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=1.0)
         yield lambda share: progress.update(task, completed=share)
 
