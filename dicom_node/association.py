@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from contextlib import contextmanager
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket
 
 from dicom_node.errors import PacsUnavailable
@@ -19,6 +22,7 @@ from dicom_node.network import MAXIMUM_PDU_LENGTH, hang_up, prepare
 from dicom_node.settings import NodeSettings, Peer
 
 _LONGEST_PDU = 1 << 22
+_LISTEN_S = 0.005
 
 
 class NothingAccepted(PacsUnavailable):
@@ -27,6 +31,14 @@ class NothingAccepted(PacsUnavailable):
 
 class QuickSocket(AssociationSocket):
     """A connection that reads a PDU in few calls, and only one of a sane length that comes in time."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; who was called waits for it, where pynetdicom sleeps and asks again."""
+        if self.assoc.is_acceptor and self.socket is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed meanwhile, as the next line finds out
+                select.select([self.socket], [], [], _LISTEN_S)
+        return super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return so many bytes; fewer when the peer has hung up. Raises OSError, which ends the association."""
@@ -56,8 +68,18 @@ class CarefulDimse(DIMSEServiceProvider):
         """Take in a part of a message."""
         try:
             super().receive_primitive(primitive)
+            self._store_at_once()
         except Exception:  # noqa: BLE001 - whatever a peer's bytes can raise in the library
             self.dul.event_queue.put("Evt19")  # PS3.8 table 9-10: unrecognised or invalid PDU
+
+    def _store_at_once(self) -> None:
+        """Serve a C-STORE in the thread that read it; to hand it to the other one costs more than a millisecond."""
+        context_id, request = self.peek_msg()
+        if not (self.assoc.is_acceptor and isinstance(request, C_STORE) and request.is_valid_request):
+            return
+        context = self.assoc._accepted_cx.get(context_id or 0)
+        if context is not None and self.get_msg()[1] is request:
+            StorageServiceClass(self.assoc).SCP(request, context)
 
 
 def make_careful(event: evt.Event) -> None:

@@ -1,4 +1,7 @@
-"""Reads the UIDs of an encoded data set, and sees whether all of it came. Decodes nothing else, least of all pixels."""
+"""Reads the UIDs of an encoded data set, sees whether all of it came, and writes what stands before it in a file.
+
+Decodes nothing else, least of all pixels.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from io import BytesIO
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, DeflatedExplicitVRLittleEndian
 
 from dicom_node.errors import UnreadableInstance
 from dicom_node.spool import checked_uid
@@ -54,6 +57,27 @@ def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header
     if missing:
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes has no {missing[0]}")
     return Header(**{name: checked_uid(uid) for name, uid in found.items()})
+
+
+def file_start(header: Header, transfer_syntax_uid: str) -> bytes:
+    """Return preamble and file meta information (PS3.10 7.1) of an instance, to be written before its data set."""
+    elements = b"".join(
+        [
+            struct.pack("<HH2sHI2s", 2, 0x0001, b"OB", 0, 2, b"\0\1"),
+            _meta_element(0x0002, b"UI", header.sop_class_uid),
+            _meta_element(0x0003, b"UI", header.sop_instance_uid),
+            _meta_element(0x0010, b"UI", transfer_syntax_uid),
+            _meta_element(0x0012, b"UI", PYDICOM_IMPLEMENTATION_UID),
+            _meta_element(0x0013, b"SH", "LUNGSPREAD"),
+        ]
+    )
+    return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements)) + elements
+
+
+def _meta_element(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii")
+    value += b"\0" * (len(value) % 2)
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pynetdicom
 from pydicom.uid import (
     JPEG2000,
     CTImageStorage,
@@ -28,14 +29,13 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, evt
-from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.association import on_connected
 from dicom_node.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.header import read_header
+from dicom_node.header import file_start, read_header
 from dicom_node.journal import Journal
 from dicom_node.network import (
     CANNOT_UNDERSTAND,
@@ -61,7 +61,6 @@ TRANSFER_SYNTAXES = [
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
     JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
 ]  # fmt: skip
-_PREAMBLE = b"\0" * 128 + b"DICM"
 _DOORKEEPERS = 64
 
 Listening = ThreadedAssociationServer
@@ -86,6 +85,7 @@ class Door:
 
     def open(self) -> Listening:
         """Listen; returns at once."""
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its own lines cost time, and quote data sets
         ae = AE(ae_title=self.node.ae_title)
         ae.require_called_aet = True
         # pynetdicom takes an empty list for everyone; our own title may echo and nothing else.
@@ -139,8 +139,8 @@ class Door:
         if named != (header.sop_class_uid, header.sop_instance_uid) or named[0] != event.context.abstract_syntax:
             log.warning("C-STORE from %s answered 0xA900: command and data set name different instances", calling)
             return DATA_SET_DOES_NOT_MATCH
-        meta = _PREAMBLE + encode_file_meta(event.file_meta)
-        digest = hashlib.sha256(meta)
+        start = file_start(header, event.context.transfer_syntax)
+        digest = hashlib.sha256(start)
         digest.update(encoded)
         instance = Instance(
             sop_instance_uid=header.sop_instance_uid,
@@ -152,7 +152,7 @@ class Door:
         )
         # Two who send the same instance at once must not leave the file of one with the hash of the other.
         with self._one_at_a_time[hash(instance.sop_instance_uid) % _DOORKEEPERS]:
-            self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, meta, encoded)
+            self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, start, encoded)
             self.journal.record_instance(instance, time.time())
         return SUCCESS
 

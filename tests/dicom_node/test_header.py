@@ -5,7 +5,8 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataset import validate_file_meta
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -17,7 +18,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.errors import InvalidUid, UnreadableInstance
-from dicom_node.header import Header, read_header
+from dicom_node.header import Header, file_start, read_header
 
 MakeCt = Callable[..., Dataset]
 EXPECTED = Header(
@@ -108,3 +109,16 @@ def test_the_message_says_nothing_of_the_patient(make_ct: MakeCt) -> None:
         read_header(encoded(make_ct(7))[:-1], ExplicitVRLittleEndian)
 
     assert "SECRET" not in str(raised.value)
+
+
+def test_the_start_of_a_file_is_what_others_read(make_ct: MakeCt) -> None:
+    file = BytesIO(file_start(EXPECTED, ExplicitVRLittleEndian) + encoded(make_ct(7)))
+
+    read = dcmread(file)
+
+    assert read.file_meta.MediaStorageSOPClassUID == EXPECTED.sop_class_uid
+    assert read.file_meta.MediaStorageSOPInstanceUID == EXPECTED.sop_instance_uid
+    assert read.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    validate_file_meta(read.file_meta)
+    assert read.file_meta.FileMetaInformationGroupLength + 144 == file.getvalue().index(b"\x08\0\x08\0CS")
+    assert (read.pixel_array == make_ct(7).pixel_array).all()
