@@ -12,10 +12,10 @@ from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, model_card
 from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
-from training.evaluate import as_json, choose_threshold, find_false_marks, judge, predict
+from training.evaluate import as_json, choose_threshold, judge, predict
 from training.export import export as export_weights
 from training.splits import read_splits
-from training.train import FalseMark, TrainingSettings
+from training.train import TrainingSettings
 from training.train import train as train_network
 
 SPLITS = Path(__file__).parent / "splits" / "lung_tumour_v1.json"
@@ -40,19 +40,10 @@ def stacks_of(data: Path, part: str) -> list[Stack]:
 
 @app.command()
 def train(data: Data, run: Run = Path("runs/lung_tumour"), minutes: float = 60, start: Path | None = None) -> None:
-    """Train on the patients of the training part, for a budget of minutes, from nothing or from `start`.
-
-    A run that goes on from `start` also looks again at what the exported model marks falsely on those patients.
-    """
-    real = stacks_of(data, "train")
-    marks: list[FalseMark] = []
-    if start is not None:
-        # The released model looks for its own errors on the training patients' whole slices.
-        marks = find_false_marks(predict(_segmenter(), [stack for stack in real if stack.whole]))
-    stacks = [*real, *phantoms(PHANTOMS, FIRST_SEED)]
-    print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices, {len(marks)} false marks")
-    settings = TrainingSettings(minutes=minutes, start=start, learning_rate=1e-3 if start else 2e-3)
-    train_network(stacks, run, settings, marks)
+    """Train on the patients of the training part, for a budget of minutes, from `start` or from nothing."""
+    stacks = [*stacks_of(data, "train"), *phantoms(PHANTOMS, FIRST_SEED)]
+    print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
+    train_network(stacks, run, TrainingSettings(minutes=minutes, start=start))
 
 
 @app.command()

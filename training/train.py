@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.lung_tumour.network import build_network
-from training.augment import CROP, Example, draw, lung_centre, tumour_centre
+from training.augment import Example, draw, lung_centre, tumour_centre
 from training.datasets import Stack
 
 # Examples of one batch: source, where the crop is centred, whether the slice has tumour (None: either), how many.
@@ -35,8 +35,6 @@ RECIPE = (
     ("phantom", tumour_centre, True, 1),
     ("phantom", lung_centre, None, 1),
 )
-HARD = 5
-"""Examples of one batch around false marks of the network that training starts from."""
 Centre = Callable[[Stack, int, np.random.Generator], tuple[float, float]]
 
 
@@ -54,25 +52,15 @@ class TrainingSettings:
     seed: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FalseMark:
-    """A place that an earlier network marked and the reference does not: where to look again."""
-
-    stack: Stack
-    index: int
-    centre: tuple[float, float]
-
-
 class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batches drawn for ever from the stacks, as RECIPE says, and around as many false marks as HARD."""
+    """Batches drawn for ever from the stacks, as RECIPE says."""
 
-    def __init__(self, stacks: list[Stack], seed: int, false_marks: Sequence[FalseMark] = ()) -> None:
+    def __init__(self, stacks: list[Stack], seed: int) -> None:
         self.by_patient: dict[str, dict[str, list[Stack]]] = defaultdict(lambda: defaultdict(list))
         for stack in stacks:
             self.by_patient[stack.source][stack.patient].append(stack)
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
         self.seed = seed
-        self.false_marks = false_marks
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -84,18 +72,11 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
                 if source in self.by_patient
                 for _ in range(count)
             ]
-            drawn += [self._hard(rng) for _ in range(HARD if self.false_marks else 0)]
             yield (
                 torch.from_numpy(np.stack([example.image for example in drawn])),
                 torch.from_numpy(np.stack([example.target for example in drawn]))[:, None],
                 torch.from_numpy(np.stack([example.known for example in drawn]))[:, None],
             )
-
-    def _hard(self, rng: np.random.Generator) -> Example:
-        mark = self.false_marks[int(rng.integers(len(self.false_marks)))]
-        row, column = mark.centre
-        shift = rng.uniform(-CROP / 4, CROP / 4, 2)
-        return draw(mark.stack, mark.index, (row + float(shift[0]), column + float(shift[1])), rng)
 
     def _example(self, source: str, centre: Centre, tumour: bool | None, rng: np.random.Generator) -> Example:
         patients = self.by_patient[source]
@@ -112,9 +93,7 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
                 return draw(stack, index, centre(stack, index, rng), rng)
 
 
-def train(
-    stacks: list[Stack], run: Path, settings: TrainingSettings, false_marks: Sequence[FalseMark] = ()
-) -> nn.Module:
+def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> nn.Module:
     """Train for the budget and return the averaged network; `run` receives a checkpoint and the curve."""
     torch.manual_seed(settings.seed)
     network = build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,9 +101,7 @@ def train(
         network.load_state_dict(torch.load(settings.start, weights_only=True))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
-    batches = iter(
-        DataLoader(Examples(stacks, settings.seed, false_marks), batch_size=None, num_workers=1, prefetch_factor=8)
-    )
+    batches = iter(DataLoader(Examples(stacks, settings.seed), batch_size=None, num_workers=1, prefetch_factor=8))
     run.mkdir(parents=True, exist_ok=True)
     started, saved, step, smooth = time.monotonic(), time.monotonic(), 0, 1.0
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:

@@ -47,9 +47,10 @@ class PhantomLesion:
 
 DEMO_LESIONS = (
     PhantomLesion(centre_mm=(-78.0, -12.0, 34.0), half_axes_mm=(18.0, 15.0, 16.0), turn_rad=0.5),
-    PhantomLesion(centre_mm=(82.0, 14.0, -22.0), half_axes_mm=(13.0, 13.0, 13.0)),
+    PhantomLesion(centre_mm=(94.0, 12.0, -84.0), half_axes_mm=(13.0, 13.0, 13.0)),
     PhantomLesion(centre_mm=(66.0, -22.0, 58.0), half_axes_mm=(10.5, 10.5, 10.5)),
 )
+"""They lie free in the lung: where a lesion meets a vessel or the heart, no edge is known on paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
