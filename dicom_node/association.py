@@ -22,6 +22,8 @@ from dicom_node.network import MAXIMUM_PDU_LENGTH, hang_up, prepare
 from dicom_node.settings import NodeSettings, Peer
 
 _LONGEST_PDU = 1 << 22
+_LONGEST_REQUEST = 1 << 18
+"""128 presentation contexts with thirty transfer syntaxes each; to take a longer one apart would keep us busy."""
 _LISTEN_S = 0.005
 
 
@@ -42,7 +44,8 @@ class QuickSocket(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return so many bytes; fewer when the peer has hung up. Raises OSError, which ends the association."""
-        if nr_bytes > _LONGEST_PDU or self.socket is None:
+        longest = _LONGEST_PDU if self.assoc.is_established else _LONGEST_REQUEST
+        if nr_bytes > longest or self.socket is None:
             raise OSError("a PDU longer than any that was negotiated")
         received, have = bytearray(nr_bytes), 0
         until = time.monotonic() + (self.socket.gettimeout() or 0)
