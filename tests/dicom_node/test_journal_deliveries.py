@@ -273,3 +273,18 @@ def test_only_a_series_whose_every_job_is_committed_or_replaced_may_be_removed(j
     assert journal.committed_series(42.0) == ["1.2"]
     receive(journal, 2)
     assert journal.committed_series(1000.0) == []
+
+
+def test_the_report_of_a_rejected_series_is_delivered_and_the_job_stays_rejected(journal: Journal) -> None:
+    job = receive(journal, 1)
+    journal.claim(job.job_key, "worker", 100.0, 20.0)
+    journal.mark_rejected(job.job_key, "worker", "MissingSlices: a gap", 30.0, [SR])
+    assert journal.unplanned([PLAIN]) == [job.job_key]
+
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    store(journal, 41.0)
+
+    assert states(journal, job) == [("archive", "sr.dcm", DeliveryState.STORED)]
+    assert journal.unplanned([PLAIN]) == []
+    assert state(journal, job) is JobState.REJECTED
+    assert journal.job(job.job_key).reason == "MissingSlices: a gap"
