@@ -62,10 +62,12 @@ class Node:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._server: Listening | None = None
+        self._open_since = 0.0
 
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
         self._server = self._listen()
+        self._open_since = time.time()
         self._start("assemble", self._assemble)
         self._start("ring", self._reconciler().step)
         self._start("plan deliveries", lambda now: plan_deliveries(self._journal, self._destinations, now))
@@ -126,7 +128,9 @@ class Node:
         return Reconciler(self._journal, lambda job: ring(celery, job), self._configuration.queue)
 
     def _assemble(self, now: float) -> None:
-        assemble(self._journal, self._configuration.recipe, self._node.quiet_period_s, now)
+        # While the node was away nobody could send: what its end interrupted has a whole quiet period to go on.
+        if now - self._open_since >= self._node.quiet_period_s:
+            assemble(self._journal, self._configuration.recipe, self._node.quiet_period_s, now)
 
     def _clean_up(self, now: float) -> None:
         remove_committed(self._journal, self._spool, self._node.keep_days, now)

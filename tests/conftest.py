@@ -34,7 +34,7 @@ def make_ct_instance(number: int, series_uid: str = "1.2.3", size: int = 32) -> 
     slice_.StudyDate, slice_.Modality, slice_.StudyDescription = "20261101", "CT", "CHEST SECRET"
     slice_.PatientName, slice_.PatientID = "SECRET^NAME", "SECRET-ID"
     slice_.StudyInstanceUID, slice_.SeriesInstanceUID = "1.2", series_uid
-    slice_.InstanceNumber = number
+    slice_.InstanceNumber, slice_.FrameOfReferenceUID = number, "1.2.5"
     slice_.ImagePositionPatient = [0, 0, number * 2.5]
     slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     slice_.Rows = slice_.Columns = size

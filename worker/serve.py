@@ -28,8 +28,8 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.2
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
-_WELL_AFTER_S = 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_WELL_AFTER_S = 20.0
 _GRACE_S = 15.0
 _REDIS_LOADS_S = 120.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)

@@ -94,7 +94,10 @@ class SmallPacs:
         self.port = server.server_address[1]
 
     def stop(self) -> None:
-        """Abort every association and close the port."""
+        """Let associations end, abort those that do not, and close the port."""
+        until = time.monotonic() + 1.0  # one that is rejected just now must not be aborted, too: pynetdicom stumbles
+        while self._ae.active_associations and time.monotonic() < until:
+            time.sleep(0.01)
         self._ae.shutdown()
 
     def stored(self, sop_class_uid: str | None = None) -> list[Path]:
