@@ -7,6 +7,7 @@ import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -75,10 +76,18 @@ class CarefulDimse(DIMSEServiceProvider):
         except Exception:  # noqa: BLE001 - whatever a peer's bytes can raise in the library
             self.dul.event_queue.put("Evt19")  # PS3.8 table 9-10: unrecognised or invalid PDU
 
+    def get_msg(self, block: bool = False) -> Any:  # noqa: ANN401 - pynetdicom's own type is private
+        """Take a message; an answer only by who waits for it, not by the thread that looks for requests meanwhile."""
+        _, message = self.peek_msg()
+        is_answer = message is not None and not message.is_valid_request
+        return (None, None) if is_answer and not block else super().get_msg(block)
+
     def _store_at_once(self) -> None:
         """Serve a C-STORE in the thread that read it; to hand it to the other one costs more than a millisecond."""
         context_id, request = self.peek_msg()
-        if not (self.assoc.is_acceptor and isinstance(request, C_STORE) and request.is_valid_request):
+        # Before the other thread has seen the association established, an answer would be lost: it serves this one.
+        is_ours = self.assoc.is_acceptor and self.assoc.is_established
+        if not (is_ours and isinstance(request, C_STORE) and request.is_valid_request):
             return
         context = self.assoc._accepted_cx.get(context_id or 0)
         if context is not None and self.get_msg()[1] is request:

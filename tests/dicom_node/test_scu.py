@@ -12,6 +12,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import JPEGLSLossless, RLELossless, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_ECHO
+from pynetdicom.presentation import build_context
 
 from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.scu import PacsClient, StoreOutcome
@@ -244,6 +246,16 @@ def test_an_opened_connection_sends_without_delay_and_waits_never_for_ever(tmp_p
     server.shutdown()
 
     assert seen == [(1, 2.0)]
+
+
+def test_an_answer_is_not_taken_by_the_thread_that_looks_for_requests(client: PacsClient) -> None:
+    answer = C_ECHO()
+    answer.MessageIDBeingRespondedTo, answer.Status = 1, 0x0000
+    with client._association([build_context("1.2.840.10008.1.1")]) as association:
+        association.dimse.msg_queue.put((1, answer))
+        time.sleep(0.05)  # pynetdicom's other thread has looked many times by now
+
+        assert association.dimse.get_msg(block=True) == (1, answer)
 
 
 # -- find, move, get --
