@@ -137,9 +137,9 @@ class Site:
             path.write_bytes(answer.read())
         return path
 
-    def forward_again(self) -> None:
-        """What a PACS administrator does after a failed forwarding job: send every CT series once more."""
-        series = self.orthanc("/tools/find", {"Level": "Series", "Query": {"Modality": "CT"}})
+    def forward_again(self, series_uid: str) -> None:
+        """What a PACS does after a forwarding job that failed: send that series once more."""
+        series = self.orthanc("/tools/find", {"Level": "Series", "Query": {"SeriesInstanceUID": series_uid}})
         self.orthanc("/modalities/node/store", {"Resources": series, "Synchronous": False})
 
     def answers(self) -> bool:

@@ -61,7 +61,8 @@ def kill_while(site: Site, folder: Path, name: str, moments: int, wait: Callable
     series: set[str] = set()
     for moment in range(moments):
         ct = folder / f"ct-{moment}"
-        series.add(new_series(ct, seed=moment + 1))
+        newest = new_series(ct, seed=moment + 1)
+        series.add(newest)
         site.send(ct)
         wait(moment)
         child = site.child(name)
@@ -71,7 +72,7 @@ def kill_while(site: Site, folder: Path, name: str, moments: int, wait: Callable
         wait_for(lambda: site.child(name) is not None, 60, f"{name} is back")
         if name == "node":
             wait_for(site.answers, 60, "the node answers again")
-            site.forward_again()
+            site.forward_again(newest)
         wait_for(lambda: all_committed(site, len(series)), 180, f"{len(series)} series are committed")
     assert_one_result_for_each(site, series, folder)
 
