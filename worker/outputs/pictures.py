@@ -20,6 +20,7 @@ from models.volume import spacing_of
 from worker.findings import Finding, Findings
 from worker.measurements import Axis
 from worker.outputs.identity import RESEARCH_SENTENCE
+from worker.outputs.seg import label_array
 
 WINDOW_HU = (-1350, 150)
 """A lung window: centre -600, width 1500."""
@@ -57,11 +58,7 @@ def draw(findings: Findings, folder: Path) -> list[Path]:
 
 
 def _scene(findings: Findings) -> _Scene:
-    labels: NDArray[np.uint16] = np.zeros(findings.volume.hu.shape, np.uint16)
-    for finding in findings.findings:
-        lesion = finding.lesion
-        box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
-        labels[box][lesion.voxels] = lesion.number
+    labels = label_array(findings)
     order, turned = upright(findings.volume.affine)
     affine = findings.volume.affine.copy()
     for axis in turned:
