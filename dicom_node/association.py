@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -107,6 +108,8 @@ def on_connected(event: evt.Event, timeout_s: float) -> None:
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         prepare(connection.socket, timeout_s)
+        # On some ways out (a loop that raised, a kill before its first event) pynetdicom leaves the socket open.
+        weakref.finalize(event.assoc, connection.socket.close)
 
 
 class Caller:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import evt
 
 from dicom_node.delivery import take_report
 from dicom_node.journal import Journal
@@ -21,6 +23,16 @@ from dicom_node.spool import Spool
 
 MakeCt = Callable[..., Dataset]
 WriteCt = Callable[..., list[Path]]
+
+
+def _close_at_the_end(event: evt.Event) -> None:
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        weakref.finalize(event.assoc, connection.socket.close)
+
+
+CLOSES_ITS_SOCKET: evt.EventHandlerType = (evt.EVT_CONN_OPEN, _close_at_the_end)
+"""For a test's own peer: pynetdicom leaves the socket open whose other end has hung up first."""
 
 
 def make_ct_instance(number: int, series_uid: str = "1.2.3", size: int = 32) -> Dataset:

@@ -19,6 +19,7 @@ from pynetdicom.presentation import build_context
 
 from dicom_node.journal import Journal
 from dicom_node.settings import NodeSettings, Peer
+from tests.conftest import CLOSES_ITS_SOCKET
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 WriteCt = Callable[..., list[Path]]
@@ -71,7 +72,9 @@ def wait_for_line(caplog: pytest.LogCaptureFixture, text: str, within_s: float =
 
 def assert_unharmed(door: OpenDoor, files: list[Path]) -> None:
     """A series goes in as if nothing had happened."""
-    visit = AE("SENDER").associate("127.0.0.1", door.port, [build_context(CT)], "LUNGNODE")
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
     statuses = [visit.send_c_store(dcmread(file)).Status for file in files]
     visit.release()
     assert statuses == [0x0000] * len(files)
@@ -248,7 +251,9 @@ def test_nothing_of_the_patient_is_logged(
     broken = make_ct(8)
     del broken.SeriesInstanceUID
     broken.PatientBirthDate = "19630215"
-    visit = AE("SENDER").associate("127.0.0.1", door.port, [build_context(CT)], "LUNGNODE")
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
     assert visit.send_c_store(broken).Status == 0xC000
     visit.release()
 

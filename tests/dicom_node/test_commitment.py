@@ -26,6 +26,7 @@ from dicom_node.promises import PromiseKeeper
 from dicom_node.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.spool import Spool
+from tests.conftest import CLOSES_ITS_SOCKET
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 WriteCt = Callable[..., list[Path]]
@@ -50,7 +51,7 @@ class Asker:
         self.answer = 0x0000
         self._ae = AE("SENDER")
         self._ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, self._take)]
+        handlers: list[evt.EventHandlerType] = [CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, self._take)]
         server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         assert server is not None
         self.port = server.server_address[1]
@@ -65,7 +66,9 @@ class Asker:
 
     def ask(self, door: OpenDoor, request: Dataset | None, calling: str = "SENDER") -> int:
         ae = AE(calling)
-        visit = ae.associate("127.0.0.1", door.port, [build_context(COMMITMENT)], "LUNGNODE")
+        visit = ae.associate(
+            "127.0.0.1", door.port, [build_context(COMMITMENT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+        )
         status, _ = visit.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
         visit.release()
         return int(status.Status)
@@ -205,7 +208,14 @@ def report_to(door: OpenDoor, report: Dataset, calling: str) -> int:
     """N-EVENT-REPORT as Orthanc and dcm4chee do it: the requestor proposes to be SCP."""
     ae = AE(calling)
     role = build_role(COMMITMENT, scp_role=True)
-    visit = ae.associate("127.0.0.1", door.port, [build_context(COMMITMENT)], "LUNGNODE", ext_neg=[role])
+    visit = ae.associate(
+        "127.0.0.1",
+        door.port,
+        [build_context(COMMITMENT)],
+        "LUNGNODE",
+        ext_neg=[role],
+        evt_handlers=[CLOSES_ITS_SOCKET],
+    )
     (accepted,) = visit.accepted_contexts
     assert accepted.as_scp
     status, _ = visit.send_n_event_report(report, 1, COMMITMENT, COMMITMENT_INSTANCE)

@@ -29,6 +29,7 @@ from dicom_node.journal import Journal
 from dicom_node.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.spool import Spool
+from tests.conftest import CLOSES_ITS_SOCKET
 
 CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
 WriteCt = Callable[..., list[Path]]
@@ -72,7 +73,7 @@ def to_door(door: OpenDoor, ae_title: str = "SENDER") -> PacsClient:
 
 def association(door: OpenDoor, *sop_classes: str, calling: str = "SENDER", called: str = "LUNGNODE") -> Association:
     contexts = [build_context(sop_class) for sop_class in sop_classes or (CT,)]
-    return AE(calling).associate("127.0.0.1", door.port, contexts, called)
+    return AE(calling).associate("127.0.0.1", door.port, contexts, called, evt_handlers=[CLOSES_ITS_SOCKET])
 
 
 # -- who may come in --
@@ -182,7 +183,9 @@ def test_a_compressed_image_is_kept_in_its_own_syntax(
 ) -> None:
     file = write_as(tmp_path, make_ct(1), syntax)
 
-    visit = AE("SENDER").associate("127.0.0.1", door.port, [build_context(CT, syntax)], "LUNGNODE")
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT, syntax)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
     status = visit.send_c_store(dcmread(file))
     visit.release()
 

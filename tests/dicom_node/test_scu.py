@@ -18,6 +18,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.scu import PacsClient, StoreOutcome
 from dicom_node.settings import NodeSettings, Peer
+from tests.conftest import CLOSES_ITS_SOCKET
 from worker.demo.pacs import SmallPacs
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -240,7 +241,7 @@ def test_an_opened_connection_sends_without_delay_and_waits_never_for_ever(tmp_p
 
     scp = AE("SMALLPACS")
     scp.add_supported_context("1.2.840.10008.1.1")
-    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, look)])
+    server = scp.start_server(("127.0.0.1", 0), block=False, evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_C_ECHO, look)])
     assert server is not None
     client_of(server.server_address[1]).echo()
     server.shutdown()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, build_role, evt
 from pynetdicom.presentation import build_context
 
+from tests.conftest import CLOSES_ITS_SOCKET
 from worker.demo.pacs import COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE, STUDY_ROOT_FIND, SmallPacs
 
 WriteCt = Callable[..., list[Path]]
@@ -77,7 +80,9 @@ def test_a_query_finds_studies_series_and_images(pacs: SmallPacs, write_ct: Writ
 
 
 def test_a_level_that_does_not_exist_is_refused(pacs: SmallPacs) -> None:
-    association = AE().associate("127.0.0.1", pacs.port, [build_context(STUDY_ROOT_FIND)], pacs.ae_title)
+    association = AE().associate(
+        "127.0.0.1", pacs.port, [build_context(STUDY_ROOT_FIND)], pacs.ae_title, evt_handlers=[CLOSES_ITS_SOCKET]
+    )
     query = Dataset()
     query.QueryRetrieveLevel = "ROOM"
 
@@ -154,7 +159,9 @@ def test_commitment_is_reported_where_the_option_says(
     on_this, on_another = Reports(), Reports()
     asker = AE("ASKER")
     asker.add_supported_context(COMMITMENT_PUSH_MODEL, scu_role=True, scp_role=True)
-    server = asker.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_another.take)])
+    server = asker.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_another.take)]
+    )
     assert server is not None
     pacs.peers = {"ASKER": ("127.0.0.1", server.server_address[1])}
 
@@ -164,7 +171,7 @@ def test_commitment_is_reported_where_the_option_says(
         [build_context(COMMITMENT_PUSH_MODEL)],
         pacs.ae_title,
         ext_neg=[build_role(COMMITMENT_PUSH_MODEL, scu_role=True)],
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_this.take)],
+        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_this.take)],
     )
     request = commitment_request("1.2.3.1", "1.2.3.2", "1.2.3.99")
     status, _ = association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
@@ -178,3 +185,25 @@ def test_commitment_is_reported_where_the_option_says(
     assert [item.ReferencedSOPInstanceUID for item in reports[0].ReferencedSOPSequence] == ["1.2.3.1", "1.2.3.2"]
     (failed,) = reports[0].FailedSOPSequence
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.99", 0x0112)
+
+
+def sockets() -> int:
+    """How many sockets this process holds open."""
+    return sum(os.path.realpath(fd).rpartition("/")[2].startswith("socket:") for fd in Path("/proc/self/fd").iterdir())
+
+
+def test_a_report_to_one_who_is_not_there_leaves_no_socket_behind(
+    pacs: SmallPacs, write_ct: WriteCt, free_port: int
+) -> None:
+    pacs.peers = {"ASKER": ("127.0.0.1", free_port)}
+    store(pacs, write_ct(1))
+    asker = AE("ASKER")
+    before = sockets()
+    association = asker.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT_PUSH_MODEL)], pacs.ae_title)
+    request = commitment_request("1.2.3.1")
+    association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
+    association.release()
+
+    time.sleep(1.0)  # the report is tried after 0.05 s
+
+    assert sockets() == before

@@ -15,6 +15,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from dicom_node.association import make_careful, on_connected
 from worker.demo.archive import UNIQUE_KEYS, Archive
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -22,9 +23,13 @@ COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", 
 STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 SUCCESS, PENDING = 0x0000, 0xFF00
 IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS = 0xA900
+TIMEOUT_S = 30.0
 PROCESSING_FAILURE, NO_SUCH_OBJECT_INSTANCE = 0x0110, 0x0112
 
 Address = tuple[str, int]
+
+# pynetdicom alone leaves the sockets open of a peer that is not there or that hung up first.
+_CAREFUL: list[Any] = [(evt.EVT_ACSE_SENT, make_careful), (evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
 
 
 @dataclass(kw_only=True)
@@ -82,6 +87,7 @@ class SmallPacs:
     def start(self) -> None:
         """Listen; returns at once."""
         handlers: list[Any] = [
+            *_CAREFUL,
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
@@ -129,7 +135,7 @@ class SmallPacs:
             yield None, None  # PS3.4 C.4.2: 0xA801, move destination unknown
             return
         files = self.archive.select(event.identifier)
-        yield (*address, {"contexts": _contexts(files)})
+        yield (*address, {"contexts": _contexts(files), "evt_handlers": _CAREFUL})
         yield from _sub_operations(files)
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
@@ -156,7 +162,7 @@ class SmallPacs:
         role = build_role(COMMITMENT_PUSH_MODEL, scp_role=True)
         host, port = self.peers[calling]
         contexts = [build_context(COMMITMENT_PUSH_MODEL)]
-        association = self._ae.associate(host, port, contexts, ae_title=calling, ext_neg=[role])
+        association = self._ae.associate(host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_CAREFUL)
         if association.is_established:
             _send_report(association, report)
             association.release()
