@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.lungs.lungs import Lungs
 from models.segmenter import ModelCard
 from models.volume import Volume
+from worker.anatomy import Place
 from worker.lesions import Lesion
 from worker.measurements import Measurement
+from worker.spread import Spread
+from worker.uncertainty import Uncertainty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,9 @@ class Finding:
 
     lesion: Lesion
     measurement: Measurement
+    uncertainty: Uncertainty | None = None
+    place: Place | None = None
+    """None where the lungs were not found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +39,5 @@ class Findings:
     card: ModelCard
     findings: tuple[Finding, ...]
     """The largest first."""
+    lungs: Lungs | None = None
+    spread: Spread | None = None

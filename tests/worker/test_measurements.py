@@ -9,8 +9,9 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from models.volume import Volume
+from worker.axes import Axis
 from worker.lesions import Lesion
-from worker.measurements import Axis, Measurement, measure
+from worker.measurements import Measurement, measure
 
 sitk: Any = SimpleITK  # untyped
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from worker.axes import Axis
 from worker.findings import Finding, Findings
-from worker.measurements import Axis
 from worker.outputs.identity import RESEARCH_SENTENCE
 
 SCHEMA_VERSION = 1

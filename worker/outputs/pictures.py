@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.volume import spacing_of
+from worker.axes import Axis
 from worker.findings import Finding, Findings
-from worker.measurements import Axis
 from worker.outputs.identity import RESEARCH_SENTENCE
 from worker.outputs.seg import label_array
 

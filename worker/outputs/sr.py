@@ -16,8 +16,8 @@ from pydicom.sr.coding import Code
 
 from models.segmenter import ModelCard
 from worker import codes
+from worker.axes import Axis
 from worker.findings import Finding, Findings
-from worker.measurements import Axis
 from worker.outputs.identity import (
     PRODUCT,
     RESEARCH_SENTENCE,
