@@ -1,9 +1,12 @@
-"""What a lesion is made of: its Hounsfield units, solid part, mass, calcium, air. Knows no outline."""
+"""What a lesion is made of: its Hounsfield units, solid part, mass, calcium, air. Knows no lobe and no DICOM."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Consistency(StrEnum):
@@ -54,3 +57,24 @@ class Density:
     is_cavitated: bool
     spiculation: float
     """Index of the outline's roughness; its definition stands where it is computed."""
+
+
+def intensity_of(hu: NDArray[np.float64]) -> Intensity:
+    """Return the statistics of a lesion's Hounsfield units, one a voxel, as IBSI defines them (manual v1.1, 3.3).
+
+    Where all are equal, skewness and kurtosis are 0, as IBSI says. Percentiles between two voxels are interpolated.
+    """
+    mean, sd = float(hu.mean()), float(hu.std())
+    standard = (hu - mean) / sd if sd > 0 else np.zeros_like(hu)
+    minimum, p10, median, p90, maximum = np.percentile(hu, (0, 10, 50, 90, 100))
+    return Intensity(
+        mean_hu=round(mean, 2),
+        sd_hu=round(sd, 2),
+        skewness=round(float((standard**3).mean()), 4),
+        kurtosis=round(float((standard**4).mean()) - 3, 4) if sd > 0 else 0.0,
+        minimum_hu=round(float(minimum), 2),
+        p10_hu=round(float(p10), 2),
+        median_hu=round(float(median), 2),
+        p90_hu=round(float(p90), 2),
+        maximum_hu=round(float(maximum), 2),
+    )
