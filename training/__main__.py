@@ -13,6 +13,7 @@ from models.registry import MODELS, model_card
 from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
 from training.evaluate import as_json, choose_threshold, judge, predict
+from training.examples import RECIPES
 from training.export import export as export_weights
 from training.splits import read_splits
 from training.train import TrainingSettings
@@ -39,11 +40,23 @@ def stacks_of(data: Path, part: str) -> list[Stack]:
 
 
 @app.command()
-def train(data: Data, run: Run = Path("runs/lung_tumour"), minutes: float = 60, start: Path | None = None) -> None:
-    """Train on the patients of the training part, for a budget of minutes, from `start` or from nothing."""
+def train(  # noqa: PLR0913, PLR0917 - the options of a command
+    data: Data,
+    run: Run = Path("runs/lung_tumour"),
+    steps: int = 7000,
+    recipe: Annotated[str, typer.Option(help=f"{' or '.join(RECIPES)}: which sources in which shares.")] = "tumours",
+    crop: int = 128,
+    start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    device: str = "auto",
+) -> None:
+    """Train on the patients of the training part; a run that was ended goes on where it was."""
     stacks = [*stacks_of(data, "train"), *phantoms(PHANTOMS, FIRST_SEED)]
     print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
-    train_network(stacks, run, TrainingSettings(minutes=minutes, start=start))
+    train_network(
+        stacks,
+        run,
+        TrainingSettings(steps=steps, recipe=RECIPES[recipe], crop=crop, start=start, device=device),
+    )
 
 
 @app.command()

@@ -15,27 +15,28 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from models.lung_tumour.transforms import PIXEL_MM, SLICES, neighbours, normalise, slice_step
 from training.datasets import Stack
 
-CROP = 128
+REACH_MM = 36.0
+"""How far from the centre of an example its tumour may lie, along each axis; crops are larger than twice this."""
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """image: (SLICES, CROP, CROP), normalised. target: (CROP, CROP), 0 to 1. known: 1 where the stack has pixels."""
+    """image: (SLICES, crop, crop), normalised. target: (crop, crop), 0 to 1. known: 1 where the stack has pixels."""
 
     image: Array
     target: Array
     known: Array
 
 
-def draw(stack: Stack, index: int, centre: tuple[float, float], rng: np.random.Generator) -> Example:
-    """Draw the example around pixel `centre` (row, column) of slice `index`."""
+def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: np.random.Generator) -> Example:
+    """Draw the example of `crop` pixels a side around pixel `centre` (row, column) of slice `index`."""
     indices = _context(stack, index, rng)
-    matrix, offset = _geometry(stack, centre, rng)
+    matrix, offset = _geometry(stack, centre, crop, rng)
     planes = stack.hu[indices].astype(np.float32)
-    image = np.stack([_resample(plane, matrix, offset, "nearest") for plane in planes])
-    target = _resample(stack.mask[index].astype(np.float32), matrix, offset, "constant")
-    known = _resample(np.ones(stack.mask.shape[1:], np.float32), matrix, offset, "constant")
+    image = np.stack([_resample(plane, matrix, offset, "nearest", crop) for plane in planes])
+    target = _resample(stack.mask[index].astype(np.float32), matrix, offset, "constant", crop)
+    known = _resample(np.ones(stack.mask.shape[1:], np.float32), matrix, offset, "constant", crop)
     return Example(
         image=normalise(_intensity(image, stack, rng)), target=target, known=(known > 0.99).astype(np.float32)
     )
@@ -55,7 +56,7 @@ def _context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
 
 
 def _geometry(
-    stack: Stack, centre: tuple[float, float], rng: np.random.Generator
+    stack: Stack, centre: tuple[float, float], crop: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return matrix and offset that map a pixel of the crop to one of the slice."""
     angle, scale = rng.normal(0, 0.25), np.exp(rng.normal(0, 0.12))
@@ -63,15 +64,19 @@ def _geometry(
     flip = np.diag([-1.0 if rng.random() < 0.15 else 1.0, -1.0 if rng.random() < 0.5 else 1.0])
     per_pixel = PIXEL_MM * scale / np.array(stack.spacing_mm[1:])
     matrix = np.diag(per_pixel) @ turn @ flip
-    middle = np.full(2, (CROP - 1) / 2)
+    middle = np.full(2, (crop - 1) / 2)
     return matrix, np.array(centre) - matrix @ middle
 
 
 def _resample(
-    plane: Array, matrix: NDArray[np.float64], offset: NDArray[np.float64], mode: Literal["nearest", "constant"]
+    plane: Array,
+    matrix: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    mode: Literal["nearest", "constant"],
+    crop: int,
 ) -> Array:
     return np.asarray(
-        affine_transform(plane, matrix, offset, (CROP, CROP), order=1, mode=mode, prefilter=False), np.float32
+        affine_transform(plane, matrix, offset, (crop, crop), order=1, mode=mode, prefilter=False), np.float32
     )
 
 
@@ -94,10 +99,10 @@ def _intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
 
 
 def tumour_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return a pixel of the mask in slice `index`, moved at random by up to a third of a crop."""
+    """Return a pixel of the mask in slice `index`, moved at random by up to REACH_MM."""
     rows, columns = np.nonzero(stack.mask[index])
     pick = int(rng.integers(len(rows)))
-    reach = CROP / 3 * PIXEL_MM / stack.spacing_mm[1]
+    reach = REACH_MM / stack.spacing_mm[1]
     return float(rows[pick] + rng.uniform(-reach, reach)), float(columns[pick] + rng.uniform(-reach, reach))
 
 

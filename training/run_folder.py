@@ -1,0 +1,119 @@
+"""The folder of one training run: what it was told, where it ran, its curve, its weights. Trains nothing."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+if TYPE_CHECKING:
+    from training.train import TrainingSettings
+
+_LIBRARIES = ("torch", "monai", "numpy", "scipy")
+
+
+class RunFolder:
+    """run.json, curve.csv, TensorBoard events, checkpoint.pt to go on from and average.pt to export.
+
+    Raises ValueError when the folder belongs to a run of other settings.
+    """
+
+    def __init__(self, folder: Path, settings: TrainingSettings, *, is_writer: bool) -> None:
+        self._folder = folder
+        self._is_writer = is_writer
+        self._settings: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+        self._kept: list[str] = []
+        """Lines of the curve since the last checkpoint."""
+
+    def __enter__(self) -> RunFolder:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        facts = self._folder / "run.json"
+        if facts.exists():
+            told = json.loads(facts.read_text(encoding="utf-8"))["settings"]
+            other = sorted(name for name in self._settings if told.get(name) != self._settings[name])
+            if other:
+                raise ValueError(f"{self._folder}: the run there has other settings: {', '.join(other)}")
+        elif self._is_writer:
+            facts.write_text(json.dumps(self._facts(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        self._open_board()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def checkpoint(self, device: torch.device | str) -> dict[str, Any] | None:
+        """Return the last checkpoint, None before the first."""
+        path = self._folder / "checkpoint.pt"
+        if not path.exists():
+            return None
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        return checkpoint
+
+    def _open_board(self) -> None:
+        """Go on with TensorBoard's curve where the checkpoint is: what came after it will come again."""
+        found = self.checkpoint("cpu")
+        after = None if found is None else int(found["step"]) + 1
+        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=after) if self._is_writer else None
+
+    def log(self, step: int, loss: float, rate: float) -> None:
+        """Add a point to the curves; curve.csv gets it with the next checkpoint, so that none stands there twice."""
+        self._kept.append(f"{step},{loss:.6f},{rate:.8f}\n")
+        if self._board is not None:
+            self._board.add_scalar("loss", loss, step)
+            self._board.add_scalar("learning rate", rate, step)
+
+    def save(self, checkpoint: Mapping[str, object], average: Mapping[str, object]) -> None:
+        """Write the checkpoint and the averaged weights, each in one stroke, and the curve up to here."""
+        if not self._is_writer:
+            return
+        self._replace("curve.csv", lambda path: path.write_text(self._curve(), encoding="utf-8"))
+        self._replace("average.pt", lambda path: torch.save(average, path))
+        self._replace("checkpoint.pt", lambda path: torch.save(checkpoint, path))
+        self._kept = []
+
+    def _curve(self) -> str:
+        """Return the curve with the new points; of points that came twice, after a crash, the new ones."""
+        path = self._folder / "curve.csv"
+        earlier = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.exists() else []
+        first = int(self._kept[0].split(",")[0])
+        return "".join(
+            ["step,loss,rate\n", *(line for line in earlier if int(line.split(",")[0]) < first), *self._kept]
+        )
+
+    def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401 - what a writer returns does not matter
+        partial = self._folder / f"{name}.partial"
+        write(partial)
+        partial.replace(self._folder / name)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "settings": self._settings,
+            "git_revision": _git_revision(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
+            "libraries": {name: version(name) for name in _LIBRARIES},
+        }
+
+
+def _git_revision() -> str:
+    """Return the revision of the code, marked where it was changed since; empty outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return ""
+    return done.stdout.strip()
