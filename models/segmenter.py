@@ -31,6 +31,8 @@ class ModelCard:
     """Probability from which a voxel belongs to a lesion."""
     smallest_lesion_ml: float
     """Connected components below this volume are not reported."""
+    peak_threshold: float = 0.0
+    """Connected components whose highest probability is lower are not reported."""
 
 
 class Segmenter(Protocol):

@@ -12,7 +12,7 @@ from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, model_card
 from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
-from training.evaluate import as_json, choose_threshold, judge, predict
+from training.evaluate import OperatingPoint, as_json, choose_point, judge, predict
 from training.examples import RECIPES
 from training.export import export as export_weights
 from training.splits import read_splits
@@ -61,10 +61,11 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
 
 @app.command()
 def evaluate(data: Data, results: Annotated[Path, typer.Option(help="JSON file to write.")]) -> None:
-    """Judge the exported model on the test part, with the threshold that its card names."""
+    """Judge the exported model on the test part, with the operating point that its card names."""
     card = model_card("lung_tumour")
+    point = OperatingPoint(threshold=card.threshold, peak_threshold=card.peak_threshold)
     predicted = predict(_segmenter(), stacks_of(data, "test"))
-    figures = as_json(judge(predicted, card.threshold), card.threshold)
+    figures = as_json(judge(predicted, point), point)
     results.write_text(
         json.dumps({"weights_sha256": card.weights_sha256, **figures}, indent=1) + "\n", encoding="utf-8"
     )
@@ -73,11 +74,12 @@ def evaluate(data: Data, results: Annotated[Path, typer.Option(help="JSON file t
 
 @app.command()
 def export(data: Data, version: Annotated[str, typer.Option()], run: Run = Path("runs/lung_tumour")) -> None:
-    """Write a run's averaged weights into the model's folder; the threshold is chosen on the validation part."""
-    export_weights(run / "average.pt", MODELS["lung_tumour"], version, threshold=0.5)
-    threshold = choose_threshold(predict(_segmenter(), stacks_of(data, "validation")))
-    digest = export_weights(run / "average.pt", MODELS["lung_tumour"], version, threshold)
-    print(f"weights {digest}, threshold {threshold}")
+    """Write a run's averaged weights into the model's folder; the operating point is chosen on validation patients."""
+    first = OperatingPoint(threshold=0.5, peak_threshold=0.5)
+    export_weights(run / "average.pt", MODELS["lung_tumour"], version, first)
+    point = choose_point(predict(_segmenter(), stacks_of(data, "validation")))
+    digest = export_weights(run / "average.pt", MODELS["lung_tumour"], version, point)
+    print(f"weights {digest}, {point}")
 
 
 def _segmenter() -> LungTumourSegmenter:

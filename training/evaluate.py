@@ -1,6 +1,6 @@
 """Judges a model on patients: Dice of each MSD patient and of each LIDC nodule. Trains nothing.
 
-The threshold is chosen on the validation part; the test part is looked at once, with that threshold.
+The operating point is chosen on the validation part; the test part is looked at once, with that point.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.lung_tumour.segmenter import LungTumourSegmenter, outlined
 from training.datasets import Stack
 
-THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(16))
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 BOOTSTRAPS = 2000
 
-Probability = NDArray[np.float16]
+Probability = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """From which probability a voxel is outlined, and which one a lesion must reach somewhere to be one."""
+
+    threshold: float
+    peak_threshold: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +55,22 @@ def predict(segmenter: LungTumourSegmenter, stacks: Sequence[Stack]) -> list[Pre
     return [
         Predicted(stack=stack, probability=segmenter.probability(
             stack.hu.astype(np.float32), stack.spacing_mm, lambda _: None
-        ).astype(np.float16))
+        ))
         for stack in track(stacks, "predicting")
     ]  # fmt: skip
 
 
-def choose_threshold(predicted: Sequence[Predicted]) -> float:
-    """Return the threshold with the best mean Dice over the MSD patients.
+def choose_point(predicted: Sequence[Predicted]) -> OperatingPoint:
+    """Return the operating point with the best sum of two mean Dice: over the MSD patients, and over the LIDC nodules.
 
-    Their slices are whole, as a scan's are, so what is marked beside the tumours counts; of that a nodule's
-    crop shows little.
+    MSD's slices are whole, as a scan's are, so what is marked beside the tumours counts there; the nodules keep small
+    lesions from being given up for it.
     """
-    return max(THRESHOLDS, key=lambda threshold: judge(predicted, threshold)["msd"].mean)
+    points = [OperatingPoint(threshold=low, peak_threshold=peak) for low in THRESHOLDS for peak in PEAKS if peak >= low]
+    return max(points, key=lambda point: sum(judge(predicted, point)[source].mean for source in ("msd", "lidc")))
 
 
-def judge(predicted: Sequence[Predicted], threshold: float) -> dict[str, Figure]:
+def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Figure]:
     """Return the Dice by source: MSD by patient over all of its slices, LIDC by nodule against the readers' majority.
 
     A patient's tumour-free slices count: what is marked there lowers the patient's Dice.
@@ -70,20 +80,19 @@ def judge(predicted: Sequence[Predicted], threshold: float) -> dict[str, Figure]
         case = item.stack.patient if item.stack.source == "msd" else item.stack.name
         by_case[item.stack.source][case].append(item)
     return {
-        source: _figure([_dice(items, threshold) for items in cases.values()])
-        for source, cases in sorted(by_case.items())
+        source: _figure([_dice(items, point) for items in cases.values()]) for source, cases in sorted(by_case.items())
     }
 
 
-def as_json(figures: dict[str, Figure], threshold: float) -> dict[str, object]:
+def as_json(figures: dict[str, Figure], point: OperatingPoint) -> dict[str, object]:
     """Return the figures as JSON values."""
-    return {"threshold": threshold, "dice": {source: asdict(figure) for source, figure in figures.items()}}
+    return {**asdict(point), "dice": {source: asdict(figure) for source, figure in figures.items()}}
 
 
-def _dice(items: Iterable[Predicted], threshold: float) -> float:
+def _dice(items: Iterable[Predicted], point: OperatingPoint) -> float:
     overlap = total = 0
     for item in items:
-        marked = item.probability > threshold
+        marked = outlined(item.probability.astype(np.float32), point.threshold, point.peak_threshold)
         overlap += int((marked & item.stack.mask).sum())
         total += int(marked.sum()) + int(item.stack.mask.sum())
     return 2 * overlap / total if total else 1.0

@@ -92,6 +92,7 @@ def recipe(settings: WorkerSettings, card: ModelCard) -> str:
         "version": card.version,
         "weights_sha256": card.weights_sha256,
         "threshold": card.threshold,
+        "peak_threshold": card.peak_threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
         "outputs": sorted(set(settings.outputs)),
         "report_rejected": settings.report_rejected,

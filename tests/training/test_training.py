@@ -6,12 +6,13 @@ import torch
 
 from training.augment import draw
 from training.datasets import Stack, lesion_mask, majority
-from training.evaluate import Predicted, judge
+from training.evaluate import OperatingPoint, Predicted, choose_point, judge
 from training.splits import PARTS, read_splits, split_patients, write_splits
 from training.train import tumour_loss
 from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
 
 COMMITTED = Path(__file__).parent.parent.parent / "training" / "splits" / "lung_tumour_v1.json"
+HALF = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 
 
 def stack(mask: np.ndarray, source: str = "msd", patient: str = "a") -> Stack:
@@ -57,11 +58,11 @@ def test_the_majority_of_three_is_two() -> None:
 def test_dice_is_twice_the_overlap_over_the_sum() -> None:
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 0] = True
-    probability = np.zeros((1, 4, 4), np.float16)
+    probability = np.zeros((1, 4, 4), np.float32)
     probability[0, :2, :2] = 0.9  # four voxels, two of them right
-    free = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=np.zeros((1, 4, 4), np.float16))
+    free = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=np.zeros((1, 4, 4), np.float32))
 
-    figures = judge([Predicted(stack=stack(mask), probability=probability), free], 0.5)
+    figures = judge([Predicted(stack=stack(mask), probability=probability), free], HALF)
 
     assert figures["msd"].cases == 1
     assert figures["msd"].mean == pytest.approx(2 * 2 / (4 + 4))
@@ -70,10 +71,10 @@ def test_dice_is_twice_the_overlap_over_the_sum() -> None:
 def test_what_is_marked_on_a_tumour_free_slice_lowers_the_patients_dice() -> None:
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 0] = True
-    right = Predicted(stack=stack(mask), probability=mask.astype(np.float16))
-    wrong = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=mask.astype(np.float16))
+    right = Predicted(stack=stack(mask), probability=mask.astype(np.float32))
+    wrong = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=mask.astype(np.float32))
 
-    assert judge([right, wrong], 0.5)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
+    assert judge([right, wrong], HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
 
 
 def test_an_example_has_the_tumour_where_it_is_drawn_around() -> None:
@@ -100,3 +101,21 @@ def test_the_mask_of_a_phantom_has_the_volume_known_on_paper() -> None:
     phantom = chest_phantom(PhantomSpec(shape=(40, 160, 352), spacing_mm=(1.0, 1.0, 1.0), lesions=(lesion,)))
 
     assert lesion_mask(phantom).sum() / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
+
+
+def test_a_lesion_must_reach_the_peak_somewhere_and_is_outlined_at_the_threshold() -> None:
+    sure, doubtful = np.zeros((1, 8, 8), bool), np.zeros((1, 8, 8), bool)
+    sure[0, :2, :2], doubtful[0, 6:, 6:] = True, True
+    probability = np.where(sure | doubtful, 0.6, 0).astype(np.float32)
+    probability[0, 0, 0] = 0.99
+    predicted = [
+        Predicted(stack=stack(sure), probability=probability),
+        Predicted(stack=stack(sure, source="lidc"), probability=probability),
+    ]
+
+    point = choose_point(predicted)
+
+    assert 0.6 < point.peak_threshold <= 0.99
+    assert point.threshold < 0.6
+    assert judge(predicted, point)["msd"].mean == 1
+    assert judge(predicted, HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)

@@ -154,7 +154,14 @@ def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> N
 
 @pytest.mark.parametrize(
     "changed",
-    [{"version": "2"}, {"weights_sha256": "cd"}, {"name": "other"}, {"threshold": 0.4}, {"smallest_lesion_ml": 0.2}],
+    [
+        {"version": "2"},
+        {"weights_sha256": "cd"},
+        {"name": "other"},
+        {"threshold": 0.4},
+        {"smallest_lesion_ml": 0.2},
+        {"peak_threshold": 0.9},
+    ],
 )
 def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]) -> None:
     assert recipe(WorkerSettings(), replace(CARD, **changed)) != recipe(WorkerSettings(), CARD)

@@ -97,6 +97,7 @@ def algorithm_parameters(card: ModelCard) -> dict[str, str]:
     return {
         "weights_sha256": card.weights_sha256,
         "threshold": str(card.threshold),
+        "peak_threshold": str(card.peak_threshold),
         "smallest_lesion_ml": str(card.smallest_lesion_ml),
     }
 
