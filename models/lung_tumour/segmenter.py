@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from models.devices import choose_device, choose_dtype
 from models.lung_tumour.network import build_network
 from models.lung_tumour.transforms import PIXEL_MM, neighbours, normalise, slice_step
 from models.lungs.field import lung_field
+from models.orientation import orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
 
@@ -30,15 +30,6 @@ TOUCH_MM = 5.0
 """A candidate further than this from any aerated lung is not a lung tumour."""
 
 Box = tuple[slice, slice, slice]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Upright:
-    """The volume seen in radiological view: rows to posterior, columns to the left, slices as they come."""
-
-    hu: NDArray[np.float32]
-    flips: tuple[int, ...]
-    """Axes that were reversed."""
 
 
 class LungTumourSegmenter:
@@ -59,24 +50,24 @@ class LungTumourSegmenter:
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         """Return the mask of all tumours, on the volume's grid. Raises ModelError when the device fails."""
-        upright = _upright(volume)
-        field = lung_field(upright.hu, volume.spacing)
-        box = _box_around(field, volume.spacing)
+        orientation = orientation_of(volume.affine)
+        hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
+        field = lung_field(hu, spacing)
+        box = _box_around(field, spacing)
         try:
-            probability = self.probability(upright.hu[box], volume.spacing, progress)
+            probability = self.probability(hu[box], spacing, progress)
         except (RuntimeError, torch.OutOfMemoryError) as error:
             raise ModelError(f"model {self._card.name}: the network failed on {self._device.type}") from error
         inside = outlined(probability, self._card.threshold, self._card.peak_threshold)
-        inside = _touching(inside, field[box], volume.spacing)
-        voxels = np.zeros(upright.hu.shape, bool)
-        voxels[box] = inside
-        return Mask(voxels=np.ascontiguousarray(np.flip(voxels, upright.flips)), affine=volume.affine)
+        voxels = np.zeros(hu.shape, bool)
+        voxels[box] = _touching(inside, field[box], spacing)
+        return Mask(voxels=orientation.stored(voxels), affine=volume.affine)
 
     @torch.inference_mode()
     def probability(
         self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
     ) -> NDArray[np.float32]:
-        """Return each voxel's probability of being tumour; `hu` in radiological view, axes (slice, row, column)."""
+        """Return each voxel's probability of being tumour; `hu` upright (`models.orientation`)."""
         scaled = _resampled(torch.from_numpy(normalise(hu)), spacing)
         step, count = slice_step(spacing[0]), len(hu)
         tumour = np.empty(hu.shape, np.float32)
@@ -118,16 +109,6 @@ def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold
     peaks = np.zeros(count + 1)
     peaks[1:] = ndimage.maximum(probability, labels, np.arange(1, count + 1))
     return np.asarray((peaks >= peak_threshold)[labels] & inside)
-
-
-def _upright(volume: Volume) -> _Upright:
-    """Reverse rows or columns that run to anterior or to the right."""
-    flips = []
-    if volume.affine[1, 1] < 0:
-        flips.append(1)
-    if volume.affine[0, 2] < 0:
-        flips.append(2)
-    return _Upright(hu=np.ascontiguousarray(np.flip(volume.hu, tuple(flips))), flips=tuple(flips))
 
 
 def _resampled(stack: torch.Tensor, spacing: tuple[float, float, float]) -> torch.Tensor:

@@ -48,7 +48,9 @@ def test_the_mask_covers_the_lesion(phantom: Phantom, segmenter: Segmenter) -> N
     assert mask.voxel_ml == pytest.approx(3.0 * 1.05 * 1.0 / 1000)
 
 
-@pytest.mark.parametrize("axes", [(1,), (2,), (1, 2)], ids=["rows", "columns", "both"])
+@pytest.mark.parametrize(
+    "axes", [(0,), (1,), (2,), (1, 2), (0, 1, 2)], ids=["feet first", "rows", "columns", "rows and columns", "all"]
+)
 def test_stored_the_other_way_round_the_same_voxels_are_marked(
     phantom: Phantom, segmenter: Segmenter, axes: tuple[int, ...]
 ) -> None:
@@ -61,6 +63,13 @@ def test_stored_the_other_way_round_the_same_voxels_are_marked(
 
     assert upright.voxels.any()
     assert np.array_equal(np.flip(turned.voxels, axes), upright.voxels)
+
+
+def test_stored_with_rows_for_columns_the_same_voxels_are_marked(phantom: Phantom, segmenter: Segmenter) -> None:
+    upright = segmenter.segment(volume_of(phantom), lambda _: None)
+    turned = Volume(hu=phantom.hu.transpose(0, 2, 1).copy(), affine=phantom.affine[:, [0, 2, 1, 3]])
+
+    assert np.array_equal(segmenter.segment(turned, lambda _: None).voxels.transpose(0, 2, 1), upright.voxels)
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
