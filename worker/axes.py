@@ -17,15 +17,19 @@ from worker.lesions import Lesion
 
 Points = NDArray[np.float64]
 
-OUTLINE_LEVEL = 2 / 3
-"""The outline is the marching-squares contour of the mask (1 inside, 0 outside) at this level.
+BLUR_PX = 0.75
+"""The outline is the marching-squares contour of the mask (1 inside, 0 outside), blurred in the slice by this standard
+deviation, at one half.
 
-It runs a third of a pixel outside of the centres of the outermost pixels. Through the centres, every lesion comes out
-too short; at the usual level of one half the long axis is too long, since the longest of many diameters finds the
-pixels that stick out, and the short axis right. On ellipsoids of 8 to 30 mm and slices of 1 to 2.5 mm, a third leaves a
-bias of about +0.15 pixels in the long axis and -0.15 in the short one.
+Without blur, the longest of many diameters finds the pixels that stick out: on 513 bodies of 6 to 50 mm
+on slices up to 1.5 mm, the axes are off by up to 1.1 pixels (long) and 1.1 (short); with it, by up to 1.0 and 0.85, and
+the short axis has no bias. More blur would round the corners off that an axis ends in.
 """
+BARE_LEVEL = 2 / 3
+"""Where a part is too thin to be blurred, or the blur takes more than a pixel off a side (a tail one pixel thin), the
+contour of the bare mask at this level: a third of a pixel outside of the centres of the outermost pixels."""
 MOST_CORNERS = 1000
+OUTLINE_MARGIN_PX = 4
 ANY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
@@ -108,17 +112,30 @@ def _parts(lesion: Lesion, pixel_mm: Points) -> Iterator[_Part]:
 
 
 def _outline(part: _Part, pixel_mm: Points) -> _Outline:
-    inside = np.pad(part.pixels, 1).astype(np.float64)
-    corner = np.array(part.corner) - 1
+    inside = np.pad(part.pixels, OUTLINE_MARGIN_PX).astype(np.float64)
+    corner = np.array(part.corner) - OUTLINE_MARGIN_PX
+    blurred = ndimage.gaussian_filter(inside, BLUR_PX)
+    plane, level = (blurred, 0.5) if _keeps_its_extent(inside, blurred) else (inside, BARE_LEVEL)
     # contourpy gives closed contours, as (column, row).
     contours = [
-        (np.asarray(contour)[:, ::-1] + corner) * pixel_mm
-        for contour in contour_generator(z=inside).lines(OUTLINE_LEVEL)
+        (np.asarray(contour)[:, ::-1] + corner) * pixel_mm for contour in contour_generator(z=plane).lines(level)
     ]
     return _Outline(
         slice_index=part.slice_index,
         starts=np.concatenate([contour[:-1] for contour in contours]),
         ends=np.concatenate([contour[1:] for contour in contours]),
+    )
+
+
+def _keeps_its_extent(inside: Points, blurred: Points) -> bool:
+    """Say whether the part is at least three pixels wide, and the blur moves no side of it by more than a pixel."""
+    (rows, columns), (blurred_rows, blurred_columns) = np.nonzero(inside), np.nonzero(blurred > 0.5)
+    if not blurred_rows.size:
+        return False
+    sides = ((rows, blurred_rows), (columns, blurred_columns))
+    return all(
+        np.ptp(bare) >= 2 and abs(bare.min() - soft.min()) <= 1 and abs(bare.max() - soft.max()) <= 1
+        for bare, soft in sides
     )
 
 
