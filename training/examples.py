@@ -55,7 +55,18 @@ TUMOURS: Recipe = (
     Share(source="phantom", centre="lung", tumour=None, count=1),
 )
 
-RECIPES = {"nodules": NODULES, "tumours": TUMOURS}
+CHESTS: Recipe = (
+    Share(source="msd", centre="tumour", tumour=True, count=4),
+    Share(source="msd", centre="lung", tumour=None, count=2),
+    Share(source="msd", centre="lung", tumour=False, count=3),
+    Share(source="lidc", centre="tumour", tumour=True, count=4),
+    Share(source="lidc-cube", centre="tumour", tumour=True, count=1),
+    Share(source="synthetic", centre="tumour", tumour=True, count=3),
+    Share(source="synthetic", centre="lung", tumour=None, count=2),
+)
+"""Lesions put into whole slices besides, of every size and on the wall."""
+
+RECIPES = {"nodules": NODULES, "tumours": TUMOURS, "chests": CHESTS}
 
 
 class Batches(Dataset[Batch]):

@@ -1,0 +1,191 @@
+"""Puts lesions into lungs that have none: generated ones of any size and kind, and real ones with their own texture.
+
+Works on one volume in Hounsfield units, upright (slice, row, column), with its spacing; knows no files. The literature:
+Hu et al., CVPR 2023 (synthetic tumours alone came level with real labels on liver); Chen et al., CVPR 2024 (DiffTumor,
+on why small and early ones need it most). What is here is hand-made on purpose: no network has to be trust for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.lungs.field import lung_field
+from training.datasets import Stack
+
+Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+Site = Literal["free", "wall"]
+
+EDGE_MM = 0.7
+"""Standard deviation of the edge's blur: about a scanner's point spread in the plane."""
+WALL_SHARE = 0.6
+"""How far the centre of an attached lesion lies from the lung's edge, in radii."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A lesion to be put somewhere.
+
+    share: float32 (slice, row, column), 0 to 1, how much of each voxel is lesion. hu: its Hounsfield units, same shape.
+    spacing: of both.
+    """
+
+    share: Array
+    hu: Array
+    spacing: Spacing
+
+    @property
+    def radius_mm(self) -> float:
+        """The radius of the ball of the same volume."""
+        return float((3 * self.share.sum() * np.prod(self.spacing) / (4 * np.pi)) ** (1 / 3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """The volume with the lesion, the voxels that are lesion, and its centre (slice, row, column)."""
+
+    hu: Array
+    mask: Bools
+    centre: tuple[int, int, int]
+
+
+def with_lesions(stack: Stack, donors: Sequence[Stack], most: int, rng: np.random.Generator) -> Stack | None:
+    """Return the stack with one to `most` lesions more, half of them real ones of the donors; None where none fits.
+
+    The donors must come from the same part of the split as the stack.
+    """
+    hu, mask, before = stack.hu.astype(np.float32), stack.mask.copy(), int(stack.mask.sum())
+    for _ in range(int(rng.integers(1, most + 1))):
+        body = _body(donors, stack.spacing_mm, rng)
+        place = find_place(hu, stack.spacing_mm, body.radius_mm, "wall" if rng.random() < 0.5 else "free", rng)
+        if place is not None:
+            inserted = insert(hu, stack.spacing_mm, body, place)
+            hu, mask = inserted.hu, mask | inserted.mask
+    if int(mask.sum()) == before:
+        return None
+    return replace(stack, source="synthetic", hu=np.asarray(np.rint(hu), np.int16), mask=mask)
+
+
+def _body(donors: Sequence[Stack], spacing: Spacing, rng: np.random.Generator) -> Body:
+    """Return a donor's lesion, or a generated one of 4 to 70 mm."""
+    if donors and rng.random() < 0.5:
+        donor = donors[int(rng.integers(len(donors)))]
+        return real(donor.hu, donor.mask, donor.spacing_mm, spacing, rng)
+    return shaped(float(np.exp(rng.uniform(np.log(4), np.log(70)))), spacing, rng)
+
+
+def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> Body:
+    """Return a generated lesion: a lobulated or spiculated ball, solid, part-solid or ground-glass."""
+    half = [int(np.ceil(1.3 * diameter_mm / 2 / size)) + 3 for size in spacing]
+    axes = np.ogrid[tuple(slice(-n, n + 1) for n in half)]
+    stretch = rng.uniform(0.8, 1.25, 3)
+    stretch /= np.prod(stretch) ** (1 / 3)
+    distance = np.sqrt(sum((axis * size / s) ** 2 for axis, size, s in zip(axes, spacing, stretch, strict=True)))
+    roughness = rng.uniform(0.05, 0.3) * diameter_mm / 2 * _noise(distance.shape, diameter_mm / 6, spacing, rng)
+    depth = diameter_mm / 2 + roughness - distance
+    share = np.clip(depth / np.mean(spacing) + 0.5, 0, 1).astype(np.float32)
+    return Body(share=_blurred(share, spacing), hu=_texture(depth, spacing, rng), spacing=spacing)
+
+
+def real(hu: NDArray[np.int16], mask: Bools, source: Spacing, spacing: Spacing, rng: np.random.Generator) -> Body:
+    """Return a real lesion with its own texture, on another grid, turned about the patient's axis and mirrored."""
+    inside = ndimage.binary_erosion(mask, iterations=1)
+    values = hu[inside if inside.any() else mask].astype(np.float32)
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    filled = np.maximum(hu.astype(np.float32), np.percentile(values, 5))[tuple(nearest)]  # its edge's own blur is lung
+    angle, flip = float(rng.uniform(0, 360)), 1 if rng.random() < 0.5 else -1
+    pad = [(int(np.ceil(2 / size)) + 1,) * 2 for size in source]
+    share = _regridded(np.pad(mask.astype(np.float32), pad), source, spacing, angle)
+    texture = _regridded(np.pad(filled, pad, mode="edge"), source, spacing, angle)
+    return Body(
+        share=_blurred(np.clip(share[..., ::flip], 0, 1), spacing),
+        hu=np.ascontiguousarray(texture[..., ::flip]),
+        spacing=spacing,
+    )
+
+
+def find_place(
+    hu: Array, spacing: Spacing, radius_mm: float, site: Site, rng: np.random.Generator
+) -> tuple[int, int, int] | None:
+    """Return a voxel at which a ball of this radius lies free in the lung or on its edge; None where there is none."""
+    stride = np.array([max(1, round(2.0 / size)) for size in spacing])
+    coarse = tuple(slice(None, None, int(step)) for step in stride)
+    field = ndimage.binary_closing(lung_field(hu, spacing)[coarse], iterations=2)
+    sizes = [size * step for size, step in zip(spacing, stride, strict=True)]
+    depth = ndimage.distance_transform_edt(np.pad(field, 1), sampling=sizes)[1:-1, 1:-1, 1:-1]
+    if site == "free":
+        fits = depth > radius_mm + 2
+    else:
+        fits = (depth > (WALL_SHARE - 0.25) * radius_mm) & (depth < (WALL_SHARE + 0.25) * radius_mm)
+        fits &= ndimage.maximum_filter(depth, size=[2 * int(radius_mm / size) + 1 for size in sizes]) > radius_mm
+    places = np.argwhere(fits)
+    if not len(places):
+        return None
+    first, row, column = places[int(rng.integers(len(places)))] * stride
+    return int(first), int(row), int(column)
+
+
+def insert(hu: Array, spacing: Spacing, body: Body, centre: tuple[int, int, int]) -> Inserted:
+    """Put a lesion into the volume; tissue denser than it stays, so that vessels and the wall run on.
+
+    The mask holds what was lung before, and the lesion's share of at least a half: of a lesion on the wall, the part
+    within the wall shows nowhere.
+    """
+    into, out = _overlap(hu.shape, body.share.shape, centre)
+    before, share = hu[into], body.share[out]
+    blended = before + share * (body.hu[out] - before)
+    lung = ndimage.gaussian_filter(before, [1.0 / size for size in spacing]) < -300
+    after, mask = hu.copy(), np.zeros(hu.shape, bool)
+    after[into] = np.maximum(before, blended)
+    mask[into] = (share >= 0.5) & ndimage.binary_dilation(lung, iterations=1)
+    return Inserted(hu=after, mask=_largest(mask), centre=centre)
+
+
+def _regridded(part: Array, source: Spacing, spacing: Spacing, angle: float) -> Array:
+    zoom = [a / b for a, b in zip(source, spacing, strict=True)]
+    scaled = ndimage.zoom(part, zoom, order=1)
+    return np.asarray(ndimage.rotate(scaled, angle, (1, 2), order=1, mode="nearest"), np.float32)
+
+
+def _overlap(
+    volume: tuple[int, ...], body: tuple[int, ...], centre: tuple[int, int, int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where a body around `centre` lies in the volume, and which part of it that is."""
+    first = [c - n // 2 for c, n in zip(centre, body, strict=True)]
+    into = tuple(slice(max(f, 0), min(f + n, size)) for f, n, size in zip(first, body, volume, strict=True))
+    return into, tuple(slice(part.start - f, part.stop - f) for part, f in zip(into, first, strict=True))
+
+
+def _texture(depth: Array, spacing: Spacing, rng: np.random.Generator) -> Array:
+    """Return Hounsfield units by depth below the surface (mm): one kind throughout, or a solid core in a softer rim."""
+    grain = _noise(depth.shape, 1.5, spacing, rng) * rng.uniform(5, 30)
+    solid, soft = rng.uniform(-20, 80), rng.uniform(-650, -400)
+    kind = rng.random()
+    if kind < 0.75:
+        return np.asarray(solid + grain, np.float32)
+    core = depth > (rng.uniform(0.3, 0.7) * depth.max() if kind < 0.9 else np.inf)
+    return np.asarray(np.where(core, solid, soft) + grain, np.float32)
+
+
+def _noise(shape: tuple[int, ...], scale_mm: float, spacing: Spacing, rng: np.random.Generator) -> Array:
+    """Return smooth noise of mean 0 and standard deviation 1."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), [max(scale_mm / size, 0.3) for size in spacing])
+    return np.asarray((noise - noise.mean()) / max(float(noise.std()), 1e-6), np.float32)
+
+
+def _blurred(share: Array, spacing: Spacing) -> Array:
+    return np.asarray(ndimage.gaussian_filter(share, [EDGE_MM / size for size in spacing]), np.float32)
+
+
+def _largest(mask: Bools) -> Bools:
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    if count < 2:
+        return mask
+    return np.asarray(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
