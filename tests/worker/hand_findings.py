@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import numpy as np
 
 from models.lungs.lungs import Lobe
@@ -44,10 +47,8 @@ def axis(length_mm: float) -> Axis:
 
 
 def density(consistency: Consistency, solid_long_axis_mm: float = 0.0) -> Density:
-    return Density(
-        consistency=consistency, solid_fraction=0.0, solid_long_axis_mm=solid_long_axis_mm, mass_g=0.0,
-        calcified_ml=0.0, is_calcified=False, cavity_ml=0.0, is_cavitated=False, spiculation=0.0,
-    )  # fmt: skip
+    values: dict[str, Any] = dict.fromkeys((field.name for field in fields(Density)), 0.0)
+    return Density(**{**values, "consistency": consistency, "solid_long_axis_mm": solid_long_axis_mm})
 
 
 SOLID = density(Consistency.SOLID)
