@@ -24,6 +24,7 @@ DOORS = {
     "celery": ("dicom_node/jobs.py", "worker/tasks.py"),
     "sqlalchemy": ("dicom_node/journal",),
     "highdicom": ("worker/load.py", "worker/priors.py", "worker/outputs/"),
+    "skimage": ("worker/mesh.py",),
     "torch": ("models/", "training/"),
     "monai": ("models/", "training/"),
     "pydantic_settings": ("worker/settings.py",),
