@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.volume import Volume
+from worker.axes import recist_axes
+from worker.inclusions import calcium_ml, cavity_ml
+from worker.lesions import CONNECTIVITY, Lesion
+from worker.roughness import roughness_of
+from worker.solid_part import solid_part
+
+SOLID_FROM = 0.75
+"""A lesion is solid from this share of its tissue on.
+
+No paper gives one for volumes. Solid phantoms of 6 to 10 mm come out above it; of 70 nodules of LIDC-IDRI, 16 are at 0,
+seven from 0.2 to 0.6, one at 0.76 and 46 above 0.8, as they look to the eye but for one small one with a loose outline.
+"""
 
 
 class Consistency(StrEnum):
@@ -47,16 +62,20 @@ class Density:
 
     consistency: Consistency
     solid_fraction: float
-    """Share of the volume, 0 to 1."""
+    """Share of the tissue (without lung and gas) that is solid, 0 to 1; 0 in pure ground glass."""
     solid_long_axis_mm: float
-    """RECIST long axis of the solid part on the axial plane; 0 when there is none."""
+    """RECIST long axis of the largest solid part on the axial plane; 0 when there is none."""
     mass_g: float
+    """Volume x (mean HU + 1000) / 1000."""
     calcified_ml: float
     is_calcified: bool
     cavity_ml: float
+    """Gas that the lesion encloses, whether its mask holds the gas or not."""
     is_cavitated: bool
     spiculation: float
-    """Index of the outline's roughness; its definition stands where it is computed."""
+    """1 - convex perimeter / perimeter on axial slices: see roughness.py."""
+    lobulation: float = 0.0
+    """1 - area / convex area on axial slices: see roughness.py."""
 
 
 def intensity_of(hu: NDArray[np.float64]) -> Intensity:
@@ -78,3 +97,44 @@ def intensity_of(hu: NDArray[np.float64]) -> Intensity:
         p90_hu=round(float(p90), 2),
         maximum_hu=round(float(maximum), 2),
     )
+
+
+def density_of(lesion: Lesion, volume: Volume) -> Density:
+    """Return what the lesion is made of; each part's definition stands where it is computed."""
+    solid, tissue = solid_part(lesion, volume)
+    solid_fraction = int(np.count_nonzero(solid)) / max(int(np.count_nonzero(tissue)), 1)
+    calcified, cavity = calcium_ml(lesion, volume), cavity_ml(lesion, volume)
+    roughness = roughness_of(lesion.voxels, volume.spacing[1:])
+    return Density(
+        consistency=_consistency(solid_fraction),
+        solid_fraction=round(solid_fraction, 3),
+        solid_long_axis_mm=_long_axis_mm(lesion, volume, solid),
+        mass_g=_mass_g(lesion, volume),
+        calcified_ml=round(calcified, 4),
+        is_calcified=calcified > 0,
+        cavity_ml=round(cavity, 4),
+        is_cavitated=cavity > 0,
+        spiculation=roughness.spiculation,
+        lobulation=roughness.lobulation,
+    )
+
+
+def _consistency(solid_fraction: float) -> Consistency:
+    if solid_fraction >= SOLID_FROM:
+        return Consistency.SOLID
+    return Consistency.PART_SOLID if solid_fraction > 0 else Consistency.GROUND_GLASS
+
+
+def _long_axis_mm(lesion: Lesion, volume: Volume, solid: NDArray[np.bool_]) -> float:
+    numbers, count = ndimage.label(solid, CONNECTIVITY)
+    if not count:
+        return 0.0
+    largest = numbers == 1 + int(np.bincount(numbers.ravel())[1:].argmax())
+    return recist_axes(replace(lesion, voxels=largest), volume)[0].length_mm
+
+
+def _mass_g(lesion: Lesion, volume: Volume) -> float:
+    """Return the mass, a millilitre of water weighing a gram (de Hoop et al., Radiology 2010; 255: 199-206)."""
+    box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
+    hu = volume.hu[box][lesion.voxels].astype(np.float64)
+    return round(max(0.0, len(hu) * volume.voxel_ml * (float(hu.mean()) + 1000) / 1000), 4)
