@@ -53,7 +53,8 @@ def calcium_ml(lesion: Lesion, volume: Volume) -> float:
     shares = ndimage.mean(inside, numbers, np.arange(count + 1))
     shares[0] = 0
     calcium = inside & (shares >= 0.5)[numbers]
-    return np.count_nonzero(large_parts(calcium, SMALLEST_CALCIUM_ML / volume.voxel_ml)) * volume.voxel_ml
+    calcium = large_parts(calcium, SMALLEST_CALCIUM_ML / volume.voxel_ml)
+    return int(np.count_nonzero(calcium)) * volume.voxel_ml
 
 
 def cavity_ml(lesion: Lesion, volume: Volume) -> float:
@@ -73,7 +74,7 @@ def cavity_ml(lesion: Lesion, volume: Volume) -> float:
     if not cavity.any():
         return 0.0
     cavity = ndimage.binary_dilation(cavity, iterations=EDGE_VOXELS, mask=enclosed & (hu < GAS_EDGE_HU))
-    return np.count_nonzero(_wide_parts(cavity, volume)) * volume.voxel_ml
+    return int(np.count_nonzero(_wide_parts(cavity, volume))) * volume.voxel_ml
 
 
 def _filled_on_slices(voxels: Voxels) -> Voxels:

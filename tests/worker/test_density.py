@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
@@ -315,6 +316,14 @@ def test_a_lesion_of_few_voxels_is_described(shape: tuple[int, int, int], hu: fl
 
     assert density.consistency is consistency
     assert (density.calcified_ml, density.cavity_ml, density.spiculation) == (0, 0, 0)
+
+
+def test_the_values_are_plain_numbers_and_answers_that_json_can_write() -> None:
+    density = Chest().density(ball(20), (ball(20), SOLID), (ball(11), GAS), (ball(6, 7.5), CALCIUM))
+
+    assert json.loads(json.dumps(asdict(density))) == asdict(density)
+    assert density.is_calcified
+    assert density.is_cavitated
 
 
 def test_a_lesion_of_clipped_air_is_no_error() -> None:
