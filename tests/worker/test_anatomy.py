@@ -33,7 +33,7 @@ def sphere(centre_mm: Mm3, radius_mm: float, affine: NDArray[np.float64], spacin
 def box(low_mm: Mm3, high_mm: Mm3) -> Lesion:
     affine = grid(SCAN)
     points = centres(affine, shape_of(SCAN))
-    return lesion_of(((points > low_mm) & (points < high_mm)).all(axis=-1), affine)
+    return lesion_of(np.asarray(((points > low_mm) & (points < high_mm)).all(axis=-1)), affine)
 
 
 @pytest.mark.parametrize("scan_signs", [(1, 1, 1), (-1, 1, 1), (1, -1, -1)])

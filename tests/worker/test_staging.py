@@ -177,6 +177,25 @@ def test_the_most_advanced_ground_glass_lesion_need_not_be_the_longest() -> None
     assert proposal.basis[0].startswith("lesion 2, 12 mm")
 
 
+def test_the_category_goes_before_the_size_that_counts() -> None:
+    # Ground-glass of 35 mm is T1a though nothing of it is solid; 20 mm with a solid part of 4 mm is T1mi.
+    proposal = proposed(finding(1, 20, UPPER, part_solid(4)), ground_glass(2, 35))
+
+    assert proposal.descriptor == "T1a(2)", DETTERBECK_2016
+    assert proposal.basis[0].startswith("lesion 2, 35 mm")
+
+
+def test_in_one_category_the_larger_solid_part_goes_before_the_longer_lesion() -> None:
+    proposal = proposed(finding(1, 40, UPPER, part_solid(12)), finding(2, 25, LOWER, part_solid(18)))
+
+    assert proposal.basis[0].startswith("lesion 2, 25 mm")
+
+
+def test_of_two_alike_the_first_is_the_primary_whatever_their_order() -> None:
+    assert proposed(solid(2, 18, LOWER), solid(1, 18)).basis[0].startswith("lesion 1, ")
+    assert proposed(solid(1, 18), solid(2, 18, LOWER)).basis[0].startswith("lesion 1, ")
+
+
 def test_two_pure_ground_glass_lesions_are_in_situ() -> None:
     assert proposed(ground_glass(1, 18), ground_glass(2, 9, LOWER)).descriptor == "Tis(2)", DETTERBECK_2016
 
