@@ -2,94 +2,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from models.volume import Volume
-from worker.density import Consistency, Density, density_of
-from worker.lesions import Lesion
-
-Array = NDArray[np.float64]
-Region = Callable[[Array, Array, Array], NDArray[np.bool_]]
-"""Which points (z, y, x) in mm belong to it."""
-
-LUNG, SOLID, GROUND_GLASS, GAS, CALCIUM = -850.0, 40.0, -600.0, -990.0, 400.0
-SHARP, SOFT = (0.45, 90.0), (0.8, 25.0)
-"""Blur of the scanner's kernel (standard deviation, mm), and noise in HU."""
-FINE_MM = 0.35
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chest:
-    """Lung with regions of other Hounsfield units painted one over the other, as a scanner shows it."""
-
-    slice_mm: float = 1.0
-    kernel: tuple[float, float] = SOFT
-    seed: int = 1
-    reach_mm: float = 14.0
-    pixel_mm: float = 0.7
-
-    def scan(self, *painted: tuple[Region, float]) -> Volume:
-        """Average what is painted over each voxel, blurred within the slices and across them."""
-        per_voxel = [max(1, round(size / FINE_MM)) for size in self._spacing]
-        fine = np.full([n * k for n, k in zip(self._shape, per_voxel, strict=True)], LUNG, np.float32)
-        for region, hu in painted:
-            fine[np.broadcast_to(region(*self.points(per_voxel)), fine.shape)] = hu
-        blur, noise = self.kernel
-        fine = gaussian_filter(fine, [blur * k / size for k, size in zip(per_voxel, self._spacing, strict=True)])
-        parts = [length for n, k in zip(self._shape, per_voxel, strict=True) for length in (n, k)]
-        hu = fine.reshape(parts).mean((1, 3, 5)) + np.random.default_rng(self.seed).normal(0, noise, self._shape)
-        return Volume(hu=hu.astype(np.float32), affine=self._affine)
-
-    def density(self, lesion: Region, *painted: tuple[Region, float]) -> Density:
-        """Describe the lesion whose mask has the voxels with their centres in a region."""
-        return density_of(lesion_of(lesion(*self.points([1, 1, 1]))), self.scan(*painted))
-
-    @property
-    def _spacing(self) -> tuple[float, float, float]:
-        return self.slice_mm, self.pixel_mm, self.pixel_mm
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(math.ceil(2 * self.reach_mm / size) for size in self._spacing)
-
-    @property
-    def _affine(self) -> Array:
-        affine = np.zeros((4, 4))
-        affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = *self._spacing, 1
-        return affine
-
-    def points(self, per_voxel: list[int]) -> list[Array]:
-        """Coordinates from a middle that lies off the grid by another part of a voxel for each seed."""
-        off = np.random.default_rng(self.seed).uniform(-0.5, 0.5, 3)
-        axes = [
-            ((np.arange(n * k) + 0.5) / k - n / 2 + part) * size
-            for n, k, size, part in zip(self._shape, per_voxel, self._spacing, off, strict=True)
-        ]
-        return list(np.meshgrid(*axes, indexing="ij", sparse=True))
-
-
-def ball(diameter_mm: float, y_mm: float = 0.0) -> Region:
-    return lambda z, y, x: z**2 + (y - y_mm) ** 2 + x**2 <= (diameter_mm / 2) ** 2
-
-
-def shell(outer_mm: float, inner_mm: float) -> Region:
-    return lambda z, y, x: ball(outer_mm)(z, y, x) & ~ball(inner_mm)(z, y, x)
-
-
-def lesion_of(mask: NDArray[np.bool_]) -> Lesion:
-    low = np.argwhere(mask).min(axis=0)
-    high = np.argwhere(mask).max(axis=0) + 1
-    return Lesion(
-        number=1, tracking_id="", tracking_uid="", centroid_mm=(0, 0, 0),
-        voxels=mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))],
-        corner=(int(low[0]), int(low[1]), int(low[2])),
-    )  # fmt: skip
+from tests.worker.density_phantoms import (
+    CALCIUM,
+    GAS,
+    GROUND_GLASS,
+    SHARP,
+    SOFT,
+    SOLID,
+    Array,
+    Chest,
+    ball,
+    lesion_of,
+    shell,
+)
+from worker.density import Consistency, density_of
 
 
 @pytest.mark.parametrize("kernel", [SHARP, SOFT])
@@ -230,6 +163,12 @@ def test_emphysema_beside_a_lesion_is_no_cavity_even_where_a_loose_outline_takes
     assert not density.is_cavitated
 
 
+def test_lung_that_a_tumour_surrounds_is_no_cavity() -> None:
+    density = Chest().density(ball(22), (ball(22), SOLID), (ball(12), -870.0))
+
+    assert not density.is_cavitated
+
+
 def test_a_bronchus_of_4_mm_through_a_tumour_is_no_cavity() -> None:
     def bronchus(_z: Array, y: Array, x: Array) -> NDArray[np.bool_]:
         return y**2 + x**2 <= 2**2
@@ -237,72 +176,6 @@ def test_a_bronchus_of_4_mm_through_a_tumour_is_no_cavity() -> None:
     density = Chest().density(ball(20), (ball(20), SOLID), (bronchus, GAS))
 
     assert (density.is_cavitated, density.cavity_ml) == (False, 0)
-
-
-def spiky(radius_mm: float, spikes: int, kind: str) -> Region:
-    """A ball with lobes or spicules in directions spread evenly over it."""
-    index = np.arange(spikes) + 0.5
-    polar, around = np.arccos(1 - 2 * index / spikes), np.pi * (1 + 5**0.5) * index + 0.3
-    directions = np.stack([np.cos(polar), np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around)], axis=-1)
-
-    def region(z: Array, y: Array, x: Array) -> NDArray[np.bool_]:
-        core = 0.8 if kind == "lobes" else 0.75
-        inside = z**2 + y**2 + x**2 <= (core * radius_mm) ** 2
-        for dz, dy, dx in directions * radius_mm:
-            if kind == "lobes":
-                inside = inside | (
-                    (z - 0.68 * dz) ** 2 + (y - 0.68 * dy) ** 2 + (x - 0.68 * dx) ** 2 <= (0.36 * radius_mm) ** 2
-                )
-            else:
-                along = (z * dz + y * dy + x * dx) / radius_mm
-                across = np.sqrt(np.maximum(z**2 + y**2 + x**2 - along**2, 0))
-                width = 0.16 * radius_mm * (1.3 - along / (1.6 * radius_mm))
-                inside = inside | ((along > 0) & (along < 1.6 * radius_mm) & (across < width))
-        return inside
-
-    return region
-
-
-@pytest.mark.parametrize("slice_mm", [1.0, 3.0])
-@pytest.mark.parametrize("radius_mm", [8.0, 14.0])
-def test_smooth_then_lobulated_then_spiculated_outlines_are_rougher_and_rougher(
-    radius_mm: float, slice_mm: float
-) -> None:
-    chest = Chest(slice_mm=slice_mm, reach_mm=1.7 * radius_mm)
-    shapes = (ball(2 * radius_mm), spiky(radius_mm, 14, "lobes"), spiky(radius_mm, 30, "spicules"))
-
-    smooth, lobulated, spiculated = (chest.density(shape) for shape in shapes)
-
-    assert smooth.spiculation < 0.015
-    assert smooth.lobulation < 0.015
-    assert 0.025 < lobulated.spiculation < 0.06 < spiculated.spiculation
-    assert 0.045 < lobulated.lobulation < 0.10 < spiculated.lobulation
-
-
-def test_roughness_has_no_size_and_hardly_a_slice_thickness() -> None:
-    shape = spiky(10, 30, "spicules")
-    fine = Chest(reach_mm=17).density(shape)
-
-    double = Chest(reach_mm=34, slice_mm=2, pixel_mm=1.4).density(lambda z, y, x: shape(z / 2, y / 2, x / 2))
-    thick = Chest(reach_mm=17, slice_mm=3).density(shape)
-
-    assert double.spiculation == pytest.approx(fine.spiculation, abs=0.002)
-    assert thick.spiculation == pytest.approx(fine.spiculation, rel=0.25)
-    assert thick.lobulation == pytest.approx(fine.lobulation, rel=0.25)
-
-
-def test_the_indices_of_a_cross_are_those_of_paper() -> None:
-    arm, length = 10, 60  # mm, on pixels so small that rounded corners do not count
-    plane = np.zeros((140, 140), bool)
-    plane[10:130, 60:80] = plane[60:80, 10:130] = True
-    volume = Volume(hu=np.zeros((1, 140, 140), np.float32), affine=np.diag([1, 0.5, 0.5, 1.0]))
-
-    density = density_of(lesion_of(plane[None]), volume)
-
-    area, hull_area = 2 * arm * length - arm**2, length**2 - (length - arm) ** 2 / 2
-    perimeter, hull_perimeter = 4 * length, 4 * arm + 4 * (length - arm) / 2**0.5
-    assert density.spiculation == pytest.approx(1 - hull_perimeter / perimeter, abs=0.01)
-    assert density.lobulation == pytest.approx(1 - area / hull_area, abs=0.01)
 
 
 @pytest.mark.parametrize(("hu", "consistency"), [(30, Consistency.SOLID), (-600, Consistency.GROUND_GLASS)])
