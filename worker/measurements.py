@@ -8,9 +8,9 @@ import numpy as np
 
 from models.volume import Volume
 from worker.axes import Axis, recist_axes
-from worker.density import Density, Intensity
+from worker.density import Density, Intensity, density_of, intensity_of
 from worker.lesions import Lesion
-from worker.shape import Shape
+from worker.shape import Shape, shape_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Measurement:
 
 
 def measure(lesion: Lesion, volume: Volume) -> Measurement:
-    """Measure a lesion: volume, RECIST axes, mean and population standard deviation of its Hounsfield units."""
+    """Measure a lesion in its volume: size, axes, shape, and what it is made of."""
     box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
     hu = volume.hu[box][lesion.voxels].astype(np.float64)
     long_axis, short_axis = recist_axes(lesion, volume)
@@ -38,4 +38,7 @@ def measure(lesion: Lesion, volume: Volume) -> Measurement:
         short_axis=short_axis,
         mean_hu=round(float(hu.mean()), 2),
         sd_hu=round(float(hu.std()), 2),
+        shape=shape_of(lesion.voxels, volume.affine),
+        intensity=intensity_of(hu),
+        density=density_of(lesion, volume),
     )

