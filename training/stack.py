@@ -1,0 +1,44 @@
+"""A stack of slices with its tumour mask: what every layout is read as, and what everything here trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.orientation import orientation_of
+from models.volume import spacing_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Consecutive slices of one patient, upright: slices to the head, rows to posterior, columns to the left.
+
+    hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes.
+    whole: True where everything outside the mask is known to be no tumour in a whole slice.
+    """
+
+    source: str
+    patient: str
+    name: str
+    hu: NDArray[np.int16]
+    mask: NDArray[np.bool_]
+    spacing_mm: tuple[float, float, float]
+    whole: bool
+
+
+def upright_stack(
+    hu: NDArray[np.int16], mask: NDArray[np.bool_], affine: NDArray[np.float64], *, source: str, patient: str, name: str
+) -> Stack:
+    """Return a whole scan as a stack, however it is stored; affine maps (slice, row, column, 1) to LPS mm."""
+    orientation = orientation_of(affine)
+    return Stack(
+        source=source,
+        patient=patient,
+        name=name,
+        hu=orientation.upright(hu),
+        mask=orientation.upright(mask),
+        spacing_mm=orientation.spacing(spacing_of(affine)),
+        whole=True,
+    )
