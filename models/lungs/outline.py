@@ -1,0 +1,83 @@
+"""Outlines both lungs and names their lobes from a chest CT: thresholds and shapes, no trained weights, no network.
+
+The steps, top to bottom, are those of `outline_lungs`; README.md says what each rests on and where it fails.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.lungs.air import air_in_body, find_airways, without_gas
+from models.lungs.closing import closed
+from models.lungs.grid import UprightGrid, upright
+from models.lungs.lobes import lobes_of
+from models.lungs.lungs import Lungs
+from models.lungs.sides import Sides, part
+from models.lungs.surroundings import distance_to, fissure_distance, mediastinum
+from models.volume import Volume
+
+Bools = NDArray[np.bool_]
+Mm3 = tuple[float, float, float]
+
+LARGEST_CUT = 0.5
+"""Where the scan ends inside the lungs with more than this share of their largest section, lobes cannot be named."""
+MARGIN_MM = 20.0
+
+
+def outline_lungs(volume: Volume) -> Lungs | None:
+    """Return both lungs of a chest CT on a grid of about 2 mm; None when no pair of lungs is there.
+
+    None means: too little air in the body; one lung alone, or one below an eighth of the other (removed, collapsed,
+    full of fluid); or a slab that ends within the lungs, whose lobes nobody could name by their place.
+    """
+    hu, grid = upright(volume)
+    air = air_in_body(hu)
+    airways = find_airways(hu, air, grid.spacing)
+    sides = part(without_gas(hu, air & ~airways.voxels), grid.spacing)
+    if sides is None or _is_cut(sides):
+        return None
+    sides = _closed(sides, airways.voxels, grid.spacing)
+    carina = None if airways.carina is None else grid.to_lps(airways.carina)
+    return lungs_from(sides, grid, carina)
+
+
+def lungs_from(sides: Sides, grid: UprightGrid, carina_mm: tuple[float, float, float] | None) -> Lungs:
+    """Return the lungs of two upright masks, neither empty, with lobes and distances."""
+    lobes = lobes_of(sides, grid.spacing)
+    box = _box_around(lobes > 0, grid.spacing)
+    between = mediastinum(sides, grid.spacing)
+    wall = (lobes == 0) & ~between
+    distances = (
+        fissure_distance(lobes, sides, grid.spacing),
+        distance_to(wall, box, grid.spacing),
+        distance_to(between, box, grid.spacing),
+    )
+    fissure_mm, wall_mm, mediastinum_mm = (grid.in_scan_order(distance) for distance in distances)
+    return Lungs(
+        lobes=grid.in_scan_order(lobes),
+        affine=grid.affine_in_scan_order(lobes.shape),
+        fissure_mm=fissure_mm,
+        wall_mm=wall_mm,
+        mediastinum_mm=mediastinum_mm,
+        carina_mm=carina_mm,
+    )
+
+
+def _is_cut(sides: Sides) -> bool:
+    sections = (sides.right | sides.left).sum((1, 2))
+    return bool(max(sections[0], sections[-1]) > LARGEST_CUT * sections.max())
+
+
+def _closed(sides: Sides, airways: Bools, spacing: Mm3) -> Sides:
+    right = closed(sides.right, sides.left | airways, spacing)
+    return Sides(right=right, left=closed(sides.left, right | airways, spacing))
+
+
+def _box_around(lungs: Bools, spacing: Mm3) -> tuple[slice, ...]:
+    (box,) = ndimage.find_objects(lungs.view(np.uint8), max_label=1)
+    return tuple(
+        slice(max(0, one.start - round(MARGIN_MM / size)), min(n, one.stop + round(MARGIN_MM / size)))
+        for one, size, n in zip(box, spacing, lungs.shape, strict=True)
+    )
