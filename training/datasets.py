@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.layouts.cubes import lidc_cubes
-from training.layouts.slices import lidc_slices, majority, msd_slices
+from training.layouts.slices import lidc_slices, majority, msd_slices, reader_masks
 from training.stack import Stack
 from worker.demo.phantom import Phantom, PhantomLesion, PhantomSpec, chest_phantom
 
-__all__ = ["Stack", "lesion_mask", "lidc_cubes", "lidc_slices", "majority", "msd_slices", "phantoms"]
+__all__ = ["Stack", "lesion_mask", "lidc_cubes", "lidc_slices", "majority", "msd_slices", "phantoms", "reader_masks"]
 
 
 def phantoms(count: int, first_seed: int) -> Iterator[Stack]:

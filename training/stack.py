@@ -17,6 +17,8 @@ class Stack:
 
     hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes.
     whole: True where everything outside the mask is known to be no tumour in a whole slice.
+    first_slice: place of the first slice among all slices of the patient. readers: uint8, same shape, bit r set where
+    reader r marked it; None where there was one reader, or they are not known.
     """
 
     source: str
@@ -26,6 +28,8 @@ class Stack:
     mask: NDArray[np.bool_]
     spacing_mm: tuple[float, float, float]
     whole: bool
+    first_slice: int = 0
+    readers: NDArray[np.uint8] | None = None
 
 
 def upright_stack(

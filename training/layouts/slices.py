@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.layouts.case import DataRefused, Case, Found, attempt
+from training.layouts.case import Case, DataRefused, Found, attempt
 from training.layouts.grey import Grey, read_binary, read_grey, read_readers, recalibrated
 from training.stack import Stack
 
@@ -50,9 +50,14 @@ def lidc_slices(folder: Path) -> Iterator[Stack]:
 
 def majority(readers: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return what half of the readers or more marked, of those with any pixel in the stack (bit r is reader r)."""
-    planes = [(readers >> bit) & 1 for bit in range(4)]
-    marked = [plane for plane in planes if plane.any()]
-    return np.asarray(2 * sum(plane.astype(int) for plane in marked) >= len(marked)) & bool(marked)
+    marked = reader_masks(readers)
+    return np.asarray(2 * sum(mask.astype(int) for mask in marked) >= len(marked)) & bool(marked)
+
+
+def reader_masks(readers: NDArray[np.uint8]) -> list[NDArray[np.bool_]]:
+    """Return what each reader marked, of those with any pixel in the stack (bit r is reader r)."""
+    planes = [(readers >> bit) & 1 > 0 for bit in range(4)]
+    return [plane for plane in planes if plane.any()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,7 @@ def _read_msd(run: _Run, patient: str, name: str, spacing_mm: tuple[float, float
         mask=masks > 0,
         spacing_mm=spacing_mm,
         whole=True,
+        first_slice=run.numbers[0],
     )
 
 
@@ -176,6 +182,7 @@ def _read_lidc(run: _Run, patient: str, name: str, spacing_mm: tuple[float, floa
         mask=majority(readers),
         spacing_mm=spacing_mm,
         whole=False,
+        readers=readers,
     )
 
 
