@@ -1,8 +1,9 @@
-"""`python -m training train | evaluate | export`: makes and judges the weights of `models/lung_tumour`."""
+"""`python -m training prepare | train | evaluate | export`: makes and judges the weights of `models/lung_tumour`."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,10 @@ from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phanto
 from training.evaluate import OperatingPoint, as_json, choose_point, judge, predict
 from training.examples import RECIPES
 from training.export import export as export_weights
+from training.layouts.case import DataRefused
+from training.layouts.outline import DEFAULT, Tumour
+from training.prepare import KINDS, Request, parse_source, summary
+from training.prepare import prepare as prepare_cache
 from training.splits import read_splits
 from training.train import TrainingSettings
 from training.train import train as train_network
@@ -37,6 +42,28 @@ def stacks_of(data: Path, part: str) -> list[Stack]:
         *lidc_cubes(data / "lidc-cubes" / "cubes.npz"),
     ]
     return [stack for stack in found if stack.patient in wanted[stack.source]]
+
+
+@app.command()
+def prepare(
+    source: Annotated[list[str], typer.Option(help=f"KIND:PATH, KIND one of {', '.join(KINDS)}; may be repeated.")],
+    cache: Annotated[Path, typer.Option(help="Folder to write; what it holds already is not read again.")],
+    splits: Annotated[Path | None, typer.Option(help="A committed split by patient; without it one is drawn.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Of a split that is drawn.")] = 5,
+    tumour: Annotated[
+        list[str] | None, typer.Option(help=f"DICOM: label with * or SCHEME:CODE; without it {' '.join(DEFAULT)}.")
+    ] = None,
+) -> None:
+    """Check data sets and write them into a cache; broken data is refused by name, with exit code 2."""
+    try:
+        sources = tuple(map(parse_source, source))
+        names = Tumour(names=tuple(tumour)) if tumour else Tumour()
+        prepared = prepare_cache(Request(sources=sources, cache=cache, splits=splits, folds=folds, tumour=names))
+    except DataRefused as refused:
+        sys.stderr.writelines(f"prepare: {problem}\n" for problem in refused.problems)
+        raise typer.Exit(2) from None
+    for line in (*prepared.notes, *summary(prepared)):
+        print(line)
 
 
 @app.command()

@@ -1,19 +1,29 @@
-"""Who is trained on, who chooses thresholds, who is only judged: by patient, in a committed file."""
+"""Who is trained on, who chooses thresholds, who is only judged: by patient, in a committed file.
+
+    {"msd": {"train": [...], "validation": [...], "test": [...], "fold-0": [...], "fold-1": [...]}, "lidc": {...}}
+
+A fold lists who is held back by it. The folds that are drawn here share out all patients but those of `test`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 PARTS = ("train", "validation", "test")
+FOLD = "fold-"
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
+COLLECTIONS = {"lidc-cube": "lidc"}
+"""Sources that share patients, and so a split, with another one."""
 Split = dict[str, list[str]]
 
 
 def split_patients(patients: Iterable[str], validation: int, test: int, seed: str) -> Split:
     """Return the patients in an order drawn by SHA-256, cut into test, validation and train."""
-    drawn = sorted(set(patients), key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest())
+    drawn = _drawn(patients, seed)
     return {
         "test": sorted(drawn[:test]),
         "validation": sorted(drawn[test : test + validation]),
@@ -21,16 +31,75 @@ def split_patients(patients: Iterable[str], validation: int, test: int, seed: st
     }
 
 
+def draw_splits(patients: Mapping[str, Collection[str]], folds: int) -> dict[str, Split]:
+    """Return a split of each collection's patients with so many folds, or as many as there are patients for."""
+    splits = {}
+    for collection, everyone in patients.items():
+        test = round(TEST_SHARE * len(everyone))
+        validation = max(round(VALIDATION_SHARE * len(everyone)), min(1, test))
+        split = split_patients(everyone, validation, test, collection)
+        shared_out = _drawn([*split["validation"], *split["train"]], f"{collection} folds")
+        for fold in range(min(folds, len(shared_out))):
+            split[f"{FOLD}{fold}"] = sorted(shared_out[fold::folds])
+        splits[collection] = split
+    return splits
+
+
+def collection_of(source: str) -> str:
+    """Return the collection whose split a source's patients stand in."""
+    return COLLECTIONS.get(source, source)
+
+
+def folds_of(split: Split) -> list[list[str]]:
+    """Return the patients that each fold holds back, in the order of the folds."""
+    names = sorted((name for name in split if name.startswith(FOLD)), key=lambda name: int(name.removeprefix(FOLD)))
+    return [split[name] for name in names]
+
+
+def as_text(splits: Mapping[str, Split]) -> str:
+    """Return the splits as the text of their file."""
+    return json.dumps(splits, indent=1, sort_keys=True) + "\n"
+
+
 def write_splits(path: Path, splits: dict[str, Split]) -> None:
     """Write the splits, one per collection, as JSON."""
-    path.write_text(json.dumps(splits, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(as_text(splits), encoding="utf-8")
 
 
 def read_splits(path: Path) -> dict[str, Split]:
     """Read the splits. Raises ValueError when a patient stands in two parts of one collection."""
     splits: dict[str, Split] = json.loads(path.read_text(encoding="utf-8"))
-    for collection, split in splits.items():
-        everyone = [patient for part in PARTS for patient in split[part]]
-        if len(everyone) != len(set(everyone)):
-            raise ValueError(f"{path.name}: a patient of {collection} stands in two parts")
+    facts = overlaps(splits)
+    if facts:
+        raise ValueError(f"{path.name}: {facts[0]}")
     return splits
+
+
+def overlaps(splits: Mapping[str, Split]) -> list[str]:
+    """Return who stands in two parts of a collection, in two folds, or in a fold and in test."""
+    facts = []
+    for collection, split in splits.items():
+        parts = Counter(patient for part in PARTS for patient in split[part])
+        folds = Counter(patient for fold in folds_of(split) for patient in fold)
+        judged = set(folds) & set(split["test"])
+        for fact, patients in (
+            ("in two parts", [patient for patient, n in parts.items() if n > 1]),
+            ("in two folds", [patient for patient, n in folds.items() if n > 1]),
+            ("in test and in a fold", sorted(judged)),
+        ):
+            facts += [f"patient {patient} of {collection} stands {fact}" for patient in patients]
+    return facts
+
+
+def absent(splits: Mapping[str, Split], patients: Mapping[str, Collection[str]]) -> list[str]:
+    """Return who stands in a split but is not among the patients of its collection."""
+    return [
+        f"patient {patient} of {collection} is not in the data"
+        for collection, split in splits.items()
+        for patient in sorted({patient for part in split.values() for patient in part})
+        if patient not in patients.get(collection, ())
+    ]
+
+
+def _drawn(patients: Iterable[str], seed: str) -> list[str]:
+    return sorted(set(patients), key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest())

@@ -29,7 +29,7 @@ class Case:
 
     files: what it is read from, by the names that messages and the manifest use.
     image: the name of the file that holds the whole image; the same bytes under two patients are refused. "" for none.
-    keys: what else may belong to one patient alone.
+    keys: what else may belong to one patient alone, each with what it is.
     recipe: how it is read; a case that was read in another way is read again.
     read: returns the stack, or raises DataRefused with every problem of its files.
     """
@@ -41,7 +41,7 @@ class Case:
     recipe: str
     read: Callable[[], Stack]
     image: str = ""
-    keys: tuple[str, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.layouts.case import DataRefused, Case, Found
+from training.layouts.case import Case, DataRefused, Found
 from training.stack import Stack
 
 FILE = "cubes.npz"

@@ -10,7 +10,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from training.layouts.case import DataRefused, Case, Found, attempt
+from training.layouts.case import Case, DataRefused, Found, attempt
 from training.layouts.nifti import check_same_grid, read_ct, read_label
 from training.stack import Stack, upright_stack
 
