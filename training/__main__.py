@@ -1,4 +1,4 @@
-"""`python -m training prepare | train | evaluate | export`: makes and judges the weights of `models/lung_tumour`."""
+"""`python -m training COMMAND`: makes and judges the weights of `models/lung_tumour`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, model_card
 from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
-from training.evaluate import OperatingPoint, as_json, choose_point, judge, predict
+from training.evaluate import OperatingPoint, choose_point, predict
+from training.evaluation import evaluate_model, held_back
 from training.examples import RECIPES
 from training.export import export as export_weights
+from training.gallery import draw_figures, named_cases
 from training.layouts.case import DataRefused
 from training.layouts.outline import DEFAULT, Tumour
 from training.prepare import KINDS, Request, parse_source, summary
@@ -29,6 +31,7 @@ PHANTOMS, FIRST_SEED = 14, 1000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Data = Annotated[Path, typer.Option(help="Folder with msd-slices, lidc-slices and lidc-cubes.")]
+Judged = Annotated[Path, typer.Option(help="A cache that prepare has written, or the folder of the three collections.")]
 Run = Annotated[Path, typer.Option(help="Folder of this training run.")]
 
 
@@ -87,16 +90,40 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
 
 
 @app.command()
-def evaluate(data: Data, results: Annotated[Path, typer.Option(help="JSON file to write.")]) -> None:
-    """Judge the exported model on the test part, with the operating point that its card names."""
-    card = model_card("lung_tumour")
-    point = OperatingPoint(threshold=card.threshold, peak_threshold=card.peak_threshold)
-    predicted = predict(_segmenter(), stacks_of(data, "test"))
-    figures = as_json(judge(predicted, point), point)
-    results.write_text(
-        json.dumps({"weights_sha256": card.weights_sha256, **figures}, indent=1) + "\n", encoding="utf-8"
-    )
-    print(results.read_text(encoding="utf-8"))
+def evaluate(
+    data: Judged,
+    run: Run = Path("runs/lung_tumour"),
+    part: Annotated[str, typer.Option(help="test, validation, or fold-N of a split that has folds.")] = "test",
+    results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
+    chests: Annotated[int, typer.Option(help="Generated chests without a lesion, to count false marks in.")] = 4,
+) -> None:
+    """Judge the exported model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
+    try:
+        judged = held_back(data, part, SPLITS)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    evaluation = evaluate_model(_segmenter(), judged, run / "evaluation", chests)
+    if results is not None:
+        results.write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for source, numbers in evaluation["sources"].items():
+        dice = numbers["over_cases"]["dice_mean"]
+        print(f"{source}: Dice {dice['value']} ({dice['low']} to {dice['high']}), {dice['patients']} patients")
+    print(f"{run / 'evaluation' / 'report.html'}: pictures of patients, not to be committed")
+
+
+@app.command()
+def figures(
+    run: Annotated[list[Path], typer.Option(help="A run's folder; with several their curves are drawn together.")],
+    data: Annotated[Path | None, typer.Option(help="As for evaluate; not needed for phantoms.")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="A patient or nodule of the data, or phantom-SEED.")] = None,
+) -> None:
+    """Draw learning curves, and cases: four pictures, a montage, a GIF and a page to scroll. In RUN/figures."""
+    try:
+        cases = named_cases(case or [], data, SPLITS)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    for path in draw_figures(run, cases, _segmenter):
+        print(path)
 
 
 @app.command()

@@ -1,13 +1,13 @@
-"""Judges a model on patients: Dice of each MSD patient and of each LIDC nodule. Trains nothing.
+"""Runs a model over stacks, and chooses its operating point by Dice. Trains nothing.
 
-The operating point is chosen on the validation part; the test part is looked at once, with that point.
+The operating point is chosen on the validation part; the test part is looked at once, with that point: `evaluation.py`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def predict(segmenter: LungTumourSegmenter, stacks: Sequence[Stack]) -> list[Pre
     """Run the network over each stack as inference does."""
     return [
         Predicted(stack=stack, probability=segmenter.probability(
-            stack.hu.astype(np.float32), stack.spacing_mm, lambda _: None
+            np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None
         ))
         for stack in track(stacks, "predicting")
     ]  # fmt: skip
@@ -82,11 +82,6 @@ def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Fi
     return {
         source: _figure([_dice(items, point) for items in cases.values()]) for source, cases in sorted(by_case.items())
     }
-
-
-def as_json(figures: dict[str, Figure], point: OperatingPoint) -> dict[str, object]:
-    """Return the figures as JSON values."""
-    return {**asdict(point), "dice": {source: asdict(figure) for source, figure in figures.items()}}
 
 
 def _dice(items: Iterable[Predicted], point: OperatingPoint) -> float:
