@@ -6,7 +6,6 @@ Antonelli et al., Nature Communications 2022;13:4128. The images without a label
 from __future__ import annotations
 
 import json
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +20,6 @@ def msd(folder: Path) -> Found:
     """Return the training cases that dataset.json lists."""
     problems: list[str] = []
     entries = attempt("dataset.json", lambda: _entries(folder / "dataset.json"), problems) or []
-    for name, count in Counter(entry["image"] for entry in entries).items():
-        if count > 1:
-            problems.append(f"dataset.json: {name} is listed {count} times, once is needed")
     cases = [case for entry in entries if (case := _case(folder, entry, problems))]
     listed = {Path(entry["image"]).name for entry in entries}
     others = [path for path in (folder / "imagesTr").glob("[!.]*.nii.gz") if path.name not in listed]
