@@ -41,17 +41,27 @@ def estimate(patients: Sequence[str], statistic: Statistic, draws: int = DRAWS) 
 
     Of a single patient there is no interval. Draws in which the statistic is not defined are left out.
     """
+    return estimate_each(patients, lambda indices: [statistic(indices)], draws)[0]
+
+
+def estimate_each(
+    patients: Sequence[str], statistics: Callable[[Indices], Sequence[float]], draws: int = DRAWS
+) -> list[Estimate]:
+    """Return several statistics at once, from the same draws. Without any case there is one, not defined."""
     of_patient = _cases_of(patients)
-    value = statistic(np.arange(len(patients))) if patients else math.nan
-    low, high = _interval(of_patient, statistic, draws) if len(of_patient) > 1 else (math.nan, math.nan)
-    return Estimate(
-        value=_rounded(value),
-        low=_rounded(low),
-        high=_rounded(high),
-        cases=len(patients),
-        patients=len(of_patient),
-        few_patients=len(of_patient) < FEW_PATIENTS,
-    )
+    values = statistics(np.arange(len(patients))) if patients else [math.nan]
+    again = _drawn(of_patient, statistics, draws) if len(of_patient) > 1 else np.full((1, len(values)), math.nan)
+    return [
+        Estimate(
+            value=_rounded(value),
+            low=_rounded(_percentile(column, 2.5)),
+            high=_rounded(_percentile(column, 97.5)),
+            cases=len(patients),
+            patients=len(of_patient),
+            few_patients=len(of_patient) < FEW_PATIENTS,
+        )
+        for value, column in zip(values, again.T, strict=True)
+    ]
 
 
 def estimate_mean(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
@@ -82,15 +92,18 @@ def _cases_of(patients: Sequence[str]) -> list[Indices]:
     return [np.flatnonzero(names == patient) for patient in dict.fromkeys(patients)]
 
 
-def _interval(of_patient: list[Indices], statistic: Statistic, draws: int) -> tuple[float, float]:
+def _drawn(
+    of_patient: list[Indices], statistics: Callable[[Indices], Sequence[float]], draws: int
+) -> NDArray[np.float64]:
+    """Return the statistics of each draw: (draw, statistic)."""
     rng = np.random.default_rng(1)
     drawn = rng.integers(len(of_patient), size=(draws, len(of_patient)))
-    values = np.array([statistic(np.concatenate([of_patient[i] for i in draw])) for draw in drawn])
+    return np.array([statistics(np.concatenate([of_patient[i] for i in draw])) for draw in drawn])
+
+
+def _percentile(values: NDArray[np.float64], percent: float) -> float:
     defined = values[np.isfinite(values)]
-    if not defined.size:
-        return math.nan, math.nan
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    return float(np.percentile(defined, percent)) if defined.size else math.nan
 
 
 def _rounded(value: float) -> float | None:

@@ -9,13 +9,13 @@ positives really had. A scan is what there is of a patient; where that is some s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bootstrap import Estimate, estimate
+from training.bootstrap import Estimate, Indices, estimate_each
 from training.detection import Detected
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -68,29 +68,29 @@ def curve_of(cases: Sequence[Detected]) -> Curve:
 def froc(cases: Sequence[Detected], peak_threshold: float) -> Froc:
     """Return sensitivities at the usual rates, and at the operating point, each with its interval over patients."""
 
-    def over_patients(statistic: Callable[[Sequence[Detected]], float]) -> Estimate:
-        return estimate([case.patient for case in cases], lambda drawn: statistic([cases[i] for i in drawn]))
+    def statistics(indices: Indices) -> list[float]:
+        drawn = [cases[i] for i in indices]
+        curve = curve_of(drawn)
+        at_rates = [curve.sensitivity_at(rate) for rate in RATES]
+        return [
+            *at_rates,
+            float(np.mean(at_rates)),
+            sensitivity(drawn, peak_threshold),
+            false_per_scan(drawn, peak_threshold),
+        ]
 
+    *at_rates, mean, found, false = estimate_each([case.patient for case in cases], statistics)
     return Froc(
         lesions=sum(len(case.lesions) for case in cases),
         scans=len(cases),
         at_rates=tuple(
-            RatePoint(
-                false_per_scan=rate,
-                sensitivity=over_patients(lambda drawn, rate=rate: curve_of(drawn).sensitivity_at(rate)),  # type: ignore[misc]
-            )
-            for rate in RATES
+            RatePoint(false_per_scan=rate, sensitivity=value) for rate, value in zip(RATES, at_rates, strict=True)
         ),
-        mean_sensitivity=over_patients(lambda drawn: mean_sensitivity(curve_of(drawn))),
-        sensitivity_at_operating_point=over_patients(lambda drawn: sensitivity(drawn, peak_threshold)),
-        false_per_scan_at_operating_point=over_patients(lambda drawn: false_per_scan(drawn, peak_threshold)),
+        mean_sensitivity=mean,
+        sensitivity_at_operating_point=found,
+        false_per_scan_at_operating_point=false,
         curve=curve_of(cases),
     )
-
-
-def mean_sensitivity(curve: Curve) -> float:
-    """Return the mean sensitivity over the usual rates: the score of LUNA16."""
-    return float(np.mean([curve.sensitivity_at(rate) for rate in RATES]))
 
 
 def sensitivity(cases: Sequence[Detected], peak_threshold: float) -> float:
