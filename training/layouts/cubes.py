@@ -22,7 +22,7 @@ def cubes(path: Path) -> Found:
     """Return the cubes of a file, or of cubes.npz in a folder; the patient is what stands before the first _."""
     path = path / FILE if path.is_dir() else path
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             keys = set(arrays.files)
     except (OSError, ValueError, zipfile.BadZipFile):
         return Found(cases=(), problems=(f"{path.name}: cannot be read as a file of arrays",))
@@ -53,7 +53,7 @@ def _case(path: Path, name: str) -> Case:
 
 def _read(path: Path, name: str) -> Stack:
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             hu, mask = arrays[f"{name}/hu"], arrays[f"{name}/mask"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataRefused(f"{path.name}: {name} cannot be unpacked") from error

@@ -37,14 +37,14 @@ def recalibrated(grey: Grey) -> NDArray[np.int16]:
 
     The upper class is fat, muscle and vessels; its median lies near 0 HU. Augmentation covers what this misses.
     """
+    if grey.min() == grey.max():
+        raise DataRefused("all of its pixels have one value")
     histogram = np.bincount(grey.ravel(), minlength=256).astype(float)
     weight = np.cumsum(histogram)
     mean = np.cumsum(histogram * np.arange(256))
     between = (mean[-1] * weight / weight[-1] - mean) ** 2 / np.maximum(weight * (weight[-1] - weight), 1)
-    above = grey[grey > int(np.argmax(between))]
-    if not above.size:
-        raise DataRefused("all of its pixels have one value")
-    return np.asarray(np.rint(grey * (1024.0 / float(np.median(above))) - 1024.0), np.int16)
+    soft_tissue = float(np.median(grey[grey > int(np.argmax(between))]))
+    return np.asarray(np.rint(grey * (1024.0 / soft_tissue) - 1024.0), np.int16)
 
 
 def _allowed(grey: Grey, values: tuple[int, ...], limit: str) -> Grey:
