@@ -42,7 +42,7 @@ TURNS = [
 Array = NDArray[np.float32]
 Marked = NDArray[np.bool_]
 Affine = NDArray[np.float64]
-Pixels = NDArray[np.int_]
+Pixels = NDArray[np.int64]
 
 
 def standing() -> tuple[Array, Marked, Affine]:
@@ -127,9 +127,9 @@ def _place(order: int) -> Place:
     )
 
 
-def renderer_of(paper: Paper) -> RendererAgg:
-    """What draws it at its present resolution."""
-    return FigureCanvasAgg(paper.figure).get_renderer()
+def ruler(dpi: float) -> RendererAgg:
+    """What measures texts at a resolution; nothing is drawn with it."""
+    return RendererAgg(1, 1, dpi)  # type: ignore[no-untyped-call]
 
 
 def texts_of(paper: Paper) -> list[Text]:
@@ -139,20 +139,21 @@ def texts_of(paper: Paper) -> list[Text]:
 
 def words_of(paper: Paper) -> list[str]:
     """All that is written on it, as words."""
-    return [text.get_text() for text in texts_of(paper)]
+    return [text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in texts_of(paper)]
 
 
 def pictures_of(paper: Paper) -> list[Bbox]:
     """Where its pictures are, in pixels from the lower left corner, in the order in which they were drawn."""
     images = [image for image in paper.figure.findobj(BboxImage) if isinstance(image, BboxImage)]
-    return [image.get_window_extent(renderer_of(paper)) for image in images]
+    return [image.get_window_extent() for image in images]
 
 
 def pixels_of(paper: Paper) -> Pixels:
     """The sheet as it is seen, (row, column, red green blue), 0 to 255."""
     canvas = FigureCanvasAgg(paper.figure)
     canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba(), int)[..., :3]
+    seen = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return np.asarray(seen)[..., :3].astype(np.int64)
 
 
 def cut(pixels: Pixels, box: Bbox) -> Pixels:

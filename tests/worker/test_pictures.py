@@ -45,7 +45,7 @@ def test_outline_and_axes_are_drawn_in_their_colours(tmp_path: Path) -> None:
     _, page, _ = draw(findings(*standing()), tmp_path)
 
     pixels = (imread(page)[..., :3] * 255).round().astype(int)
-    for colour in ((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0x9E, 0x73)):
+    for colour in ((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0x7A, 0x59)):
         assert (np.abs(pixels - colour).max(axis=2) < 12).sum() > 50
 
 

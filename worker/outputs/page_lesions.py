@@ -17,10 +17,10 @@ from worker.outputs.scene import AXIAL, CORONAL, SAGITTAL, Body, Plane, Scene, b
 from worker.outputs.window import LUNG_WINDOW_HU, Window, draw_scale_bar, mark_edges, show_slice
 from worker.outputs.wording import TIMES, lobe_words
 
-# Okabe and Ito 2008: told apart with every kind of colour vision. Each has its own dashes besides.
+# Okabe and Ito 2008, the green darker: told apart with every kind of colour vision. The axes differ in dashes besides.
 OUTLINE = Trace(colour="#e69f00", width_pt=1.1, casing=True)
 LONG = Trace(colour="#56b4e9", width_pt=1.3, casing=True)
-SHORT = Trace(colour="#009e73", width_pt=1.3, dashes=(2.2, 1.2), casing=True)
+SHORT = Trace(colour="#007a59", width_pt=1.3, dashes=(2.2, 1.2), casing=True)
 SMALLEST_VIEW_MM = 56.0
 """So much of the body at least is shown around a lesion."""
 MARGIN = 1.7

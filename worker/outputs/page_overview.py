@@ -21,7 +21,7 @@ from worker.outputs.window import Tones, Window, seen_in, show
 # Okabe and Ito 2008. The side tells right from left; colour and dashes tell upper, middle and lower.
 UPPER = Trace(colour="#0072b2", width_pt=0.9)
 MIDDLE = Trace(colour="#d55e00", width_pt=0.9, dashes=(3.0, 1.5))
-LOWER = Trace(colour="#007a59", width_pt=0.9, dashes=(4.0, 1.2, 1.0, 1.2))
+LOWER = Trace(colour=BLACK, width_pt=0.8, dashes=(4.0, 1.2, 1.0, 1.2))
 LOBES = {
     Lobe.RIGHT_UPPER: UPPER,
     Lobe.RIGHT_MIDDLE: MIDDLE,

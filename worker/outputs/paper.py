@@ -44,8 +44,8 @@ Place = tuple[float, float]
 
 
 def plain_style() -> AbstractContextManager[None]:
-    """Return the context in which sheets are made and saved: matplotlib's defaults, TrueType in PDF."""
-    return style.context(["default", {"pdf.fonttype": 3}])
+    """Return the style in which sheets are made and saved: matplotlib's defaults; letters as wide in PNG as in PDF."""
+    return style.context(["default", {"text.hinting": "no_hinting", "pdf.fonttype": 3}])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
