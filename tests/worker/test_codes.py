@@ -1,10 +1,34 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
 import pytest
+from pydicom.sr._concepts_dict import concepts  # the only listing by code value that pydicom has
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
+from models.lungs.lungs import Lobe
+from tests.worker.described import described
+from tests.worker.reading import FIVE, everything, saved
 from worker import codes
+
+CONFORMANCE = Path(__file__).parents[2] / "dicom_node" / "CONFORMANCE.md"
+
+# Not in pydicom's dictionary, which has what PS3.16 uses. The lobes with a side: SNOMED CT, as published in HL7's
+# implementation guides for lung cancer; the nodules: RadLex, as in the SRs of LIDC-IDRI on the Imaging Data Commons.
+ELSEWHERE = {"42400003", "266005", "41224006", "RID50151", "RID50152", "RID50153"}
+UNITS_OF_OURS = {"{lesions}", "/mm", "ml", "g"}
+
+
+def ours() -> Iterator[Code]:
+    """Every code that a document of ours may hold."""
+    for value in vars(codes).values():
+        candidates = value.values() if isinstance(value, dict) else (value,)
+        yield from (code for code in candidates if isinstance(code, Code))
 
 
 @pytest.mark.parametrize(
@@ -42,3 +66,66 @@ def test_lesion_types_are_of_the_context_group_for_segmented_lesions() -> None:
 @pytest.mark.parametrize(("long_axis_mm", "expected"), [(3.0, "Nodule"), (29.99, "Nodule"), (30.0, "Neoplasm")])
 def test_a_lesion_below_30_mm_is_a_nodule(long_axis_mm: float, expected: str) -> None:
     assert codes.lesion_type(long_axis_mm).meaning == expected
+
+
+def test_every_standard_code_is_in_the_dictionary_or_known_from_elsewhere() -> None:
+    known = {(scheme, value) for scheme, names in concepts.items() for values in names.values() for value in values}
+
+    missing = {
+        code.value
+        for code in ours()
+        if code.scheme_designator != codes.PRIVATE_SCHEME and (code.scheme_designator, code.value) not in known
+    }
+
+    assert missing == ELSEWHERE | UNITS_OF_OURS
+
+
+def test_codes_fit_their_attributes() -> None:
+    for code in ours():
+        assert len(code.value) <= 16, code  # SH
+        assert len(code.meaning) <= 64, code  # LO
+
+
+def test_no_two_codes_share_a_value() -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for code in ours():
+        assert seen.setdefault((code.scheme_designator, code.value), code.meaning) == code.meaning
+
+
+def test_every_lobe_has_a_site() -> None:
+    assert list(codes.LOBES) == list(Lobe)
+    for lobe, code in codes.LOBES.items():
+        height = lobe.name.split("_")[1].title()
+        assert code.meaning == f"{height} lobe of {'right' if lobe.is_right else 'left'} lung"
+
+
+def test_the_conformance_statement_defines_every_private_code_and_no_other() -> None:
+    table = CONFORMANCE.read_text(encoding="utf-8").split("### Private codes", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| ([A-Z0-9_]+) \| ([^|]+) \| ([^|]*) ?\| ([^|]+) \|$", table, re.MULTILINE)
+
+    stated = {value: meaning.strip() for value, meaning, _, _ in rows}
+    assert stated == {code.value: code.meaning for code in ours() if code.scheme_designator == codes.PRIVATE_SCHEME}
+    assert all(definition.strip() for *_, definition in rows)
+
+
+def test_the_conformance_statement_names_every_standard_code_of_a_number_or_a_statement(
+    analysed: Callable[..., Any], tmp_path: Path
+) -> None:
+    text = CONFORMANCE.read_text(encoding="utf-8")
+    made = analysed(FIVE)
+    sr = pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"])
+    groups = [item for item in everything(sr) if item.ConceptNameCodeSequence[0].CodeMeaning == "Measurement Group"]
+
+    used = {
+        (code.CodeValue, code.CodingSchemeDesignator)
+        for group in groups
+        for item in everything(group)
+        if item.ValueType == "NUM"
+        for code in item.ConceptNameCodeSequence
+    }
+
+    assert len(used) > 30
+    for value, scheme in used:
+        assert f"({value}, {scheme}, " in text or f"| {value} |" in text or f"`{value}`" in text, value
+    private = {code.value for code in ours() if code.scheme_designator == codes.PRIVATE_SCHEME}
+    assert {value for value, scheme in used if scheme == codes.PRIVATE_SCHEME} <= private

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +10,13 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from worker.outputs import OUTPUTS, encode
+from tests.worker.described import described
+from tests.worker.reading import AT_THE_CORNERS, FIVE, GROUP, ONE, Made, items, numbers, read_by_dcmqi, said, saved
+from worker.findings import Finding
 from worker.outputs.sr import encode_refusal, encode_sr
 
-BIN = Path(sys.executable).parent
-
-Made = Any  # an Analysed of conftest.py
 Analyse = Callable[..., Made]
 
-ONE = [np.s_[3:7, 5:12, 4:20]]
-FIVE = [np.s_[1:4, 2:8, 2:9], np.s_[1:3, 20:24, 5:9], np.s_[5:9, 12:15, 20:30], np.s_[8:9, 30:31, 3:4],
-        np.s_[6:11, 33:38, 30:34]]  # fmt: skip
-AT_THE_CORNERS = [np.s_[0:2, 0:4, 0:4], np.s_[10:12, 36:40, 32:36]]
 SCANS = {
     "head first": {},
     "feet first": {"orientation": (-1, 0, 0, 0, 1, 0)},
@@ -35,67 +27,56 @@ SCANS = {
 }
 
 
-def saved(made: Made, folder: Path, *names: str) -> dict[str, Path]:
-    files = {}
-    for name, document in encode(made.findings, made.series.datasets, names or tuple(OUTPUTS)).items():
-        files[name] = folder / f"{name}.dcm"
-        document.save_as(files[name], enforce_file_format=True)
-    return files
-
-
-def read_by_dcmqi(file: Path) -> Any:  # noqa: ANN401  (what the reader says of a report)
-    out = file.with_suffix(".json")
-    command = [str(BIN / "tid1500reader"), "--inputDICOM", str(file), "--outputMetadata", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
-    return json.loads(out.read_text())
-
-
-def numbers(group: Any) -> dict[tuple[str, ...], float]:  # noqa: ANN401
-    """Each number of a measurement group by its name, derivation, and unit as code, scheme and meaning."""
-    return {
-        (
-            item["quantity"]["CodeMeaning"],
-            item.get("derivationModifier", {}).get("CodeMeaning", ""),
-            *(item["units"][key] for key in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")),
-        ): float(item["value"])
-        for item in group["measurementItems"]
-    }
-
-
-def items(item: Dataset, *path: str) -> Iterator[Dataset]:
-    """The content items found by following these concept meanings down the tree."""
-    if not path:
-        yield item
-        return
-    for child in item.get("ContentSequence", ()):
-        if child.ConceptNameCodeSequence[0].CodeMeaning == path[0]:
-            yield from items(child, *path[1:])
-
-
 @pytest.mark.parametrize("boxes", [ONE, FIVE, AT_THE_CORNERS], ids=["one", "five", "corners"])
-def test_dcmqi_reads_every_number_back_with_its_unit(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
+def test_a_lesion_has_a_group_of_lines_and_one_of_numbers(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
     made = analysed(boxes)
+    plain = replace(made.findings, findings=tuple(map(plainly_measured, made.findings.findings)))
 
-    groups = read_by_dcmqi(saved(made, tmp_path)["sr"])["Measurements"]
+    groups = read_by_dcmqi(saved(made, tmp_path, findings=plain)["sr"])["Measurements"]
 
-    assert len(groups) == 2 * len(boxes)
-    for finding, lines, volume in zip(made.findings.findings, groups[::2], groups[1::2], strict=True):
+    assert len(groups) == 2 * len(boxes) + 1
+    for finding, lines, volume in zip(made.findings.findings, groups[:-1:2], groups[1:-1:2], strict=True):
         measured = finding.measurement
-        assert numbers(lines) == {
+        axes = {
             ("Long Axis", "", "mm", "UCUM", "mm"): measured.long_axis.length_mm,
             ("Short Axis", "", "mm", "UCUM", "mm"): measured.short_axis.length_mm,
         }
-        assert numbers(volume) == {
+        assert numbers(lines) == axes
+        assert numbers(volume) == axes | {
             ("Volume", "", "ml", "UCUM", "milliliter"): measured.volume_ml,
             ("Attenuation Coefficient", "Mean", "[hnsf'U]", "UCUM", "Hounsfield unit"): measured.mean_hu,
             ("Attenuation Coefficient", "Standard Deviation", "[hnsf'U]", "UCUM", "Hounsfield unit"): measured.sd_hu,
         }
+        assert said(volume)["Lungs and lobes found"] == "No"
         for group in (lines, volume):
             assert group["FindingSite"]["CodeMeaning"] == "Lung"
             assert group["Finding"]["CodeMeaning"] == "Nodule"
             algorithm = group["measurementAlgorithmIdentification"]
             assert (algorithm["AlgorithmName"], algorithm["AlgorithmVersion"]) == ("lung_tumour", "0.1.0")
             assert algorithm["AlgorithmParameters"][0] == "weights_sha256=" + "0123456789abcdef" * 4
+
+
+def plainly_measured(finding: Finding) -> Finding:
+    return replace(finding, measurement=replace(finding.measurement, shape=None, intensity=None, density=None))
+
+
+def test_the_lines_stand_alone_with_one_coordinate_each(analysed: Analyse, tmp_path: Path) -> None:
+    """OHIF 3.13 hydrates such a group and no other."""
+    made = analysed(FIVE)
+
+    sr = pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"])
+
+    lines = [group for group in items(sr, *GROUP) if tracking_identifier(group).startswith("Cornerstone3DTools")]
+    assert len(lines) == 5
+    for group in lines:
+        numbers = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+        assert [item.ConceptNameCodeSequence[0].CodeMeaning for item in numbers] == ["Long Axis", "Short Axis"]
+        assert [[child.ValueType for child in item.ContentSequence] for item in numbers] == [["SCOORD"], ["SCOORD"]]
+
+
+def tracking_identifier(group: Dataset) -> str:
+    (identifier,) = items(group, "Tracking Identifier")
+    return str(identifier.TextValue)
 
 
 def test_both_groups_of_a_lesion_have_the_tracking_uid_of_its_segment(analysed: Analyse, tmp_path: Path) -> None:
@@ -108,10 +89,11 @@ def test_both_groups_of_a_lesion_have_the_tracking_uid_of_its_segment(analysed: 
     expected = [segment.TrackingUID for segment in segments]
     assert expected == [finding.lesion.tracking_uid for finding in made.findings.findings]
     assert len(set(expected)) == 5
-    assert [group["TrackingUniqueIdentifier"] for group in groups[::2]] == expected
-    assert [group["TrackingUniqueIdentifier"] for group in groups[1::2]] == expected
-    assert [group["TrackingIdentifier"] for group in groups[1::2]] == [segment.TrackingID for segment in segments]
-    for group in groups[::2]:
+    assert [group["TrackingUniqueIdentifier"] for group in groups[:-1:2]] == expected
+    assert [group["TrackingUniqueIdentifier"] for group in groups[1:-1:2]] == expected
+    assert [group["TrackingIdentifier"] for group in groups[1:-1:2]] == [segment.TrackingID for segment in segments]
+    assert groups[-1]["TrackingUniqueIdentifier"] not in expected
+    for group in groups[:-1:2]:
         assert group["TrackingIdentifier"].startswith("Cornerstone3DTools@^0.1.0:Bidirectional:lesion-")
 
 
@@ -123,9 +105,6 @@ def test_every_measurement_group_has_a_tracking_uid(analysed: Analyse, tmp_path:
         for group in groups:
             (uid,) = items(group, "Tracking Unique Identifier")
             assert pydicom.uid.UID(uid.UID).is_valid
-
-
-GROUP = ("Imaging Measurements", "Measurement Group")
 
 
 def test_a_volume_group_refers_to_its_segment_and_to_the_series(analysed: Analyse, tmp_path: Path) -> None:
@@ -148,7 +127,9 @@ def test_an_axis_is_drawn_where_it_was_measured(
     made = analysed([*AT_THE_CORNERS, *ONE], **scan)
     sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, made.ct_files)}
 
-    lines = items(pydicom.dcmread(saved(made, tmp_path)["sr"]), *GROUP, axis)
+    lines = [
+        item for item in items(pydicom.dcmread(saved(made, tmp_path)["sr"]), *GROUP, axis) if "ContentSequence" in item
+    ]
 
     for finding, line in zip(made.findings.findings, lines, strict=True):
         measured = finding.measurement.long_axis if axis == "Long Axis" else finding.measurement.short_axis
@@ -193,7 +174,10 @@ def test_the_image_library_holds_only_images_that_are_drawn_on(analysed: Analyse
     sr = pydicom.dcmread(saved(made, tmp_path)["sr"])
 
     library = items(sr, "Image Library", "Image Library Group", "Source")
-    drawn = items(sr, *GROUP, "Long Axis", "Source", "Source")
+    drawn = [
+        *items(sr, *GROUP, "Long Axis", "Source", "Source"),
+        *items(sr, *GROUP, "Number of lesions", "Source", "Source"),
+    ]
     assert {i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in library} == {
         i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in drawn
     }
@@ -214,29 +198,19 @@ def test_every_analysed_image_stands_in_the_evidence(analysed: Analyse, tmp_path
         assert evidence >= set(made.findings.sop_instance_uids)
 
 
-def test_without_a_lesion_the_report_says_so_in_codes(analysed: Analyse, tmp_path: Path) -> None:
-    files = saved(analysed([]), tmp_path)
-
-    report = read_by_dcmqi(files["sr"])
-
-    assert list(files) == ["sr"]
-    (group,) = report["Measurements"]
-    assert numbers(group) == {("Number of lesions", "", "{lesions}", "UCUM", "lesions"): 0}
-    said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
-    assert said["Neoplasm"] == {"CodeMeaning": "Absent", "CodeValue": "272519000", "CodingSchemeDesignator": "SCT"}
-    assert said["CAD Processing and Findings Summary"]["CodeValue"] == "111241"
-    assert "Finding" not in group, "nobody who counts findings shall count one"
-    (image,) = items(pydicom.dcmread(files["sr"]), *GROUP, "Source of Measurement")
-    assert image.ReferencedSOPSequence[0].ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.2"
-
-
-def test_without_a_seg_all_numbers_stand_with_the_lines(analysed: Analyse, tmp_path: Path) -> None:
+def test_without_a_seg_the_numbers_stand_in_a_group_on_the_image_of_the_axes(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
 
-    groups = read_by_dcmqi(saved(made, tmp_path, "sr")["sr"])["Measurements"]
+    file = saved(made, tmp_path, "sr", findings=described(made.findings))["sr"]
+    groups = read_by_dcmqi(file)["Measurements"]
 
-    assert [len(numbers(group)) for group in groups] == [5] * 5
-    assert "ReferencedSegment" not in groups[0]
+    with_seg = read_by_dcmqi(saved(made, tmp_path, findings=described(made.findings))["sr"])["Measurements"]
+    assert [numbers(group) for group in groups] == [numbers(group) for group in with_seg]
+    assert [said(group) for group in groups] == [said(group) for group in with_seg]
+    assert not any("ReferencedSegment" in group for group in groups)
+    sources = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+               for item in items(pydicom.dcmread(tmp_path / "sr.dcm"), *GROUP, "Source of Measurement")]  # fmt: skip
+    assert len(sources) == 1, "with a SEG, only the group of the scan has an image"
 
 
 def test_the_report_is_preliminary_unverified_by_a_device_and_marked_as_research(

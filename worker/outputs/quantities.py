@@ -1,0 +1,184 @@
+"""Every number that a report states: its key in findings.json, its code in the SR, its unit, and its value, rounded.
+
+One list for both, so that neither holds a number that the other does not. Computes nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pydicom.sr.coding import Code
+
+from worker import codes
+from worker.anatomy import Place
+from worker.density import Density, Intensity
+from worker.findings import Finding
+from worker.measurements import Measurement
+from worker.shape import Shape
+from worker.spread import LobeBurden, Spread
+from worker.uncertainty import Interval
+
+DECIMALS = {
+    codes.MILLILITRE: 4,
+    codes.MILLIMETRE: 3,
+    codes.SQUARE_MILLIMETRE: 3,
+    codes.PER_MILLIMETRE: 6,
+    codes.GRAM: 4,
+    codes.HOUNSFIELD_UNIT: 2,
+    codes.LESIONS: 0,
+    codes.NO_UNITS: 6,
+}
+"""Places after the point, by unit: finer than any scanner measures, and the same on every machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """One number of the report.
+
+    interval: the ends of its 95 % interval, in the same unit.
+    """
+
+    key: str
+    name: Code
+    value: float
+    unit: Code
+    derivation: Code | None = None
+    interval: Interval | None = None
+
+
+def of_lesion(finding: Finding) -> list[Quantity]:
+    """Return what was measured of one lesion; what was not is left out."""
+    measured = finding.measurement
+    return [
+        *_sizes(finding),
+        *_hounsfield_units(measured),
+        *(_density(measured.density) if measured.density else ()),
+        *(_shape(measured.shape) if measured.shape else ()),
+    ]
+
+
+def _sizes(finding: Finding) -> Iterable[Quantity]:
+    measured, known = finding.measurement, finding.uncertainty
+    intervals = (known.volume_ml, known.long_axis_mm, known.short_axis_mm) if known else (None, None, None)
+    rows = (
+        ("volume_ml", codes.VOLUME, measured.volume_ml, codes.MILLILITRE),
+        ("long_axis_mm", codes.LONG_AXIS, measured.long_axis.length_mm, codes.MILLIMETRE),
+        ("short_axis_mm", codes.SHORT_AXIS, measured.short_axis.length_mm, codes.MILLIMETRE),
+    )
+    for (key, name, value, unit), interval in zip(rows, intervals, strict=True):
+        yield replace(_quantity(key, name, value, unit), interval=_rounded_ends(interval, unit))
+
+
+def _rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:
+    return interval and Interval(low=_rounded(interval.low, unit), high=_rounded(interval.high, unit))
+
+
+def _shape(shape: Shape) -> Iterable[Quantity]:
+    yield _quantity("mesh_volume_ml", codes.MESH_VOLUME, shape.mesh_volume_ml, codes.MILLILITRE)
+    yield _quantity("surface_mm2", codes.SURFACE, shape.surface_mm2, codes.SQUARE_MILLIMETRE)
+    yield _quantity(
+        "surface_to_volume_per_mm", codes.SURFACE_TO_VOLUME, shape.surface_to_volume_per_mm, codes.PER_MILLIMETRE
+    )
+    for key, name, length_mm in (
+        ("largest_diameter_mm", codes.LARGEST_DIAMETER, shape.largest_diameter_mm),
+        ("major_axis_mm", codes.MAJOR_AXIS, shape.major_axis_mm),
+        ("minor_axis_mm", codes.MINOR_AXIS, shape.minor_axis_mm),
+        ("least_axis_mm", codes.LEAST_AXIS, shape.least_axis_mm),
+    ):
+        yield _quantity(key, name, length_mm, codes.MILLIMETRE)
+    for key, name, value in (
+        ("sphericity", codes.SPHERICITY, shape.sphericity),
+        ("asphericity", codes.ASPHERICITY, shape.asphericity),
+        ("compactness_1", codes.COMPACTNESS_1, shape.compactness_1),
+        ("compactness_2", codes.COMPACTNESS_2, shape.compactness_2),
+        ("spherical_disproportion", codes.SPHERICAL_DISPROPORTION, shape.spherical_disproportion),
+        ("elongation", codes.ELONGATION, shape.elongation),
+        ("flatness", codes.FLATNESS, shape.flatness),
+        ("convex_volume_share", codes.CONVEX_VOLUME_SHARE, shape.convex_volume_share),
+        ("convex_surface_ratio", codes.CONVEX_SURFACE_RATIO, shape.convex_surface_ratio),
+    ):
+        yield _quantity(key, name, value, codes.NO_UNITS)
+
+
+def _hounsfield_units(measured: Measurement) -> Iterable[Quantity]:
+    if measured.intensity is None:
+        yield _attenuation("mean_hu", measured.mean_hu, codes.MEAN)
+        yield _attenuation("sd_hu", measured.sd_hu, codes.STANDARD_DEVIATION)
+    else:
+        yield from _intensity(measured.intensity)
+
+
+def _intensity(intensity: Intensity) -> Iterable[Quantity]:
+    for key, value_hu, derivation in (
+        ("mean_hu", intensity.mean_hu, codes.MEAN),
+        ("sd_hu", intensity.sd_hu, codes.STANDARD_DEVIATION),
+        ("minimum_hu", intensity.minimum_hu, codes.MINIMUM),
+        ("p10_hu", intensity.p10_hu, codes.PERCENTILE_10),
+        ("median_hu", intensity.median_hu, codes.MEDIAN),
+        ("p90_hu", intensity.p90_hu, codes.PERCENTILE_90),
+        ("maximum_hu", intensity.maximum_hu, codes.MAXIMUM),
+    ):
+        yield _attenuation(key, value_hu, derivation)
+    yield _attenuation("skewness", intensity.skewness, codes.SKEWNESS, codes.NO_UNITS)
+    yield _attenuation("kurtosis", intensity.kurtosis, codes.KURTOSIS, codes.NO_UNITS)
+
+
+def _attenuation(key: str, value: float, derivation: Code, unit: Code = codes.HOUNSFIELD_UNIT) -> Quantity:
+    return _quantity(key, codes.ATTENUATION, value, unit, derivation=derivation)
+
+
+def _density(density: Density) -> Iterable[Quantity]:
+    yield _quantity("solid_fraction", codes.SOLID_FRACTION, density.solid_fraction, codes.NO_UNITS)
+    yield _quantity("solid_long_axis_mm", codes.SOLID_LONG_AXIS, density.solid_long_axis_mm, codes.MILLIMETRE)
+    yield _quantity("mass_g", codes.MASS, density.mass_g, codes.GRAM)
+    yield _quantity("calcified_ml", codes.CALCIFIED_VOLUME, density.calcified_ml, codes.MILLILITRE)
+    yield _quantity("cavity_ml", codes.CAVITY_VOLUME, density.cavity_ml, codes.MILLILITRE)
+    yield _quantity("spiculation", codes.SPICULATION, density.spiculation, codes.NO_UNITS)
+    yield _quantity("lobulation", codes.LOBULATION, density.lobulation, codes.NO_UNITS)
+
+
+def of_place(place: Place) -> list[Quantity]:
+    """Return how far a lesion lies from what; from the carina only where it was found."""
+    rows = (
+        ("wall_mm", codes.WALL_DISTANCE, place.wall_mm),
+        ("mediastinum_mm", codes.MEDIASTINUM_DISTANCE, place.mediastinum_mm),
+        ("carina_mm", codes.CARINA_DISTANCE, place.carina_mm),
+        ("fissure_mm", codes.FISSURE_DISTANCE, place.fissure_mm),
+    )
+    return [_quantity(key, name, value, codes.MILLIMETRE) for key, name, value in rows if value is not None]
+
+
+def of_spread(spread: Spread) -> list[Quantity]:
+    """Return what is known of all lesions together; sides and shares are left out where the lungs were not found."""
+    rows: tuple[tuple[str, Code, float | None, Code], ...] = (
+        ("lesions", codes.NUMBER_OF_LESIONS, spread.lesions, codes.LESIONS),
+        ("lesions_right", codes.LESIONS_RIGHT, spread.lesions_right, codes.LESIONS),
+        ("lesions_left", codes.LESIONS_LEFT, spread.lesions_left, codes.LESIONS),
+        ("satellites", codes.SATELLITES, spread.satellites, codes.LESIONS),
+        ("burden_ml", codes.BURDEN, spread.burden_ml, codes.MILLILITRE),
+        ("lungs_ml", codes.LUNGS_VOLUME, spread.lungs_ml, codes.MILLILITRE),
+        ("burden_share", codes.BURDEN_SHARE, spread.burden_share, codes.NO_UNITS),
+        ("largest_distance_mm", codes.LARGEST_DISTANCE, spread.largest_distance_mm, codes.MILLIMETRE),
+        ("dispersion_mm", codes.DISPERSION, spread.dispersion_mm, codes.MILLIMETRE),
+    )
+    return [_quantity(key, name, value, unit) for key, name, value, unit in rows if value is not None]
+
+
+def of_lobe(burden: LobeBurden) -> list[Quantity]:
+    """Return what one lobe holds."""
+    return [
+        _quantity("lesions", codes.LOBE_LESIONS, burden.lesions, codes.LESIONS),
+        _quantity("burden_ml", codes.LOBE_BURDEN, burden.burden_ml, codes.MILLILITRE),
+        _quantity("lobe_ml", codes.LOBE_VOLUME, burden.lobe_ml, codes.MILLILITRE),
+        _quantity("involvement", codes.INVOLVEMENT, burden.involvement, codes.NO_UNITS),
+    ]
+
+
+def _quantity(key: str, name: Code, value: float, unit: Code, derivation: Code | None = None) -> Quantity:
+    return Quantity(key=key, name=name, value=_rounded(value, unit), unit=unit, derivation=derivation)
+
+
+def _rounded(value: float, unit: Code) -> float:
+    decimals = DECIMALS[unit]
+    return round(float(value), decimals) + 0.0 if decimals else int(value)
