@@ -1,18 +1,27 @@
 """Writes the findings as findings.json: every number of the report, its unit in the key. Holds no patient data.
 
-The same job writes the same bytes: sorted keys, no time of writing.
+The same job writes the same bytes: sorted keys, no time of writing. findings.schema.json describes the form. What was
+not measured is left out; where the lungs were not found, `lungs_found` is false and `place` null.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+from models.lungs.lungs import Lobe
+from models.segmenter import ModelCard
+from worker.anatomy import Place
 from worker.axes import Axis
+from worker.density import Density
 from worker.findings import Finding, Findings
 from worker.outputs.identity import RESEARCH_SENTENCE
+from worker.outputs.quantities import Quantity, of_lesion, of_lobe, of_place, of_spread
+from worker.spread import Spread
+from worker.staging import TProposal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Json = dict[str, object]
 
@@ -33,14 +42,20 @@ def as_json(findings: Findings) -> Json:
         "frame_of_reference_uid": findings.frame_of_reference_uid,
         "slices": len(findings.sop_instance_uids),
         "spacing_mm": [round(size, 4) for size in findings.volume.spacing],
-        "model": {
-            "name": findings.card.name,
-            "version": findings.card.version,
-            "weights_sha256": findings.card.weights_sha256,
-            "threshold": findings.card.threshold,
-            "smallest_lesion_ml": findings.card.smallest_lesion_ml,
-        },
+        "model": _model(findings.card),
+        "lungs_found": findings.lungs is not None,
         "lesions": [_lesion(finding, findings) for finding in findings.findings],
+        "spread": _spread(findings.spread) if findings.spread else None,
+    }
+
+
+def _model(card: ModelCard) -> Json:
+    return {
+        "name": card.name,
+        "version": card.version,
+        "weights_sha256": card.weights_sha256,
+        "threshold": card.threshold,
+        "smallest_lesion_ml": card.smallest_lesion_ml,
     }
 
 
@@ -52,14 +67,45 @@ def _lesion(finding: Finding, findings: Findings) -> Json:
         "tracking_uid": lesion.tracking_uid,
         "centroid_lps_mm": [round(value, 2) for value in lesion.centroid_mm],
         "voxels": int(lesion.voxels.sum()),
-        "volume_ml": measured.volume_ml,
-        "mean_hu": measured.mean_hu,
-        "sd_hu": measured.sd_hu,
-        "long_axis_mm": measured.long_axis.length_mm,
-        "short_axis_mm": measured.short_axis.length_mm,
+        **_numbers(of_lesion(finding)),
+        **(_made_of(measured.density) if measured.density else {}),
+        "place": _place(finding.place) if finding.place else None,
         "long_axis": _axis(measured.long_axis, findings),
         "short_axis": _axis(measured.short_axis, findings),
     }
+
+
+def _numbers(quantities: Iterable[Quantity]) -> Json:
+    """Each number under its key, and the ends of its 95 % interval, where it has one, under the key and `_95`."""
+    numbers: Json = {}
+    for quantity in quantities:
+        numbers[quantity.key] = quantity.value
+        if quantity.interval is not None:
+            numbers[f"{quantity.key}_95"] = [quantity.interval.low, quantity.interval.high]
+    return numbers
+
+
+def _made_of(density: Density) -> Json:
+    return {
+        "consistency": density.consistency.value,
+        "is_calcified": density.is_calcified,
+        "is_cavitated": density.is_cavitated,
+    }
+
+
+def _place(place: Place) -> Json:
+    return {
+        **_lobe(place.lobe),
+        "is_lobe_sure": place.is_lobe_sure,
+        "touches_wall": place.touches_wall,
+        "touches_mediastinum": place.touches_mediastinum,
+        "carina_mm": None,
+        **_numbers(of_place(place)),
+    }
+
+
+def _lobe(lobe: Lobe) -> Json:
+    return {"lobe": lobe.name.lower(), "side": "right" if lobe.is_right else "left"}
 
 
 def _axis(axis: Axis, findings: Findings) -> Json:
@@ -71,3 +117,16 @@ def _axis(axis: Axis, findings: Findings) -> Json:
         "start_lps_mm": [round(value, 3) for value in axis.start_mm],
         "end_lps_mm": [round(value, 3) for value in axis.end_mm],
     }
+
+
+def _spread(spread: Spread) -> Json:
+    return {
+        **_numbers(of_spread(spread)),
+        "by_lobe": [{**_lobe(burden.lobe), **_numbers(of_lobe(burden))} for burden in spread.by_lobe],
+        "proposal": _proposal(spread.proposal) if spread.proposal else None,
+    }
+
+
+def _proposal(proposal: TProposal) -> Json:
+    """An imaging proposal: neither cT nor pT, no N, and of M no more than M1a."""
+    return {"t": proposal.descriptor, "m1a": proposal.m1a, "basis": list(proposal.basis)}
