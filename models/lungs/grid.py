@@ -16,7 +16,7 @@ from models.volume import Volume, spacing_of
 Array = NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-GRID_MM = 2.0
+GRID_MM = 2.2
 UPRIGHT = (2, 1, 0)
 """The LPS axis of slices, rows and columns: z, y, x."""
 

@@ -23,7 +23,7 @@ Mm3 = tuple[float, float, float]
 
 LARGEST_CUT = 0.5
 """Where the scan ends inside the lungs with more than this share of their largest section, lobes cannot be named."""
-MARGIN_MM = 20.0
+MARGIN_MM = 10.0
 
 
 def outline_lungs(volume: Volume) -> Lungs | None:
@@ -71,8 +71,8 @@ def _is_cut(sides: Sides) -> bool:
 
 
 def _closed(sides: Sides, airways: Bools, spacing: Mm3) -> Sides:
-    right = closed(sides.right, sides.left | airways, spacing)
-    return Sides(right=right, left=closed(sides.left, right | airways, spacing))
+    right = closed(sides.right, sides.left | airways, spacing, is_right=True)
+    return Sides(right=right, left=closed(sides.left, right | airways, spacing, is_right=False))
 
 
 def _box_around(lungs: Bools, spacing: Mm3) -> tuple[slice, ...]:
