@@ -1,14 +1,21 @@
-"""MODELS: a written dict from the name in the configuration to a model's folder. Nothing is scanned."""
+"""MODELS: a written dict from the name in the configuration to a model's folder. Nothing is scanned.
+
+A model made elsewhere is named by its kind and its folder: `nnunet:FOLDER`, `monai_bundle:FOLDER` (models/README.md).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.bundle_folder import bundle_card, read_bundle
+from models.nnunet_folder import nnunet_card, read_nnunet
 from models.segmenter import ModelCard, ModelError, Segmenter, read_card
 from models.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
+KINDS = ("nnunet", "monai_bundle")
+"""What may stand before the colon of a model that was made elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +28,21 @@ class ModelCheck:
 
 def model_card(name: str) -> ModelCard:
     """Return the card of a model by its name, without loading it. Raises ModelError for an unknown name."""
+    kind, folder = _made_elsewhere(name)
+    if kind == "nnunet":
+        return nnunet_card(read_nnunet(folder))
+    if kind == "monai_bundle":
+        return bundle_card(read_bundle(folder))
     return read_card(_folder(name) / "model.toml")
 
 
 def load_model(name: str, device: str) -> Segmenter:
     """Load a model, its weights verified. `device`: auto, cpu or cuda. Raises ModelError."""
+    kind, folder = _made_elsewhere(name)
+    if kind == "nnunet":
+        return _load_nnunet(folder, device)
+    if kind == "monai_bundle":
+        return _load_bundle(folder, device)
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
     card = model_card(name)
@@ -33,15 +50,47 @@ def load_model(name: str, device: str) -> Segmenter:
 
 
 def check_model(name: str, device: str) -> ModelCheck:
-    """Verify a model's weights and name the device it would run on. Raises ModelError."""
+    """Verify a model's weights and name the device it would run on; one made elsewhere is loaded. Raises ModelError."""
     from models.devices import choose_device
 
     card = model_card(name)
+    if _made_elsewhere(name)[0]:
+        load_model(name, device)
+        return ModelCheck(card=card, device=str(choose_device(device)))
     verified_weights(_folder(name), card)
     return ModelCheck(card=card, device=str(choose_device(device)))
 
 
+def _made_elsewhere(name: str) -> tuple[str, Path]:
+    """Return the kind and the folder of a model that was made elsewhere; an empty kind for one of MODELS."""
+    kind, _, folder = name.partition(":")
+    return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
+
+
+def _load_nnunet(folder: Path, device: str) -> Segmenter:
+    trained = read_nnunet(folder)
+    try:
+        from models.nnunet import NnunetSegmenter
+    except ModuleNotFoundError as missing:
+        raise ModelError(f"an nnU-Net needs {_library(missing)}: pip install 'lungspread[nnunet]'") from None
+    return NnunetSegmenter(trained, device)
+
+
+def _load_bundle(folder: Path, device: str) -> Segmenter:
+    bundle = read_bundle(folder)
+    try:
+        from models.monai_bundle import BundleSegmenter
+    except ModuleNotFoundError as missing:
+        raise ModelError(f"a MONAI bundle needs {_library(missing)}: pip install 'lungspread[monai-bundle]'") from None
+    return BundleSegmenter(bundle, device)
+
+
+def _library(missing: ModuleNotFoundError) -> str:
+    return (missing.name or "a library").partition(".")[0]
+
+
 def _folder(name: str) -> Path:
     if name not in MODELS:
-        raise ModelError(f"no model is called {name}; there are: {', '.join(sorted(MODELS))}")
+        there = ", ".join([*sorted(MODELS), *(f"{kind}:FOLDER" for kind in KINDS)])
+        raise ModelError(f"no model is called {name}; there are: {there}")
     return MODELS[name]

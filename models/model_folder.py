@@ -1,0 +1,138 @@
+"""What a model folder made elsewhere says of itself: its options, its tumour label, its card. Knows no network.
+
+Beside the files of its own tool, a folder may hold `lungspread.json`; models/README.md names the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.segmenter import ModelCard, ModelError, Progress
+
+OPTIONS_FILE = "lungspread.json"
+SMALLEST_LESION_ML = 0.1
+"""Fleischner 2017, table 1: solid nodules below 100 mm3 (about 6 mm) need no routine follow-up."""
+ARGMAX_THRESHOLD = 0.5
+"""What the card says of a network whose most probable label is taken: between two labels, that is a half."""
+TUMOUR_WORDS = ("tumour", "tumor", "cancer", "lesion", "nodule", "gtv")
+_LONGEST_NAME, _LONGEST_VERSION = 40, 20  # together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)
+
+Options = TypeVar("Options", bound="FolderOptions")
+
+
+class FolderOptions(BaseModel):
+    """What may be said in `lungspread.json` of any model; all of it may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tumour: str | None = None
+    """The name of the label that means tumour; needed only where the folder's labels leave it open."""
+    name: str | None = None
+    version: str | None = None
+    licence: str | None = None
+    smallest_lesion_ml: Annotated[float, Field(ge=0)] = SMALLEST_LESION_ML
+
+
+def read_options(folder: Path, kind: type[Options]) -> Options:
+    """Return the folder's options, the defaults when it has none. Raises ModelError for a key that is not known."""
+    if not (folder / OPTIONS_FILE).is_file():
+        return kind()
+    try:
+        return kind(**read_json(folder / OPTIONS_FILE))
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{folder / OPTIONS_FILE}: {place}: {first['msg']}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file. Raises ModelError when it is missing or holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{path}: not JSON") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: not a JSON object")
+    return content
+
+
+def tumour_label(labels: Sequence[str], options: FolderOptions, where: Path) -> str:
+    """Return which of the labels, background apart, means tumour.
+
+    The one that the options name; else the only one; else the only one with a TUMOUR_WORDS in its name.
+    """
+    if options.tumour is not None:
+        fitting = [label for label in labels if label == options.tumour]
+    elif len(labels) == 1:
+        fitting = list(labels)
+    else:
+        fitting = [label for label in labels if any(word in label.lower() for word in TUMOUR_WORDS)]
+    if len(fitting) != 1:
+        raise ModelError(
+            f"{where}: which label means tumour? "
+            f'say it in {OPTIONS_FILE}, as {{"tumour": "NAME"}}; there are: {", ".join(labels)}'
+        )
+    return fitting[0]
+
+
+def folder_card(folder: Path, files: Sequence[Path], options: FolderOptions, defaults: Mapping[str, str]) -> ModelCard:
+    """Return the card of a folder whose `files` decide what it computes; the options' file is always one of them.
+
+    Its version is the beginning of the hash over them, unless the folder states one.
+    """
+    digest = _digest(folder, [*files, folder / OPTIONS_FILE])
+    version = options.version or defaults.get("version") or digest[:12]
+    return ModelCard(
+        name=_plain(options.name or defaults["name"])[:_LONGEST_NAME],
+        version=_plain(version)[:_LONGEST_VERSION],
+        weights_file=defaults["weights_file"],
+        weights_sha256=digest,
+        licence=options.licence or defaults.get("licence") or "not stated",
+        threshold=ARGMAX_THRESHOLD,
+        smallest_lesion_ml=options.smallest_lesion_ml,
+    )
+
+
+def _digest(folder: Path, files: Sequence[Path]) -> str:
+    """Return the SHA-256 over names and contents, whatever order the files come in."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return whole.hexdigest()
+
+
+def _plain(text: str) -> str:
+    """Return the text in characters that every DICOM string may hold."""
+    return re.sub(r"[^A-Za-z0-9_ .+-]", "_", text).strip()
+
+
+def one_line(error: Exception) -> str:
+    """Return the kind and the first line of what lies behind another library's error, short enough for a log."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:200]
+
+
+class Steps:
+    """Reports a network's forward passes as progress: called after each of them, as a forward hook is."""
+
+    def __init__(self, progress: Progress, expected: int) -> None:
+        self._progress = progress
+        self._expected = max(1, expected)
+        self._done = 0
+
+    def __call__(self, *_: object) -> None:
+        """Report one more pass."""
+        self._done += 1
+        self._progress(min(1.0, self._done / self._expected))
