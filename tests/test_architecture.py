@@ -25,6 +25,8 @@ DOORS = {
     "sqlalchemy": ("dicom_node/journal",),
     "highdicom": ("worker/load.py", "worker/priors.py", "worker/outputs/"),
     "skimage": ("worker/mesh.py",),
+    "blosc2": ("training/on_disk.py",),
+    "nibabel": ("training/layouts/nifti.py",),
     "torch": ("models/", "training/"),
     "monai": ("models/", "training/"),
     "pydantic_settings": ("worker/settings.py",),
