@@ -130,6 +130,8 @@ M1A = _private("PROPOSED_M1A", "M1a proposed")
 UNCERTAINTY_ABOVE = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
 UNCERTAINTY_BELOW = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 COVERAGE = _private("COVERAGE", "Coverage probability of the uncertainty")
+READER_LOW = _private("READER_LOW", "Lower end of the 95 % interval of another reader")
+READER_HIGH = _private("READER_HIGH", "Upper end of the 95 % interval of another reader")
 
 # -- units, UCUM --
 MILLILITRE = Code("ml", "UCUM", "milliliter")

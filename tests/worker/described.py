@@ -13,7 +13,7 @@ from worker.findings import Finding, Findings
 from worker.shape import Shape
 from worker.spread import LobeBurden, Spread
 from worker.staging import TProposal
-from worker.uncertainty import Interval, Uncertainty
+from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
 CONSISTENCIES = tuple(Consistency)
 PROPOSAL = TProposal(
@@ -118,6 +118,11 @@ def _uncertainty(finding: Finding) -> Uncertainty:
         volume_ml=Interval(low=measured.volume_ml * 0.8, high=measured.volume_ml * 1.3),
         long_axis_mm=Interval(low=measured.long_axis.length_mm - 1.234, high=measured.long_axis.length_mm + 2.345),
         short_axis_mm=Interval(low=measured.short_axis.length_mm - 0.987, high=measured.short_axis.length_mm + 1.876),
+        another_reader=SizeIntervals(
+            volume_ml=Interval(low=measured.volume_ml * 0.6, high=measured.volume_ml * 1.7),
+            long_axis_mm=Interval(low=measured.long_axis.length_mm - 1.345, high=measured.long_axis.length_mm + 3.456),
+            short_axis_mm=Interval(low=measured.short_axis.length_mm - 1.098, high=measured.short_axis.length_mm + 2.1),
+        ),
     )
 
 

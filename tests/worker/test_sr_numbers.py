@@ -113,7 +113,7 @@ def test_no_number_that_was_measured_is_missing(analysed: Analyse, tmp_path: Pat
             assert any(number == pytest.approx(value, abs=5e-7) for number in read), value
 
 
-def test_each_size_has_the_ends_of_its_95_percent_interval(analysed: Analyse, tmp_path: Path) -> None:
+def test_each_size_has_the_ends_of_its_95_percent_intervals(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     findings = described(made.findings)
 
@@ -122,10 +122,12 @@ def test_each_size_has_the_ends_of_its_95_percent_interval(analysed: Analyse, tm
     for finding, group in zip(findings.findings, groups, strict=True):
         known = finding.uncertainty
         assert known
-        for name, interval, digits in (
-            ("Volume", known.volume_ml, 1e-4),
-            ("Long Axis", known.long_axis_mm, 1e-3),
-            ("Short Axis", known.short_axis_mm, 1e-3),
+        assert known.another_reader
+        reader = known.another_reader
+        for name, interval, other, digits in (
+            ("Volume", known.volume_ml, reader.volume_ml, 1e-4),
+            ("Long Axis", known.long_axis_mm, reader.long_axis_mm, 1e-3),
+            ("Short Axis", known.short_axis_mm, reader.short_axis_mm, 1e-3),
         ):
             (size,) = [item for item in group["measurementItems"] if item["quantity"]["CodeMeaning"] == name]
             said_of = {
@@ -137,8 +139,10 @@ def test_each_size_has_the_ends_of_its_95_percent_interval(analysed: Analyse, tm
             ends = (
                 value - said_of["-, range of lower measurement uncertainty"],
                 value + said_of["+, range of upper measurement uncertainty"],
+                said_of["Lower end of the 95 % interval of another reader"],
+                said_of["Upper end of the 95 % interval of another reader"],
             )
-            assert ends == pytest.approx((interval.low, interval.high), abs=digits)
+            assert ends == pytest.approx((interval.low, interval.high, other.low, other.high), abs=digits)
             assert said_of["Coverage probability of the uncertainty"] == 95
             assert units == {size["units"]["CodeValue"], "%"}
 

@@ -76,12 +76,13 @@ def _lesion(finding: Finding, findings: Findings) -> Json:
 
 
 def _numbers(quantities: Iterable[Quantity]) -> Json:
-    """Each number under its key, and the ends of its 95 % interval, where it has one, under the key and `_95`."""
+    """Each number under its key, and the ends of its 95 % intervals, where it has any, under the key and an ending."""
     numbers: Json = {}
     for quantity in quantities:
         numbers[quantity.key] = quantity.value
-        if quantity.interval is not None:
-            numbers[f"{quantity.key}_95"] = [quantity.interval.low, quantity.interval.high]
+        for ending, interval in (("_95", quantity.interval), ("_reader_95", quantity.reader_interval)):
+            if interval is not None:
+                numbers[quantity.key + ending] = [interval.low, interval.high]
     return numbers
 
 

@@ -17,7 +17,7 @@ from worker.findings import Finding
 from worker.measurements import Measurement
 from worker.shape import Shape
 from worker.spread import LobeBurden, Spread
-from worker.uncertainty import Interval
+from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
 DECIMALS = {
     codes.MILLILITRE: 4,
@@ -36,7 +36,8 @@ DECIMALS = {
 class Quantity:
     """One number of the report.
 
-    interval: the ends of its 95 % interval, in the same unit.
+    interval, reader_interval: the ends, in the same unit, of the 95 % intervals that worker/uncertainty.py tells apart:
+    what the scan allows, and what another reader would measure.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Quantity:
     unit: Code
     derivation: Code | None = None
     interval: Interval | None = None
+    reader_interval: Interval | None = None
 
 
 def of_lesion(finding: Finding) -> list[Quantity]:
@@ -60,14 +62,20 @@ def of_lesion(finding: Finding) -> list[Quantity]:
 
 def _sizes(finding: Finding) -> Iterable[Quantity]:
     measured, known = finding.measurement, finding.uncertainty
-    intervals = (known.volume_ml, known.long_axis_mm, known.short_axis_mm) if known else (None, None, None)
+    scan = _ends(known)
+    reader = _ends(known.another_reader if known else None)
     rows = (
         ("volume_ml", codes.VOLUME, measured.volume_ml, codes.MILLILITRE),
         ("long_axis_mm", codes.LONG_AXIS, measured.long_axis.length_mm, codes.MILLIMETRE),
         ("short_axis_mm", codes.SHORT_AXIS, measured.short_axis.length_mm, codes.MILLIMETRE),
     )
-    for (key, name, value, unit), interval in zip(rows, intervals, strict=True):
-        yield replace(_quantity(key, name, value, unit), interval=_rounded_ends(interval, unit))
+    for (key, name, value, unit), by_scan, by_reader in zip(rows, scan, reader, strict=True):
+        size = _quantity(key, name, value, unit)
+        yield replace(size, interval=_rounded_ends(by_scan, unit), reader_interval=_rounded_ends(by_reader, unit))
+
+
+def _ends(sizes: Uncertainty | SizeIntervals | None) -> tuple[Interval | None, ...]:
+    return (sizes.volume_ml, sizes.long_axis_mm, sizes.short_axis_mm) if sizes else (None, None, None)
 
 
 def _rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:

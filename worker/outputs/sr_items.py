@@ -46,7 +46,7 @@ def measurement_of_lobe(quantity: Quantity, lobe: Lobe) -> hd.sr.Measurement:
 
 
 def _uncertainty(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
-    """TID 310: ranges above and below the value, to the ends of its interval."""
+    """TID 310: ranges above and below the value, to the ends of what the scan allows; private: those of readers."""
     properties = hd.sr.MeasurementProperties()
     unit = quantity.unit
     if quantity.interval is not None:
@@ -56,6 +56,9 @@ def _uncertainty(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
         properties.append(_property(codes.UNCERTAINTY_ABOVE, above, unit))
         properties.append(_property(codes.UNCERTAINTY_BELOW, below, unit))
         properties.append(_property(codes.COVERAGE, COVERAGE_PERCENT, codes.PERCENT))
+    if quantity.reader_interval is not None:
+        properties.append(_property(codes.READER_LOW, quantity.reader_interval.low, unit))
+        properties.append(_property(codes.READER_HIGH, quantity.reader_interval.high, unit))
     return properties if len(properties) else None
 
 
