@@ -159,15 +159,16 @@ def test_a_new_lesion_is_progression_also_where_the_targets_are_not_evaluable() 
 def test_a_doubtful_lesion_is_not_counted_and_once_confirmed_progression_dates_from_its_first_scan() -> None:
     points = [
         at(0, lesion("a", 50)),
+        at(30, lesion("a", 50), doubtful("m", 4)),
         at(60, lesion("a", 50), doubtful("n", 4)),
         at(120, lesion("a", 50), doubtful("n", 5)),
         at(180, lesion("a", 50), lesion("n", 9)),
     ]
 
-    waiting, confirmed = course_of(points[:3]), course_of(points)
-    assert (responses(waiting), waiting.progressed_on) == (["SD", "SD"], None), NEW_LESIONS
-    assert "doubtful, not counted as new: n" in waiting.assessments[0].basis
-    assert (responses(confirmed), confirmed.progressed_on) == (["SD", "SD", "PD"], day(60)), NEW_LESIONS
+    waiting, confirmed = course_of(points[:-1]), course_of(points)
+    assert (responses(waiting), waiting.progressed_on) == (["SD", "SD", "SD"], None), NEW_LESIONS
+    assert "doubtful, not counted as new: n" in waiting.assessments[1].basis
+    assert (responses(confirmed), confirmed.progressed_on) == (["SD", "SD", "SD", "PD"], day(60)), NEW_LESIONS
 
 
 def test_complete_response_needs_every_target_gone() -> None:

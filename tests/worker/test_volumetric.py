@@ -14,8 +14,10 @@ THERASSE_2000 = "volumes of balls: RECIST 1.0, Therasse et al., J Natl Cancer In
     ("sum_ml", "earlier", "response"),
     [
         (3.43, [10.0], "PR"),  # 0.7^3: just -65.7 %
+        (1.4063, [4.1], "PR"),  # just so, too, though 0.343 x 4.1 is a hair less in floating point
         (3.44, [10.0], "SD"),
         (17.28, [10.0], "PD"),  # 1.2^3: just +72.8 %
+        (11.9232, [6.9], "PD"),  # just so, too, though 1.728 x 6.9 is a hair more
         (17.27, [10.0], "SD"),
         (0.0, [10.0], "CR"),
         (1.0, [10.0, 0.5], "PD"),  # +100 % from the nadir, -90 % from the baseline
