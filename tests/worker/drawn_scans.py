@@ -22,6 +22,7 @@ from worker.lesions import find_lesions
 from worker.measurements import measure
 from worker.outputs.paper import Paper
 from worker.spread import spread_of
+from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
 CARD = ModelCard(
     name="lung_tumour", version="1", weights_file="", weights_sha256="0123456789abcdef" * 4, licence="",
@@ -99,7 +100,7 @@ def stored_otherwise(
 
 
 def placed(made: Findings) -> Findings:
-    """The same with lungs, a place for each lesion, and the spread: five boxes, one for each lobe."""
+    """The same with lungs (five boxes, one for each lobe), a place and intervals for each lesion, and the spread."""
     affine = made.volume.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
     lobes = np.zeros([size // 2 for size in made.volume.hu.shape], np.uint8)
     half, slices = lobes.shape[2] // 2, len(lobes)
@@ -110,7 +111,10 @@ def placed(made: Findings) -> Findings:
     lobes[slices // 2 :, 2:-2, half + 2 : -2] = Lobe.LEFT_UPPER
     far = np.full(lobes.shape, 9, np.float32)
     lungs = Lungs(lobes=lobes, affine=affine, fissure_mm=far, wall_mm=far, mediastinum_mm=far, carina_mm=None)
-    found = tuple(replace(finding, place=_place(order)) for order, finding in enumerate(made.findings))
+    found = tuple(
+        replace(finding, place=_place(order), uncertainty=_uncertainty(finding))
+        for order, finding in enumerate(made.findings)
+    )
     return replace(made, findings=found, lungs=lungs, spread=spread_of(found, lungs))
 
 
@@ -125,6 +129,19 @@ def _place(order: int) -> Place:
         touches_mediastinum=order % 3 == 0,
         carina_mm=None,
     )
+
+
+def _uncertainty(finding: Finding) -> Uncertainty:
+    sizes = {
+        "volume_ml": finding.measurement.volume_ml,
+        "long_axis_mm": finding.measurement.long_axis.length_mm,
+        "short_axis_mm": finding.measurement.short_axis.length_mm,
+    }
+    scan, reader = (
+        {name: Interval(low=size * low, high=size * high) for name, size in sizes.items()}
+        for low, high in ((0.9, 1.1), (0.5, 2.0))
+    )
+    return Uncertainty(**scan, another_reader=SizeIntervals(**reader))
 
 
 def ruler(dpi: float) -> RendererAgg:

@@ -40,7 +40,7 @@ from worker.outputs.page_table import COLUMNS
 from worker.outputs.paper import DPI, PALE, Ink, Paper, Rect, plain_style
 from worker.outputs.wording import DASH
 from worker.staging import TProposal
-from worker.uncertainty import Interval
+from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
 RIM_PX = 1.0
 FINE_DPI = 4 * DPI
@@ -261,22 +261,24 @@ def test_a_long_table_ends_and_says_where_the_rest_stands() -> None:
 def test_the_table_holds_sizes_with_their_intervals() -> None:
     made = findings(*standing())
     first = made.findings[0]
-    sure = _Sure(volume_ml=Interval(low=5.5, high=6.75), long_axis_mm=Interval(low=18, high=22.25))
-    words = words_of(draw_page(replace(made, findings=(replace(first, uncertainty=sure), *made.findings[1:]))))  # type: ignore[arg-type]
+    sure = Uncertainty(
+        volume_ml=Interval(low=5.5, high=6.75),
+        long_axis_mm=Interval(low=18, high=22.25),
+        short_axis_mm=Interval(low=1, high=2),
+        another_reader=SizeIntervals(
+            volume_ml=Interval(low=3, high=12.345),
+            long_axis_mm=Interval(low=15, high=30),
+            short_axis_mm=Interval(low=1, high=3),
+        ),
+    )
+    words = words_of(draw_page(replace(made, findings=(replace(first, uncertainty=sure), *made.findings[1:]))))
 
     volume = 33 * 17 * 11 / 1000
     assert f"{volume:.2f} (5.50{DASH}6.75)" in words
     assert f"{first.measurement.long_axis.length_mm:.1f} (18.0{DASH}22.2)" in words
     assert f"{first.measurement.short_axis.length_mm:.1f} (1.0{DASH}2.0)" in words
-
-
-class _Sure:
-    """The intervals that the page shows."""
-
-    def __init__(self, volume_ml: Interval, long_axis_mm: Interval) -> None:
-        self.volume_ml = volume_ml
-        self.long_axis_mm = long_axis_mm
-        self.short_axis_mm = Interval(low=1, high=2)
+    assert f"3.00{DASH}12.35" in words or f"3.00{DASH}12.34" in words
+    assert f"15.0{DASH}30.0" in words
 
 
 def test_the_spread_names_burden_lobes_and_the_proposal_with_its_basis() -> None:
@@ -301,7 +303,9 @@ def test_what_was_not_determined_is_a_dash() -> None:
     )
     words = words_of(draw_page(replace(made, findings=bare)))
 
-    assert words.count(DASH) == 2 * 8  # lobe, 3D, consistency, solid, mass, wall, mediastinum, flags
+    assert (
+        words.count(DASH) == 2 * 10
+    )  # lobe, twice another reader, 3D, consistency, solid, mass, wall, mediastinum, flags
     assert "not determined" in words
 
 

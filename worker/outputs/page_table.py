@@ -8,7 +8,7 @@ from typing import Literal
 
 from worker.findings import Finding, Findings
 from worker.outputs.paper import GREY, MM_PER_PT, PALE, Ink, Paper, Rect, Trace
-from worker.outputs.wording import DASH, interval_words, lobe_words, percent
+from worker.outputs.wording import DASH, in_brackets, interval_words, lobe_words, percent
 
 MOST_ROWS = 25
 LINE = 1.32
@@ -17,9 +17,10 @@ HEAD_LINES = 1.3
 LEAST_GAP_MM = 2.0
 NOTES_PT = 5.5
 NOTES = (
-    "In brackets: 95 % interval. 3D: largest diameter in space. Solid: share of the tissue. "
-    "Wall: chest wall or diaphragm. ?: a fissure is near, it may be the neighbouring lobe. "
-    f"{DASH}: not determined."
+    "In brackets: 95 % interval by the scan alone, for this outline. "
+    "Other reader: 95 % interval of what another reader would measure. 3D: largest diameter in space. "
+    "Solid: share of the tissue. Wall: distance to chest wall or diaphragm. "
+    f"?: a fissure is near, it may be the neighbouring lobe. {DASH}: not determined."
 )
 
 
@@ -42,17 +43,27 @@ def _lobe(finding: Finding) -> str:
 
 def _volume(finding: Finding) -> str:
     sure = finding.uncertainty
-    return f"{finding.measurement.volume_ml:.2f}{interval_words(sure.volume_ml if sure else None, 2)}"
+    return f"{finding.measurement.volume_ml:.2f}{in_brackets(sure.volume_ml if sure else None, 2)}"
 
 
 def _long_axis(finding: Finding) -> str:
     sure = finding.uncertainty
-    return f"{finding.measurement.long_axis.length_mm:.1f}{interval_words(sure.long_axis_mm if sure else None, 1)}"
+    return f"{finding.measurement.long_axis.length_mm:.1f}{in_brackets(sure.long_axis_mm if sure else None, 1)}"
 
 
 def _short_axis(finding: Finding) -> str:
     sure = finding.uncertainty
-    return f"{finding.measurement.short_axis.length_mm:.1f}{interval_words(sure.short_axis_mm if sure else None, 1)}"
+    return f"{finding.measurement.short_axis.length_mm:.1f}{in_brackets(sure.short_axis_mm if sure else None, 1)}"
+
+
+def _volume_of_another(finding: Finding) -> str:
+    other = finding.uncertainty.another_reader if finding.uncertainty else None
+    return interval_words(other.volume_ml, 2) if other else DASH
+
+
+def _long_axis_of_another(finding: Finding) -> str:
+    other = finding.uncertainty.another_reader if finding.uncertainty else None
+    return interval_words(other.long_axis_mm, 1) if other else DASH
 
 
 def _diameter(finding: Finding) -> str:
@@ -102,15 +113,17 @@ COLUMNS = (
     Column(title="no.", cell=_number),
     Column(title="lobe", cell=_lobe, align="left"),
     Column(title="volume ml", cell=_volume),
+    Column(title="other reader", cell=_volume_of_another),
     Column(title="long axis mm", cell=_long_axis),
+    Column(title="other reader", cell=_long_axis_of_another),
     Column(title="short axis mm", cell=_short_axis),
     Column(title="3D mm", cell=_diameter),
     Column(title="mean HU", cell=_mean_hu),
     Column(title="consistency", cell=_consistency, align="left"),
     Column(title="solid", cell=_solid),
     Column(title="mass g", cell=_mass),
-    Column(title="to wall mm", cell=_wall),
-    Column(title="to mediastinum mm", cell=_mediastinum),
+    Column(title="wall mm", cell=_wall),
+    Column(title="mediastinum mm", cell=_mediastinum),
     Column(title="flags", cell=_flags, align="left"),
 )
 
@@ -130,13 +143,13 @@ def draw_table(paper: Paper, rect: Rect, findings: Findings) -> None:
         return
     shown = findings.findings[:MOST_ROWS]
     cells = [[column.cell(finding) for column in COLUMNS] for finding in shown]
-    size_pt = _size_pt(count)
-    widths = _widths_mm(paper, cells, rect.width, size_pt)
-    head, body = rect.split_below(HEAD_LINES * _line_mm(size_pt))
+    size_pt, widths = _fitted(paper, cells, rect.width, _size_pt(count))
+    line_mm = _line_mm(_size_pt(count))
+    head, body = rect.split_below(HEAD_LINES * line_mm)
     _draw_line(paper, head, [column.title for column in COLUMNS], widths, Ink(size_pt=size_pt, bold=True))
     paper.line([(head.left, head.bottom), (head.right, head.bottom)], Trace(width_pt=0.8))
     for position, row in enumerate(cells):
-        line, body = body.split_below(_line_mm(size_pt))
+        line, body = body.split_below(line_mm)
         if position % 2:
             paper.box(line, PALE)
         _draw_line(paper, line, row, widths, Ink(size_pt=size_pt))
@@ -154,17 +167,18 @@ def _line_mm(size_pt: float) -> float:
     return LINE * size_pt * MM_PER_PT
 
 
-def _widths_mm(paper: Paper, cells: Sequence[Sequence[str]], width_mm: float, size_pt: float) -> list[float]:
-    """Return the columns' widths: those of their longest texts, with a share of what is left."""
-    plain, bold = Ink(size_pt=size_pt), Ink(size_pt=size_pt, bold=True)
+def _fitted(
+    paper: Paper, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
+) -> tuple[float, list[float]]:
+    """Return the largest size up to the one wanted at which no column touches the next, and the columns' widths."""
+    plain, bold = Ink(size_pt=wanted_pt), Ink(size_pt=wanted_pt, bold=True)
     longest = [
         max(paper.text_width_mm(COLUMNS[i].title, bold), *(paper.text_width_mm(row[i], plain) for row in cells))
         for i in range(len(COLUMNS))
     ]
-    gap = (width_mm - sum(longest)) / len(COLUMNS)
-    if gap >= LEAST_GAP_MM:
-        return [width + gap for width in longest]
-    return [width * width_mm / sum(longest) for width in longest]  # texts are made smaller to fit
+    smaller = min(1.0, (width_mm - LEAST_GAP_MM * len(COLUMNS)) / sum(longest))
+    gap_mm = (width_mm - sum(longest) * smaller) / len(COLUMNS)
+    return wanted_pt * smaller, [width * smaller + gap_mm for width in longest]
 
 
 def _draw_line(paper: Paper, rect: Rect, words: Sequence[str], widths: Sequence[float], ink: Ink) -> None:
@@ -172,5 +186,5 @@ def _draw_line(paper: Paper, rect: Rect, words: Sequence[str], widths: Sequence[
     for column, word, width in zip(COLUMNS, words, widths, strict=True):
         own = Ink(size_pt=ink.size_pt, bold=ink.bold, align=column.align)
         at = left + LEAST_GAP_MM / 2 if column.align == "left" else left + width - LEAST_GAP_MM / 2
-        paper.text((at, baseline), word, own, width - LEAST_GAP_MM)
+        paper.text((at, baseline), word, own)
         left += width

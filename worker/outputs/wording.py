@@ -21,9 +21,14 @@ def lobe_words(place: Place) -> str:
     return lobe_name(place.lobe) + ("" if place.is_lobe_sure else " ?")
 
 
-def interval_words(interval: Interval | None, decimals: int) -> str:
-    """Return an interval in brackets, or nothing."""
-    return f" ({interval.low:.{decimals}f}{DASH}{interval.high:.{decimals}f})" if interval else ""
+def interval_words(interval: Interval, decimals: int) -> str:
+    """Return both ends of an interval."""
+    return f"{interval.low:.{decimals}f}{DASH}{interval.high:.{decimals}f}"
+
+
+def in_brackets(interval: Interval | None, decimals: int) -> str:
+    """Return an interval in brackets behind its value, or nothing."""
+    return f" ({interval_words(interval, decimals)})" if interval else ""
 
 
 def percent(share: float) -> str:
