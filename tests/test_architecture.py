@@ -26,7 +26,7 @@ DOORS = {
     "highdicom": ("worker/load.py", "worker/priors.py", "worker/outputs/"),
     "skimage": ("worker/mesh.py",),
     "blosc2": ("training/on_disk.py",),
-    "nibabel": ("training/layouts/nifti.py",),
+    "nibabel": ("training/layouts/nifti.py", "models/nnunet.py"),
     "torch": ("models/", "training/"),
     "monai": ("models/", "training/"),
     "pydantic_settings": ("worker/settings.py",),

@@ -14,7 +14,7 @@ from models.segmenter import Progress, Segmenter
 from worker.pipeline import Analysis, AnalysisRequest, analyse
 from worker.settings import WorkerSettings, recipe
 
-_RESULTS = ("findings.json", "seg.dcm", "sr.dcm")
+_RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report.png", "report.pdf")
 
 
 def dicom_files(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ class WorkerSettings(BaseModel):
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "lung_tumour"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    outputs: tuple[Literal["seg", "sr"], ...] = ("seg", "sr")
+    outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
     """Whether the PACS gets an SR of a series that was refused, with the reason."""
 

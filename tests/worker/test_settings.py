@@ -94,7 +94,7 @@ def test_peers_come_from_the_file_or_from_the_environment(tmp_path: Path, monkey
         ("[nde]\nport = 1", "nde: there is no such setting"),
         ("[node]\nport = 99999", "node.port: Input should be less than or equal to 65535"),
         ("[node]\nport = -1\nmin_free_mb = -1", "node.port: Input should be greater than or equal to 0 (and 1 more)"),
-        ("[worker]\noutputs = ['pdf']", "worker.outputs.0: Input should be 'seg' or 'sr'"),
+        ("[worker]\noutputs = ['pdf']", "worker.outputs.0: Input should be 'seg', 'sr' or 'page'"),
         ("[[peers]]\nname = 'a'\nhost = 'h'\nport = 1", "peers.0.ae_title: Field required"),
     ],
 )
