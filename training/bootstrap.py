@@ -66,25 +66,25 @@ def estimate_each(
 
 def estimate_mean(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
     """Return the mean of the values that are defined, one of each case."""
-    return _of_values(patients, values, lambda drawn: float(drawn.mean()))
+    names, numbers = _defined(patients, values)
+    return estimate(names, lambda indices: float(numbers[indices].mean()))
 
 
 def estimate_median(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
     """Return the median of the values that are defined, one of each case."""
-    return _of_values(patients, values, lambda drawn: float(np.median(drawn)))
+    names, numbers = _defined(patients, values)
+    return estimate(names, lambda indices: float(np.median(numbers[indices])))
 
 
 def estimate_spread(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
     """Return the standard deviation (n - 1) of the values that are defined, one of each case."""
-    return _of_values(patients, values, lambda drawn: float(drawn.std(ddof=1)) if len(drawn) > 1 else math.nan)
+    names, numbers = _defined(patients, values)
+    return estimate(names, lambda indices: float(numbers[indices].std(ddof=1)) if len(indices) > 1 else math.nan)
 
 
-def _of_values(
-    patients: Sequence[str], values: Sequence[float | None], statistic: Callable[[NDArray[np.float64]], float]
-) -> Estimate:
+def _defined(patients: Sequence[str], values: Sequence[float | None]) -> tuple[list[str], NDArray[np.float64]]:
     defined = [(patient, value) for patient, value in zip(patients, values, strict=True) if value is not None]
-    numbers = np.array([value for _, value in defined], np.float64)
-    return estimate([patient for patient, _ in defined], lambda indices: statistic(numbers[indices]))
+    return [patient for patient, _ in defined], np.array([value for _, value in defined], np.float64)
 
 
 def _cases_of(patients: Sequence[str]) -> list[Indices]:
@@ -98,6 +98,8 @@ def _drawn(
     """Return the statistics of each draw: (draw, statistic)."""
     rng = np.random.default_rng(1)
     drawn = rng.integers(len(of_patient), size=(draws, len(of_patient)))
+    if all(len(cases) == 1 for cases in of_patient):
+        return np.array([statistics(indices) for indices in np.concatenate(of_patient)[drawn]])
     return np.array([statistics(np.concatenate([of_patient[i] for i in draw])) for draw in drawn])
 
 

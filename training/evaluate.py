@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.segmenter import LungTumourSegmenter, outlined
-from training.datasets import Stack
+from models.lung_tumour.segmenter import outlined
+from models.segmenter import ModelCard, Progress
+from training.stack import Stack
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
@@ -50,10 +52,25 @@ class Predicted:
     probability: Probability
 
 
-def predict(segmenter: LungTumourSegmenter, stacks: Sequence[Stack]) -> list[Predicted]:
+class Predictor(Protocol):
+    """Gives each voxel a probability of being tumour: our segmenter, or a peer that is judged by the same code."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card, with its operating point."""
+        ...
+
+    def probability(
+        self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
+    ) -> NDArray[np.float32]:
+        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`)."""
+        ...
+
+
+def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
     """Run the network over each stack as inference does."""
     return [
-        Predicted(stack=stack, probability=segmenter.probability(
+        Predicted(stack=stack, probability=model.probability(
             np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None
         ))
         for stack in track(stacks, "predicting")

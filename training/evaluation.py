@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.segmenter import ModelCard
 from training.cache import read_stacks
 from training.datasets import lidc_cubes, lidc_slices, msd_slices
-from training.evaluate import OperatingPoint, Predicted, predict
+from training.evaluate import OperatingPoint, Predicted, Predictor, predict
 from training.false_marks import free_chests
 from training.figures import Shown, four_pictures, png_bytes
 from training.judged_case import case_name, case_of, grouped
@@ -80,14 +79,14 @@ def collections_of(data: Path, committed: Path) -> tuple[list[Stack], Path]:
     ], committed
 
 
-def evaluate_model(segmenter: LungTumourSegmenter, judged: Judged, folder: Path, chests: int) -> dict[str, Any]:
+def evaluate_model(model: Predictor, judged: Judged, folder: Path, chests: int) -> dict[str, Any]:
     """Judge a model at its card's operating point, write JSON and report into the folder, and return the JSON.
 
     chests: how many generated chests without a lesion are looked at besides.
     """
-    card = segmenter.card
+    card = model.card
     point = OperatingPoint(threshold=card.threshold, peak_threshold=card.peak_threshold)
-    predicted = predict(segmenter, [*judged.stacks, *free_chests(chests)])
+    predicted = predict(model, [*judged.stacks, *free_chests(chests)])
     by_source = verdict(predicted, point, card)
     evaluation = {
         "model": {"name": card.name, "version": card.version, "weights_sha256": card.weights_sha256},

@@ -87,7 +87,7 @@ def free_chests(count: int) -> Iterator[Stack]:
     for seed in range(FREE_SEED, FREE_SEED + count):
         noise = float(np.random.default_rng(seed).uniform(5, 40))
         phantom = chest_phantom(
-            PhantomSpec(seed=seed, shape=(72, 272, 352), spacing_mm=(3.0, 1.0, 1.0), lesions=(), noise_hu=noise)
+            PhantomSpec(seed=seed, shape=(54, 216, 280), spacing_mm=(4.0, 1.25, 1.25), lesions=(), noise_hu=noise)
         )
         yield Stack(
             source="phantom-free",

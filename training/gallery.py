@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from models.lung_tumour.segmenter import LungTumourSegmenter
 from training.datasets import phantoms
-from training.evaluate import OperatingPoint, predict
+from training.evaluate import OperatingPoint, Predictor, predict
 from training.evaluation import collections_of
 from training.figures import Shown, four_pictures, learning_curves, montage, png_bytes
 from training.judged_case import case_name, case_of
@@ -39,9 +38,7 @@ def named_cases(names: Sequence[str], data: Path | None, committed: Path) -> lis
     return [(found[name], parts[name]) for name in names]
 
 
-def draw_figures(
-    runs: Sequence[Path], cases: Sequence[Named], segmenter: Callable[[], LungTumourSegmenter]
-) -> Iterator[Path]:
+def draw_figures(runs: Sequence[Path], cases: Sequence[Named], model_of: Callable[[], Predictor]) -> Iterator[Path]:
     """Write curves.png of the runs that have a curve, and each case's figures, into figures/ of the first run."""
     folder = runs[0] / "figures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +46,7 @@ def draw_figures(
     if with_curve:
         yield _written(folder / "curves.png", png_bytes(learning_curves(with_curve)))
     if cases:
-        model = segmenter()
+        model = model_of()
         point = OperatingPoint(threshold=model.card.threshold, peak_threshold=model.card.peak_threshold)
     for stacks, part in cases:
         case = case_of(predict(model, stacks))
