@@ -25,6 +25,7 @@ DOORS = {
     "sqlalchemy": ("dicom_node/journal",),
     "highdicom": ("worker/load.py", "worker/priors.py", "worker/outputs/"),
     "skimage": ("worker/mesh.py",),
+    "nnunetv2": ("models/nnunet.py",),
     "blosc2": ("training/on_disk.py",),
     "nibabel": ("training/layouts/nifti.py", "models/nnunet.py"),
     "torch": ("models/", "training/"),

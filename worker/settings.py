@@ -26,7 +26,7 @@ class WorkerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "lung_tumour"
+    model: Annotated[str, Field(pattern=r"^([a-z0-9_]+|(nnunet|monai_bundle):[^\x00-\x1f]+)$")] = "lung_tumour"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False

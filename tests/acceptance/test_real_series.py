@@ -15,6 +15,8 @@ from tests.acceptance.hospital import ROOT, SHARED, STORESCU, Site, needs_shared
 
 # C3N-00247: a spiculated tumour of the right lung, its centre near here (LPS mm).
 CENTRE = (-81.0, -190.0, -193.0)
+# PS3.16 8.2: a designator that begins with 99 is private; dciodvfy knows those of a few others.
+OWN_CODES = "Warning - Unrecognized defined term <99LUNGSPREAD> for value 1 of attribute <Coding Scheme Designator>"
 
 pytestmark = [needs_shared, pytest.mark.skipif(not STORESCU.is_file(), reason="dcmtk is not installed")]
 
@@ -85,7 +87,7 @@ def test_validators_complain_of_nothing_but_what_the_scanner_wrote(results: tupl
     inherited = complaints(out / "ct.dcm")
 
     assert complaints(out / "seg.dcm") <= inherited
-    assert complaints(out / "sr.dcm") <= inherited
+    assert complaints(out / "sr.dcm") <= inherited | {OWN_CODES}
 
 
 def test_run_repeats_the_numbers_and_the_uids_of_the_pacs(results: tuple[Site, Path], runs: tuple[Path, Path]) -> None:
