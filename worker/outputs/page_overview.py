@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.lungs.lungs import Lobe, Lungs
 from worker.findings import Finding, Findings
 from worker.outputs.paper import BLACK, GREY, Ink, Paper, Rect, Trace
-from worker.outputs.scene import CORONAL, Body, Points, Scene, body_of, outlines, scene_of, turned_upright
+from worker.outputs.scene import CORONAL, Points, Scene, body_of, outlines, scene_of, turned_upright
 from worker.outputs.window import Tones, Window, seen_in, show
 
 # Okabe and Ito 2008. The side tells right from left; colour and dashes tell upper, middle and lower.
@@ -60,8 +60,8 @@ def draw_overview(paper: Paper, rect: Rect, findings: Findings, most: int) -> No
     inner = Rect(
         left=picture.left + MARGIN_MM, top=picture.top, width=picture.width - 2 * MARGIN_MM, height=picture.height
     )
-    shown = [outline for outlines_ in lobes.values() for outline in outlines_]
-    window = _window(inner, scene, shown, [outline for shadow in shadows for outline in shadow.outlines])
+    of_lesions = [outline for shadow in shadows for outline in shadow.outlines]
+    window = _window(inner, scene, list(chain.from_iterable(lobes.values())), of_lesions)
     _draw_projection(paper, window, scene)
     for lobe, lobe_outlines in lobes.items():
         for outline in lobe_outlines:
@@ -86,11 +86,9 @@ def spread_out(wanted: Sequence[float], pitch: float, low: float, high: float) -
 
 
 def _shadow(finding: Finding, findings: Findings) -> _Shadow:
-    body: Body = body_of(finding.lesion, findings)
-    height, _, side = (
-        float(np.mean(np.nonzero(body.voxels)[axis])) + body.corner[axis] if axis != 1 else 0.0 for axis in range(3)
-    )
-    return _Shadow(number=finding.lesion.number, outlines=body.shadow(CORONAL), centre=(height, side))
+    body = body_of(finding.lesion, findings)
+    height, _, side = np.argwhere(body.voxels).mean(axis=0) + body.corner
+    return _Shadow(number=finding.lesion.number, outlines=body.shadow(CORONAL), centre=(float(height), float(side)))
 
 
 def _lobe_outlines(lungs: Lungs, scene: Scene) -> dict[Lobe, list[Points]]:
