@@ -1,1 +1,1 @@
-"""Left and right lung from the CT alone."""
+"""Both lungs, their lobes and what surrounds them, from the CT alone or from masks."""

@@ -135,12 +135,17 @@ class _Sections:
         return [int(one) for one in np.unique(under) if one]
 
     def carina(self, chain: list[int]) -> tuple[float, float, float] | None:
-        """Return where the trachea has become two: half way from the last whole section to the two below."""
+        """Return where the trachea has become two: half a slice above, and half way between, the two sections."""
         two = [one for one in self.below(chain[-1]) if self.areas_mm2[one] > TRACHEA_MM2[0] / 2]
         if len(two) < 2:
             return None
-        middle = (self.centres[two].mean(0) + self.centres[chain[-1]]) / 2
-        return float(middle[0]), float(middle[1]), float(middle[2])
+        two.sort(key=lambda one: -self.areas_mm2[one])
+        height = round(self.centres[two[0], 0])
+        one, other = (np.argwhere(self.labels[height] == number) for number in two[:2])
+        apart = (((one[:, None] - other[None]) * self.spacing[1:]) ** 2).sum(-1)
+        nearest = np.nonzero(apart <= apart.min() * 1.01)
+        row, column = ((one[nearest[0]] + other[nearest[1]]) / 2).mean(0)
+        return height + 0.5, float(row), float(column)
 
 
 def _bronchi(hu: Array, air: Bools, trachea: Bools, carina: Mm3, spacing: Mm3) -> Bools:

@@ -33,8 +33,10 @@ class Lungs:
     Tumours that are attached to the wall or the mediastinum belong to the lung.
 
     lobes: uint8, a Lobe or 0. affine: (4, 4), (slice, row, column, 1) to LPS mm.
-    fissure_mm: float32, inside a lobe the distance to the nearest other lobe of the same lung: how sure its name is.
-    wall_mm: float32, everywhere the distance to the nearest point outside the lungs that is chest wall or diaphragm.
+    fissure_mm: float32, inside a lobe the distance to the nearest other lobe of the same lung, measured to the fissure
+    between: how sure its name is.
+    wall_mm: float32, everywhere the distance to the nearest point outside the lungs that is chest wall or diaphragm;
+    more than 10 mm beyond the lungs' box it is that of the box's edge; infinite where there is none.
     mediastinum_mm: float32, the same to the mediastinum, hila included.
     carina_mm: LPS, None where it was not found.
     """

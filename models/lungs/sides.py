@@ -37,7 +37,9 @@ class Sides:
 
 def part(lungs: Bools, spacing: Mm3) -> Sides | None:
     """Return right and left lung; None when the mask is not that of a pair, each on its side."""
-    box = _box(lungs)
+    if not lungs.any():
+        return None
+    (box,) = ndimage.find_objects(lungs.view(np.uint8), max_label=1)
     labels, pair = _pair(lungs[box], spacing)
     if pair is None:
         return None
@@ -47,17 +49,12 @@ def part(lungs: Bools, spacing: Mm3) -> Sides | None:
     return Sides(right=right, left=left)
 
 
-def _box(lungs: Bools) -> tuple[slice, ...]:
-    found = ndimage.find_objects(lungs.view(np.uint8), max_label=1)[0]
-    return found if found is not None else (slice(0, 0),) * 3
-
-
 def _pair(lungs: Bools, spacing: Mm3) -> tuple[Ints, tuple[int, int] | None]:
     """Return the pieces of the mask, and the numbers of those that are right and left lung."""
     labels = _labels(lungs)
     pair = _as_pair(labels, spacing)
     cores, worn_mm = lungs, 0.0
-    for worn_mm_next in WORN_MM if pair is None and lungs.any() else ():
+    for worn_mm_next in WORN_MM if pair is None else ():
         steps = round((worn_mm_next - worn_mm) / spacing[1])
         cores, worn_mm = ndimage.binary_erosion(cores, IN_PLANE, max(1, steps)), worn_mm_next
         pieces = _labels(cores)
