@@ -30,7 +30,8 @@ def outline_lungs(volume: Volume) -> Lungs | None:
     """Return both lungs of a chest CT on a grid of about 2 mm; None when no pair of lungs is there.
 
     None means: too little air in the body; one lung alone, or one below an eighth of the other (removed, collapsed,
-    full of fluid); or a slab that ends within the lungs, whose lobes nobody could name by their place.
+    full of fluid); a slab that ends within the lungs, whose lobes nobody could name by their place; or nothing that lies
+    between the lungs or around them.
     """
     hu, grid = upright(volume)
     air = air_in_body(hu)
@@ -40,7 +41,8 @@ def outline_lungs(volume: Volume) -> Lungs | None:
         return None
     sides = _closed(sides, airways.voxels, grid.spacing)
     carina = None if airways.carina is None else grid.to_lps(airways.carina)
-    return lungs_from(sides, grid, carina)
+    lungs = lungs_from(sides, grid, carina)
+    return lungs if np.isfinite(lungs.mediastinum_mm).all() and np.isfinite(lungs.wall_mm).all() else None
 
 
 def lungs_from(sides: Sides, grid: UprightGrid, carina_mm: tuple[float, float, float] | None) -> Lungs:

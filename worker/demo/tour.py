@@ -31,6 +31,7 @@ from worker.demo.truth import compare, truth_table
 from worker.findings import Findings
 from worker.folder import dicom_files
 from worker.load import load
+from worker.outputs.page import write_page
 from worker.outputs.pictures import draw
 from worker.priors import read_findings
 from worker.settings import Settings, load_settings
@@ -82,7 +83,7 @@ class Places:
 
     @property
     def pictures(self) -> Path:
-        """PNG pictures of the findings."""
+        """Pictures of the findings, and the page of the scan."""
         return self.out / "pictures"
 
     @property
@@ -111,7 +112,8 @@ def tour(out: Console, folder: Path, ct: Path | None) -> bool:
         comparisons = compare(findings, DEMO_LESIONS)
         out.print(truth_table(comparisons, len(findings.findings)))
         is_true = all(comparison.is_within for comparison in comparisons)
-    _say_where(out, places, draw(findings, places.pictures))
+    drawn = [*draw(findings, places.pictures), *write_page(findings, places.pictures)]
+    _say_where(out, places, drawn)
     return is_true
 
 
