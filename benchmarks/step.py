@@ -1,8 +1,8 @@
 """What the step from mask to page costs within the pipeline: python -m benchmarks.step [--slices 300] [--lesions 20].
 
-A generated chest of 512 x 512 pixels with so many lesions, as a DICOM series in the disk cache, goes down the line once:
-load, segment, then measure (lungs, lesions, measurements, spread, intervals) and draw the page, then encode. Printed is
-each part's time and its share of the whole. The step is to stay under a tenth.
+A generated chest of 512 x 512 pixels with so many lesions, as a DICOM series in the disk cache, goes down the line
+once: load, segment, then measure (lungs, lesions, measurements, spread, intervals) and draw the page, then encode. Printed
+is each part's time and its share of the whole. The step is to stay under a tenth.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def main() -> None:
     for name, seconds in clock.seconds.items():
         print(f"{name:<10}{seconds:8.2f} s{100 * seconds / total:7.1f} %")
     step = (clock.seconds["measure"] + clock.seconds["page"]) / total
-    print(f"from mask to page: {100 * step:.1f} % of {total:.1f} s, {options.lesions} lesions in {options.slices} slices")
+    what = f"{options.lesions} lesions in {options.slices} slices"
+    print(f"from mask to page: {100 * step:.1f} % of {total:.1f} s, {what}")
     if step > LIMIT:
         raise SystemExit(f"more than {100 * LIMIT:.0f} %")
 

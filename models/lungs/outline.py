@@ -30,8 +30,8 @@ def outline_lungs(volume: Volume) -> Lungs | None:
     """Return both lungs of a chest CT on a grid of about 2 mm; None when no pair of lungs is there.
 
     None means: too little air in the body; one lung alone, or one below an eighth of the other (removed, collapsed,
-    full of fluid); a slab that ends within the lungs, whose lobes nobody could name by their place; or nothing that lies
-    between the lungs or around them.
+    full of fluid); a slab that ends within the lungs, whose lobes nobody could name by their place; or nothing that
+    lies between the lungs or around them.
     """
     hu, grid = upright(volume)
     air = air_in_body(hu)
