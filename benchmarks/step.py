@@ -1,8 +1,8 @@
 """What the step from mask to page costs within the pipeline: python -m benchmarks.step [--slices 300] [--lesions 20].
 
 A generated chest of 512 x 512 pixels with so many lesions, as a DICOM series in the disk cache, goes down the line
-once: load, segment, then measure (lungs, lesions, measurements, spread, intervals) and draw the page, then encode. Printed
-is each part's time and its share of the whole. The step is to stay under a tenth.
+once: load, segment, then measure (lungs, lesions, measurements, spread, intervals) and draw the page, then encode.
+Printed is each part's time and its share of the whole. The step is to stay under a tenth.
 """
 
 from __future__ import annotations
