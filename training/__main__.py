@@ -14,7 +14,7 @@ from models.registry import MODELS, model_card
 from models.weights import verified_weights
 from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
 from training.evaluate import OperatingPoint, choose_point, predict
-from training.evaluation import evaluate_model, held_back
+from training.evaluation import evaluate_model, headlines, held_back
 from training.examples import RECIPES
 from training.export import export as export_weights
 from training.gallery import draw_figures, named_cases
@@ -105,9 +105,8 @@ def evaluate(
     evaluation = evaluate_model(_segmenter(), judged, run / "evaluation", chests)
     if results is not None:
         results.write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    for source, numbers in evaluation["sources"].items():
-        dice = numbers["over_cases"]["dice_mean"]
-        print(f"{source}: Dice {dice['value']} ({dice['low']} to {dice['high']}), {dice['patients']} patients")
+    for line in headlines(evaluation):
+        print(line)
     print(f"{run / 'evaluation' / 'report.html'}: pictures of patients, not to be committed")
 
 

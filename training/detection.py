@@ -23,7 +23,7 @@ from models.volume import Mask
 from training.attachment import Attachment, attachment_of
 from training.evaluate import OperatingPoint
 from training.judged_case import Bools, JudgedCase
-from training.metrics import dice, long_axis_mm
+from training.metrics import dice, hausdorff_95_mm, long_axis_mm, surface_dice
 from worker.lesions import Lesion, find_lesions
 
 LEAST_IOU = 0.1
@@ -46,6 +46,8 @@ class LesionNumbers:
     score: float | None
     found: bool
     dice: float | None
+    surface_dice_2mm: float | None
+    hd95_mm: float | None
     volume_error_mm3: float | None
     long_axis_error_mm: float | None
 
@@ -125,6 +127,7 @@ def _overlap(one: Lesion, other: Lesion) -> int:
 def _numbers(lesion: Lesion, hits: Sequence[_Candidate], case: JudgedCase, point: OperatingPoint) -> LesionNumbers:
     marked = [hit for hit in hits if hit.score >= point.peak_threshold]
     axis_mm, volume_ml = long_axis_mm(lesion, case), _volume_ml(lesion, case)
+    both = _on_one_grid([hit.lesion for hit in marked], lesion) if marked else None
     marked_ml = sum(_volume_ml(hit.lesion, case) for hit in marked)
     return LesionNumbers(
         source=case.source,
@@ -136,7 +139,9 @@ def _numbers(lesion: Lesion, hits: Sequence[_Candidate], case: JudgedCase, point
         volume_ml=volume_ml,
         score=max((hit.score for hit in hits), default=None),
         found=bool(marked),
-        dice=dice(*_on_one_grid([hit.lesion for hit in marked], lesion)) if marked else None,
+        dice=dice(*both) if both else None,
+        surface_dice_2mm=surface_dice(*both, case.spacing_mm) if both else None,
+        hd95_mm=hausdorff_95_mm(*both, case.spacing_mm) if both else None,
         volume_error_mm3=1000 * (marked_ml - volume_ml) if marked else None,
         long_axis_error_mm=max(long_axis_mm(hit.lesion, case) for hit in marked) - axis_mm if marked else None,
     )

@@ -34,6 +34,8 @@ RULES = (
     "A candidate hits a lesion at an IoU of 0.1 or more (nnDetection 2021), or with its centroid within the lesion's "
     "radius of the lesion's (LUNA16). Its score is its highest probability. A scan is what there is of a patient; of a "
     "crop, false candidates may be other nodules that the collection does not mark.",
+    "FROC: every score is a threshold once; the curve is a staircase, not interpolated. Candidates come from the "
+    "outline's threshold, so what never reaches it is not found at any rate.",
     "Attachment: tissue at least 8 mm thick within 3 mm of the lesion; to the mediastinum when it lies between the "
     "lungs, to the wall else; in a crop the two cannot be told apart. Rough: it groups figures.",
     "Size: longest diameter in an axial slice, measured as the product does. Bias: the mean of marked less true; "
@@ -104,6 +106,20 @@ def evaluate_model(model: Predictor, judged: Judged, folder: Path, chests: int) 
     pictures = _pictures(predicted, by_source, point, judged.part)
     (folder / "report.html").write_text(report_page(evaluation, pictures), encoding="utf-8")
     return evaluation
+
+
+def headlines(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return a line for each source: its Dice, or where it has no truth how much was marked wrongly."""
+    lines = []
+    for source, numbers in evaluation["sources"].items():
+        shown, name = numbers["over_cases"]["dice_mean"], "mean Dice"
+        if shown["value"] is None:
+            shown, name = numbers["false_marks"]["false_lesions_per_tumour_free_scan"], "false lesions per scan"
+        interval = f"({shown['low']} to {shown['high']})"
+        lines.append(
+            f"{source}: {name} {shown['value']} {interval}, {shown['cases']} cases, {shown['patients']} patients"
+        )
+    return lines
 
 
 def _operating_point(card: ModelCard) -> dict[str, float]:

@@ -33,7 +33,7 @@ PLAIN_DIGITS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionGroup:
-    """Lesions of one size or place. Dice and errors are of those that were found; bias: the mean of marked less true.
+    """Lesions of one size or place. Overlaps and errors are of those that were found; bias: mean of marked less true.
 
     volume_bias_with_missed_mm3: counts a missed lesion as marked with nothing.
     """
@@ -43,6 +43,8 @@ class LesionGroup:
     found: int
     sensitivity: Estimate
     dice: Estimate
+    surface_dice_2mm: Estimate
+    hd95_median_mm: Estimate
     volume_bias_mm3: Estimate
     volume_spread_mm3: Estimate
     volume_bias_with_missed_mm3: Estimate
@@ -182,6 +184,8 @@ def _group(name: str, lesions: Sequence[LesionNumbers]) -> LesionGroup:
         found=sum(lesion.found for lesion in lesions),
         sensitivity=estimate_mean(patients, [float(lesion.found) for lesion in lesions]),
         dice=estimate_mean(patients, [lesion.dice for lesion in lesions]),
+        surface_dice_2mm=estimate_mean(patients, [lesion.surface_dice_2mm for lesion in lesions]),
+        hd95_median_mm=estimate_median(patients, [lesion.hd95_mm for lesion in lesions]),
         volume_bias_mm3=estimate_mean(patients, volume),
         volume_spread_mm3=estimate_spread(patients, volume),
         volume_bias_with_missed_mm3=estimate_mean(patients, with_missed),

@@ -10,7 +10,7 @@ from models.segmenter import ModelCard, Progress
 from tests.training.judged import CARD, box, predicted
 from training.cache import close, write_stack
 from training.evaluate import OperatingPoint, predict
-from training.evaluation import Judged, evaluate_model, held_back
+from training.evaluation import Judged, evaluate_model, headlines, held_back
 from training.splits import as_text, write_splits
 from training.stack import Stack
 from training.verdict import plain, verdict
@@ -164,6 +164,8 @@ def test_a_generated_chest_without_a_lesion_only_counts_false_marks(tmp_path: Pa
     assert chest["false_marks"]["tumour_free_scans"] == 1
     assert chest["false_marks"]["false_lesions_per_tumour_free_scan"]["value"] >= 1  # the body itself
     assert (tmp_path / "report.html").is_file()
+    (line,) = headlines(judged)
+    assert re.fullmatch(r"phantom-free: false lesions per scan \d+\.\d+ \(None to None\), 1 cases, 1 patients", line)
 
 
 def test_a_part_is_what_the_split_of_the_cache_says(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ CUBE = box(SHAPE, (2, 10, 10), (10, 18, 18))  # 8 mm wide, 0.512 ml
 def lesion(score: float | None, patient: str = "a") -> LesionNumbers:
     return LesionNumbers(
         source="s", patient=patient, case=patient, lesion=1, attachment="free", long_axis_mm=10, volume_ml=1,
-        score=score, found=score is not None, dice=None, volume_error_mm3=None, long_axis_error_mm=None,
+        score=score, found=score is not None, dice=None, surface_dice_2mm=None, hd95_mm=None, volume_error_mm3=None,
+        long_axis_error_mm=None,
     )  # fmt: skip
 
 
@@ -112,6 +113,8 @@ def test_the_long_axis_error_is_the_products_own_measurement() -> None:
 
     assert numbers.long_axis_error_mm == pytest.approx(math.hypot(8, 10) - math.hypot(8, 8), abs=0.3)
     assert numbers.volume_error_mm3 == pytest.approx(8 * 8 * 2)
+    assert numbers.hd95_mm == pytest.approx(2)
+    assert numbers.surface_dice_2mm == 1
 
 
 def test_a_reference_below_the_smallest_size_is_neither_found_nor_false() -> None:
