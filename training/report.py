@@ -24,7 +24,7 @@ STYLE = """
 body{font:16px/1.45 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
 h1,h2{line-height:1.2} h2{border-top:3px solid #0072b2;padding-top:1rem;margin-top:3rem} h3{margin-top:2rem}
 table{border-collapse:collapse;margin:.5rem 0;font-size:.9rem;font-variant-numeric:tabular-nums}
-th,td{border:1px solid #ccc;padding:.2rem .6rem;text-align:right} th{background:#f2f2f2}
+th,td{border:1px solid #ccc;padding:.2rem .6rem;text-align:right;white-space:nowrap} th{background:#f2f2f2}
 th:first-child,td:first-child{text-align:left} img{max-width:100%} figure{margin:1rem 0} .few{color:#a04000}
 .wide{overflow-x:auto} summary{cursor:pointer;margin:.5rem 0}
 """
@@ -57,7 +57,7 @@ def _headline(sources: Json) -> str:
 
 
 def _source(name: str, source: Json, pictures: Sequence[tuple[str, bytes]]) -> str:
-    plots = [("Cases one by one; the line is the median", strip_plot(source))] if source["per_case"] else []
+    plots = [("Cases one by one; the line is the median", strip_plot(source))] if source["detection"] else []
     if source["detection"]:
         plots.append(("Sensitivity by lesion against false positives per scan", froc_plot(source)))
         plots.append(("Reliability of probabilities within 10 mm of lesions", reliability_plot(source)))
@@ -96,7 +96,7 @@ def _rows(title: str, rows: Sequence[Any]) -> str:
 def _estimate(item: Json) -> str:
     interval = "no interval" if item["low"] is None else f"({_text(item['low'])} to {_text(item['high'])})"
     count = f"n = {item['cases']}, {item['patients']} patients"
-    few = ' <span class="few">few patients: a hint</span>' if item["few_patients"] else ""
+    few = ' <span class="few">few patients: a hint</span>' if item["few_patients"] and item["patients"] else ""
     return f"{_text(item['value'])} {interval}; {count}{few}"
 
 

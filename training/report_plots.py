@@ -29,9 +29,9 @@ def froc_plot(source: Json) -> Figure:
     figure, axes = _figure("false positives per scan", "sensitivity", (6.5, 4.5))
     curve = detection["curve"]
     least = RATES[0] / 2
-    axes.step(
-        np.maximum([0, *curve["false_per_scan"]], least), [0, *curve["sensitivity"]], where="post", color=COLOURS[0]
-    )
+    rates = np.array([0, *curve["false_per_scan"], max(RATES[-1], *curve["false_per_scan"], 0)])
+    found = [0, *curve["sensitivity"], max(curve["sensitivity"], default=0)]
+    axes.step(np.maximum(rates, least), found, where="post", color=COLOURS[0])
     for point in detection["at_rates"]:
         _interval(axes, point["false_per_scan"], point["sensitivity"], COLOURS[0], "o")
     at = detection["false_per_scan_at_operating_point"]["value"]
@@ -72,6 +72,8 @@ def strip_plot(source: Json) -> Figure:
             axes.hlines(np.median(values), -0.4, 0.4, color=COLOURS[1], linewidth=2)
         axes.set_xlim(-0.6, 0.6)
         axes.set_xticks([])
+        if "dice" in name:
+            axes.set_ylim(-0.02, 1.02)
         axes.set_title(f"{title}, n = {len(values)}", fontsize=9)
         axes.grid(axis="y", alpha=0.3)
     return figure

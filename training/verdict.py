@@ -165,8 +165,8 @@ def _over_cases(numbers: Sequence[CaseNumbers]) -> dict[str, Estimate]:
 
 
 def _groups(lesions: Sequence[LesionNumbers], key: Callable[[LesionNumbers], str]) -> tuple[LesionGroup, ...]:
-    """Return the numbers of all lesions, and of each group of them."""
-    names = sorted({key(lesion) for lesion in lesions})
+    """Return the numbers of all lesions, and of each group of them, the group of the smallest lesion first."""
+    names = dict.fromkeys(key(lesion) for lesion in sorted(lesions, key=lambda lesion: lesion.long_axis_mm))
     groups = [("all", list(lesions)), *((name, [item for item in lesions if key(item) == name]) for name in names)]
     return tuple(_group(name, members) for name, members in groups if members)
 
@@ -195,7 +195,8 @@ def _group(name: str, lesions: Sequence[LesionNumbers]) -> LesionGroup:
 
 
 def _size(lesion: LesionNumbers) -> str:
-    bounds = (0.0, *SIZES_MM)
     number = int(np.searchsorted(SIZES_MM, lesion.long_axis_mm, side="left"))
-    low = f"{bounds[number]:02.0f}"
-    return f"over {low} mm" if number == len(SIZES_MM) else f"{low} to {SIZES_MM[number]:02.0f} mm"
+    if number == 0:
+        return f"up to {SIZES_MM[0]:.0f} mm"
+    low = f"over {SIZES_MM[number - 1]:.0f}"
+    return f"{low} mm" if number == len(SIZES_MM) else f"{low} to {SIZES_MM[number]:.0f} mm"

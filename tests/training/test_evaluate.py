@@ -109,7 +109,7 @@ def test_the_numbers_are_those_on_paper(evaluation: dict[str, Any]) -> None:
     assert msd["detection"]["false_per_scan_at_operating_point"]["value"] == 1  # two vessels in b, none in a
     assert msd["false_marks"]["tumour_free_slices"] == 2 + 2 + 6
     assert msd["false_marks"]["marks_per_slice"]["value"] == 8 / 10
-    assert [(group["group"], group["lesions"]) for group in msd["by_size"]] == [("all", 2), ("10 to 20 mm", 2)]
+    assert [(group["group"], group["lesions"]) for group in msd["by_size"]] == [("all", 2), ("over 10 to 20 mm", 2)]
 
 
 def test_model_and_readers_stand_side_by_side(evaluation: dict[str, Any]) -> None:
