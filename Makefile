@@ -25,7 +25,7 @@ doctor: .venv/worker
 	$(BIN)/lungspread doctor --config $(CONFIG)
 
 bench: .venv/dev
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in load receive step measurement_error; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv demo-out

@@ -5,33 +5,29 @@ Knows no lung. Whatever the scan's own order is, the same body gives the same vo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.orientation import Orientation, Voxel, orientation_of
 from models.volume import Volume, spacing_of
 
 Array = NDArray[np.float32]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 GRID_MM = 2.2
-UPRIGHT = (2, 1, 0)
-"""The LPS axis of slices, rows and columns: z, y, x."""
+AS_IT_IS = Orientation(order=(0, 1, 2), flips=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UprightGrid:
     """The grid of an upright array, and the way back to the scan's order.
 
-    affine: (4, 4), upright (slice, row, column, 1) to LPS mm. axes, flips: which axes of the scan came to be slice, row
-    and column, and which of these were reversed.
+    affine: (4, 4), upright (slice, row, column, 1) to LPS mm. orientation: how the scan was turned.
     """
 
     affine: NDArray[np.float64]
-    axes: tuple[int, int, int] = (0, 1, 2)
-    flips: tuple[bool, bool, bool] = (False, False, False)
+    orientation: Orientation = AS_IT_IS
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -43,19 +39,13 @@ class UprightGrid:
         x, y, z = self.affine[:3] @ np.array([*index, 1.0])
         return float(x), float(y), float(z)
 
-    def in_scan_order(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
+    def in_scan_order(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
         """Return an upright array in the scan's order of axes."""
-        reversed_ = np.flip(array, tuple(axis for axis in range(3) if self.flips[axis]))
-        return np.ascontiguousarray(reversed_.transpose(np.argsort(self.axes)))
+        return self.orientation.stored(array)
 
     def affine_in_scan_order(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the affine of what `in_scan_order` returns for an upright array of this shape."""
-        affine = self.affine.copy()
-        for axis in range(3):
-            if self.flips[axis]:
-                affine[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
-                affine[:3, axis] *= -1
-        return affine[:, [*np.argsort(self.axes), 3]]
+        return _reversed(self.affine, self.orientation.flips, shape)[:, [*np.argsort(self.orientation.order), 3]]
 
 
 def upright(volume: Volume) -> tuple[Array, UprightGrid]:
@@ -63,27 +53,27 @@ def upright(volume: Volume) -> tuple[Array, UprightGrid]:
 
     Up to a block less a voxel at the head, the back and the left end of the scan is left out.
     """
-    axes = _axes(volume.affine)
-    flips = tuple(bool(volume.affine[UPRIGHT[i], axes[i]] < 0) for i in range(3))
+    orientation = orientation_of(volume.affine)
     hu, affine, voxels = volume.hu, volume.affine.copy(), 1
     for axis in (2, 1, 0):  # what lies together in memory first
         block = max(1, round(GRID_MM / volume.spacing[axis]))
-        first = hu.shape[axis] % block if flips[axes.index(axis)] else 0
+        first = hu.shape[axis] % block if orientation.order.index(axis) in orientation.flips else 0
         hu = _sums(hu, axis, first, block)
         voxels *= block
         affine[:3, 3] += affine[:3, axis] * (first + (block - 1) / 2)
         affine[:3, axis] *= block
-    hu = np.flip(hu.transpose(axes), tuple(i for i in range(3) if flips[i])) / np.float32(voxels)
-    turned = UprightGrid(affine=affine[:, [*axes, 3]], flips=(flips[0], flips[1], flips[2]))
-    grid = replace(turned, affine=turned.affine_in_scan_order(hu.shape), axes=axes)
-    return np.ascontiguousarray(hu), grid
+    hu = orientation.upright(hu) / np.float32(voxels)
+    affine = _reversed(affine[:, [*orientation.order, 3]], orientation.flips, hu.shape)
+    return hu, UprightGrid(affine=affine, orientation=orientation)
 
 
-def _axes(affine: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Return the array axes that run most nearly along z, y and x."""
-    along = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
-    row = 1 if along[1, 1] >= along[1, 2] else 2
-    return 0, row, 3 - row
+def _reversed(affine: NDArray[np.float64], flips: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the affine of an array of this shape with some of its axes reversed."""
+    turned = affine.copy()
+    for axis in flips:
+        turned[:3, 3] += turned[:3, axis] * (shape[axis] - 1)
+        turned[:3, axis] *= -1
+    return turned
 
 
 def _sums(hu: Array, axis: int, first: int, block: int) -> Array:
