@@ -1,6 +1,8 @@
 # The two commands of the README are `make demo` and `make test`; everything happens in .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# pyradiomics is built from source, and its setup.py imports numpy without asking for it.
+PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
 CT ?=
 CONFIG ?= lungspread.toml
 
@@ -35,5 +37,7 @@ clean:
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed: make PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
+	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet $(PYRADIOMICS))
+	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet --no-build-isolation pyradiomics==3.0.1)
 	$(BIN)/pip install --quiet --editable ".[$(@F)]"
 	touch $@

@@ -8,6 +8,7 @@ from models.lungs.lungs import Lungs
 from models.segmenter import ModelCard
 from models.volume import Volume
 from worker.anatomy import Place
+from worker.comparison import Comparison
 from worker.lesions import Lesion
 from worker.measurements import Measurement
 from worker.spread import Spread
@@ -41,3 +42,5 @@ class Findings:
     """The largest first."""
     lungs: Lungs | None = None
     spread: Spread | None = None
+    comparison: Comparison | None = None
+    """With the patient's earlier scans; what it says of a lesion here is found by its tracking UID."""
