@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +13,60 @@ from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
 from models.volume import Mask
+from worker.comparison import Origin, ReportReference
 from worker.findings import Findings
 from worker.load import LoadedSeries
 from worker.pipeline import find
+from worker.tracked import State
+from worker.uncertainty import Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorFiles:
+    """What is at hand of one earlier scan."""
+
+    ct: tuple[Path, ...]
+    """The CT series; empty where it is gone."""
+    documents: tuple[Path, ...]
+    """SEG and SR, ours and readers', in any order."""
+    lungs: Path | None = None
+    """`lungs.nii.gz` of our job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorLesion:
+    """What an earlier scan shows of a lesion; those that were gone by then are among them."""
+
+    tracking_uid: str
+    tracking_id: str
+    state: State
+    merged_into: str | None
+    split_from: str | None
+    outline: Mask | None
+    """On a box of the earlier scan's grid; None unless PRESENT and outlined."""
+    sizes: Sizes | None
+    """None unless PRESENT."""
+    mass_g: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """An earlier scan of the patient, read back."""
+
+    date: date
+    """Of the study."""
+    study_uid: str
+    series_uid: str
+    """Of the CT."""
+    frame_of_reference_uid: str
+    slice_mm: float
+    lesions: tuple[PriorLesion, ...]
+    lungs: Mask | None
+    """None where neither the CT nor its lungs are at hand."""
+    kernel: str | None
+    has_contrast: bool | None
+    origin: Origin
+    report: ReportReference | None
 
 
 def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:
