@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from models.segmenter import ModelCard
 from models.volume import Mask
 from worker.comparison import Origin, ReportReference
-from worker.findings import Findings
-from worker.load import LoadedSeries
-from worker.pipeline import find
 from worker.tracked import State
 from worker.uncertainty import Sizes
 
@@ -67,14 +63,6 @@ class Prior:
     has_contrast: bool | None
     origin: Origin
     report: ReportReference | None
-
-
-def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:
-    """Return the findings of a SEG of ours over its series, measured anew; without a SEG there is no lesion."""
-    voxels = np.zeros(series.volume.hu.shape, bool)
-    if seg is not None:
-        voxels |= read_labels(seg, series.sop_instance_uids) > 0
-    return find(series, Mask(voxels=voxels, affine=series.volume.affine), card, job_key)
 
 
 def read_labels(seg: Dataset, sop_instance_uids: Sequence[str]) -> NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""Brings an earlier scan's lungs onto a later one's: where a point of the earlier lies in the later. Knows no lesion."""
+"""Brings an earlier scan's lungs onto a later one's: where does a point of the earlier lie now. Knows no lesion."""
 
 from __future__ import annotations
 

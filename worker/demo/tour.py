@@ -27,13 +27,13 @@ from models.registry import model_card
 from worker.demo.pacs import SmallPacs
 from worker.demo.phantom import DEMO_LESIONS, chest_phantom
 from worker.demo.phantom_dicom import write_series
+from worker.demo.read_back import read_findings
 from worker.demo.truth import compare, truth_table
 from worker.findings import Findings
 from worker.folder import dicom_files
 from worker.load import load
 from worker.outputs.page import write_page
 from worker.outputs.pictures import draw
-from worker.priors import read_findings
 from worker.settings import Settings, load_settings
 
 PACS_AE_TITLE = "DEMOPACS"
