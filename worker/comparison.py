@@ -105,4 +105,3 @@ class Comparison:
     """Those of the current scan first, the largest first, then those that are gone."""
     recist: Course | None
     """None at the first time point."""
-
