@@ -47,6 +47,8 @@ class Event(StrEnum):
     """Several earlier lesions are one later one."""
     SPLIT = "split"
     """One earlier lesion is several later ones."""
+    RETURNED = "returned"
+    """Gone on the scan before, but known from an earlier one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
