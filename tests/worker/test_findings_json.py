@@ -10,8 +10,10 @@ import pydicom
 import pytest
 
 from tests.worker.described import PROPOSAL, described, spread
+from tests.worker.hand_comparisons import alone, compared
 from tests.worker.reading import FIVE, GROUP, ONE, Made, everything, items, saved
 from tests.worker.ucum import dimension
+from worker.comparison import Statement
 from worker.findings import Findings
 from worker.outputs import findings_json
 from worker.outputs.findings_json import as_json, write_findings
@@ -91,8 +93,8 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
 
 
 def variants(findings: Findings) -> list[Findings]:
-    """Everything known, nothing but sizes known, and no lungs."""
-    full = described(findings)
+    """Everything known, earlier scans or none of them, nothing but sizes known, and no lungs."""
+    full = replace(described(findings), comparison=compared())
     bare = tuple(
         replace(one, measurement=replace(one.measurement, shape=None, intensity=None, density=None))
         for one in findings.findings
@@ -106,7 +108,8 @@ def variants(findings: Findings) -> list[Findings]:
         burden_share=None,
         by_lobe=(),
     )
-    return [full, findings, replace(findings, findings=bare), replace(findings, spread=unplaced)]
+    first = replace(findings, comparison=alone(Statement.NO_PRIOR))
+    return [full, first, findings, replace(findings, findings=bare), replace(findings, spread=unplaced)]
 
 
 @pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])
@@ -127,7 +130,9 @@ def test_the_file_is_of_the_form_that_its_schema_describes(analysed: Analyse, tm
     "spoil",
     [
         lambda written: written.pop("lungs_found"),
-        lambda written: written.update(schema_version=1),
+        lambda written: written.update(schema_version=2),
+        lambda written: written.pop("comparison"),
+        lambda written: written.update(comparison={}),
         lambda written: written.update(patient="A"),
         lambda written: written["lesions"][0].update(volume_mm3=1.0),
         lambda written: written["lesions"][0].update(volume_ml="1"),
@@ -167,6 +172,7 @@ def test_what_is_not_known_is_null_or_left_out(analysed: Analyse) -> None:
     (lesion,) = written["lesions"]
     assert written["lungs_found"] is False
     assert written["spread"] is None
+    assert written["comparison"] is None
     assert lesion["place"] is None
     assert lesion["mean_hu"] == finding.measurement.mean_hu
     assert not {"sphericity", "mass_g", "consistency", "skewness", "volume_ml_95"} & set(lesion)

@@ -1,7 +1,8 @@
 """Writes the findings as findings.json: every number of the report, its unit in the key. Holds no patient data.
 
 The same job writes the same bytes: sorted keys, no time of writing. findings.schema.json describes the form. What was
-not measured is left out; where the lungs were not found, `lungs_found` is false and `place` null.
+not measured is left out; where the lungs were not found, `lungs_found` is false and `place` null. What is said of
+earlier scans stands under `comparison` (course_json.py), with days in place of dates.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from worker.anatomy import Place
 from worker.axes import Axis
 from worker.density import Density
 from worker.findings import Finding, Findings
+from worker.outputs.course_json import comparison_json
 from worker.outputs.identity import RESEARCH_SENTENCE
+from worker.outputs.json_values import Json
 from worker.outputs.quantities import Quantity, of_lesion, of_lobe, of_place, of_spread
 from worker.spread import Spread
 from worker.staging import TProposal
 
-SCHEMA_VERSION = 2
-
-Json = dict[str, object]
+SCHEMA_VERSION = 3
 
 
 def write_findings(findings: Findings, path: Path) -> None:
@@ -46,6 +47,7 @@ def as_json(findings: Findings) -> Json:
         "lungs_found": findings.lungs is not None,
         "lesions": [_lesion(finding, findings) for finding in findings.findings],
         "spread": _spread(findings.spread) if findings.spread else None,
+        "comparison": comparison_json(findings.comparison) if findings.comparison else None,
     }
 
 
