@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -15,10 +16,14 @@ import pytest
 from tests.worker.hand_comparisons import STORY, Told, alone, ball, compared, uid
 from tests.worker.hand_courses import START
 from worker.burden import burden_at
-from worker.comparison import Comparison, Statement
+from worker.comparison import Comparison, Origin, Statement
+from worker.matching import Event
 from worker.outputs import findings_json
 from worker.outputs.course_json import comparison_json
 from worker.outputs.days import Days
+from worker.recist_rules import NonTargets
+from worker.registration import Method
+from worker.response import Response
 from worker.tracked import State
 
 FROM_START = Days(start=START)
@@ -197,3 +202,21 @@ def test_the_schema_refuses_what_is_wrong(spoil: Callable[[Any], object]) -> Non
     spoil(made)
 
     assert not validator.is_valid(made)
+
+
+@pytest.mark.parametrize(
+    ("enum", "place"),
+    [
+        (Statement, ("comparison", "statement")),
+        (Method, ("registration", "method")),
+        (Origin, ("time_point", "outlined_by")),
+        (Event, ("lesion_course", "event")),
+        (State, ("sighting", "state")),
+        (Response, ("assessment", "response")),
+        (NonTargets, ("assessment", "non_targets")),
+    ],
+)
+def test_the_schema_knows_every_word(enum: type[StrEnum], place: tuple[str, str]) -> None:
+    name, key = place
+
+    assert [each for each in schema_of(name)["properties"][key]["enum"] if each] == [each.value for each in enum]

@@ -150,7 +150,7 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
     text = (tmp_path / "findings.json").read_text()
     written = json.loads(text)
 
-    assert written["schema_version"] == 2
+    assert written["schema_version"] == 3
     assert written["model"]["weights_sha256"] == "f" * 64
     assert written["series_uid"] == analysis.findings.series_uid
     assert written["frame_of_reference_uid"] == analysis.findings.frame_of_reference_uid
