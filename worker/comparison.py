@@ -62,7 +62,7 @@ class Sighting:
     date: date
     state: State
     sizes: Sizes | None
-    """None unless PRESENT."""
+    """None unless PRESENT or DOUBTFUL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
