@@ -1,6 +1,7 @@
 """MODELS: a written dict from the name in the configuration to a model's folder. Nothing is scanned.
 
-A model made elsewhere is named by its kind and its folder: `nnunet:FOLDER`, `monai_bundle:FOLDER` (models/README.md).
+A model made elsewhere is named by its kind and its folder: `lung_tumour:FOLDER` for one of our own training,
+`nnunet:FOLDER`, `monai_bundle:FOLDER` (models/README.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from models.segmenter import ModelCard, ModelError, Segmenter, read_card
 from models.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
-KINDS = ("nnunet", "monai_bundle")
+OWN_KIND = "lung_tumour"
+KINDS = (OWN_KIND, "nnunet", "monai_bundle")
 """What may stand before the colon of a model that was made elsewhere."""
 
 
@@ -33,7 +35,7 @@ def model_card(name: str) -> ModelCard:
         return nnunet_card(read_nnunet(folder))
     if kind == "monai_bundle":
         return bundle_card(read_bundle(folder))
-    return read_card(_folder(name) / "model.toml")
+    return read_card(model_folder(name) / "model.toml")
 
 
 def load_model(name: str, device: str) -> Segmenter:
@@ -46,7 +48,7 @@ def load_model(name: str, device: str) -> Segmenter:
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
     card = model_card(name)
-    return LungTumourSegmenter(card, verified_weights(_folder(name), card), device)
+    return LungTumourSegmenter(card, verified_weights(model_folder(name), card), device)
 
 
 def check_model(name: str, device: str) -> ModelCheck:
@@ -56,9 +58,34 @@ def check_model(name: str, device: str) -> ModelCheck:
     card = model_card(name)
     if _made_elsewhere(name)[0]:
         load_model(name, device)
-        return ModelCheck(card=card, device=str(choose_device(device)))
-    verified_weights(_folder(name), card)
+    verify_files(name, card)
     return ModelCheck(card=card, device=str(choose_device(device)))
+
+
+def verify_files(name: str, card: ModelCard) -> None:
+    """Raise ModelError unless the weights are those of the card; nnU-Net's and a bundle's card is made of the files."""
+    if _made_elsewhere(name)[0] in {"", OWN_KIND}:
+        verified_weights(model_folder(name), card)
+
+
+def kind_of(folder: Path) -> str:
+    """Return the kind of the model in a folder, "" where there is none."""
+    if (folder / "model.toml").is_file():
+        return OWN_KIND
+    if (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
+        return "nnunet"
+    return "monai_bundle" if (folder / "configs" / "metadata.json").is_file() else ""
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a model by its name. Raises ModelError for an unknown name."""
+    kind, folder = _made_elsewhere(name)
+    if kind:
+        return folder
+    if name not in MODELS:
+        there = ", ".join([*sorted(MODELS), *(f"{kind}:FOLDER" for kind in KINDS)])
+        raise ModelError(f"no model is called {name}; there are: {there}")
+    return MODELS[name]
 
 
 def _made_elsewhere(name: str) -> tuple[str, Path]:
@@ -87,10 +114,3 @@ def _load_bundle(folder: Path, device: str) -> Segmenter:
 
 def _library(missing: ModuleNotFoundError) -> str:
     return (missing.name or "a library").partition(".")[0]
-
-
-def _folder(name: str) -> Path:
-    if name not in MODELS:
-        there = ", ".join([*sorted(MODELS), *(f"{kind}:FOLDER" for kind in KINDS)])
-        raise ModelError(f"no model is called {name}; there are: {there}")
-    return MODELS[name]

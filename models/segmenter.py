@@ -52,9 +52,17 @@ class Segmenter(Protocol):
 
 
 def read_card(model_toml: Path) -> ModelCard:
-    """Read a `model.toml`. Raises ModelError when a field is missing."""
-    fields = tomllib.loads(model_toml.read_text(encoding="utf-8"))["model"]
+    """Read a `model.toml`. Raises ModelError when it is missing, no TOML, or lacks a field."""
     try:
-        return ModelCard(**{name: fields[name] for name in ModelCard.__dataclass_fields__})
+        fields = tomllib.loads(model_toml.read_text(encoding="utf-8")).get("model", {})
+    except OSError as error:
+        raise ModelError(f"{model_toml}: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelError(f"{model_toml}: not TOML: {error}") from None
+    try:
+        card = ModelCard(**{name: fields[name] for name in ModelCard.__dataclass_fields__})
     except KeyError as missing:
         raise ModelError(f"{model_toml.name}: no field {missing} in [model]") from missing
+    if Path(card.weights_file).name != card.weights_file:
+        raise ModelError(f"{model_toml}: weights_file names a file of another folder")
+    return card

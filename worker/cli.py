@@ -24,11 +24,13 @@ from dicom_node.errors import NodeError, SeriesRejected
 from dicom_node.network import silence_libraries
 from models.segmenter import ModelError
 from models.segmenter import Progress as ShareDone
+from worker.cli_models import app as models_app
 from worker.settings import load_settings
 
 REFUSED, FAILED = 2, 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(models_app, name="models")
 out = Console()
 Config = Annotated[Path | None, typer.Option(help="lungspread.toml; without it, defaults and environment.")]
 

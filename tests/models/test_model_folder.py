@@ -134,7 +134,9 @@ def test_names_fit_into_the_reports(tmp_path: Path) -> None:
 
 
 def test_a_model_of_no_kind_names_those_that_there_are() -> None:
-    with pytest.raises(ModelError, match="there are: lung_tumour, nnunet:FOLDER, monai_bundle:FOLDER"):
+    with pytest.raises(
+        ModelError, match="there are: lung_tumour, lung_tumour:FOLDER, nnunet:FOLDER, monai_bundle:FOLDER"
+    ):
         load_model("onnx:/models/x", "cpu")
 
 
