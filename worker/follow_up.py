@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from dicom_node.priors import PriorSearch
 from worker.acquisition import Acquisition
 from worker.change import Change, Observation, change_of
 from worker.comparison import Comparison, LesionCourse, Origin, ScanOfCourse, Sighting, Statement
+from worker.earlier import Earlier
 from worker.findings import Finding, Findings
 from worker.identification import Identification, identify
 from worker.identities import Absence, Identity, absences, identities
@@ -32,15 +33,6 @@ ONE_TO_ONE = (Event.SAME, Event.RETURNED)
 """Of a lesion that merged or split, the sizes on both scans are not those of one thing."""
 
 Known = Mapping[str, KnownLesion]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What is known of the patient from earlier: how the search ended, and the scans that could be read."""
-
-    search: PriorSearch
-    reason: str | None = None
-    priors: tuple[Prior, ...] = ()
 
 
 def follow_up(findings: Findings, acquisition: Acquisition, earlier: Earlier) -> Findings:
