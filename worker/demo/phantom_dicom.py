@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from worker.uids import derived_uid
 
 WHEN = datetime(2026, 5, 4, 9, 30, 0)
 OFFSET = -1024
+PATIENT_POSITIONS = {(1, 1): "HFS", (-1, -1): "HFP", (-1, 1): "FFS", (1, -1): "FFP"}
+"""By the directions of rows and columns against LPS: how scanners store a patient who lies so (PS3.3 C.7.3.1.1.2)."""
 
 
 def write_series(folder: Path, phantom: Phantom, name: str = "baseline", when: datetime = WHEN) -> list[Path]:
-    """Write one file per slice and return their paths, from feet to head.
+    """Write one file per slice and return their paths, in the order of the phantom's slices.
 
     The same phantom under the same name has the same UIDs; another one, in seed, size or lesions, has others.
     """
@@ -32,6 +35,15 @@ def write_series(folder: Path, phantom: Phantom, name: str = "baseline", when: d
         image.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
+
+
+def stored_otherwise(phantom: Phantom, *flipped: int) -> Phantom:
+    """Return the same scan with these axes (0 slice, 1 row, 2 column) stored the other way round."""
+    affine = phantom.affine.copy()
+    for axis in flipped:
+        affine[:3, 3] += affine[:3, axis] * (phantom.hu.shape[axis] - 1)
+        affine[:3, axis] *= -1
+    return replace(phantom, hu=np.ascontiguousarray(np.flip(phantom.hu, flipped)), affine=affine)
 
 
 def _patient_and_study(key: str, when: datetime) -> Dataset:
@@ -51,7 +63,7 @@ def _patient_and_study(key: str, when: datetime) -> Dataset:
     image.StudyDescription, image.SeriesDescription = "CT THORAX", "PHANTOM"
     image.PatientName, image.PatientID = "PHANTOM^LUNG", "PH-0001"
     image.PatientBirthDate, image.PatientSex = "19500101", "O"
-    image.BodyPartExamined, image.PatientPosition = "CHEST", "HFS"
+    image.BodyPartExamined = "CHEST"
     image.KVP, image.ConvolutionKernel = 120, "NONE"
     image.StudyInstanceUID = derived_uid(key, "study")
     image.SeriesInstanceUID = derived_uid(key, "series")
@@ -66,7 +78,9 @@ def _place(image: Dataset, key: str, phantom: Phantom, index: int) -> None:
     image.SOPInstanceUID = derived_uid(key, "instance", str(index + 1))
     image.InstanceNumber = index + 1
     image.ImagePositionPatient = [round(float(value), 4) for value in (x, y, z)]
-    image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    towards_left, towards_back = (int(np.sign(phantom.affine[axis, 2 - axis])) for axis in (0, 1))
+    image.PatientPosition = PATIENT_POSITIONS[towards_left, towards_back]
+    image.ImageOrientationPatient = [towards_left, 0, 0, 0, towards_back, 0]
     image.SliceLocation = round(float(z), 4)
     image.SliceThickness = phantom.spec.spacing_mm[0]
     image.PixelSpacing = list(phantom.spec.spacing_mm[1:])
