@@ -14,19 +14,19 @@ from pydicom.sr.coding import Code
 from models.lungs.lungs import Lobe
 from tests.worker.described import described
 from tests.worker.reading import FIVE, everything, saved
-from worker import codes
+from worker import codes, codes_over_time
 
 CONFORMANCE = Path(__file__).parents[2] / "dicom_node" / "CONFORMANCE.md"
 
 # Not in pydicom's dictionary, which has what PS3.16 uses. The lobes with a side: SNOMED CT, as published in HL7's
 # implementation guides for lung cancer; the nodules: RadLex, as in the SRs of LIDC-IDRI on the Imaging Data Commons.
 ELSEWHERE = {"42400003", "266005", "41224006", "RID50151", "RID50152", "RID50153"}
-UNITS_OF_OURS = {"{lesions}", "/mm", "ml", "g"}
+UNITS_OF_OURS = {"{lesions}", "{scans}", "{slices}", "/mm", "/a", "%/a", "ml", "g"}
 
 
 def ours() -> Iterator[Code]:
     """Every code that a document of ours may hold."""
-    for value in vars(codes).values():
+    for value in (*vars(codes).values(), *vars(codes_over_time).values()):
         candidates = value.values() if isinstance(value, dict) else (value,)
         yield from (code for code in candidates if isinstance(code, Code))
 

@@ -15,6 +15,8 @@ ATOMS: dict[str, Dimension] = {
     "m": {"length": 1},
     "g": {"mass": 1},
     "s": {"time": 1},
+    "d": {"time": 1},
+    "a": {"time": 1},
     "l": {"length": 3},
     "L": {"length": 3},
     "%": {},

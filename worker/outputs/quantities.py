@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pydicom.sr.coding import Code
 
-from worker import codes
+from worker import codes, codes_over_time
 from worker.anatomy import Place
 from worker.density import Density, Intensity
 from worker.findings import Finding
@@ -28,6 +28,12 @@ DECIMALS = {
     codes.HOUNSFIELD_UNIT: 2,
     codes.LESIONS: 0,
     codes.NO_UNITS: 6,
+    codes.PERCENT: 4,
+    codes_over_time.SCANS: 0,
+    codes_over_time.SLICES: 0,
+    codes_over_time.DAY: 2,
+    codes_over_time.PER_YEAR: 4,
+    codes_over_time.PERCENT_PER_YEAR: 4,
 }
 """Places after the point, by unit: finer than any scanner measures, and the same on every machine."""
 
@@ -47,6 +53,8 @@ class Quantity:
     derivation: Code | None = None
     interval: Interval | None = None
     reader_interval: Interval | None = None
+    properties: tuple[Quantity, ...] = ()
+    """Numbers that say more of this one: the earlier value of a change, for instance."""
 
 
 def of_lesion(finding: Finding) -> list[Quantity]:
@@ -70,22 +78,23 @@ def _sizes(finding: Finding) -> Iterable[Quantity]:
         ("short_axis_mm", codes.SHORT_AXIS, measured.short_axis.length_mm, codes.MILLIMETRE),
     )
     for (key, name, value, unit), by_scan, by_reader in zip(rows, scan, reader, strict=True):
-        size = _quantity(key, name, value, unit)
-        yield replace(size, interval=_rounded_ends(by_scan, unit), reader_interval=_rounded_ends(by_reader, unit))
+        size = quantity(key, name, value, unit)
+        yield replace(size, interval=rounded_ends(by_scan, unit), reader_interval=rounded_ends(by_reader, unit))
 
 
 def _ends(sizes: Uncertainty | SizeIntervals | None) -> tuple[Interval | None, ...]:
     return (sizes.volume_ml, sizes.long_axis_mm, sizes.short_axis_mm) if sizes else (None, None, None)
 
 
-def _rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:
+def rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:
+    """Return both ends, rounded as their unit allows."""
     return interval and Interval(low=_rounded(interval.low, unit), high=_rounded(interval.high, unit))
 
 
 def _shape(shape: Shape) -> Iterable[Quantity]:
-    yield _quantity("mesh_volume_ml", codes.MESH_VOLUME, shape.mesh_volume_ml, codes.MILLILITRE)
-    yield _quantity("surface_mm2", codes.SURFACE, shape.surface_mm2, codes.SQUARE_MILLIMETRE)
-    yield _quantity(
+    yield quantity("mesh_volume_ml", codes.MESH_VOLUME, shape.mesh_volume_ml, codes.MILLILITRE)
+    yield quantity("surface_mm2", codes.SURFACE, shape.surface_mm2, codes.SQUARE_MILLIMETRE)
+    yield quantity(
         "surface_to_volume_per_mm", codes.SURFACE_TO_VOLUME, shape.surface_to_volume_per_mm, codes.PER_MILLIMETRE
     )
     for key, name, length_mm in (
@@ -94,7 +103,7 @@ def _shape(shape: Shape) -> Iterable[Quantity]:
         ("minor_axis_mm", codes.MINOR_AXIS, shape.minor_axis_mm),
         ("least_axis_mm", codes.LEAST_AXIS, shape.least_axis_mm),
     ):
-        yield _quantity(key, name, length_mm, codes.MILLIMETRE)
+        yield quantity(key, name, length_mm, codes.MILLIMETRE)
     for key, name, value in (
         ("sphericity", codes.SPHERICITY, shape.sphericity),
         ("asphericity", codes.ASPHERICITY, shape.asphericity),
@@ -106,7 +115,7 @@ def _shape(shape: Shape) -> Iterable[Quantity]:
         ("convex_volume_share", codes.CONVEX_VOLUME_SHARE, shape.convex_volume_share),
         ("convex_surface_ratio", codes.CONVEX_SURFACE_RATIO, shape.convex_surface_ratio),
     ):
-        yield _quantity(key, name, value, codes.NO_UNITS)
+        yield quantity(key, name, value, codes.NO_UNITS)
 
 
 def _hounsfield_units(measured: Measurement) -> Iterable[Quantity]:
@@ -133,17 +142,17 @@ def _intensity(intensity: Intensity) -> Iterable[Quantity]:
 
 
 def _attenuation(key: str, value: float, derivation: Code, unit: Code = codes.HOUNSFIELD_UNIT) -> Quantity:
-    return _quantity(key, codes.ATTENUATION, value, unit, derivation=derivation)
+    return quantity(key, codes.ATTENUATION, value, unit, derivation=derivation)
 
 
 def _density(density: Density) -> Iterable[Quantity]:
-    yield _quantity("solid_fraction", codes.SOLID_FRACTION, density.solid_fraction, codes.NO_UNITS)
-    yield _quantity("solid_long_axis_mm", codes.SOLID_LONG_AXIS, density.solid_long_axis_mm, codes.MILLIMETRE)
-    yield _quantity("mass_g", codes.MASS, density.mass_g, codes.GRAM)
-    yield _quantity("calcified_ml", codes.CALCIFIED_VOLUME, density.calcified_ml, codes.MILLILITRE)
-    yield _quantity("cavity_ml", codes.CAVITY_VOLUME, density.cavity_ml, codes.MILLILITRE)
-    yield _quantity("spiculation", codes.SPICULATION, density.spiculation, codes.NO_UNITS)
-    yield _quantity("lobulation", codes.LOBULATION, density.lobulation, codes.NO_UNITS)
+    yield quantity("solid_fraction", codes.SOLID_FRACTION, density.solid_fraction, codes.NO_UNITS)
+    yield quantity("solid_long_axis_mm", codes.SOLID_LONG_AXIS, density.solid_long_axis_mm, codes.MILLIMETRE)
+    yield quantity("mass_g", codes.MASS, density.mass_g, codes.GRAM)
+    yield quantity("calcified_ml", codes.CALCIFIED_VOLUME, density.calcified_ml, codes.MILLILITRE)
+    yield quantity("cavity_ml", codes.CAVITY_VOLUME, density.cavity_ml, codes.MILLILITRE)
+    yield quantity("spiculation", codes.SPICULATION, density.spiculation, codes.NO_UNITS)
+    yield quantity("lobulation", codes.LOBULATION, density.lobulation, codes.NO_UNITS)
 
 
 def of_place(place: Place) -> list[Quantity]:
@@ -154,7 +163,7 @@ def of_place(place: Place) -> list[Quantity]:
         ("carina_mm", codes.CARINA_DISTANCE, place.carina_mm),
         ("fissure_mm", codes.FISSURE_DISTANCE, place.fissure_mm),
     )
-    return [_quantity(key, name, value, codes.MILLIMETRE) for key, name, value in rows if value is not None]
+    return [quantity(key, name, value, codes.MILLIMETRE) for key, name, value in rows if value is not None]
 
 
 def of_spread(spread: Spread) -> list[Quantity]:
@@ -170,20 +179,21 @@ def of_spread(spread: Spread) -> list[Quantity]:
         ("largest_distance_mm", codes.LARGEST_DISTANCE, spread.largest_distance_mm, codes.MILLIMETRE),
         ("dispersion_mm", codes.DISPERSION, spread.dispersion_mm, codes.MILLIMETRE),
     )
-    return [_quantity(key, name, value, unit) for key, name, value, unit in rows if value is not None]
+    return [quantity(key, name, value, unit) for key, name, value, unit in rows if value is not None]
 
 
 def of_lobe(burden: LobeBurden) -> list[Quantity]:
     """Return what one lobe holds."""
     return [
-        _quantity("lesions", codes.LOBE_LESIONS, burden.lesions, codes.LESIONS),
-        _quantity("burden_ml", codes.LOBE_BURDEN, burden.burden_ml, codes.MILLILITRE),
-        _quantity("lobe_ml", codes.LOBE_VOLUME, burden.lobe_ml, codes.MILLILITRE),
-        _quantity("involvement", codes.INVOLVEMENT, burden.involvement, codes.NO_UNITS),
+        quantity("lesions", codes.LOBE_LESIONS, burden.lesions, codes.LESIONS),
+        quantity("burden_ml", codes.LOBE_BURDEN, burden.burden_ml, codes.MILLILITRE),
+        quantity("lobe_ml", codes.LOBE_VOLUME, burden.lobe_ml, codes.MILLILITRE),
+        quantity("involvement", codes.INVOLVEMENT, burden.involvement, codes.NO_UNITS),
     ]
 
 
-def _quantity(key: str, name: Code, value: float, unit: Code, derivation: Code | None = None) -> Quantity:
+def quantity(key: str, name: Code, value: float, unit: Code, derivation: Code | None = None) -> Quantity:
+    """Return a number, rounded as its unit allows."""
     return Quantity(key=key, name=name, value=_rounded(value, unit), unit=unit, derivation=derivation)
 
 

@@ -1,7 +1,7 @@
 """Writes the findings as a TID 1500 Measurement Report. Knows no voxels: the SEG holds those.
 
-The groups of a lesion are made in sr_lesion.py, those of the whole scan in sr_spread.py. The report is preliminary,
-unverified, and says that it is research.
+The groups of a lesion are made in sr_lesion.py, those of the whole scan in sr_spread.py, those of its
+course in sr_course.py. The report is preliminary, unverified, and says that it is research.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from worker import codes
 from worker.findings import Findings
 from worker.outputs.identity import PRODUCT, RESEARCH_SENTENCE, Identity, device_uid, forget_the_clock, identity
 from worker.outputs.source import SourceImages, plain_header, take_over_patient_and_study, volume_headers
+from worker.outputs.sr_course import course_groups, reports
 from worker.outputs.sr_items import Group, evaluation, text
 from worker.outputs.sr_lesion import lesion_groups
 from worker.outputs.sr_spread import middle_slice, scan_group, spread_group
@@ -27,13 +28,13 @@ _TITLE = "lung lesions report"
 def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
     """Return the report of all lesions, or of there being none; `seg` is the SEG that it refers to, if there is one."""
     headers = volume_headers(source_images, findings)
-    lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings.card, headers, seg)]
+    lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings, headers, seg)]
     report = _report(
-        [*lesions, spread_group(findings, headers)],
+        [*lesions, *course_groups(findings, headers), spread_group(findings, headers)],
         findings.card,
         library=[headers[index] for index in _slices_drawn_on(findings)] if findings.findings else [],
     )
-    evidence = [*headers, *([seg] if seg is not None else [])]
+    evidence = [*headers, *([seg] if seg is not None else []), *reports(findings)]
     who = identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
     return _document(report, evidence, who, source_images[0])
 

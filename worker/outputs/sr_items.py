@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from models.lungs.lungs import Lobe
@@ -25,7 +27,7 @@ def measurement(quantity: Quantity, seen_in: Sequence[hd.sr.CoordinatesForMeasur
         value=quantity.value,
         unit=quantity.unit,
         derivation=quantity.derivation,
-        properties=_uncertainty(quantity),
+        properties=_properties(quantity),
         referenced_coordinates=seen_in or None,
     )
 
@@ -45,7 +47,7 @@ def measurement_of_lobe(quantity: Quantity, lobe: Lobe) -> hd.sr.Measurement:
     return number
 
 
-def _uncertainty(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
+def _properties(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
     """TID 310: ranges above and below the value, to the ends of what the scan allows; private: those of readers."""
     properties = hd.sr.MeasurementProperties()
     unit = quantity.unit
@@ -59,6 +61,7 @@ def _uncertainty(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
     if quantity.reader_interval is not None:
         properties.append(_property(codes.READER_LOW, quantity.reader_interval.low, unit))
         properties.append(_property(codes.READER_HIGH, quantity.reader_interval.high, unit))
+    properties.extend(_property(each.name, each.value, each.unit) for each in quantity.properties)
     return properties if len(properties) else None
 
 
@@ -81,6 +84,22 @@ def answer(name: Code, is_so: bool) -> hd.sr.QualitativeEvaluation:
 def text(name: Code, value: str) -> hd.sr.TextContentItem:
     """Return a statement in words."""
     return hd.sr.TextContentItem(name=name, value=value, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
+
+
+def uid_reference(name: Code, uid: str) -> hd.sr.UIDRefContentItem:
+    """Return a reference to something known by its UID alone."""
+    return hd.sr.UIDRefContentItem(name=name, value=uid, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
+
+
+def whole_image(image: Dataset) -> hd.sr.CoordinatesForMeasurement:
+    """Return the region in which the whole scan was searched: all of every image, of which one stands for all."""
+    return hd.sr.CoordinatesForMeasurement(
+        graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
+        graphic_data=np.array(
+            [(0, 0), (image.Columns, 0), (image.Columns, image.Rows), (0, image.Rows), (0, 0)], float
+        ),
+        source_image=hd.sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
+    )
 
 
 def site(lobe: Lobe | None) -> hd.sr.FindingSite:

@@ -8,6 +8,7 @@ segment to refer to, a TID 1501 group on the image of the axes takes its place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
@@ -18,29 +19,53 @@ from models.segmenter import ModelCard
 from worker import codes
 from worker.anatomy import Place
 from worker.axes import Axis
+from worker.comparison import Comparison, LesionCourse
 from worker.density import Density
-from worker.findings import Finding
+from worker.findings import Finding, Findings
 from worker.outputs.quantities import of_lesion, of_place
+from worker.outputs.sr_change import course_evaluations, course_items, course_measurements, kept_for_later
 from worker.outputs.sr_items import Group, algorithm, answer, evaluation, measurement, site
+from worker.outputs.sr_time_point import time_point, time_point_in_words
 
 # OHIF 3.13 draws an axis only in a group whose tracking identifier begins with this; its own suffix may follow.
 _BIDIRECTIONAL = "Cornerstone3DTools@^0.1.0:Bidirectional"
 
 
-def lesion_groups(finding: Finding, card: ModelCard, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
-    """Return the lines of a lesion, and its numbers."""
-    if seg is None:
-        return [_line_group(finding, card, headers), _number_group(finding, card, headers)]
-    return [_line_group(finding, card, headers), _volume_group(finding, card, seg, headers[0].SeriesInstanceUID)]
+def lesion_groups(finding: Finding, findings: Findings, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
+    """Return the lines of a lesion, and its numbers, those of its course among them."""
+    comparison = findings.comparison
+    told = _Told(finding=finding, findings=findings, course=_course_of(finding, comparison))
+    lines = _line_group(finding, findings.card, headers, time_point_in_words(comparison))
+    numbers = _number_group(told, headers) if seg is None else _volume_group(told, seg)
+    if told.course is not None:
+        numbers[0].ContentSequence.extend(course_items(told.course))
+    return [lines, numbers]
 
 
-def _line_group(finding: Finding, card: ModelCard, headers: Sequence[Dataset]) -> Group:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What the group of numbers tells."""
+
+    finding: Finding
+    findings: Findings
+    course: LesionCourse | None
+
+
+def _course_of(finding: Finding, comparison: Comparison | None) -> LesionCourse | None:
+    lesions = comparison.lesions if comparison else ()
+    return next((each for each in lesions if each.tracking_uid == finding.lesion.tracking_uid), None)
+
+
+def _line_group(
+    finding: Finding, card: ModelCard, headers: Sequence[Dataset], when: hd.sr.TimePointContext | None
+) -> Group:
     """TID 1501."""
     lesion, measured = finding.lesion, finding.measurement
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
             uid=lesion.tracking_uid, identifier=f"{_BIDIRECTIONAL}:{lesion.tracking_id}"
         ),
+        time_point_context=when,
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(measured.long_axis.length_mm),
         finding_sites=[_site(finding)],
@@ -69,36 +94,40 @@ def _line(name: Code, axis: Axis, image: Dataset) -> hd.sr.Measurement:
     )
 
 
-def _volume_group(finding: Finding, card: ModelCard, seg: Dataset, source_series_uid: str) -> Group:
+def _volume_group(told: _Told, seg: Dataset) -> Group:
     """TID 1411."""
+    finding = told.finding
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
+        time_point_context=time_point(told.findings.comparison),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=seg.SOPClassUID,
             sop_instance_uid=seg.SOPInstanceUID,
             segment_number=finding.lesion.number,
-            source_series=hd.sr.SourceSeriesForSegmentation(source_series_uid),
+            source_series=hd.sr.SourceSeriesForSegmentation(told.findings.series_uid),
         ),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(card),
-        measurements=_numbers(finding),
-        qualitative_evaluations=_evaluations(finding),
+        algorithm_id=algorithm(told.findings.card),
+        measurements=_numbers(told),
+        qualitative_evaluations=_evaluations(told),
     )
 
 
-def _number_group(finding: Finding, card: ModelCard, headers: Sequence[Dataset]) -> Group:
+def _number_group(told: _Told, headers: Sequence[Dataset]) -> Group:
     """TID 1501."""
+    finding = told.finding
     image = headers[finding.measurement.long_axis.slice_index]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
+        time_point_context=time_point(told.findings.comparison),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(card),
-        measurements=_numbers(finding),
-        qualitative_evaluations=_evaluations(finding),
+        algorithm_id=algorithm(told.findings.card),
+        measurements=_numbers(told),
+        qualitative_evaluations=_evaluations(told),
         source_images=[hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
     )
 
@@ -111,14 +140,23 @@ def _site(finding: Finding) -> hd.sr.FindingSite:
     return site(finding.place.lobe if finding.place else None)
 
 
-def _numbers(finding: Finding) -> list[hd.sr.Measurement]:
+def _numbers(told: _Told) -> list[hd.sr.Measurement]:
+    finding = told.finding
     quantities = [*of_lesion(finding), *(of_place(finding.place) if finding.place else ())]
-    return [measurement(quantity) for quantity in quantities]
+    return [
+        *(measurement(quantity) for quantity in quantities),
+        *(kept_for_later(finding, told.findings.volume) if told.findings.comparison else ()),
+        *(course_measurements(told.course) if told.course else ()),
+    ]
 
 
-def _evaluations(finding: Finding) -> list[hd.sr.QualitativeEvaluation]:
-    density = finding.measurement.density
-    return [*(_made_of(density) if density else ()), *_placed(finding.place)]
+def _evaluations(told: _Told) -> list[hd.sr.QualitativeEvaluation]:
+    density = told.finding.measurement.density
+    return [
+        *(_made_of(density) if density else ()),
+        *_placed(told.finding.place),
+        *(course_evaluations(told.course) if told.course else ()),
+    ]
 
 
 def _made_of(density: Density) -> list[hd.sr.QualitativeEvaluation]:

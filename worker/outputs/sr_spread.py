@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import highdicom as hd
-import numpy as np
 from pydicom.dataset import Dataset
 
 from worker import codes
 from worker.findings import Findings
 from worker.outputs.quantities import Quantity, of_lobe, of_spread
-from worker.outputs.sr_items import Group, algorithm, answer, evaluation, measurement, measurement_of_lobe, site, text
+from worker.outputs.sr_items import (
+    Group,
+    algorithm,
+    answer,
+    evaluation,
+    measurement,
+    measurement_of_lobe,
+    site,
+    text,
+    whole_image,
+)
+from worker.outputs.sr_time_point import time_point
 from worker.staging import TProposal
 from worker.uids import derived_uid
 
@@ -31,6 +41,7 @@ def spread_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
         evaluations=_evaluations(findings),
         measurements=[*_of_scan(findings, headers), *_of_lobes(findings)],
         algorithm_id=algorithm(findings.card),
+        when=time_point(findings.comparison),
     )
     proposal = findings.spread.proposal if findings.spread else None
     if proposal is not None:
@@ -45,19 +56,8 @@ def _of_scan(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Measu
     else:
         quantities = of_spread(findings.spread)
     # OHIF 3.13 stays black at a report with lines in which one group has no coordinates.
-    frame = [_whole_image(headers[middle_slice(headers)])] if findings.findings else []
+    frame = [whole_image(headers[middle_slice(headers)])] if findings.findings else []
     return [measurement(quantity, frame if quantity.key == "lesions" else ()) for quantity in quantities]
-
-
-def _whole_image(image: Dataset) -> hd.sr.CoordinatesForMeasurement:
-    """The region in which lesions were counted: all of every image, the middle one standing for them."""
-    return hd.sr.CoordinatesForMeasurement(
-        graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
-        graphic_data=np.array(
-            [(0, 0), (image.Columns, 0), (image.Columns, image.Rows), (0, image.Rows), (0, 0)], float
-        ),
-        source_image=hd.sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
-    )
 
 
 def _of_lobes(findings: Findings) -> list[hd.sr.Measurement]:
@@ -98,11 +98,13 @@ def scan_group(
     evaluations: Sequence[hd.sr.QualitativeEvaluation],
     measurements: Sequence[hd.sr.Measurement] = (),
     algorithm_id: hd.sr.AlgorithmIdentification | None = None,
+    when: hd.sr.TimePointContext | None = None,
 ) -> Group:
     """Return a group over the whole series: the middle image stands for it, the evidence names every image."""
     middle = headers[middle_slice(headers)]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
+        time_point_context=when,
         finding_sites=[site(None)],
         algorithm_id=algorithm_id,
         measurements=measurements,

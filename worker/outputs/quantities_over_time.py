@@ -1,0 +1,91 @@
+"""Every number that a report states of a lesion over time: its code, its unit, and its value, rounded.
+
+Computes nothing and writes nothing; `quantities.py` has those of one scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pydicom.sr.coding import Code
+
+from worker import codes
+from worker import codes_over_time as over_time
+from worker.change import Change, Difference
+from worker.comparison import LesionCourse
+from worker.growth import DoublingTime, Growth
+from worker.outputs.quantities import Quantity, quantity, rounded_ends
+from worker.uncertainty import Interval, Sizes
+
+
+def of_course(course: LesionCourse) -> list[Quantity]:
+    """Return the numbers of a lesion that the current scan shows: how sure the match is, and how it changed."""
+    rows: list[Quantity] = []
+    if course.confidence is not None:
+        rows.append(quantity("confidence", over_time.CONFIDENCE, course.confidence, codes.NO_UNITS))
+    if course.change is not None:
+        rows.extend(of_change(course.change))
+    return rows
+
+
+def of_sizes(sizes: Sizes) -> list[Quantity]:
+    """Return what the uncertainty of a lesion's sizes depends on besides them."""
+    return [
+        quantity("slices", over_time.SLICES_SEEN, sizes.slices, over_time.SLICES),
+        quantity("noise", over_time.RELATIVE_NOISE, sizes.noise, codes.NO_UNITS),
+    ]
+
+
+def of_change(change: Change) -> Iterable[Quantity]:
+    """Yield how much and how fast a lesion changed; the limits of chance are those of the per cent of a volume."""
+    limits, ml, mm = change.repeatability, codes.MILLILITRE, codes.MILLIMETRE
+    yield quantity("interval_days", over_time.INTERVAL, change.interval_days, over_time.DAY)
+    yield _absolute("volume_ml", over_time.VOLUME_CHANGE, change.volume_ml, ml)
+    yield from _percent("volume_percent", over_time.VOLUME_PERCENT, change.volume_ml, limits.volume_percent)
+    yield _absolute("long_axis_mm", over_time.LONG_CHANGE, change.long_axis_mm, mm, limits.long_axis_mm)
+    yield from _percent("long_axis_percent", over_time.LONG_PERCENT, change.long_axis_mm)
+    yield _absolute("short_axis_mm", over_time.SHORT_CHANGE, change.short_axis_mm, mm, limits.short_axis_mm)
+    yield from _percent("short_axis_percent", over_time.SHORT_PERCENT, change.short_axis_mm)
+    yield _absolute("mean_diameter_mm", over_time.DIAMETER_CHANGE, change.mean_diameter_mm, mm)
+    yield from _percent("mean_diameter_percent", over_time.DIAMETER_PERCENT, change.mean_diameter_mm)
+    if change.mass_g is not None:
+        yield _absolute("mass_g", over_time.MASS_CHANGE, change.mass_g, codes.GRAM)
+        yield from _percent("mass_percent", over_time.MASS_PERCENT, change.mass_g)
+    if change.growth is not None:
+        yield from _growth(change.growth)
+
+
+def _absolute(key: str, name: Code, difference: Difference, unit: Code, limits: Interval | None = None) -> Quantity:
+    earlier = quantity(key, over_time.EARLIER_VALUE, difference.earlier, unit)
+    return replace(quantity(key, name, difference.absolute, unit), properties=(earlier, *_limits(key, limits, unit)))
+
+
+def _percent(key: str, name: Code, difference: Difference, limits: Interval | None = None) -> Iterable[Quantity]:
+    if difference.percent is not None:
+        number = quantity(key, name, difference.percent, codes.PERCENT)
+        yield replace(number, properties=tuple(_limits(key, limits, codes.PERCENT)))
+
+
+def _limits(key: str, limits: Interval | None, unit: Code) -> Iterable[Quantity]:
+    if limits is not None:
+        yield quantity(key, over_time.CHANCE_LOW, limits.low, unit)
+        yield quantity(key, over_time.CHANCE_HIGH, limits.high, unit)
+
+
+def _growth(growth: Growth) -> Iterable[Quantity]:
+    rate = quantity("rate_per_year", over_time.GROWTH_RATE, growth.rate_per_year, over_time.PER_YEAR)
+    yield replace(rate, interval=rounded_ends(growth.rate_interval, over_time.PER_YEAR))
+    if growth.percent_per_year is not None:
+        yield quantity(
+            "percent_per_year", over_time.GROWTH_PER_YEAR, growth.percent_per_year, over_time.PERCENT_PER_YEAR
+        )
+    if growth.doubling_time.days is not None:
+        days = quantity("doubling_days", over_time.DOUBLING_TIME, growth.doubling_time.days, over_time.DAY)
+        yield replace(days, properties=tuple(_doubling_ends(growth.doubling_time)))
+
+
+def _doubling_ends(doubling: DoublingTime) -> Iterable[Quantity]:
+    """An end that neither doubles nor halves is left out; the doubling time in words says so."""
+    ends = ((over_time.DOUBLING_FASTEST, doubling.fastest_days), (over_time.DOUBLING_SLOWEST, doubling.slowest_days))
+    return (quantity("doubling_days", name, days, over_time.DAY) for name, days in ends if days is not None)
