@@ -33,6 +33,8 @@ class ModelCard:
     """Connected components below this volume are not reported."""
     peak_threshold: float = 0.0
     """Connected components whose highest probability is lower are not reported."""
+    network: str = "2.5d"
+    """Of a model of our own training: which network its weights are for (models/lung_tumour/network.py)."""
 
 
 class Segmenter(Protocol):
@@ -59,8 +61,9 @@ def read_card(model_toml: Path) -> ModelCard:
         raise ModelError(f"{model_toml}: {error.strerror}") from None
     except ValueError as error:
         raise ModelError(f"{model_toml}: not TOML: {error}") from None
+    named = [name for name in ModelCard.__dataclass_fields__ if name != "network" or name in fields]
     try:
-        card = ModelCard(**{name: fields[name] for name in ModelCard.__dataclass_fields__})
+        card = ModelCard(**{name: fields[name] for name in named})
     except KeyError as missing:
         raise ModelError(f"{model_toml.name}: no field {missing} in [model]") from missing
     if Path(card.weights_file).name != card.weights_file:

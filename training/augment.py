@@ -22,7 +22,10 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """image: (SLICES, crop, crop), normalised. target: (crop, crop), 0 to 1. known: 1 where the stack has pixels."""
+    """image: (SLICES, crop, crop), normalised. target: (crop, crop), 0 to 1. known: 1 where the stack has pixels.
+
+    Of a block (`blocks.py`): (1, slice, crop, crop), and (slice, crop, crop).
+    """
 
     image: Array
     target: Array
@@ -32,13 +35,13 @@ class Example:
 def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: np.random.Generator) -> Example:
     """Draw the example of `crop` pixels a side around pixel `centre` (row, column) of slice `index`."""
     indices = _context(stack, index, rng)
-    matrix, offset = _geometry(stack, centre, crop, rng)
+    matrix, offset = geometry(stack, centre, crop, rng)
     planes = stack.hu[indices].astype(np.float32)
     image = np.stack([_resample(plane, matrix, offset, "nearest", crop) for plane in planes])
     target = _resample(stack.mask[index].astype(np.float32), matrix, offset, "constant", crop)
     known = _resample(np.ones(stack.mask.shape[1:], np.float32), matrix, offset, "constant", crop)
     return Example(
-        image=normalise(_intensity(image, stack, rng)), target=target, known=(known > 0.99).astype(np.float32)
+        image=normalise(intensity(image, stack, rng)), target=target, known=(known > 0.99).astype(np.float32)
     )
 
 
@@ -55,7 +58,7 @@ def _context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
     return indices[::-1] if rng.random() < 0.5 else indices
 
 
-def _geometry(
+def geometry(
     stack: Stack, centre: tuple[float, float], crop: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return matrix and offset that map a pixel of the crop to one of the slice."""
@@ -80,7 +83,7 @@ def _resample(
     )
 
 
-def _intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
+def intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
     """Scale and shift HU (more where HU are only estimated), blur or sharpen, add noise."""
     spread = 0.07 if stack.source == "msd" else 0.03
     image = (image + 1000) * np.float32(np.exp(rng.normal(0, spread))) - 1000 + np.float32(rng.normal(0, 20))

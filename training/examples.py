@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.augment import Example, draw, lung_centre, tumour_centre
+from training.blocks import draw_block
 from training.datasets import Stack
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""image (n, slices, row, column), target and known (n, 1, row, column)."""
+"""image (n, slices, row, column), target and known (n, 1, row, column); of blocks all (n, 1, slice, row, column)."""
+Marked = tuple[Stack, NDArray[np.bool_]]
+"""A stack and which of its slices have a tumour: whole scans stay on disk, and are not read through each time."""
 
 CENTRES: dict[str, Callable[[Stack, int, np.random.Generator], tuple[float, float]]] = {
     "tumour": tumour_centre,
@@ -67,18 +71,40 @@ CHESTS: Recipe = (
 """Lesions put into whole slices besides, of every size and on the wall."""
 
 RECIPES = {"nodules": NODULES, "tumours": TUMOURS, "chests": CHESTS}
+OWN = "own"
+"""The recipe that is made for the data at hand: recipe_for."""
+
+
+def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
+    """Return a recipe for any data: of each source alike, two of three examples around a tumour, the others anywhere.
+
+    Raises ValueError where no stack has a tumour. A batch of blocks has a quarter as many examples.
+    """
+    times = 4 if network == "2.5d" else 1
+    shares = []
+    for source in dict.fromkeys(stack.source for stack in stacks):
+        own = [stack.mask.any((1, 2)) for stack in stacks if stack.source == source]
+        if any(marked.any() for marked in own):
+            shares.append(Share(source=source, centre="tumour", tumour=True, count=2 * times))
+        shares.append(Share(source=source, centre="lung", tumour=None, count=times))
+    if not any(share.tumour for share in shares):
+        raise ValueError("no stack of the training part has a tumour: there is nothing to learn from")
+    return tuple(shares)
 
 
 class Batches(Dataset[Batch]):
     """The batches of a run by number, drawn from the stacks as the recipe says, of the sources that there are."""
 
-    def __init__(self, stacks: list[Stack], recipe: Recipe, crop: int, seed: tuple[int, ...]) -> None:
-        self.by_patient: dict[str, dict[str, list[Stack]]] = defaultdict(lambda: defaultdict(list))
+    def __init__(
+        self, stacks: list[Stack], recipe: Recipe, crop: int, seed: tuple[int, ...], network: str = "2.5d"
+    ) -> None:
+        self.by_patient: dict[str, dict[str, list[Marked]]] = defaultdict(lambda: defaultdict(list))
         for stack in stacks:
-            self.by_patient[stack.source][stack.patient].append(stack)
+            self.by_patient[stack.source][stack.patient].append((stack, np.asarray(stack.mask.any((1, 2)))))
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
         self.recipe = [share for share in recipe if share.source in self.by_patient]
         self.crop, self.seed = crop, seed
+        self.draw = draw if network == "2.5d" else draw_block
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self.seed, number])
@@ -95,10 +121,10 @@ class Batches(Dataset[Batch]):
             stacks = patients[list(patients)[int(rng.integers(len(patients)))]]
             slices = [
                 (stack, k)
-                for stack in stacks
+                for stack, marked in stacks
                 for k in range(len(stack.hu))
-                if share.tumour is None or bool(stack.mask[k].any()) is share.tumour
+                if share.tumour is None or bool(marked[k]) is share.tumour
             ]
             if slices:
                 stack, index = slices[int(rng.integers(len(slices)))]
-                return draw(stack, index, CENTRES[share.centre](stack, index, rng), self.crop, rng)
+                return self.draw(stack, index, CENTRES[share.centre](stack, index, rng), self.crop, rng)

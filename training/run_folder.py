@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ class RunFolder:
         self._folder = folder
         self._is_writer = is_writer
         self._settings: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+        self._defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
         self._kept: list[str] = []
         """Lines of the curve since the last checkpoint."""
 
@@ -39,6 +40,7 @@ class RunFolder:
         facts = self._folder / "run.json"
         if facts.exists():
             told = json.loads(facts.read_text(encoding="utf-8"))["settings"]
+            told = {**self._defaults, **told}  # a run that began before there was a setting had its default
             other = sorted(name for name in self._settings if told.get(name) != self._settings[name])
             if other:
                 raise ValueError(f"{self._folder}: the run there has other settings: {', '.join(other)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from rich.progress import Progress, TextColumn
@@ -45,6 +46,10 @@ class TrainingSettings:
     start: Path | None = None
     """Weights to begin with: the `average.pt` of another run."""
     seed: int = 1
+    network: str = "2.5d"
+    """One of models/lung_tumour/network.py."""
+    data: str = ""
+    """SHA-256 of the prepared data: a run goes on with what it began with. "" where the data has none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +62,8 @@ class _State:
     step: int = 0
     loss: float = 1.0
     """Smoothed over about a hundred steps."""
+    seconds: float = 0.0
+    """That the steps took, over all starts of the run: the budget of the model's card."""
 
 
 def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
@@ -71,11 +78,13 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
         batches = iter(_loader(stacks, settings, processes, state.step))
         with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
             task = progress.add_task("training", total=settings.steps, completed=state.step, loss="")
+            before = perf_counter() - state.seconds
             while state.step < settings.steps:
                 rate = _set_rate(state.optimiser, settings, state.step)
                 loss = processes.mean(_update(network, state.optimiser, batches, settings.accumulate))
                 state.average.update_parameters(state.network)
                 state.loss, state.step = 0.99 * state.loss + 0.01 * loss, state.step + 1
+                state.seconds = perf_counter() - before
                 folder.log(state.step, loss, rate)
                 progress.update(task, completed=state.step, loss=f"step {state.step}, loss {state.loss:.3f}")
                 if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
@@ -93,12 +102,16 @@ def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 def _begin(settings: TrainingSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
-    network = build_network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_network(settings.network).to(device, memory_format=_layout(settings.network))  # type: ignore[call-overload]
     if settings.start is not None:
         network.load_state_dict(torch.load(settings.start, weights_only=True, map_location=device))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     return _State(network=network, average=average, optimiser=optimiser)
+
+
+def _layout(network: str) -> torch.memory_format:
+    return torch.channels_last if network == "2.5d" else torch.channels_last_3d
 
 
 def _checkpoint(state: _State) -> dict[str, object]:
@@ -108,6 +121,7 @@ def _checkpoint(state: _State) -> dict[str, object]:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "loss": state.loss,
+        "seconds": state.seconds,
     }
 
 
@@ -118,11 +132,13 @@ def _restore(state: _State, checkpoint: dict[str, object] | None) -> None:
     state.average.load_state_dict(checkpoint["average"])  # type: ignore[arg-type]
     state.optimiser.load_state_dict(checkpoint["optimiser"])  # type: ignore[arg-type]
     state.step, state.loss = int(str(checkpoint["step"])), float(str(checkpoint["loss"]))
+    state.seconds = float(str(checkpoint.get("seconds", 0.0)))
 
 
 def _loader(stacks: list[Stack], settings: TrainingSettings, processes: Processes, step: int) -> DataLoader[Batch]:
     """Return the batches from `step` on; each process draws its own."""
-    batches = Batches(stacks, settings.recipe, settings.crop, seed=(settings.seed, processes.rank))
+    seed = (settings.seed, processes.rank)
+    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network)
     order = range(step * settings.accumulate, settings.steps * settings.accumulate)
     return DataLoader(
         batches,
@@ -152,7 +168,7 @@ def _loss(network: nn.Module, batch: Batch) -> Tensor:
     image, target, known = (part.to(device, non_blocking=True) for part in batch)
     dtype = choose_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        logits = network(image.contiguous(memory_format=torch.channels_last))
+        logits = network(image.contiguous(memory_format=_layout("2.5d" if image.ndim == 4 else "3d")))
     return tumour_loss(logits.float(), target, known)
 
 

@@ -1,26 +1,40 @@
-"""The U-Net: five neighbouring axial slices in, the logit of the middle one out. Knows no HU and no files."""
+"""The U-Nets: 2.5D, from five neighbouring axial slices the logit of the middle one; and 3D, from a block all of its.
+
+Knows no HU and no files. Which one a model is, its model.toml says.
+"""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 from monai.networks.nets.basic_unet import BasicUNet
 from torch import nn
 
 from models.lung_tumour.transforms import SLICES
+from models.segmenter import ModelError
 
+NetworkKind = Literal["2.5d", "3d"]
+NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 FEATURES = (32, 32, 64, 128, 256, 32)
+FEATURES_3D = (16, 16, 32, 64, 128, 16)
+"""Half as wide: a block has as many voxels as some thirty slices have pixels."""
 
 
-def build_network() -> nn.Module:
-    """Return an untrained network: float (n, SLICES, row, column) to logits (n, 1, row, column).
+def build_network(kind: str = "2.5d") -> nn.Module:
+    """Return an untrained network. Raises ModelError for a kind that is not in NETWORKS.
 
-    Rows and columns are multiples of 16. Batch normalisation, so that a prediction does not depend on how much
-    of the slice is looked at.
+    2.5d: float (n, SLICES, row, column) to logits (n, 1, row, column). 3d: (n, 1, slice, row, column) to the same.
+    Sides are multiples of 16, but for SLICES. Batch normalisation, so that a prediction does not depend on how much of
+    the scan is looked at.
     """
+    if kind not in NETWORKS:
+        raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
+    flat = kind == "2.5d"
     network: nn.Module = BasicUNet(
-        spatial_dims=2,
-        in_channels=SLICES,
+        spatial_dims=2 if flat else 3,
+        in_channels=SLICES if flat else 1,
         out_channels=1,
-        features=FEATURES,
+        features=FEATURES if flat else FEATURES_3D,
         act=("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
         norm=("batch", {"eps": 1e-3}),
         upsample="nontrainable",

@@ -6,24 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage
-from torch.nn import functional
 
-from models.devices import choose_device, choose_dtype
+from models.devices import choose_device
 from models.lung_tumour.network import build_network
-from models.lung_tumour.transforms import PIXEL_MM, neighbours, normalise, slice_step
+from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
 
-ROI = (384, 384)
-"""Most chests fit into one window at PIXEL_MM; larger ones take several."""
-OVERLAP = 0.25
-BATCH = 4
 MARGIN_MM = 24.0
 """How far around the lungs the network looks: tumours of the wall and the mediastinum lie there."""
 TOUCH_MM = 5.0
@@ -33,15 +27,20 @@ Box = tuple[slice, slice, slice]
 
 
 class LungTumourSegmenter:
-    """Runs the network slice by slice over the region of the lungs."""
+    """Runs the network that the card names over the region of the lungs."""
 
     def __init__(self, card: ModelCard, weights: Path, device: str) -> None:
         self._card = card
         self._device = choose_device(device)
-        self._dtype = choose_dtype(self._device)
-        network = build_network()
-        network.load_state_dict(load_file(weights))
-        self._network = network.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = build_network(card.network)
+        try:
+            network.load_state_dict(load_file(weights))
+        except RuntimeError as error:
+            raise ModelError(
+                f"model {card.name} {card.version}: not the weights of a {card.network} network"
+            ) from error
+        windows = SliceWindows if card.network == "2.5d" else BlockWindows
+        self._windows = windows(network, self._device)
 
     @property
     def card(self) -> ModelCard:
@@ -68,33 +67,7 @@ class LungTumourSegmenter:
         self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
     ) -> NDArray[np.float32]:
         """Return each voxel's probability of being tumour; `hu` upright (`models.orientation`)."""
-        scaled = _resampled(torch.from_numpy(normalise(hu)), spacing)
-        step, count = slice_step(spacing[0]), len(hu)
-        tumour = np.empty(hu.shape, np.float32)
-        for first in range(0, count, BATCH):
-            indices = range(first, min(first + BATCH, count))
-            images = torch.stack([scaled[neighbours(index, count, step)] for index in indices])
-            logits = functional.interpolate(self._logits(images), hu.shape[1:], mode="bilinear", align_corners=False)
-            tumour[first : first + BATCH] = torch.sigmoid(logits[:, 0]).cpu().numpy()
-            progress(min(1.0, (first + BATCH) / count))
-        return tumour
-
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Run the network by MONAI's sliding window over (n, SLICES, row, column)."""
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = sliding_window_inference(
-                images.to(self._device, memory_format=torch.channels_last),
-                roi_size=tuple(
-                    min(side, -(-size // 16) * 16) for side, size in zip(ROI, images.shape[2:], strict=True)
-                ),
-                sw_batch_size=BATCH,
-                predictor=self._network,
-                overlap=OVERLAP,
-                mode="gaussian",
-                padding_mode="replicate",
-            )
-        assert isinstance(logits, torch.Tensor)  # noqa: S101  (one output, so no tuple)
-        return logits.float()
+        return self._windows.probability(hu, spacing, progress)
 
 
 def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold: float) -> NDArray[np.bool_]:
@@ -109,12 +82,6 @@ def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold
     peaks = np.zeros(count + 1)
     peaks[1:] = ndimage.maximum(probability, labels, np.arange(1, count + 1))
     return np.asarray((peaks >= peak_threshold)[labels] & inside)
-
-
-def _resampled(stack: torch.Tensor, spacing: tuple[float, float, float]) -> torch.Tensor:
-    """Return the stack with pixels of PIXEL_MM, smoothed where pixels grow."""
-    size = [max(16, round(n * step / PIXEL_MM)) for n, step in zip(stack.shape[1:], spacing[1:], strict=True)]
-    return functional.interpolate(stack[:, None], size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
 
 
 def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
