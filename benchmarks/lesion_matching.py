@@ -1,0 +1,210 @@
+"""Judges the matching of lesions over time by masks alone: python -m benchmarks.lesion_matching --masks FOLDER.
+
+FOLDER holds `PATIENT_YYYYMMDD_k.nii`, lungs 1 and tumour 2: followup-masks, from BAMF AIMI annotations of TCIA
+collections. The truth is tests/worker/follow_up_reference.json, read by eye before any of this ran; it also says how
+bodies are cut out and numbered. Each pair of scans goes the product's way: register the lungs, bring the earlier
+bodies over, match. Printed are precision and recall of matches (each earlier body with each later one that it is,
+merged into or split into), of new bodies and of vanished ones, and every one that is missed or wrong, by name: E1 is
+the earlier scan's first body, L1 the later one's. What touches an undecidable body is not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.volume import Mask
+from worker.identification import ERROR_MM, MOST_POINTS
+from worker.matching import Body, match
+from worker.registration import Points, Registration, register
+
+REFERENCE = Path(__file__).parent.parent / "tests" / "worker" / "follow_up_reference.json"
+LUNG, TUMOUR = 1, 2
+SMALLEST_ML = 0.2
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+KINDS = ("match", "new", "vanished")
+
+Said = tuple[str, Sequence[str], Sequence[str]]
+"""An event, its earlier bodies, its later ones."""
+Item = tuple[str, ...]
+"""What is counted: ("E1", "L2"), a match; ("L3",), a new body; ("E2",), a vanished one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """The masks of one scan: its lungs, and its tumour bodies, the largest first."""
+
+    lungs: Mask
+    bodies: tuple[Mask, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two scans of a patient, by name, and what a reader says of their bodies."""
+
+    patient: str
+    earlier: str
+    later: str
+    earlier_ml: tuple[float, ...]
+    later_ml: tuple[float, ...]
+    said: tuple[Said, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The patient, a public identifier, and the dates of both scans."""
+        return f"{self.patient} {self.earlier} to {self.later}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often a kind of event was found, missed, and said without being."""
+
+    right: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def precision(self) -> float:
+        """The share of what was said that is so; 0 where nothing was said."""
+        return len(self.right) / max(len(self.right) + len(self.wrong), 1)
+
+    @property
+    def recall(self) -> float:
+        """The share of what is so that was said; 0 where nothing is."""
+        return len(self.right) / max(len(self.right) + len(self.missed), 1)
+
+
+def reference() -> list[Pair]:
+    """Return the pairs that a reader judged, in the file's order."""
+    return [
+        Pair(
+            patient=pair["patient"],
+            earlier=pair["earlier"],
+            later=pair["later"],
+            earlier_ml=tuple(pair["earlier_ml"]),
+            later_ml=tuple(pair["later_ml"]),
+            said=tuple(
+                (event["event"], [f"E{n}" for n in event["earlier"]], [f"L{n}" for n in event["later"]])
+                for event in pair["events"]
+            ),
+            reasons=tuple(event["reason"] for event in pair["events"]),
+        )
+        for pair in json.loads(REFERENCE.read_text(encoding="utf-8"))["pairs"]
+    ]
+
+
+def read(path: Path) -> Scan:
+    """Return the masks of a file, LPS, axes (slice, row, column): NIfTI is RAS, and stored the other way around."""
+    image = nibabel.Nifti1Image.from_filename(path)
+    labels = np.asarray(image.dataobj).transpose()
+    affine = (RAS_TO_LPS @ np.asarray(image.affine, np.float64))[:, [2, 1, 0, 3]]
+    return Scan(lungs=Mask(voxels=labels == LUNG, affine=affine), bodies=tuple(_bodies(labels == TUMOUR, affine)))
+
+
+def _bodies(tumour: NDArray[np.bool_], affine: NDArray[np.float64]) -> Iterator[Mask]:
+    numbers, _ = ndimage.label(tumour, np.ones((3, 3, 3), bool))
+    sizes = np.bincount(numbers.ravel())[1:]
+    for index in np.argsort(-sizes, kind="stable"):
+        body = Mask(voxels=numbers == index + 1, affine=affine)
+        if volume_ml(body) >= SMALLEST_ML:
+            yield body
+
+
+def volume_ml(mask: Mask) -> float:
+    """Return the volume of all marked voxels."""
+    return float(np.count_nonzero(mask.voxels)) * mask.voxel_ml
+
+
+def follow(earlier: Scan, later: Scan) -> tuple[Registration, list[Said]]:
+    """Return how two scans were brought together, and what the product says became of each body."""
+    registration = register(earlier.lungs, later.lungs)
+    before = [_body(f"E{n}", mask, registration.to_later(_points(mask))) for n, mask in enumerate(earlier.bodies, 1)]
+    after = [_body(f"L{n}", mask, _points(mask)) for n, mask in enumerate(later.bodies, 1)]
+    found = match(before, after, ERROR_MM[registration.method])
+    return registration, [(one.event.value, one.earlier, one.later) for one in found]
+
+
+def _body(key: str, mask: Mask, points_mm: Points) -> Body:
+    return Body(key=key, points_mm=points_mm, volume_ml=volume_ml(mask))
+
+
+def _points(mask: Mask) -> Points:
+    voxels = np.argwhere(mask.voxels)
+    voxels = voxels[:: -(-len(voxels) // MOST_POINTS)]
+    return np.asarray(voxels @ mask.affine[:3, :3].T + mask.affine[:3, 3], np.float64)
+
+
+def items(said: Iterable[Said]) -> dict[str, set[Item]]:
+    """Return what is counted of each kind; an undecidable event counts for none."""
+    found: dict[str, set[Item]] = {kind: set() for kind in KINDS}
+    for event, earlier, later in said:
+        if event in KINDS:
+            found[event] |= {(key,) for key in (*earlier, *later)}
+        elif event != "undecidable":
+            found["match"] |= set(product(earlier, later))
+    return found
+
+
+def judge(tallies: dict[str, Tally], pair: Pair, said: Iterable[Said]) -> None:
+    """Count what is said of a pair against what its reader says."""
+    undecidable = {key for event, *sides in pair.said if event == "undecidable" for side in sides for key in side}
+    truth, found = items(pair.said), items(said)
+    for kind in KINDS:
+        both = {item for item in truth[kind] | found[kind] if not undecidable & set(item)}
+        for item in sorted(both):
+            there, was_said = item in truth[kind], item in found[kind]
+            tally = tallies[kind]
+            (tally.right if there and was_said else tally.missed if there else tally.wrong).append(_named(pair, item))
+
+
+def _named(pair: Pair, item: Item) -> str:
+    sizes = {"E": pair.earlier_ml, "L": pair.later_ml}
+    bodies = [f"{key} ({sizes[key[0]][int(key[1:]) - 1]:g} ml)" for key in item]
+    reasons = [
+        f"{event}, {reason}"
+        for (event, earlier, later), reason in zip(pair.said, pair.reasons, strict=True)
+        if set(item) & {*earlier, *later}
+    ]
+    return f"{pair.name}: {' and '.join(bodies)}. By eye: {'; '.join(reasons)}"
+
+
+def run(pairs: Sequence[Pair], masks: Path) -> tuple[dict[str, Tally], list[Registration]]:
+    """Follow the bodies of each pair, and judge what came of it."""
+    tallies = {kind: Tally() for kind in KINDS}
+    registrations = []
+    for pair in pairs:
+        earlier, later = (read(masks / f"{pair.patient}_{date}_0.nii") for date in (pair.earlier, pair.later))
+        registration, said = follow(earlier, later)
+        registrations.append(registration)
+        judge(tallies, pair, said)
+    return tallies, registrations
+
+
+def main() -> None:
+    """Print the figures, and every difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--masks", type=Path, required=True)
+    pairs = reference()
+    tallies, registrations = run(pairs, parser.parse_args().masks)
+    print(f"{len(pairs)} pairs of scans, {len({pair.patient for pair in pairs})} patients")
+    for method in sorted({registration.method for registration in registrations}):
+        print(f"registered, {method}: {sum(registration.method == method for registration in registrations)}")
+    for kind, tally in tallies.items():
+        truth, said = len(tally.right) + len(tally.missed), len(tally.right) + len(tally.wrong)
+        print(f"{kind}: precision {tally.precision:.3f} of {said} said, recall {tally.recall:.3f} of {truth}")
+        for title, found in (("missed", tally.missed), ("wrong", tally.wrong)):
+            print("\n".join(f"  {title}: {name}" for name in found)) if found else None
+
+
+if __name__ == "__main__":
+    main()
