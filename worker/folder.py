@@ -14,7 +14,7 @@ from models.segmenter import Progress, Segmenter
 from worker.pipeline import Analysis, AnalysisRequest, analyse
 from worker.settings import WorkerSettings, recipe
 
-_RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report.png", "report.pdf")
+_RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf")
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -36,8 +36,8 @@ def analyse_folder(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=out) as hidden:
         analysis = analyse(files, request, segmenter, Path(hidden), progress)
-        for name in _RESULTS:
-            (out / name).unlink(missing_ok=True)
+        for old in (old for name in _RESULTS for old in out.glob(name)):
+            old.unlink()
         for result in Path(hidden).iterdir():
             shutil.move(result, out / result.name)
     return analysis

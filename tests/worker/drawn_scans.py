@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.image import BboxImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from worker.anatomy import Place
 from worker.findings import Finding, Findings
 from worker.lesions import find_lesions
 from worker.measurements import measure
-from worker.outputs.paper import Paper
+from worker.outputs.paper import DPI, Paper
 from worker.spread import spread_of
 from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
@@ -39,6 +41,9 @@ TURNS = [
     ((0, 2, 1), (0, 2)),
 ]
 """Orders of the axes, and which of them are turned, that a scan may be stored in."""
+
+RIM_PX = 1.0
+"""Boxes that share no more than such a rim do not touch."""
 
 Array = NDArray[np.float32]
 Marked = NDArray[np.bool_]
@@ -195,3 +200,45 @@ def overlaps(boxes: Sequence[Bbox], slack_px: float) -> list[tuple[int, int]]:
         if min(one.x1, other.x1) - max(one.x0, other.x0) > slack_px
         and min(one.y1, other.y1) - max(one.y0, other.y0) > slack_px
     ]
+
+
+def collisions(paper: Paper, dpi: int) -> list[str]:
+    """What overlaps, runs over a picture, out of its picture or out of the sheet."""
+    texts, pictures, sheet = texts_of(paper), pictures_of(paper), Bbox.from_extents(*paper.figure.bbox.extents)
+    boxes = [text.get_window_extent(ruler(dpi)) for text in texts]
+    rim = RIM_PX * dpi / DPI
+    found = [f"{texts[i].get_text()} touches {texts[j].get_text()}" for i, j in overlaps(boxes, rim)]
+    found += [f"picture {i} touches picture {j}" for i, j in overlaps(pictures, rim)]
+    for text, box in zip(texts, boxes, strict=True):
+        if box.x0 < 0 or box.y0 < 0 or box.x1 > sheet.x1 or box.y1 > sheet.y1:
+            found.append(f"{text.get_text()} leaves the page")
+        touched = [picture for picture in pictures if overlaps([box, picture], rim)]
+        if text.get_bbox_patch() is None and touched:
+            found.append(f"{text.get_text()} runs over a picture")
+        if text.get_bbox_patch() is not None and overlaps([box, *_beside(touched[0], sheet)], rim):
+            found.append(f"{text.get_text()} runs out of its picture")
+    return found
+
+
+def _beside(box: Bbox, sheet: Bbox) -> list[Bbox]:
+    """The parts of the sheet left, right, below and above a box; they share no area with each other."""
+    return [
+        Bbox.from_extents(0, 0, box.x0, sheet.y1),
+        Bbox.from_extents(box.x1, 0, sheet.x1, sheet.y1),
+        Bbox.from_extents(box.x0, 0, box.x1, box.y0),
+        Bbox.from_extents(box.x0, box.y1, box.x1, sheet.y1),
+    ]
+
+
+def struck(paper: Paper, dpi: int) -> list[str]:
+    """The texts that a line or a filled shape runs through."""
+    figure, rim = paper.figure, RIM_PX * dpi / DPI
+    lines = [line for line in figure.findobj(Line2D) if isinstance(line, Line2D)]
+    shapes = [shape for shape in figure.artists + figure.patches if isinstance(shape, Patch)]
+    paths = [artist.get_transform().transform_path(artist.get_path()) for artist in (*lines, *shapes)]
+    found = []
+    for text in texts_of(paper):
+        box = text.get_window_extent(ruler(dpi)).padded(-rim)
+        if any(path.intersects_bbox(box, filled=len(path) > 2) for path in paths):
+            found.append(f"{text.get_text()} is struck through")
+    return found

@@ -28,12 +28,16 @@ from worker.uncertainty import Sizes
 FIVE_DAYS = (0, 92, 184, 276, 364)
 
 
+Seen = float | State | tuple[State, float]
+"""A diameter in mm where a lesion is present; else its state, with a diameter where it has one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a test says of one lesion: a diameter in mm where it is seen, else its state, by day."""
+    """What a test says of one lesion, by day."""
 
     number: int
-    seen: Mapping[int, float | State]
+    seen: Mapping[int, Seen]
     event: Event | None = Event.SAME
     possible_match: int | None = None
     merged_into: int | None = None
@@ -47,7 +51,7 @@ STORY = (
     Told(number=2, seen={0: 30.0, 92: 26.0, 184: 20.0, 276: 16.0, 364: 14.0}, event=Event.SPLIT),
     Told(number=6, seen={364: 9.0}, event=Event.SPLIT, split_from=2),
     Told(number=3, seen={276: 8.0, 364: 9.0}),
-    Told(number=7, seen={364: State.DOUBTFUL}, event=Event.NEW, possible_match=4),
+    Told(number=7, seen={364: (State.DOUBTFUL, 7.0)}, event=Event.NEW, possible_match=4),
     Told(number=4, seen={0: 12.0, 92: 10.0, 184: 8.0, 276: 6.0, 364: State.VANISHED}, event=Event.VANISHED),
     Told(number=5, seen={0: 10.0, 92: 11.0, 184: State.MERGED, 276: State.MERGED, 364: State.MERGED}, event=None,
          merged_into=1),
@@ -122,8 +126,8 @@ def _course(told: Told) -> LesionCourse:
         sightings=tuple(
             Sighting(
                 date=day(days),
-                state=State.PRESENT if isinstance(seen, float) else seen,
-                sizes=ball(seen) if isinstance(seen, float) else None,
+                state=_state(seen),
+                sizes=_sizes(seen),
             )
             for days, seen in sorted(told.seen.items())
         ),
@@ -134,6 +138,15 @@ def _course(told: Told) -> LesionCourse:
         split_from=None if told.split_from is None else uid(told.split_from),
     )
     return replace(course, change=_change(course))
+
+
+def _state(seen: Seen) -> State:
+    return State.PRESENT if isinstance(seen, float) else seen[0] if isinstance(seen, tuple) else seen
+
+
+def _sizes(seen: Seen) -> Sizes | None:
+    diameter_mm = seen if isinstance(seen, float) else seen[1] if isinstance(seen, tuple) else None
+    return None if diameter_mm is None else ball(diameter_mm)
 
 
 def _change(course: LesionCourse) -> Change | None:
@@ -156,12 +169,12 @@ def _point(lesions: Sequence[Told], days: int) -> TimePoint:
 
 def _tracked(told: Told, days: int) -> TrackedLesion:
     seen = told.seen[days]
-    sizes = ball(seen) if isinstance(seen, float) else None
+    sizes = _sizes(seen)
     merged = seen is State.MERGED and told.merged_into is not None
     return TrackedLesion(
         tracking_uid=uid(told.number),
         name=f"lesion-{told.number}",
-        state=State.PRESENT if isinstance(seen, float) else seen,
+        state=_state(seen),
         long_axis_mm=sizes.long_axis_mm if sizes else None,
         volume_ml=sizes.volume_ml if sizes else None,
         merged_into=uid(told.merged_into) if merged and told.merged_into else None,

@@ -10,17 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from matplotlib.transforms import Bbox
 
 from tests.worker.drawn_scans import (
+    collisions,
     crowded,
     findings,
-    overlaps,
-    pictures_of,
     placed,
-    ruler,
     standing,
-    texts_of,
     words_of,
 )
 from worker.findings import Findings
@@ -32,7 +28,6 @@ from worker.outputs.wording import DASH
 from worker.staging import TProposal
 from worker.uncertainty import Interval, SizeIntervals, Uncertainty
 
-RIM_PX = 1.0
 FINE_DPI = 4 * DPI
 """Where letters are hardly rounded to pixels, as in the PDF."""
 
@@ -66,35 +61,7 @@ def test_no_text_touches_another_or_a_picture_and_none_leaves_the_page(lesions: 
 
     for dpi in (DPI, FINE_DPI):
         paper.figure.set_dpi(dpi)
-        assert _collisions(paper, dpi) == []
-
-
-def _collisions(paper: Paper, dpi: int) -> list[str]:
-    """What overlaps, runs over a picture, out of its picture or out of the sheet."""
-    texts, pictures, sheet = texts_of(paper), pictures_of(paper), Bbox.from_extents(*paper.figure.bbox.extents)
-    boxes = [text.get_window_extent(ruler(dpi)) for text in texts]
-    rim = RIM_PX * dpi / DPI
-    found = [f"{texts[i].get_text()} touches {texts[j].get_text()}" for i, j in overlaps(boxes, rim)]
-    found += [f"picture {i} touches picture {j}" for i, j in overlaps(pictures, rim)]
-    for text, box in zip(texts, boxes, strict=True):
-        if box.x0 < 0 or box.y0 < 0 or box.x1 > sheet.x1 or box.y1 > sheet.y1:
-            found.append(f"{text.get_text()} leaves the page")
-        touched = [picture for picture in pictures if overlaps([box, picture], rim)]
-        if text.get_bbox_patch() is None and touched:
-            found.append(f"{text.get_text()} runs over a picture")
-        if text.get_bbox_patch() is not None and overlaps([box, *_beside(touched[0], sheet)], rim):
-            found.append(f"{text.get_text()} runs out of its picture")
-    return found
-
-
-def _beside(box: Bbox, sheet: Bbox) -> list[Bbox]:
-    """The parts of the sheet left, right, below and above a box; they share no area with each other."""
-    return [
-        Bbox.from_extents(0, 0, box.x0, sheet.y1),
-        Bbox.from_extents(box.x1, 0, sheet.x1, sheet.y1),
-        Bbox.from_extents(box.x0, 0, box.x1, box.y0),
-        Bbox.from_extents(box.x0, box.y1, box.x1, sheet.y1),
-    ]
+        assert collisions(paper, dpi) == []
 
 
 def test_the_search_for_collisions_finds_each_kind() -> None:
@@ -104,7 +71,7 @@ def test_the_search_for_collisions_finds_each_kind() -> None:
         paper.text(at, words, Ink())
     paper.text((68, 15), "out", Ink(behind="black"))
 
-    assert _collisions(paper, DPI) == [
+    assert collisions(paper, DPI) == [
         "two touches one",
         "over runs over a picture",
         "leaving leaves the page",

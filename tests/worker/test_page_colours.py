@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,14 @@ from tests.worker.drawn_scans import (
     placed,
     texts_of,
 )
+from tests.worker.hand_comparisons import compared
 from worker.outputs.page import draw_page
+from worker.outputs.page_course import draw_course
+from worker.outputs.page_lesion_course import BEYOND, CHANCE, CURVE, FIRST
 from worker.outputs.page_lesions import LONG, OUTLINE, SHORT
 from worker.outputs.page_overview import LOWER, MIDDLE, UPPER
-from worker.outputs.paper import PALE, plain_style
+from worker.outputs.page_totals import NADIR, PARTIAL, PROGRESSION
+from worker.outputs.paper import BLACK, PALE, WHITE, Paper, plain_style
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +31,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def test_text_is_dark_enough_to_be_read() -> None:
-    for text in texts_of(draw_page(placed(findings(*crowded(6))))):
+@pytest.fixture(params=["scan", "course"])
+def sheet(request: pytest.FixtureRequest) -> Paper:
+    made = placed(findings(*crowded(6)))
+    return draw_page(made) if request.param == "scan" else draw_course(replace(made, comparison=compared()))[0]
+
+
+def test_text_is_dark_enough_to_be_read(sheet: Paper) -> None:
+    for text in texts_of(sheet):
         patch = text.get_bbox_patch()
         behind = PALE if patch is None else patch.get_facecolor()
         assert _contrast(text.get_color(), behind) >= 4.5  # type: ignore[arg-type]  # WCAG 2.1, 1.4.3
@@ -58,7 +69,11 @@ BLINDNESS = {
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
-@pytest.mark.parametrize("together", [(OUTLINE, LONG, SHORT), (UPPER, MIDDLE, LOWER)], ids=["views", "overview"])
+@pytest.mark.parametrize(
+    "together",
+    [(OUTLINE, LONG, SHORT), (UPPER, MIDDLE, LOWER), (CURVE, PARTIAL, NADIR, PROGRESSION)],
+    ids=["views", "overview", "sum"],
+)
 def test_lines_of_one_picture_differ_for_every_kind_of_colour_vision(
     blindness: str, together: tuple[object, ...]
 ) -> None:
@@ -84,3 +99,11 @@ def _lab(
 def test_lines_differ_without_colours_too() -> None:
     assert LONG.dashes != SHORT.dashes
     assert len({UPPER.dashes, MIDDLE.dashes, LOWER.dashes}) == 3
+    assert len({CURVE.dashes, PARTIAL.dashes, NADIR.dashes, PROGRESSION.dashes}) == 4
+
+
+def test_circles_that_mean_different_things_differ_in_grey_on_the_shade_that_they_lie_on() -> None:
+    for one, other in ((WHITE, BEYOND), (WHITE, FIRST), (BEYOND, FIRST)):
+        assert _contrast(one, other) >= 1.4
+    assert _contrast(CURVE.colour, CHANCE) >= 3  # WCAG 2.1, 1.4.11
+    assert _contrast(BLACK, CHANCE) >= 3  # their edges

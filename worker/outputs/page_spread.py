@@ -1,34 +1,23 @@
-"""Draws the spread box: burden, what each lobe holds, and the proposed T with its basis. Computes nothing."""
+"""Draws the spread box: burden, what each lobe holds, the follow-up in a line, the proposed T. Computes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from worker.findings import Findings
+from worker.outputs.page_response import follow_up
 from worker.outputs.paper import BLACK, GREY, MM_PER_PT, PALE, Ink, Paper, Rect
+from worker.outputs.paragraphs import REST, SIZES_PT, Words, draw_words, line_mm, wrapped
 from worker.outputs.wording import lobe_name, percent
 from worker.spread import LobeBurden, Spread
 from worker.staging import TProposal
 
-SIZES_PT = (7.5, 7.0, 6.5, 6.0, 5.5, 5.0)
-LINE = 1.36
 FILL = "#e69f00"
 TITLE_MM = 4.4
 SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """What a full bar means."""
-REST = "… the rest stands in findings.json"
 NOT_ASSESSED = "From the outlines alone; N and any other M are not assessed."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """A line of text, or an empty one. indent: how far its further lines are set in, in heights of its letters."""
-
-    words: str
-    bold: bool = False
-    colour: str = BLACK
-    indent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,40 +28,49 @@ class _Bar:
     full: float
 
 
-_Line = _Words | _Bar
+_Line = Words | _Bar
 
 
 def draw_spread(paper: Paper, rect: Rect, findings: Findings) -> None:
     """Draw the box into a region of the sheet, as large as its text allows."""
     title, body = rect.split_below(TITLE_MM)
     paper.text((title.left, title.top + 2.6), "Spread", Ink(size_pt=7.5, bold=True), title.width)
+    content = list(_content(findings))
     for size_pt in SIZES_PT:
-        room = int(body.height / _line_mm(size_pt))
-        lines = list(_wrapped(paper, list(_content(findings.spread)), size_pt, body.width))
+        room = int(body.height / line_mm(size_pt))
+        lines = list(_wrapped(paper, content, size_pt, body.width))
         if len(lines) <= room:
             break
     else:
-        lines = [*lines[: max(room - 1, 0)], _Words(words=REST, colour=GREY)]
+        lines = [*lines[: max(room - 1, 0)], Words(words=REST, colour=GREY)]
     for line in lines:
-        row, body = body.split_below(_line_mm(size_pt))
+        row, body = body.split_below(line_mm(size_pt))
         _draw(paper, row, line, size_pt)
 
 
-def _content(spread: Spread | None) -> Iterator[_Line]:
+def _content(findings: Findings) -> Iterator[_Line]:
+    spread = findings.spread
     if spread is None:
-        yield _Words(words="not determined", colour=GREY)
-        return
-    yield _Words(words=_burden(spread), bold=True)
+        yield Words(words="not determined", colour=GREY)
+    else:
+        yield from _known(spread)
+    if findings.comparison is not None:
+        yield Words(words="")
+        yield from follow_up(findings.comparison)
+    if spread is not None and spread.proposal is not None:
+        yield from _staging(spread.proposal)
+
+
+def _known(spread: Spread) -> Iterator[_Line]:
+    yield Words(words=_burden(spread), bold=True)
     if where := _where(spread):
-        yield _Words(words=where)
+        yield Words(words=where)
     if spread.by_lobe:
         most = max(burden.involvement for burden in spread.by_lobe)
         full = next((scale for scale in SCALES if scale >= most), 1.0)
-        yield _Words(words=f"Involvement of each lobe; a full bar is {percent(full)}:", colour=GREY)
+        yield Words(words=f"Involvement of each lobe; a full bar is {percent(full)}:", colour=GREY)
         for burden in spread.by_lobe:
             yield _Bar(burden=burden, full=full)
-    if spread.proposal is not None:
-        yield from _staging(spread.proposal)
 
 
 def _burden(spread: Spread) -> str:
@@ -93,33 +91,28 @@ def _where(spread: Spread) -> str:
     return "; ".join(facts)
 
 
-def _staging(proposal: TProposal) -> Iterator[_Words]:
-    yield _Words(words="")
+def _staging(proposal: TProposal) -> Iterator[Words]:
+    yield Words(words="")
     m1a = ", M1a" if proposal.m1a else ""
-    yield _Words(words=f"Proposal, TNM 9: {proposal.descriptor}{m1a}", bold=True)
-    yield _Words(words=NOT_ASSESSED, colour=GREY)
+    yield Words(words=f"Proposal, TNM 9: {proposal.descriptor}{m1a}", bold=True)
+    yield Words(words=NOT_ASSESSED, colour=GREY)
     for clause in proposal.basis:
-        yield _Words(words=f"· {clause}", indent=0.6)
+        yield Words(words=f"· {clause}", indent=0.6)
 
 
 def _wrapped(paper: Paper, lines: list[_Line], size_pt: float, width_mm: float) -> Iterator[_Line]:
     for line in lines:
         if isinstance(line, _Bar):
             yield line
-            continue
-        ink, indent_mm = Ink(size_pt=size_pt, bold=line.bold), line.indent * size_pt * MM_PER_PT
-        first, *more = paper.wrapped(line.words, ink, width_mm - indent_mm)
-        yield replace(line, words=first, indent=0.0)
-        yield from (replace(line, words=words) for words in more)
+        else:
+            yield from wrapped(paper, [line], size_pt, width_mm)
 
 
 def _draw(paper: Paper, rect: Rect, line: _Line, size_pt: float) -> None:
-    baseline = rect.top + rect.height / 2 + 0.36 * size_pt * MM_PER_PT
-    if isinstance(line, _Words):
-        left = rect.left + line.indent * size_pt * MM_PER_PT
-        ink = Ink(size_pt=size_pt, bold=line.bold, colour=line.colour)
-        paper.text((left, baseline), line.words, ink, rect.right - left)
+    if isinstance(line, Words):
+        draw_words(paper, rect, line, size_pt)
         return
+    baseline = rect.top + rect.height / 2 + 0.36 * size_pt * MM_PER_PT
     name, rest = rect.split_beside(rect.width * 0.27, 1.0)
     track, value = rest.split_beside(rect.width * 0.3, 1.5)
     ink, burden = Ink(size_pt=size_pt), line.burden
@@ -137,7 +130,3 @@ def _held(burden: LobeBurden) -> str:
         return "none"
     lesions = "1 lesion" if burden.lesions == 1 else f"{burden.lesions} lesions"
     return f"{percent(burden.involvement)}, {burden.burden_ml:.2f} ml, {lesions}"
-
-
-def _line_mm(size_pt: float) -> float:
-    return LINE * size_pt * MM_PER_PT

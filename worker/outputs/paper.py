@@ -20,7 +20,7 @@ import matplotlib
 import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.ft2font import LoadFlags
@@ -196,12 +196,6 @@ class Paper:
         FigureCanvasAgg(self.figure).print_png(str(path), metadata={"Software": None}, pil_kwargs={"compress_level": 4})  # type: ignore[no-untyped-call]
         return path
 
-    def save_pdf(self, path: Path, title: str) -> Path:
-        """Write the sheet as PDF: text as text, fonts embedded, no time of writing."""
-        metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
-        FigureCanvasPdf(self.figure).print_pdf(str(path), metadata=metadata)  # type: ignore[no-untyped-call]
-        return path
-
     def _fitted(self, words: str, ink: Ink, width_mm: float) -> tuple[str, Ink]:
         too_wide = self.text_width_mm(words, ink) / width_mm
         if too_wide <= 1:
@@ -210,6 +204,15 @@ class Paper:
         while len(words) > 1 and self.text_width_mm(words, ink) > width_mm:
             words = words.rstrip("…")[:-1] + "…"
         return words, ink
+
+
+def save_pdf(sheets: Sequence[Paper], path: Path, title: str) -> Path:
+    """Write sheets as one PDF: text as text, fonts embedded, no time of writing."""
+    metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
+    with PdfPages(path, metadata=metadata) as pages:
+        for sheet in sheets:
+            pages.savefig(sheet.figure)
+    return path
 
 
 def pixels_in(rect: Rect) -> tuple[int, int]:
