@@ -9,14 +9,15 @@ from __future__ import annotations
 from worker.burden import burden_at
 from worker.comparison import Comparison, LesionCourse, ScanOfCourse, Sighting
 from worker.outputs.change_json import change_json
+from worker.outputs.course_form import ComparisonForm, LesionForm, SightingForm, SizesForm, TimePointForm
 from worker.outputs.days import Days, days_of
-from worker.outputs.json_values import Json, ends, rounded
+from worker.outputs.json_values import DECIMALS, Json, ends, rounded
 from worker.outputs.recist_json import recist_json
 from worker.registration import Registration
 from worker.uncertainty import Sizes, uncertainty_of
 
 
-def comparison_json(comparison: Comparison) -> Json:
+def comparison_json(comparison: Comparison) -> ComparisonForm:
     """Return the current scan among the patient's earlier ones, or the statement why it stands alone."""
     days = days_of(comparison)
     return {
@@ -41,21 +42,21 @@ def _registration(registration: Registration, days: Days) -> Json:
     }
 
 
-def _time_point(scan: ScanOfCourse, comparison: Comparison, days: Days) -> Json:
+def _time_point(scan: ScanOfCourse, comparison: Comparison, days: Days) -> TimePointForm:
     burden = burden_at(comparison, scan.date)
     return {
         "day": days.of(scan.date),
         "study_uid": scan.study_uid,
         "series_uid": scan.series_uid,
-        "slice_mm": rounded(scan.slice_mm),
+        "slice_mm": round(scan.slice_mm, DECIMALS),
         "outlined_by": scan.origin.value,
         "report_uid": scan.report.sop_instance_uid if scan.report else None,
-        "burden_ml": rounded(burden.volume_ml),
+        "burden_ml": round(burden.volume_ml, DECIMALS),
         "is_burden_complete": burden.is_complete,
     }
 
 
-def _lesion(lesion: LesionCourse, days: Days) -> Json:
+def _lesion(lesion: LesionCourse, days: Days) -> LesionForm:
     return {
         "tracking_uid": lesion.tracking_uid,
         "name": lesion.name,
@@ -69,7 +70,7 @@ def _lesion(lesion: LesionCourse, days: Days) -> Json:
     }
 
 
-def _sighting(sighting: Sighting, days: Days) -> Json:
+def _sighting(sighting: Sighting, days: Days) -> SightingForm:
     return {
         "day": days.of(sighting.date),
         "state": sighting.state.value,
@@ -77,14 +78,14 @@ def _sighting(sighting: Sighting, days: Days) -> Json:
     }
 
 
-def _sizes(sizes: Sizes) -> Json:
+def _sizes(sizes: Sizes) -> SizesForm:
     """The intervals are those of the scan alone (worker/uncertainty.py)."""
     sure = uncertainty_of(sizes)
     return {
-        "volume_ml": rounded(sizes.volume_ml),
+        "volume_ml": round(sizes.volume_ml, DECIMALS),
         "volume_ml_95": ends(sure.volume_ml),
-        "long_axis_mm": rounded(sizes.long_axis_mm),
+        "long_axis_mm": round(sizes.long_axis_mm, DECIMALS),
         "long_axis_mm_95": ends(sure.long_axis_mm),
-        "short_axis_mm": rounded(sizes.short_axis_mm),
+        "short_axis_mm": round(sizes.short_axis_mm, DECIMALS),
         "short_axis_mm_95": ends(sure.short_axis_mm),
     }

@@ -5,14 +5,17 @@ Judges nothing, and holds no date: days are counted from the first scan.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
+
+from worker.outputs.course_form import AssessmentForm, BaselineForm, RecistForm, TotalForm, VolumetricForm
 from worker.outputs.days import Days
-from worker.outputs.json_values import Json
 from worker.recist import Assessment, Course
 from worker.targets import Baseline, TargetSum
 from worker.volumetric import VolumetricResponse
 
 
-def recist_json(course: Course, days: Days) -> Json:
+def recist_json(course: Course, days: Days) -> RecistForm:
     """Return the course."""
     return {
         "baseline": _baseline(course.baseline, days),
@@ -21,22 +24,19 @@ def recist_json(course: Course, days: Days) -> Json:
     }
 
 
-def _baseline(baseline: Baseline, days: Days) -> Json:
+def _baseline(baseline: Baseline, days: Days) -> BaselineForm:
     return {
-        "day": days.of(baseline.date),
+        **_total(baseline.total, baseline.date, baseline.basis, days),
         "targets": list(baseline.targets),
         "non_targets": list(baseline.non_targets),
-        **_total(baseline.total, days),
-        "basis": [days.words(line) for line in baseline.basis],
     }
 
 
-def _assessment(each: Assessment, days: Days) -> Json:
+def _assessment(each: Assessment, days: Days) -> AssessmentForm:
     return {
-        "day": days.of(each.date),
+        **_total(each.total, each.date, each.basis, days),
         "response": each.response.value,
         "response_of_targets": each.by_targets.value if each.by_targets else None,
-        **_total(each.total, days),
         "from_baseline_percent": each.from_baseline_percent,
         "nadir_mm": each.nadir_mm,
         "from_nadir_percent": each.from_nadir_percent,
@@ -44,20 +44,21 @@ def _assessment(each: Assessment, days: Days) -> Json:
         "non_targets": each.non_targets.value,
         "new_lesions": list(each.new_lesions),
         "volumetric": _volumetric(each.volumetric, days),
-        "basis": [days.words(line) for line in each.basis],
     }
 
 
-def _total(total: TargetSum, days: Days) -> Json:
+def _total(total: TargetSum, day: date, basis: Sequence[str], days: Days) -> TotalForm:
     return {
+        "day": days.of(day),
         "sum_mm": total.sum_mm,
         "sum_ml": total.sum_ml,
         "is_complete": total.is_complete,
         "addends": days.words(total.text),
+        "basis": [days.words(line) for line in basis],
     }
 
 
-def _volumetric(volumetric: VolumetricResponse, days: Days) -> Json:
+def _volumetric(volumetric: VolumetricResponse, days: Days) -> VolumetricForm:
     return {
         "response": volumetric.response.value,
         "sum_ml": volumetric.sum_ml,
