@@ -78,8 +78,8 @@ class Body:
 class Match:
     """One event. SAME: one key on each side. MERGED: several earlier, one later. SPLIT: one earlier, several later.
 
-    The first of several is the one whose continuation, or origin, the single one is. A lesion that merged and split at
-    once is MERGED, with several keys on both sides.
+    Of several the largest is the first: the single one is its continuation, or its origin. A lesion that merged and
+    split at once is MERGED, with several keys on both sides.
     """
 
     event: Event
@@ -117,11 +117,15 @@ def _matched(
     confidence = _confidence(log_odds, pair, mates)
     return Match(
         event=Event.MERGED if merged else Event.SPLIT if split else Event.SAME,
-        earlier=tuple(earlier[index].key for index in (pair[0], *merged)),
-        later=tuple(later[index].key for index in (pair[1], *split)),
+        earlier=_largest_first(earlier, (pair[0], *merged)),
+        later=_largest_first(later, (pair[1], *split)),
         confidence=round(confidence, 3),
         is_confident=confidence >= CONFIDENT,
     )
+
+
+def _largest_first(bodies: Sequence[Body], indices: Sequence[int]) -> tuple[str, ...]:
+    return tuple(bodies[index].key for index in sorted(indices, key=lambda index: -bodies[index].volume_ml))
 
 
 def _confidence(log_odds: Floats, pair: tuple[int, int], mates: tuple[Sequence[int], Sequence[int]]) -> float:
