@@ -1,7 +1,11 @@
-"""Reads our own results back from the PACS. Computes nothing from them."""
+"""Reads an earlier scan back from what is at hand of it: our SEG and SR, a reader's, the CT. Compares nothing.
+
+`prior_documents.py` says which documents count, `prior_content.py` what they tell of each lesion.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from models.volume import Mask
+from dicom_node.errors import SeriesRejected
+from models.lungs.outline import outline_lungs
+from models.segmenter import ModelCard
+from models.volume import Mask, spacing_of
+from worker.acquisition import study_date
 from worker.comparison import Origin, ReportReference
+from worker.prior_content import PriorContent, ToldLesion, read_content
+from worker.prior_ct import PriorCt, read_ct
+from worker.prior_documents import (
+    Documents,
+    PriorUnreadable,
+    choose_documents,
+    ct_series_of,
+    is_ours,
+    read_documents,
+    readable,
+)
 from worker.tracked import State
 from worker.uncertainty import Sizes
+
+__all__ = ["Prior", "PriorFiles", "PriorLesion", "PriorUnreadable", "read_labels", "read_prior"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +60,9 @@ class PriorLesion:
     merged_into: str | None
     split_from: str | None
     outline: Mask | None
-    """On a box of the earlier scan's grid; None unless PRESENT and outlined."""
+    """On a box of the earlier scan's grid; None unless PRESENT or DOUBTFUL, and outlined."""
     sizes: Sizes | None
-    """None unless PRESENT."""
+    """None unless PRESENT or DOUBTFUL."""
     mass_g: float | None
 
 
@@ -63,6 +84,93 @@ class Prior:
     has_contrast: bool | None
     origin: Origin
     report: ReportReference | None
+
+
+def read_prior(files: PriorFiles, card: ModelCard) -> Prior:
+    """Read an earlier scan back; what a reader corrected comes before what we found.
+
+    Raises PriorUnreadable where a document is damaged, or nothing says what the scan shows.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
+        found = read_documents(files.documents)
+        ct = _ct(files)
+        series_uid = ct.series_uid if ct else _series_of(found)
+        documents = choose_documents(found, series_uid)
+        if not documents.all:
+            raise PriorUnreadable(series_uid, f"none of {len(found)} documents tells its lesions", "one has to")
+        try:
+            return _prior(ct, series_uid, read_content(documents, ct, card))
+        except SeriesRejected as rejected:  # headers alone were looked at before
+            raise PriorUnreadable(series_uid, str(rejected), "its pixels have to be readable") from None
+
+
+def _ct(files: PriorFiles) -> PriorCt | None:
+    """A CT that cannot be placed, since half of it came, is as good as gone: the documents have their own geometry."""
+    try:
+        return read_ct(files.ct) if files.ct else None
+    except SeriesRejected:
+        return None
+
+
+def _series_of(documents: Sequence[Dataset]) -> str:
+    for document in sorted(documents, key=is_ours, reverse=True):
+        for series_uid in ct_series_of(document):
+            return series_uid
+    raise PriorUnreadable("a scan without a CT", f"{len(documents)} documents refer to no CT", "one has to")
+
+
+def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent) -> Prior:
+    document = content.documents.all[0]
+    with readable(series_uid):
+        study = ct.acquisition.date if ct else study_date(document)
+        if study is None:
+            raise PriorUnreadable(series_uid, "it has no study date", "a comparison needs one")
+        return Prior(
+            date=study,
+            study_uid=ct.study_uid if ct else str(document.StudyInstanceUID),
+            series_uid=series_uid,
+            frame_of_reference_uid=ct.frame_of_reference_uid if ct else content.frame_of_reference_uid,
+            slice_mm=spacing_of(ct.grid.affine)[0] if ct else content.slice_mm,
+            lesions=tuple(_lesion(told) for told in content.lesions),
+            lungs=_lungs(ct),
+            kernel=ct.acquisition.kernel if ct else None,
+            has_contrast=ct.acquisition.has_contrast if ct else None,
+            origin=content.origin,
+            report=_report(content.documents),
+        )
+
+
+def _lesion(told: ToldLesion) -> PriorLesion:
+    record = told.record
+    return PriorLesion(
+        tracking_uid=record.tracking_uid,
+        tracking_id=record.tracking_id,
+        state=record.state,
+        merged_into=record.merged_into,
+        split_from=record.split_from,
+        outline=told.outline,
+        sizes=told.sizes,
+        mass_g=told.mass_g,
+    )
+
+
+def _lungs(ct: PriorCt | None) -> Mask | None:
+    lungs = outline_lungs(ct.read_volume()) if ct else None
+    return None if lungs is None else Mask(voxels=np.asarray(lungs.lobes > 0), affine=lungs.affine)
+
+
+def _report(documents: Documents) -> ReportReference | None:
+    """Return our report, else the reader's."""
+    sr = documents.our_sr if documents.our_sr is not None else documents.reader_sr
+    if sr is None:
+        return None
+    return ReportReference(
+        study_uid=str(sr.StudyInstanceUID),
+        series_uid=str(sr.SeriesInstanceUID),
+        sop_class_uid=str(sr.SOPClassUID),
+        sop_instance_uid=str(sr.SOPInstanceUID),
+    )
 
 
 def read_labels(seg: Dataset, sop_instance_uids: Sequence[str]) -> NDArray[np.uint16]:

@@ -1,0 +1,139 @@
+"""The documents of an earlier scan: which are ours, which a reader's, and which scan they are of. Reads no content.
+
+A reader's correction of our SEG or SR is a document of another maker that refers to the same CT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    EnhancedSRStorage,
+    SegmentationStorage,
+)
+
+from dicom_node.errors import NodeError
+from worker.outputs.identity import PRODUCT
+from worker.pixels import DAMAGE
+
+LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
+UNDEFINED_LENGTH = 0xFFFFFFFF
+SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
+REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
+_EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+
+
+class PriorUnreadable(NodeError):  # noqa: N818  (named for what is the matter, as SeriesRejected is)
+    """What is at hand of an earlier scan cannot be read: the current one is reported without it."""
+
+    def __init__(self, uid: str, fact: str, limit: str) -> None:
+        super().__init__(f"{uid}: {fact}; {limit}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """The documents that count, each None where there is none."""
+
+    our_seg: Dataset | None
+    our_sr: Dataset | None
+    reader_seg: Dataset | None
+    reader_sr: Dataset | None
+
+    @property
+    def all(self) -> tuple[Dataset, ...]:
+        """Those that are there, ours first."""
+        return tuple(each for each in (self.our_sr, self.our_seg, self.reader_seg, self.reader_sr) if each is not None)
+
+
+def read_documents(paths: Sequence[Path]) -> list[Dataset]:
+    """Return the SEG and SR among these files, each once; raises PriorUnreadable where one is damaged."""
+    found: dict[str, Dataset] = {}
+    for number, path in enumerate(paths, start=1):
+        with readable(f"document {number} of {len(paths)}"):
+            dataset = dcmread(path)
+            _check_whole(dataset)
+            if dataset.SOPClassUID in (*SEGMENTATIONS, *REPORTS):
+                found[str(dataset.SOPInstanceUID)] = dataset
+    return list(found.values())
+
+
+def _check_whole(dataset: Dataset) -> None:
+    """Raise EOFError where an element ends early: pydicom takes what there is, and lesions would be missing."""
+    for tag in dataset.keys():  # noqa: SIM118  (a data set iterates over elements, and reads them)
+        raw = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.length != UNDEFINED_LENGTH and raw.length > len(raw.value or b""):
+            raise EOFError(f"{tag} ends early")
+
+
+@contextmanager
+def readable(uid: str) -> Iterator[None]:
+    """Turn damage of a document, known by its UID, into PriorUnreadable; the damage itself may quote a patient."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise PriorUnreadable(uid, type(error).__name__, "it has to be a whole DICOM document") from None
+
+
+def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents:
+    """Return the newest document of each kind that refers to this CT; of our SEGs the one that our SR refers to."""
+    of_scan = sorted((each for each in documents if series_uid in ct_series_of(each)), key=_age)
+    our_sr = _newest(of_scan, REPORTS, ours=True)
+    our_seg = _referred_to(our_sr, of_scan) or _newest(of_scan, SEGMENTATIONS, ours=True)
+    return Documents(
+        our_seg=our_seg,
+        our_sr=our_sr,
+        reader_seg=_newest(of_scan, SEGMENTATIONS, ours=False),
+        reader_sr=_newest(of_scan, REPORTS, ours=False),
+    )
+
+
+def is_ours(document: Dataset) -> bool:
+    """Say whether we made it."""
+    return bool(document.get("Manufacturer") == PRODUCT and document.get("ManufacturerModelName") == PRODUCT)
+
+
+def ct_series_of(document: Dataset) -> list[str]:
+    """Return the UIDs of the CT series that a document refers to."""
+    referred = [*document.get("ReferencedSeriesSequence", ())]
+    for keyword in _EVIDENCE:
+        referred.extend(series for study in document.get(keyword, ()) for series in study.ReferencedSeriesSequence)
+    return [str(series.SeriesInstanceUID) for series in referred if _is_of_ct(series)]
+
+
+def _is_of_ct(series: Dataset) -> bool:
+    """An SR calls the instances of a series otherwise than a SEG does (PS3.3 C.17.2.1, C.12.1.3)."""
+    instances = series.get("ReferencedInstanceSequence") or series.get("ReferencedSOPSequence") or ()
+    return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in instances)
+
+
+def _newest(documents: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> Dataset | None:
+    fitting = [each for each in documents if each.SOPClassUID in kinds and is_ours(each) is ours]
+    return fitting[-1] if fitting else None
+
+
+def _age(document: Dataset) -> tuple[str, str, str]:
+    return str(document.get("ContentDate", "")), str(document.get("ContentTime", "")), str(document.SOPInstanceUID)
+
+
+def _referred_to(sr: Dataset | None, documents: Sequence[Dataset]) -> Dataset | None:
+    """Return our SEG that stands in the evidence of our SR."""
+    if sr is None:
+        return None
+    uids = {
+        str(instance.ReferencedSOPInstanceUID)
+        for keyword in _EVIDENCE
+        for study in sr.get(keyword, ())
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+    segs = [each for each in documents if each.SOPClassUID in SEGMENTATIONS and is_ours(each)]
+    return next((each for each in segs if each.SOPInstanceUID in uids), None)
