@@ -4,12 +4,13 @@ BIN := .venv/bin
 # pyradiomics is built from source, and its setup.py imports numpy without asking for it.
 PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
 CT ?=
+LATER_CT ?=
 CONFIG ?= lungspread.toml
 
 .PHONY: demo test check serve bench doctor clean
 
 demo: .venv/worker
-	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)")
+	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
 
 test: .venv/dev
 	$(BIN)/pytest

@@ -117,7 +117,10 @@ def worker(config: Config = None) -> None:
 
 @app.command()
 def demo(
-    ct: Annotated[Path | None, typer.Option(help="A CT series of your own, in place of the phantom.")] = None,
+    ct: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, file_okay=False, help="CT of your own; several folders are several dates."),
+    ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Receives all that the demo makes.")] = Path("demo-out"),
 ) -> None:
     """Run the whole round against a small PACS of its own, and show what came of it."""
@@ -125,7 +128,7 @@ def demo(
 
     logging.getLogger().setLevel(logging.WARNING)
     with _exit_codes():
-        raise typer.Exit(0 if tour(out, out_folder, ct) else FAILED)
+        raise typer.Exit(0 if tour(out, out_folder, ct or []) else FAILED)
 
 
 @app.command()

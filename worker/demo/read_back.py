@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
 from models.volume import Mask
-from worker.findings import Findings
+from worker.findings import Finding, Findings
 from worker.load import LoadedSeries
 from worker.pipeline import find
 from worker.priors import read_labels
@@ -18,4 +20,14 @@ def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, jo
     voxels = np.zeros(series.volume.hu.shape, bool)
     if seg is not None:
         voxels |= read_labels(seg, series.sop_instance_uids) > 0
-    return find(series, Mask(voxels=voxels, affine=series.volume.affine), card, job_key)
+    findings = find(series, Mask(voxels=voxels, affine=series.volume.affine), card, job_key)
+    if seg is None:
+        return findings
+    return replace(findings, findings=tuple(_named(finding, seg) for finding in findings.findings))
+
+
+def _named(finding: Finding, seg: Dataset) -> Finding:
+    """A lesion that earlier scans know bears their name in the SEG."""
+    segment = next(each for each in seg.SegmentSequence if each.SegmentNumber == finding.lesion.number)
+    lesion = replace(finding.lesion, tracking_id=str(segment.TrackingID), tracking_uid=str(segment.TrackingUID))
+    return replace(finding, lesion=lesion)

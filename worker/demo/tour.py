@@ -1,233 +1,133 @@
-"""`lungspread demo`: a PACS of its own, a phantom chest or a folder of the user's, the whole round, what came of it."""
+"""`lungspread demo`: a PACS of its own, a phantom's two scans or series of the user's, the round, what came of it."""
 
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
-from pydicom.uid import SegmentationStorage
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from dicom_node.errors import NodeError, PacsUnavailable
 from dicom_node.jobs import JobState
-from dicom_node.journal import JobRecord, Journal
-from dicom_node.scu import PacsClient
-from dicom_node.settings import NodeSettings, Peer
+from dicom_node.journal import JobRecord
 from models.registry import model_card
-from worker.demo.pacs import SmallPacs
-from worker.demo.phantom import DEMO_LESIONS, chest_phantom
-from worker.demo.phantom_dicom import write_series
+from worker.demo.course_truth import compare_courses
+from worker.demo.examinations import Examination, own_examinations, phantom_examinations
+from worker.demo.outcome import Outcome, read_outcome
+from worker.demo.patient import COURSES
 from worker.demo.read_back import read_findings
+from worker.demo.site import DemoFailed, Places, Site, open_site
+from worker.demo.tables import FALSE_MARK_MEANS, course_truth_table, found_table, outcome_lines, outcome_table
 from worker.demo.truth import compare, truth_table
 from worker.findings import Findings
-from worker.folder import dicom_files
 from worker.load import load
-from worker.outputs.page import write_page
 from worker.outputs.pictures import draw
-from worker.settings import Settings, load_settings
-
-PACS_AE_TITLE = "DEMOPACS"
-_START_S, _ANALYSIS_S = 60.0, 1800.0
-_ENDS = (JobState.COMMITTED, JobState.REJECTED, JobState.FAILED)
-
-CONFIGURATION = """\
-# Made by `lungspread demo`: run `lungspread serve --config` with it, and point a PACS of yours at it.
-[node]
-ae_title = "LUNGSPREAD"
-host = "127.0.0.1"
-port = {node_port}
-data_dir = "{data_dir}"
-quiet_period_s = 3
-min_free_mb = 100
-
-[[peers]]
-name = "pacs"
-ae_title = "{pacs_ae_title}"
-host = "127.0.0.1"
-port = {pacs_port}
-may_send = true
-send_results = true
-commitment = true
-"""
-
-
-class DemoFailed(NodeError):  # noqa: N818 - the sentence that the user reads
-    """The round did not come to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where the demo puts what it makes."""
+class Result:
+    """What came of one scan."""
 
-    out: Path
-
-    @property
-    def phantom(self) -> Path:
-        """The generated CT series."""
-        return self.out / "phantom"
-
-    @property
-    def pacs(self) -> Path:
-        """What the demo's PACS holds: CT, SEG and SR."""
-        return self.out / "pacs"
-
-    @property
-    def pictures(self) -> Path:
-        """Pictures of the findings, and the page of the scan."""
-        return self.out / "pictures"
-
-    @property
-    def config(self) -> Path:
-        """The configuration, to be used again."""
-        return self.out / "lungspread.toml"
+    examination: Examination
+    findings: Findings
+    outcome: Outcome | None
+    pictures: int
 
 
-def tour(out: Console, folder: Path, ct: Path | None) -> bool:
-    """Go the whole round; False when a lesion of the phantom was missed or mismeasured. Raises DemoFailed."""
+def tour(out: Console, folder: Path, ct: Sequence[Path]) -> bool:
+    """Go the whole round; False when a lesion of the phantom was missed, mismeasured or mistaken. Raises DemoFailed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     places = Places(out=folder.resolve())
-    if ct is None:
-        out.print("generating a chest whose lesions are known on paper ...")
-        files = write_series(places.phantom, chest_phantom())
+    if ct:
+        examinations = own_examinations(ct)
+        if not examinations:
+            raise DemoFailed("no CT series in the folders given")
     else:
-        files = dicom_files(ct)
-    record, findings = _round(out, places, files)
-    if findings is None:
-        out.print(f"the series was not analysed: {record.state}: {record.reason}")
-        return False
-    out.print(_found(findings))
-    is_true = True
-    if ct is None:
-        comparisons = compare(findings, DEMO_LESIONS)
-        out.print(truth_table(comparisons, len(findings.findings)))
-        is_true = all(comparison.is_within for comparison in comparisons)
-    drawn = [*draw(findings, places.pictures), *write_page(findings, places.pictures)]
-    _say_where(out, places, drawn)
+        out.print("generating a chest at two dates, its lesions known on paper ...")
+        examinations = phantom_examinations(places.phantom)
+    is_true, pictures, true_uids = True, 0, set[str]()
+    with open_site(places) as site:
+        for examination in examinations:
+            result = _examine(out, places, site, examination)
+            if result is None:
+                is_true = False
+                continue
+            is_true &= _tell(out, result, true_uids)
+            pictures += result.pictures
+    _say_where(out, places, pictures)
     return is_true
 
 
-def _round(out: Console, places: Places, files: list[Path]) -> tuple[JobRecord, Findings | None]:
-    """Store the files in the PACS, let it forward them to the node, wait, and read the results back from the PACS."""
-    node_port = _free_port()
-    with SmallPacs(folder=places.pacs, ae_title=PACS_AE_TITLE, peers={"LUNGSPREAD": ("127.0.0.1", node_port)}) as pacs:
-        places.config.write_text(
-            CONFIGURATION.format(
-                node_port=node_port, data_dir=places.out / "var", pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
-            ),
-            encoding="utf-8",
-        )
-        settings = load_settings(places.config)
-        with _service(places), Progress(console=out, transient=True) as progress:
-            task = progress.add_task("starting the service", total=None)
-            node = _wait_for_node(node_port)
-            progress.update(task, description="sending the series to PACS and node", total=len(files))
-            _send(node=Peer(name="pacs", ae_title=PACS_AE_TITLE, host="127.0.0.1", port=pacs.port), files=files)
-            for outcome in _client(node).store(files):
-                if outcome.refusal is not None:
-                    raise DemoFailed(str(outcome.refusal))
-                progress.advance(task)
-            progress.update(task, description="analysing, delivering, committing", total=None)
-            record = _wait_for_end(settings)
-        seg = pacs.stored(SegmentationStorage)
-        out.print(f"job {record.job.job_key[:12]} is {record.state}; the PACS holds {len(pacs.stored())} instances")
+def _examine(out: Console, places: Places, site: Site, examination: Examination) -> Result | None:
+    """Send a scan, wait for its end, and read the results back from the PACS; None when it was not analysed."""
+    record = _send(out, site, examination)
+    held = len(site.pacs.stored())
+    out.print(f"{examination.name}: job {record.job.job_key[:12]} is {record.state}; the PACS holds {held} instances")
     if record.state is not JobState.COMMITTED:
-        return record, None
-    return record, read_findings(
-        load(files), dcmread(seg[0]) if seg else None, model_card(settings.worker.model), record.job.job_key
-    )
+        out.print(f"it was not analysed: {record.reason}")
+        return None
+    key, card = record.job.job_key, model_card(site.settings.worker.model)
+    findings = read_findings(load(examination.files), site.segmentation(examination.series_uid), card, key)
+    folder = places.pictures / examination.name
+    pictures = draw(findings, folder)
+    pages = [shutil.copy(page, folder) for page in sorted(site.outbox(key).glob("report*"))]
+    outcome = read_outcome(site.outbox(key) / "findings.json")
+    return Result(examination=examination, findings=findings, outcome=outcome, pictures=len(pictures) + len(pages))
 
 
-def _send(node: Peer, files: list[Path]) -> None:
-    for outcome in _client(node).store(files):
-        if outcome.refusal is not None:
-            raise DemoFailed(str(outcome.refusal))
+def _send(out: Console, site: Site, examination: Examination) -> JobRecord:
+    with Progress(console=out, transient=True) as progress:
+        task = progress.add_task(f"sending {examination.name} to PACS and node", total=len(examination.files))
+        for _ in site.receive(examination.files):
+            progress.advance(task)
+        progress.update(task, description=f"{examination.name}: analysing, delivering, committing", total=None)
+        return site.wait_for_end(examination.series_uid)
 
 
-def _client(peer: Peer) -> PacsClient:
-    return PacsClient(peer, NodeSettings(ae_title=PACS_AE_TITLE))
+def _tell(out: Console, result: Result, true_uids: set[str]) -> bool:
+    """Print what came of a scan, beside the truth where it is known; False where they differ.
+
+    true_uids: tracking UIDs of what was found at lesions of the phantom, on the scans before; this one's are added.
+    """
+    findings, truth = result.findings, result.examination.truth
+    if truth is None:
+        out.print(found_table(result.examination.name, findings, ()))
+        _tell_outcome(out, result.outcome, ())
+        return True
+    comparisons = compare(findings, truth)
+    true_uids |= {each.found.lesion.tracking_uid for each in comparisons if each.found}
+    courses = compare_courses(result.outcome, findings, COURSES) if result.outcome and result.outcome.lesions else []
+    false_marks = {finding.lesion.tracking_uid for finding in findings.findings} - true_uids
+    if result.outcome:
+        false_marks |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
+    out.print(found_table(result.examination.name, findings, false_marks))
+    out.print(truth_table(comparisons, len(findings.findings)))
+    _tell_outcome(out, result.outcome, false_marks)
+    if courses:
+        out.print(course_truth_table(courses))
+    if false_marks:
+        out.print(FALSE_MARK_MEANS)
+    return all(each.is_within for each in comparisons) and all(each.is_right for each in courses)
 
 
-@contextmanager
-def _service(places: Places) -> Iterator[None]:
-    """Run `lungspread serve` as a user would, its log in a file."""
-    with (places.out / "service.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "worker.cli", "serve", "--config", str(places.config)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+def _tell_outcome(out: Console, outcome: Outcome | None, false_marks: Collection[str]) -> None:
+    if outcome is None:
+        return
+    if outcome.lesions:
+        out.print(outcome_table(outcome, false_marks))
+    for line in outcome_lines(outcome):
+        out.print(line, highlight=False, soft_wrap=True)
 
 
-def _wait_for_node(port: int) -> Peer:
-    node = Peer(name="node", ae_title="LUNGSPREAD", host="127.0.0.1", port=port)
-    until = time.monotonic() + _START_S
-    while True:
-        try:
-            _client(node).echo()
-        except PacsUnavailable as error:
-            if time.monotonic() > until:
-                raise DemoFailed(f"the node did not start in {_START_S:.0f} s: {error}; see service.log") from None
-            time.sleep(0.3)
-        else:
-            return node
-
-
-def _wait_for_end(settings: Settings) -> JobRecord:
-    journal = Journal(settings.journal.url_in(settings.node.data_dir))
-    until = time.monotonic() + _ANALYSIS_S
-    while time.monotonic() < until:
-        ended = journal.jobs(_ENDS)
-        if ended:
-            journal.close()
-            return ended[0]
-        time.sleep(0.3)
-    raise DemoFailed(f"no result after {_ANALYSIS_S:.0f} s; see service.log")
-
-
-def _found(findings: Findings) -> Table:
-    table = Table(
-        "lesion", "centre LPS mm", "volume ml", "long x short axis mm", "mean HU", title="what the PACS now holds"
-    )
-    for finding in findings.findings:
-        measured = finding.measurement
-        table.add_row(
-            finding.lesion.tracking_id,
-            " ".join(f"{value:.0f}" for value in finding.lesion.centroid_mm),
-            f"{measured.volume_ml:.2f}",
-            f"{measured.long_axis.length_mm:.1f} x {measured.short_axis.length_mm:.1f}",
-            f"{measured.mean_hu:.0f}",
-        )
-    return table
-
-
-def _say_where(out: Console, places: Places, pictures: list[Path]) -> None:
+def _say_where(out: Console, places: Places, pictures: int) -> None:
     lines = {
         "DICOM (CT, SEG, SR)": places.pacs,
-        f"{len(pictures)} pictures": places.pictures,
+        f"{pictures} pictures and pages": places.pictures,
         "configuration to reuse": places.config,
-        "log of the service": places.out / "service.log",
+        "log of the service": places.log,
     }
     for what, where in lines.items():
         out.print(f"{what:>24}: {where}", soft_wrap=True, highlight=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,75 @@
+"""The demo's patient: two scans, 91 days apart, of one chest whose lesions are known on paper. Generates nothing.
+
+One lesion grows, its volume doubling in 120 days; one shrinks, one stays, one is new. Between the scans the patient
+breathes deeper, lies otherwise, and is scanned in other slices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from worker.demo.canvas import Point
+from worker.demo.course import Visit, placed
+from worker.demo.phantom import DEMO_LESIONS, PhantomLesion, PhantomSpec
+from worker.demo.posture import Posture
+
+BASELINE, INTERVAL_DAYS = datetime(2026, 2, 2, 9, 30), 91
+DOUBLING_DAYS = 120.0
+GROWTH = 2 ** (INTERVAL_DAYS / DOUBLING_DAYS / 3)
+"""Of each half axis of the lesion that grows."""
+LATER = Posture(breath=0.05, turn_deg=3.0, shift_mm=(4.0, -3.0, 8.0), noise_seed=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueCourse:
+    """One lesion on both scans, in each as it lies there; None where it is not."""
+
+    name: str
+    before: PhantomLesion | None
+    after: PhantomLesion | None
+
+    @property
+    def doubling_days(self) -> float | None:
+        """Negative where it shrinks; None where it stays, or is on one scan only."""
+        if self.before is None or self.after is None or self.before.volume_ml == self.after.volume_ml:
+            return None
+        return INTERVAL_DAYS * math.log(2) / math.log(self.after.volume_ml / self.before.volume_ml)
+
+
+def _later(anchor_mm: Point, half_axes_mm: Point, turn_rad: float = 0.0) -> PhantomLesion:
+    (lesion,) = placed(
+        LATER, anchor_mm, PhantomLesion(centre_mm=(0.0, 0.0, 0.0), half_axes_mm=half_axes_mm, turn_rad=turn_rad)
+    )
+    return lesion
+
+
+def _same_place(lesion: PhantomLesion, half_axes_mm: Point) -> PhantomLesion:
+    return _later(lesion.centre_mm, half_axes_mm, lesion.turn_rad)
+
+
+_SHRINKS, _STAYS, _GROWS = DEMO_LESIONS
+_GROWN_MM = _GROWS.half_axes_mm[0] * GROWTH
+COURSES = (
+    TrueCourse(name="shrinks", before=_SHRINKS, after=_same_place(_SHRINKS, (13.5, 11.5, 12.0))),
+    TrueCourse(name="stays", before=_STAYS, after=_same_place(_STAYS, _STAYS.half_axes_mm)),
+    TrueCourse(name="grows", before=_GROWS, after=_same_place(_GROWS, (_GROWN_MM, _GROWN_MM, _GROWN_MM))),
+    TrueCourse(name="new", before=None, after=_later((-92.0, 26.0, -40.0), (9.0, 9.0, 9.0))),
+)
+VISITS = (
+    Visit(name="baseline", when=BASELINE, spec=PhantomSpec()),
+    Visit(
+        name="follow-up",
+        when=BASELINE + timedelta(days=INTERVAL_DAYS),
+        spec=PhantomSpec(
+            spacing_mm=(3.0, 0.85, 0.85),
+            shape=(92, 400, 420),
+            lesions=tuple(course.after for course in COURSES if course.after),
+            posture=LATER,
+        ),
+    ),
+)
+TRUTH: Mapping[str, tuple[PhantomLesion, ...]] = {visit.name: visit.spec.lesions for visit in VISITS}
+"""By the name of the visit."""
