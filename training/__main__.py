@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from models.lung_tumour.network import NETWORKS
 from models.lung_tumour.segmenter import LungTumourSegmenter
-from models.registry import MODELS, model_card
-from models.weights import verified_weights
-from training.datasets import Stack, lidc_cubes, lidc_slices, msd_slices, phantoms
-from training.evaluate import OperatingPoint, choose_point, predict
+from models.registry import MODELS, load_model
+from training.candidate import candidate_of
+from training.datasets import phantoms as generated
 from training.evaluation import evaluate_model, headlines, held_back
-from training.examples import RECIPES
-from training.export import export as export_weights
+from training.examples import OWN, RECIPES, recipe_for
+from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
-from training.layouts.case import DataRefused
+from training.handover import Handover, check_out, hand_over, release
 from training.layouts.outline import DEFAULT, Tumour
+from training.pipeline import FIRST_SEED, fingerprint, own_settings
+from training.pipeline_command import pipeline, refusals
 from training.prepare import KINDS, Request, parse_source, summary
 from training.prepare import prepare as prepare_cache
-from training.splits import read_splits
+from training.run_folder import trained_network
 from training.train import TrainingSettings
 from training.train import train as train_network
 
 SPLITS = Path(__file__).parent / "splits" / "lung_tumour_v1.json"
-PHANTOMS, FIRST_SEED = 14, 1000
+PHANTOMS = 14
+RUN_MODEL = "run"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-Data = Annotated[Path, typer.Option(help="Folder with msd-slices, lidc-slices and lidc-cubes.")]
-Judged = Annotated[Path, typer.Option(help="A cache that prepare has written, or the folder of the three collections.")]
+app.command()(pipeline)
+Data = Annotated[
+    Path, typer.Option(help="A cache that prepare has written, or a folder of msd-slices, lidc-slices and lidc-cubes.")
+]
 Run = Annotated[Path, typer.Option(help="Folder of this training run.")]
-
-
-def stacks_of(data: Path, part: str) -> list[Stack]:
-    """Return the real stacks of one part of the split: train, validation or test."""
-    splits = read_splits(SPLITS)
-    wanted = {"msd": splits["msd"][part], "lidc": splits["lidc"][part], "lidc-cube": splits["lidc"][part]}
-    found = [
-        *msd_slices(data / "msd-slices"),
-        *lidc_slices(data / "lidc-slices"),
-        *lidc_cubes(data / "lidc-cubes" / "cubes.npz"),
-    ]
-    return [stack for stack in found if stack.patient in wanted[stack.source]]
+Model = Annotated[str, typer.Option(help="lung_tumour, lung_tumour:FOLDER, or run: the weights of the run itself.")]
 
 
 @app.command()
@@ -58,13 +52,10 @@ def prepare(
     ] = None,
 ) -> None:
     """Check data sets and write them into a cache; broken data is refused by name, with exit code 2."""
-    try:
+    with refusals("prepare"):
         sources = tuple(map(parse_source, source))
         names = Tumour(names=tuple(tumour)) if tumour else Tumour()
         prepared = prepare_cache(Request(sources=sources, cache=cache, splits=splits, folds=folds, tumour=names))
-    except DataRefused as refused:
-        sys.stderr.writelines(f"prepare: {problem}\n" for problem in refused.problems)
-        raise typer.Exit(2) from None
     for line in (*prepared.notes, *summary(prepared)):
         print(line)
 
@@ -74,35 +65,46 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
     run: Run = Path("runs/lung_tumour"),
     steps: int = 7000,
-    recipe: Annotated[str, typer.Option(help=f"{' or '.join(RECIPES)}: which sources in which shares.")] = "tumours",
+    recipe: Annotated[
+        str | None, typer.Option(help=f"{', '.join(RECIPES)} or {OWN}: which sources in which shares.")
+    ] = None,
     crop: int = 128,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
     device: str = "auto",
+    network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = "2.5d",
+    phantoms: Annotated[int | None, typer.Option(help="Generated chests; 0 for a cache, else 14.")] = None,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
-    stacks = [*stacks_of(data, "train"), *phantoms(PHANTOMS, FIRST_SEED)]
-    print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
-    train_network(
-        stacks,
-        run,
-        TrainingSettings(steps=steps, recipe=RECIPES[recipe], crop=crop, start=start, device=device),
-    )
+    with refusals("train"):
+        is_cache = (data / "manifest.json").is_file()
+        chests = phantoms if phantoms is not None else (0 if is_cache else PHANTOMS)
+        stacks = [*held_back(data, "train", SPLITS).stacks, *generated(chests, FIRST_SEED)]
+        print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
+        settings = TrainingSettings(steps=steps, recipe=(), crop=crop, start=start, device=device, network=network)
+        chosen = recipe or (OWN if is_cache else "tumours")
+        if is_cache and chosen == OWN:
+            settings = own_settings(stacks, data, settings)
+        else:
+            drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
+            settings = replace(settings, recipe=drawn, data=fingerprint(data) if is_cache else "")
+        train_network(stacks, run, settings)
 
 
 @app.command()
 def evaluate(
-    data: Judged,
+    data: Data,
     run: Run = Path("runs/lung_tumour"),
     part: Annotated[str, typer.Option(help="test, validation, or fold-N of a split that has folds.")] = "test",
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     chests: Annotated[int, typer.Option(help="Generated chests without a lesion, to count false marks in.")] = 4,
+    model: Model = "lung_tumour",
 ) -> None:
-    """Judge the exported model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
+    """Judge a model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
     try:
         judged = held_back(data, part, SPLITS)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    evaluation = evaluate_model(_segmenter(), judged, run / "evaluation", chests)
+    evaluation = evaluate_model(_model(model, run, data), judged, run / "evaluation", chests)
     if results is not None:
         results.write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in headlines(evaluation):
@@ -115,29 +117,50 @@ def figures(
     run: Annotated[list[Path], typer.Option(help="A run's folder; with several their curves are drawn together.")],
     data: Annotated[Path | None, typer.Option(help="As for evaluate; not needed for phantoms.")] = None,
     case: Annotated[list[str] | None, typer.Option(help="A patient or nodule of the data, or phantom-SEED.")] = None,
+    model: Model = "lung_tumour",
 ) -> None:
     """Draw learning curves, and cases: four pictures, a montage, a GIF and a page to scroll. In RUN/figures."""
     try:
         cases = named_cases(case or [], data, SPLITS)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    for path in draw_figures(run, cases, _segmenter):
+    for path in draw_figures(run, cases, lambda: _model(model, run[0], data)):
         print(path)
 
 
 @app.command()
-def export(data: Data, version: Annotated[str, typer.Option()], run: Run = Path("runs/lung_tumour")) -> None:
-    """Write a run's averaged weights into the model's folder; the operating point is chosen on validation patients."""
-    first = OperatingPoint(threshold=0.5, peak_threshold=0.5)
-    export_weights(run / "average.pt", MODELS["lung_tumour"], version, first)
-    point = choose_point(predict(_segmenter(), stacks_of(data, "validation")))
-    digest = export_weights(run / "average.pt", MODELS["lung_tumour"], version, point)
-    print(f"weights {digest}, {point}")
+def export(  # noqa: PLR0913, PLR0917 - the options of a command
+    data: Data,
+    version: Annotated[str, typer.Option(help="Without it the first digits of the weights' SHA-256.")] = "",
+    run: Run = Path("runs/lung_tumour"),
+    out: Annotated[Path | None, typer.Option(help="A model folder of your own, with its card; needs a cache.")] = None,
+    name: str = "lung_tumour",
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "CC-BY-SA-4.0",
+    data_licence: Annotated[str, typer.Option(help="Of the data, for the card.")] = "not stated",
+) -> None:
+    """Write a run's averaged weights into a model folder: --out, or the package's, whose card is written by hand."""
+    facts = ModelFacts(name=name, version=version, licence=licence, network=trained_network(run))
+    if out is not None and not (data / "manifest.json").is_file():
+        raise typer.BadParameter("--out fills a card from a cache that prepare has written: give that as --data")
+    with refusals("export"):
+        if out is not None:
+            check_out(out)
+        card = candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, "auto").card
+        if out is not None:
+            hand_over(Handover(run=run, cache=data, out=out, data_licence=data_licence))
+        else:
+            release(run, MODELS["lung_tumour"])
+    print(f"weights {card.weights_sha256}, threshold {card.threshold}, peak {card.peak_threshold}")
 
 
-def _segmenter() -> LungTumourSegmenter:
-    card = model_card("lung_tumour")
-    return LungTumourSegmenter(card, verified_weights(MODELS["lung_tumour"], card), "auto")
+def _model(name: str, run: Path, data: Path | None) -> LungTumourSegmenter:
+    if name == RUN_MODEL and data is not None:
+        facts = ModelFacts(name=run.name, licence="not stated", network=trained_network(run))
+        return candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, "auto")
+    model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, "auto")
+    if not isinstance(model, LungTumourSegmenter):
+        raise typer.BadParameter(f"--model {name}: only a lung_tumour model gives probabilities here")
+    return model
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from models.lung_tumour.segmenter import outlined
 from models.segmenter import ModelCard, Progress
+from training.components import dice_at, labelled
 from training.stack import Stack
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -78,13 +79,26 @@ def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
 
 
 def choose_point(predicted: Sequence[Predicted]) -> OperatingPoint:
-    """Return the operating point with the best sum of two mean Dice: over the MSD patients, and over the LIDC nodules.
+    """Return the operating point with the best sum of the sources' mean Dice: by patient, or by nodule where crops are.
 
-    MSD's slices are whole, as a scan's are, so what is marked beside the tumours counts there; the nodules keep small
-    lesions from being given up for it.
+    MSD's slices are whole, as a scan's are, so what is marked beside tumours counts there; LIDC's nodules keep small
+    lesions from being given up for it. LIDC's cubes show nodules of the same patients, and have no say beside others.
     """
+    sources = cases_by_source(predicted)
+    voting = [source for source in sources if source != "lidc-cube"] or list(sources)
+    cases = {
+        source: [
+            [labelled(item.probability, np.asarray(item.stack.mask), THRESHOLDS) for item in items]
+            for items in track(sources[source].values(), "choosing the operating point")
+        ]
+        for source in voting
+    }
     points = [OperatingPoint(threshold=low, peak_threshold=peak) for low in THRESHOLDS for peak in PEAKS if peak >= low]
-    return max(points, key=lambda point: sum(judge(predicted, point)[source].mean for source in ("msd", "lidc")))
+
+    def mean_dice(source: str, point: OperatingPoint) -> float:
+        return round(float(np.mean([dice_at(c, point.threshold, point.peak_threshold) for c in cases[source]])), 3)
+
+    return max(points, key=lambda point: sum(mean_dice(source, point) for source in voting))
 
 
 def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Figure]:
@@ -92,22 +106,29 @@ def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Fi
 
     A patient's tumour-free slices count: what is marked there lowers the patient's Dice.
     """
-    by_case: dict[str, dict[str, list[Predicted]]] = defaultdict(lambda: defaultdict(list))
-    for item in predicted:
-        case = item.stack.patient if item.stack.source == "msd" else item.stack.name
-        by_case[item.stack.source][case].append(item)
     return {
-        source: _figure([_dice(items, point) for items in cases.values()]) for source, cases in sorted(by_case.items())
+        source: _figure([_dice(items, point) for items in cases.values()])
+        for source, cases in sorted(cases_by_source(predicted).items())
     }
 
 
+def cases_by_source(predicted: Sequence[Predicted]) -> dict[str, dict[str, list[Predicted]]]:
+    """Return what is judged together: all whole slices of a patient, each crop for itself."""
+    by_case: dict[str, dict[str, list[Predicted]]] = defaultdict(lambda: defaultdict(list))
+    for item in predicted:
+        case = item.stack.patient if item.stack.whole else item.stack.name
+        by_case[item.stack.source][case].append(item)
+    return by_case
+
+
 def _dice(items: Iterable[Predicted], point: OperatingPoint) -> float:
-    overlap = total = 0
+    shared = total = 0
     for item in items:
         marked = outlined(item.probability.astype(np.float32), point.threshold, point.peak_threshold)
-        overlap += int((marked & item.stack.mask).sum())
-        total += int(marked.sum()) + int(item.stack.mask.sum())
-    return 2 * overlap / total if total else 1.0
+        mask = np.asarray(item.stack.mask)
+        shared += int((marked & mask).sum())
+        total += int(marked.sum()) + int(mask.sum())
+    return 2 * shared / total if total else 1.0
 
 
 def _figure(values: list[float]) -> Figure:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.segmenter import ModelCard
-from training.cache import read_stacks
+from training.cache import manifest, read_stacks
 from training.datasets import lidc_cubes, lidc_slices, msd_slices
 from training.evaluate import OperatingPoint, Predicted, Predictor, predict
 from training.false_marks import free_chests
@@ -42,6 +42,8 @@ RULES = (
     "spread: the standard deviation of it.",
     "Calibration: voxels within 10 mm of a lesion, ten bins; expected calibration error of Guo 2017.",
     "Intervals: 2000 draws of patients with replacement, percentiles 2.5 and 97.5. Below 20 patients they are a hint.",
+)
+OF_SLICES = (
     "msd: slices of 256 x 256 pixels of 8 bits whose HU were estimated again; slice spacing is taken as 1.25 mm, as "
     "the collection does not say it, and some pixel sizes are the collection's median: mm and ml there "
     "are estimates. lidc: crops end at the nodule's first and last slice, so no mark can run beyond them.",
@@ -55,6 +57,7 @@ class Judged:
     stacks: list[Stack]
     part: str
     splits: Path
+    rules: tuple[str, ...] = RULES
 
 
 def held_back(data: Path, part: str, committed: Path) -> Judged:
@@ -64,7 +67,15 @@ def held_back(data: Path, part: str, committed: Path) -> Judged:
     chosen = [stack for stack in stacks if stack.patient in by_collection[collection_of(stack.source)].get(part, ())]
     if not chosen:
         raise ValueError(f"{splits.name}: the data holds no patient of the part {part}")
-    return Judged(stacks=chosen, part=part, splits=splits)
+    rules = (*RULES, *OF_SLICES) if _has_slices(data) else RULES
+    return Judged(stacks=chosen, part=part, splits=splits, rules=rules)
+
+
+def _has_slices(data: Path) -> bool:
+    """Whether the slice collections are among the data, whose geometry is known in part."""
+    if not (data / "manifest.json").is_file():
+        return True
+    return any(entry.recipe.startswith(("msd-slices", "lidc-slices")) for entry in manifest(data).stacks)
 
 
 def collections_of(data: Path, committed: Path) -> tuple[list[Stack], Path]:
@@ -98,13 +109,13 @@ def evaluate_model(model: Predictor, judged: Judged, folder: Path, chests: int) 
             "sha256": hashlib.sha256(judged.splits.read_bytes()).hexdigest(),
             "part": judged.part,
         },
-        "rules": list(RULES),
+        "rules": list(judged.rules),
         "sources": plain(by_source),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     pictures = _pictures(predicted, by_source, point, judged.part)
     (folder / "report.html").write_text(report_page(evaluation, pictures), encoding="utf-8")
+    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return evaluation
 
 

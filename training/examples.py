@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from training.augment import Example, draw, lung_centre, tumour_centre
 from training.blocks import draw_block
 from training.datasets import Stack
+from training.layouts.case import DataRefused
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """image (n, slices, row, column), target and known (n, 1, row, column); of blocks all (n, 1, slice, row, column)."""
@@ -78,17 +79,18 @@ OWN = "own"
 def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
     """Return a recipe for any data: of each source alike, two of three examples around a tumour, the others anywhere.
 
-    Raises ValueError where no stack has a tumour. A batch of blocks has a quarter as many examples.
+    Raises DataRefused where no stack has a tumour. A batch of blocks has a quarter as many examples, and of generated
+    chests there are always few.
     """
-    times = 4 if network == "2.5d" else 1
     shares = []
     for source in dict.fromkeys(stack.source for stack in stacks):
+        times = 4 if network == "2.5d" and source != "phantom" else 1
         own = [stack.mask.any((1, 2)) for stack in stacks if stack.source == source]
         if any(marked.any() for marked in own):
             shares.append(Share(source=source, centre="tumour", tumour=True, count=2 * times))
         shares.append(Share(source=source, centre="lung", tumour=None, count=times))
     if not any(share.tumour for share in shares):
-        raise ValueError("no stack of the training part has a tumour: there is nothing to learn from")
+        raise DataRefused("no stack of the training part has a tumour: there is nothing to learn from")
     return tuple(shares)
 
 

@@ -1,8 +1,10 @@
-"""Writes trained weights and their facts into the model's folder. Judges nothing."""
+"""Writes trained weights and their facts into a model's folder: safetensors and model.toml. Judges nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,31 +15,48 @@ from training.evaluate import OperatingPoint
 CARD = """\
 # The model card's facts, as the programs read them; README.md beside it is the card for people.
 [model]
-name = "lung_tumour"
-version = "{version}"
-weights_file = "lung_tumour.safetensors"
+name = {name}
+version = {version}
+weights_file = "{weights_file}"
 weights_sha256 = "{sha256}"
-licence = "CC-BY-SA-4.0"
+licence = {licence}
 threshold = {threshold}                # of a voxel's probability; chosen on validation patients
 peak_threshold = {peak_threshold}           # of a lesion's most probable voxel; chosen on validation patients
 smallest_lesion_ml = {smallest_lesion_ml}        # a ball of about 6 mm; smaller components are not reported
+network = "{network}"                # which one of models/lung_tumour/network.py
 """
 SMALLEST_LESION_ML = 0.1
+WEIGHTS_FILE = "lung_tumour.safetensors"
+DIGITS_OF_VERSION = 12
 
 
-def export(checkpoint: Path, folder: Path, version: str, point: OperatingPoint) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What a model is called. version: "" for the first digits of its weights' SHA-256. licence: of the weights."""
+
+    name: str = "lung_tumour"
+    version: str = ""
+    licence: str = "CC-BY-SA-4.0"
+    network: str = "2.5d"
+
+
+def export(checkpoint: Path, folder: Path, facts: ModelFacts, point: OperatingPoint) -> str:
     """Write the weights as safetensors and model.toml, and return the weights' SHA-256."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    weights = folder / "lung_tumour.safetensors"
+    weights = folder / WEIGHTS_FILE
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     card = CARD.format(
-        version=version,
+        name=json.dumps(facts.name),  # a basic string of TOML is written as one of JSON
+        version=json.dumps(facts.version or digest[:DIGITS_OF_VERSION]),
+        weights_file=WEIGHTS_FILE,
         sha256=digest,
+        licence=json.dumps(facts.licence),
         threshold=point.threshold,
         peak_threshold=point.peak_threshold,
         smallest_lesion_ml=SMALLEST_LESION_ML,
+        network=facts.network,
     )
     (folder / "model.toml").write_text(card, encoding="utf-8")
     return digest

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
 
+class RunRefused(ValueError):  # noqa: N818 - nothing failed: whoever gave the folder must give another
+    """A folder that cannot be taken as it was told to: of another run, or holding something else."""
+
+
 class RunFolder:
     """run.json, curve.csv, TensorBoard events, checkpoint.pt to go on from and average.pt to export.
 
-    Raises ValueError when the folder belongs to a run of other settings.
+    Raises RunRefused when the folder belongs to a run of other settings.
     """
 
     def __init__(self, folder: Path, settings: TrainingSettings, *, is_writer: bool) -> None:
@@ -43,7 +47,7 @@ class RunFolder:
             told = {**self._defaults, **told}  # a run that began before there was a setting had its default
             other = sorted(name for name in self._settings if told.get(name) != self._settings[name])
             if other:
-                raise ValueError(f"{self._folder}: the run there has other settings: {', '.join(other)}")
+                raise RunRefused(f"{self._folder}: the run there has other settings: {', '.join(other)}")
         elif self._is_writer:
             facts.write_text(json.dumps(self._facts(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         self._open_board()
@@ -109,6 +113,12 @@ class RunFolder:
             "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
             "libraries": {name: version(name) for name in _LIBRARIES},
         }
+
+
+def trained_network(run: Path) -> str:
+    """Return which network a run trained; one from before there were two trained the first."""
+    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+    return str(settings.get("network", "2.5d"))
 
 
 def _git_revision() -> str:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from models.lung_tumour.network import build_network
 from tests.training.short_run import RECIPE, phantom_stack, settings
-from training.examples import Batches
+from training.blocks import BLOCK_SLICES, draw_block
+from training.examples import Batches, recipe_for
+from training.run_folder import trained_network
 from training.train import train
 
 
@@ -69,6 +72,65 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="other settings: steps"):
         train([phantom_stack()], tmp_path, settings(steps=2))
+
+
+def test_a_run_that_began_before_there_was_a_setting_goes_on(tmp_path: Path) -> None:
+    train([phantom_stack()], tmp_path, settings(steps=2))
+    told = json.loads((tmp_path / "run.json").read_text())
+    for name in ("network", "data"):
+        del told["settings"][name]
+    (tmp_path / "run.json").write_text(json.dumps(told))
+
+    train([phantom_stack()], tmp_path, settings(steps=2))
+
+    with pytest.raises(ValueError, match="other settings: network"):
+        train([phantom_stack()], tmp_path, replace(settings(steps=2), network="3d"))
+
+
+def test_the_3d_network_is_trained_by_the_same_loop(tmp_path: Path) -> None:
+    train([phantom_stack()], tmp_path, replace(settings(steps=2), network="3d"))
+
+    build_network("3d").load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
+    assert np.isfinite([loss for _, loss in curve(tmp_path)]).all()
+    assert trained_network(tmp_path) == "3d"
+
+
+def test_the_time_that_the_steps_took_is_kept(tmp_path: Path) -> None:
+    train([phantom_stack()], tmp_path, settings(steps=1))
+
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["seconds"] > 0
+
+
+def test_a_block_has_the_tumour_in_its_middle_and_knows_where_the_stack_ends() -> None:
+    stack = phantom_stack()  # six slices, 5 mm apart
+    middle = int(stack.mask.sum((1, 2)).argmax())
+    rows, columns = np.nonzero(stack.mask[middle])
+    block = draw_block(stack, middle, (rows.mean(), columns.mean()), 64, np.random.default_rng(2))
+
+    assert block.image.shape == (1, BLOCK_SLICES, 64, 64)
+    assert block.target.shape == block.known.shape == (BLOCK_SLICES, 64, 64)
+    assert block.target[15:17, 30:34, 30:34].min() == 1
+    litres = block.target.sum() * 2.5 / 1e6
+    assert litres == pytest.approx(stack.mask.sum() * np.prod(stack.spacing_mm) / 1e6, rel=0.5)  # scaled by chance
+    known = block.known.any((1, 2))
+    assert 6 <= known.sum() <= 14  # 25 mm from the first slice's centre to the last one's, 2.5 mm apart, scaled
+    assert not block.target[~known].any()
+
+
+def test_a_recipe_for_any_data_has_its_sources_and_wants_a_tumour() -> None:
+    stacks = [phantom_stack(), replace(phantom_stack(), source="dicom")]
+
+    recipe = recipe_for(stacks)
+
+    assert [(share.source, share.tumour, share.count) for share in recipe] == [
+        ("phantom", True, 2),
+        ("phantom", None, 1),
+        ("dicom", True, 8),
+        ("dicom", None, 4),
+    ]
+    assert sum(share.count for share in recipe_for(stacks, "3d")) == 6
+    with pytest.raises(ValueError, match="no stack of the training part has a tumour"):
+        recipe_for([replace(stacks[1], mask=np.zeros_like(stacks[1].mask))])
 
 
 def test_a_batch_follows_from_its_number_alone() -> None:

@@ -1,0 +1,59 @@
+"""Connected components at several thresholds, labelled once each, so that many operating points can be tried.
+
+Dice at a point is exactly that of `models.lung_tumour.segmenter.outlined` at it. Chooses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """Of each component at one threshold: its highest probability, its voxels, and those of them that are tumour."""
+
+    peaks: NDArray[np.float64]
+    voxels: NDArray[np.int64]
+    shared: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """The components of a stack by threshold, and how many voxels of it are tumour."""
+
+    by_threshold: Mapping[float, Components]
+    tumour: int
+
+
+def labelled(probability: NDArray[np.float32], mask: NDArray[np.bool_], thresholds: Sequence[float]) -> Labelled:
+    """Label what lies above each of the thresholds."""
+    return Labelled(
+        by_threshold={threshold: _components(probability, mask, threshold) for threshold in thresholds},
+        tumour=int(mask.sum()),
+    )
+
+
+def dice_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -> float:
+    """Return the Dice of all stacks of a case together; 1 where nothing is marked and nothing is there."""
+    shared, total = 0, sum(item.tumour for item in case)
+    for item in case:
+        components = item.by_threshold[threshold]
+        kept = components.peaks >= peak_threshold
+        shared += int(components.shared[kept].sum())
+        total += int(components.voxels[kept].sum())
+    return 2 * shared / total if total else 1.0
+
+
+def _components(probability: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float) -> Components:
+    labels, count = ndimage.label(probability > threshold, np.ones((3, 3, 3)))
+    numbers = np.arange(1, count + 1)
+    return Components(
+        peaks=np.asarray(ndimage.maximum(probability, labels, numbers), np.float64).reshape(count),
+        voxels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
+        shared=np.bincount(labels[mask], minlength=count + 1)[1:],
+    )
