@@ -86,9 +86,7 @@ def compared(lesions: Sequence[Told] = STORY, days: Sequence[int] = FIVE_DAYS) -
 
 def alone(statement: Statement, reason: str | None = None) -> Comparison:
     """A scan without an earlier one."""
-    return Comparison(
-        statement=statement, reason=reason, scans=(scan(0, is_last=True),), registration=None, lesions=(), recist=None
-    )
+    return Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
 
 
 def scan(days: int, *, is_last: bool) -> ScanOfCourse:
