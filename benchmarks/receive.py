@@ -23,6 +23,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.commitment import CommitmentReport
+from dicom_node.intake import Intake
 from dicom_node.journal import Journal
 from dicom_node.network import SUCCESS, silence_libraries
 from dicom_node.scp import Door, close
@@ -90,7 +91,8 @@ def node(folder: Path) -> Iterator[int]:
     def ignore(_: CommitmentReport, __: object) -> int:
         return SUCCESS
 
-    door = Door(node=settings, peers=[sender], journal=journal, spool=Spool(folder), on_report=ignore)
+    intake = Intake(journal=journal, spool=Spool(folder))
+    door = Door(node=settings, peers=[sender], journal=journal, intake=intake, on_report=ignore)
     server = door.open()
     yield server.server_address[1]
     close(server)

@@ -28,9 +28,9 @@ _NO_ANSWER = "no commitment in time"
 _MOST_IN_ONE_REQUEST = 500
 
 
-def plan_deliveries(journal: Journal, destinations: Sequence[Peer], now: float) -> None:
+def plan_deliveries(journal: Journal, destinations: Sequence[Peer], now: float, *, with_backfill: bool = True) -> None:
     """Give every analysed job its deliveries: each document to each destination."""
-    for job_key in journal.unplanned(destinations):
+    for job_key in journal.unplanned(destinations, with_backfill=with_backfill):
         journal.ensure_deliveries(job_key, destinations, now)
 
 

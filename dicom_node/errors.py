@@ -46,12 +46,13 @@ class InvalidUid(UnreadableInstance):
 
 
 class PacsUnavailable(NodeError):
-    """The peer cannot be reached, or not now."""
+    """The peer cannot be reached, or not now; status: what it answered, where it did."""
 
-    def __init__(self, peer: str, why: str) -> None:
+    def __init__(self, peer: str, why: str, status: int | None = None) -> None:
         super().__init__(f"{peer}: {why}")
         self.peer = peer
         self.why = why
+        self.status = status
 
 
 class PacsRefused(NodeError):

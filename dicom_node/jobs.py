@@ -36,7 +36,7 @@ class JobState(StrEnum):
     FAILED = "FAILED"
     """Given up after its retries, with the reason."""
     SUPERSEDED = "SUPERSEDED"
-    """More slices of the series arrived; a newer job replaces it."""
+    """More slices, or an earlier scan of the patient, arrived; a newer job replaces it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,12 @@ class Job:
     schema_version: int = SCHEMA_VERSION
 
 
-def job_key(sop_instance_uids: tuple[str, ...], recipe: str) -> str:
-    """Return the SHA-256 (64 hex digits) that identifies what a job computes."""
-    text = "\n".join([*sorted(sop_instance_uids), recipe])
+def job_key(sop_instance_uids: tuple[str, ...], recipe: str, priors: tuple[str, ...] = ()) -> str:
+    """Return the SHA-256 (64 hex digits) that identifies what a job computes.
+
+    priors: one text for each earlier scan that it is compared with, in order (`priors.key_parts`).
+    """
+    text = "\n".join([*sorted(sop_instance_uids), recipe, *priors])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

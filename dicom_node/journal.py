@@ -13,9 +13,11 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, upd
 from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
 from dicom_node.jobs import Job, JobState, job_key
 from dicom_node.journal_deliveries import DeliveryJournal, DeliveryRecord, DeliveryState, clear_results
+from dicom_node.journal_priors import PriorJournal, put_priors
 from dicom_node.journal_promises import PromiseJournal
 from dicom_node.journal_series import SeriesJournal, uids_of
 from dicom_node.journal_tables import ALLOWED, change, documents, jobs, series, state_of
+from dicom_node.priors import NOT_ASKED, Priors, key_parts
 from dicom_node.series import Document, Series
 
 __all__ = ["ALLOWED", "DeliveryRecord", "DeliveryState", "JobRecord", "Journal"]
@@ -39,18 +41,18 @@ class JobRecord:
     updated_at: float
 
 
-class Journal(SeriesJournal, DeliveryJournal, PromiseJournal):
-    """Jobs; and, inherited, received series, deliveries and promises."""
+class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
+    """Jobs; and, inherited, received series, patients over time, deliveries and promises."""
 
     # -- jobs, as the node sees them --
 
-    def create_job(self, found: Series, recipe: str, now: float) -> Job | None:
+    def create_job(self, found: Series, recipe: str, now: float, priors: Priors = NOT_ASKED) -> Job | None:
         """Queue the job of a quiet series, in place of the series' earlier ones; None when there is nothing to do.
 
         Nothing is to do when more has arrived since, or when this very job exists. One that was rejected, failed or
         replaced is queued again, since its content may have been repaired.
         """
-        key = job_key(found.sop_instance_uids, recipe)
+        key = job_key(found.sop_instance_uids, recipe, key_parts(priors))
         job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, recipe=recipe)
         with self._write() as connection:
             state = state_of(connection, key)
@@ -61,6 +63,7 @@ class Journal(SeriesJournal, DeliveryJournal, PromiseJournal):
             connection.execute(update(series).where(of_series).values(dirty=False))
             if state is None:
                 _insert(connection, job, found.sop_instance_uids, now)
+                put_priors(connection, key, priors)
             elif state in _REPEATED:
                 _repeat(connection, key, now)
             else:
@@ -81,6 +84,10 @@ class Journal(SeriesJournal, DeliveryJournal, PromiseJournal):
         if not found:
             raise UnknownJob(f"no job {job_key}")
         return found[0]
+
+    def jobs_of_patient(self, patient_key: str) -> list[JobRecord]:
+        """Return the latest job of each scan of a patient, by the date of the scan."""
+        return [self.job(scan.job.job_key) for scan in self.scans_of(patient_key) if scan.job is not None]
 
     def jobs(self, states: Collection[JobState] = tuple(JobState)) -> list[JobRecord]:
         """Return all jobs in these states, the oldest first."""

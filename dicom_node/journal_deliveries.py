@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
 
 from dicom_node.jobs import JobState
+from dicom_node.journal_prior_tables import FETCHED, acquisitions
 from dicom_node.journal_tables import Database, change, deliveries, documents, jobs, state_of, transactions
 from dicom_node.series import Document
 from dicom_node.settings import Peer
@@ -72,9 +73,15 @@ class DeliveryJournal(Database):
                 _ensure_peer(connection, job_key, peer, now)
             _settle(connection, job_key, now)
 
-    def unplanned(self, peers: Sequence[Peer]) -> list[str]:
-        """Return the keys of the jobs on their way whose deliveries are not (yet) those to these peers."""
-        on_its_way = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
+    def unplanned(self, peers: Sequence[Peer], *, with_backfill: bool = True) -> list[str]:
+        """Return the keys of the jobs on their way whose deliveries are not (yet) those to these peers.
+
+        with_backfill: also of earlier scans that we fetched, and nobody asked us to analyse.
+        """
+        on_its_way: ColumnElement[bool] = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
+        if not with_backfill:
+            fetched = select(acquisitions.c.series_uid).where(acquisitions.c.role == FETCHED)
+            on_its_way = and_(on_its_way, jobs.c.series_uid.not_in(fetched))
         wanted = {(peer.name, peer.commitment) for peer in peers}
         with self._read() as connection:
             of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(on_its_way)

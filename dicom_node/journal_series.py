@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
 
 from dicom_node.jobs import JobState
+from dicom_node.journal_prior_tables import FETCHED, SENT, acquisitions
 from dicom_node.journal_tables import Database, instances, jobs, series
+from dicom_node.priors import RESULTS
 from dicom_node.series import Instance, Series
 
 _ASKED_AT_ONCE = 500  # SQLite limits the parameters of a statement
@@ -17,10 +19,16 @@ _ASKED_AT_ONCE = 500  # SQLite limits the parameters of a statement
 class SeriesJournal(Database):
     """What was received, and what is new of it."""
 
-    def record_instance(self, instance: Instance, now: float) -> bool:
-        """Record an instance that is on the disk; True when it is new or its file has changed."""
+    def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
+        """Record an instance that is on the disk; True when it is new or its file has changed.
+
+        is_fetched: we asked for it. What a peer sends of its own accord it wants to have analysed and delivered.
+        """
         with self._write() as connection:
             _touch_series(connection, instance, now)
+            if not is_fetched:
+                fetched = and_(acquisitions.c.series_uid == instance.series_uid, acquisitions.c.role == FETCHED)
+                connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
             same = and_(
                 instances.c.series_uid == instance.series_uid,
                 instances.c.sop_instance_uid == instance.sop_instance_uid,
@@ -32,22 +40,37 @@ class SeriesJournal(Database):
             row = asdict(instance)
             del row["study_uid"]  # the series has it
             connection.execute(insert(instances).values(**row, arrived_at=now))
-            of_series = series.c.series_uid == instance.series_uid
-            connection.execute(update(series).where(of_series).values(dirty=True))
+            if instance.sop_class_uid not in RESULTS:  # these are compared with, not analysed
+                of_series = series.c.series_uid == instance.series_uid
+                connection.execute(update(series).where(of_series).values(dirty=True))
             return True
 
     def quiet_series(self, before: float) -> list[Series]:
-        """Return the series with something new whose last arrival is earlier than `before`."""
+        """Return the series with something new whose last arrival is earlier than `before`.
+
+        One that was fetched is complete when the peer says so; if that failed, it is never.
+        """
+        of_series = acquisitions.c.series_uid == series.c.series_uid
+        is_partial = exists().where(of_series, ~acquisitions.c.is_complete)
+        is_fetched = exists().where(of_series, acquisitions.c.role == FETCHED)
+        is_quiet = or_(series.c.last_arrival < before, is_fetched)
         with self._read() as connection:
-            quiet = select(series).where(series.c.dirty, series.c.last_arrival < before).order_by(series.c.last_arrival)
+            ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
+            quiet = ready.order_by(series.c.last_arrival)
             return [
                 Series(
                     series_uid=row.series_uid,
                     study_uid=row.study_uid,
                     sop_instance_uids=uids_of(connection, row.series_uid),
+                    last_arrival=row.last_arrival,
                 )
                 for row in connection.execute(quiet).all()
             ]
+
+    def held(self, series_uid: str) -> tuple[str, ...]:
+        """Return the instances of a series that are held, sorted; none of a series that is not known."""
+        with self._read() as connection:
+            return uids_of(connection, series_uid)
 
     def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
         """Return which of these instances were received and are still held."""

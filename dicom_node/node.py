@@ -1,4 +1,4 @@
-"""THE NODE, top to bottom: receive -> assemble -> queue, and deliver -> commit when a worker is done.
+"""THE NODE, top to bottom: receive -> assemble -> fetch priors -> queue, and deliver -> commit when a worker is done.
 
 The door's threads receive; each loop below does one thing, and one for each destination delivers. They meet in the
 journal alone, so each of them, and the whole process, may end at any moment.
@@ -18,12 +18,16 @@ from types import TracebackType
 from dicom_node.assembler import assemble
 from dicom_node.delivery import Courier, plan_deliveries, take_report
 from dicom_node.errors import NodeError, SettingsError
+from dicom_node.history import History
+from dicom_node.intake import Intake
 from dicom_node.jobs import make_celery, ring
 from dicom_node.journal import Journal
 from dicom_node.network import silence_libraries
+from dicom_node.prior_search import PriorSearcher
 from dicom_node.promises import PromiseKeeper
 from dicom_node.reconciler import Reconciler, growing_pause, remove_committed
 from dicom_node.redis_server import redis_url
+from dicom_node.retrieval import make_source
 from dicom_node.scp import Door, Listening, close
 from dicom_node.scu import PacsClient
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
@@ -56,6 +60,9 @@ class Node:
         self._node = configuration.node
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = Journal(configuration.journal.url_in(self._node.data_dir))
+        self._intake = Intake(journal=self._journal, spool=self._spool)
+        self._history = self._make_history()
+        self._searcher = self._prior_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
         self._couriers = [self._courier(peer) for peer in self._destinations]
         self._keeper = self._promise_keeper()
@@ -69,8 +76,10 @@ class Node:
         self._server = self._listen()
         self._open_since = time.time()
         self._start("assemble", self._assemble)
+        if self._searcher.sources:
+            self._start("search for priors", self._searcher.step)
         self._start("ring", self._reconciler().step)
-        self._start("plan deliveries", lambda now: plan_deliveries(self._journal, self._destinations, now))
+        self._start("plan deliveries", self._plan_deliveries)
         for courier in self._couriers:
             self._start(f"deliver to {courier.peer.name}", courier.step)
         self._start("keep promises", self._keeper.step)
@@ -88,6 +97,7 @@ class Node:
         until = time.monotonic() + self._node.connect_timeout_s
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
             self._keeper.hang_up()
+            self._searcher.hang_up()
             for courier in self._couriers:
                 courier.hang_up()
             time.sleep(_HANG_UP_EVERY_S)
@@ -104,7 +114,7 @@ class Node:
             node=self._node,
             peers=self._configuration.peers,
             journal=self._journal,
-            spool=self._spool,
+            intake=self._intake,
             on_report=lambda report, peers: take_report(
                 self._journal, report, self._node, {peer.name for peer in peers if peer.commitment}
             ),
@@ -114,6 +124,20 @@ class Node:
         except OSError as error:
             where = f"{self._node.host}:{self._node.port}"
             raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
+
+    def _make_history(self) -> History:
+        asks = any(peer.ask_for_priors for peer in self._configuration.peers)
+        return History(self._journal, self._spool, self._node, asks=asks)
+
+    def _prior_searcher(self) -> PriorSearcher:
+        asked = [peer for peer in self._configuration.peers if peer.ask_for_priors]
+        return PriorSearcher(
+            node=self._node,
+            journal=self._journal,
+            spool=self._spool,
+            history=self._history,
+            sources=[make_source(peer, self._node, self._intake) for peer in asked],
+        )
 
     def _courier(self, peer: Peer) -> Courier:
         client = PacsClient(peer, self._node)
@@ -130,7 +154,12 @@ class Node:
     def _assemble(self, now: float) -> None:
         # While the node was away nobody could send: what its end interrupted has a whole quiet period to go on.
         if now - self._open_since >= self._node.quiet_period_s:
-            assemble(self._journal, self._configuration.recipe, self._node.quiet_period_s, now)
+            quiet_period_s = self._node.quiet_period_s
+            assemble(self._journal, self._configuration.recipe, quiet_period_s, now, self._history.priors_for)
+            self._history.reopen_affected()
+
+    def _plan_deliveries(self, now: float) -> None:
+        plan_deliveries(self._journal, self._destinations, now, with_backfill=self._node.deliver_backfill)
 
     def _clean_up(self, now: float) -> None:
         remove_committed(self._journal, self._spool, self._node.keep_days, now)

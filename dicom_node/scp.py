@@ -5,12 +5,10 @@ What was answered with success lies on the disk and in the journal; whoever is u
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pynetdicom
@@ -35,7 +33,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from dicom_node.association import on_connected
 from dicom_node.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.header import file_start, read_header
+from dicom_node.intake import Arrival, Intake
 from dicom_node.journal import Journal
 from dicom_node.network import (
     CANNOT_UNDERSTAND,
@@ -51,9 +49,8 @@ from dicom_node.network import (
     VERIFICATION,
     hang_up,
 )
-from dicom_node.series import Instance
+from dicom_node.priors import RESULTS
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +58,6 @@ TRANSFER_SYNTAXES = [
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
     JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
 ]  # fmt: skip
-_DOORKEEPERS = 64
 
 Listening = ThreadedAssociationServer
 """A door that is open."""
@@ -77,11 +73,8 @@ class Door:
     node: NodeSettings
     peers: Sequence[Peer]
     journal: Journal
-    spool: Spool
+    intake: Intake
     on_report: OnReport
-    _one_at_a_time: list[threading.Lock] = field(
-        default_factory=lambda: [threading.Lock() for _ in range(_DOORKEEPERS)]
-    )
 
     def open(self) -> Listening:
         """Listen; returns at once."""
@@ -133,28 +126,20 @@ class Door:
 
     def _keep(self, event: evt.Event, calling: str) -> int:
         request: Any = event.request
-        encoded = request.DataSet.getbuffer()
-        header = read_header(encoded, event.context.transfer_syntax)
-        named = (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID)
-        if named != (header.sop_class_uid, header.sop_instance_uid) or named[0] != event.context.abstract_syntax:
-            log.warning("C-STORE from %s answered 0xA900: command and data set name different instances", calling)
-            return DATA_SET_DOES_NOT_MATCH
-        start = file_start(header, event.context.transfer_syntax)
-        digest = hashlib.sha256(start)
-        digest.update(encoded)
-        instance = Instance(
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            series_uid=header.series_uid,
-            study_uid=header.study_uid,
+        originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
+        arrival = Arrival(
+            encoded=request.DataSet.getbuffer(),
+            transfer_syntax_uid=event.context.transfer_syntax,
+            sop_class_uid=request.AffectedSOPClassUID,
+            sop_instance_uid=request.AffectedSOPInstanceUID,
             calling_ae_title=calling,
-            file_sha256=digest.hexdigest(),
+            # PS3.7 9.1.1.1 wants who asked for the C-MOVE; some name the one that serves it.
+            is_fetched=originator in (self.node.ae_title, calling),
         )
-        # Two who send the same instance at once must not leave the file of one with the hash of the other.
-        with self._one_at_a_time[hash(instance.sop_instance_uid) % _DOORKEEPERS]:
-            self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, start, encoded)
-            self.journal.record_instance(instance, time.time())
-        return SUCCESS
+        if request.AffectedSOPClassUID == event.context.abstract_syntax and self.intake.keep(arrival):
+            return SUCCESS
+        log.warning("C-STORE from %s answered 0xA900: command and data set name different instances", calling)
+        return DATA_SET_DOES_NOT_MATCH
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
         """Promise an answer for what we received (we are SCP); it follows on an association of ours."""
@@ -194,8 +179,10 @@ def close(server: ThreadedAssociationServer) -> None:
 
 def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
     contexts = [build_context(VERIFICATION)]
-    if any(peer.may_send for peer in peers):
+    if any(peer.may_send or peer.ask_for_priors for peer in peers):
         contexts.append(build_context(CTImageStorage, list(TRANSFER_SYNTAXES)))
+    if any(peer.ask_for_priors for peer in peers):
+        contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in RESULTS]
     if any(peer.may_send or peer.commitment for peer in peers):
         commitment = build_context(COMMITMENT)
         # PS3.4 J.3.3: the peer that reports on an association of its own proposes the SCP role for itself.

@@ -188,7 +188,7 @@ class PacsClient:
         if "Status" not in answer:
             raise PacsUnavailable(self.peer.name, f"{what}: no answer in time, or the association was aborted")
         if answer.Status not in wanted:
-            raise PacsUnavailable(self.peer.name, f"{what}: status 0x{answer.Status:04X}")
+            raise PacsUnavailable(self.peer.name, f"{what}: status 0x{answer.Status:04X}", int(answer.Status))
 
 
 def _on_report(event: evt.Event, on_report: OnReport) -> tuple[int, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Series:
     series_uid: str
     study_uid: str
     sop_instance_uids: tuple[str, ...]
+    last_arrival: float = field(default=0.0, compare=False)
+    """UTC, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from dicom_node.spool import journal_file
 
@@ -55,6 +55,14 @@ class NodeSettings(_Section):
     """A storage commitment without an answer for this long is asked for again."""
     commitment_wait_s: Seconds = 5.0
     """How long the association stays open for a commitment report that comes the same way."""
+    priors_time_limit_s: Seconds = 300.0
+    """A series waits no longer than this for the patient's earlier scans, to be fetched and to be analysed."""
+    priors_size_limit_mb: Annotated[int, Field(ge=0)] = 4096
+    """No more CT than this is fetched for one series; results are small, and always fetched."""
+    most_priors: Annotated[int, Field(ge=1)] = 5
+    """A scan is compared with this many earlier ones at most, the newest."""
+    deliver_backfill: bool = False
+    """Whether the results of earlier scans that were fetched and analysed are delivered, too."""
 
 
 class Peer(_Section):
@@ -70,8 +78,20 @@ class Peer(_Section):
     """It receives every result."""
     ask_for_priors: bool = False
     """It is asked for earlier examinations."""
+    retrieve: Literal["move", "get", "wado"] = "move"
+    """How they come: by C-MOVE (it must know our AE title and address), C-GET, or DICOMweb."""
+    dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
+    """The root of its DICOMweb services, for `wado`."""
+    dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
+    """The value of the HTTP header Authorization, such as `Bearer ...`."""
     commitment: bool = False
     """It is asked for storage commitment of what it received."""
+
+    @model_validator(mode="after")
+    def _has_a_url_for_dicomweb(self) -> Self:
+        if self.retrieve == "wado" and not self.dicomweb_url:
+            raise ValueError('retrieve = "wado" needs a dicomweb_url')
+        return self
 
 
 class QueueSettings(_Section):

@@ -2,7 +2,7 @@
 
     inbox/<series_uid>/<sop_uid>.dcm     what was received
     outbox/<job_key>/...                 what is to be sent, complete from the moment it is visible
-    journal.db  redis/  .lock
+    journal.db  redis/  .lock  .salt
 
 A file or folder appears under its name only when all of it is on the disk. Everything is private to the user.
 """
@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import threading
@@ -28,6 +29,7 @@ _JOB_KEY = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PRIVATE = 0o700
 _ORPHAN_S = 86400.0
+_SALT_BYTES = 32
 
 Bytes = bytes | bytearray | memoryview
 
@@ -40,6 +42,15 @@ def journal_file(data_dir: Path) -> Path:
 def redis_folder(data_dir: Path) -> Path:
     """Return where the embedded Redis keeps its files."""
     return data_dir.resolve() / "redis"
+
+
+def patient_salt(data_dir: Path) -> bytes:
+    """Return the secret that patients' keys are made with; it is drawn once, and never leaves the disk."""
+    file = data_dir.resolve() / ".salt"
+    if not file.exists():
+        file.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        _write_whole(file, [secrets.token_bytes(_SALT_BYTES)])
+    return file.read_bytes()
 
 
 def checked_uid(uid: str) -> str:

@@ -15,6 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import evt
 
 from dicom_node.delivery import take_report
+from dicom_node.intake import Intake
 from dicom_node.journal import Journal
 from dicom_node.network import silence_libraries
 from dicom_node.scp import Door, close
@@ -130,7 +131,7 @@ def open_door(tmp_path: Path) -> Iterator[OpenDoorWith]:
                 node=node,
                 peers=peers,
                 journal=journal,
-                spool=spool,
+                intake=Intake(journal=journal, spool=spool),
                 on_report=lambda report, senders: take_report(journal, report, node, {peer.name for peer in senders}),
             )
             server = door.open()

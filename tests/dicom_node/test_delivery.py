@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicom_node.delivery import Courier, plan_deliveries, take_report
+from dicom_node.intake import Intake
 from dicom_node.jobs import JobState
 from dicom_node.journal import Journal
 from dicom_node.journal_deliveries import DeliveryState
@@ -123,7 +124,7 @@ def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
         node=outbox.node,
         peers=[peer_of(pacs, commitment=True)],
         journal=outbox.journal,
-        spool=outbox.spool,
+        intake=Intake(journal=outbox.journal, spool=outbox.spool),
         on_report=lambda report, peers: take_report(outbox.journal, report, outbox.node, {p.name for p in peers}),
     )
     server = door.open()

@@ -46,6 +46,14 @@ class Behaviour:
     report_delay_s: float = 0.05
     keeps_silent: bool = False
     """Storage commitment is promised and never reported."""
+    find_delay_s: float = 0.0
+    """Pause before each answer to a C-FIND."""
+    unanswered_keys: frozenset[str] = frozenset()
+    """Return keys that a C-FIND leaves empty, as many a PACS does with the optional ones."""
+    share_sent: float = 1.0
+    """How much of what a C-MOVE or C-GET asks for is sent, and counted."""
+    sub_operation_delay_s: float = 0.0
+    """Pause before each instance that a C-MOVE or C-GET sends."""
     uncommitted: frozenset[str] = frozenset()
     """Their storage commitment fails, whether they are held or not."""
 
@@ -126,7 +134,10 @@ class SmallPacs:
             yield IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, None
             return
         for answer in self.archive.find(event.identifier):
+            time.sleep(self.behaviour.find_delay_s)
             answer.RetrieveAETitle = self.ae_title
+            for keyword in self.behaviour.unanswered_keys.intersection(answer.dir()):
+                setattr(answer, keyword, None)
             yield PENDING, answer
 
     def _on_move(self, event: evt.Event) -> Iterator[Any]:
@@ -134,12 +145,22 @@ class SmallPacs:
         if address is None:
             yield None, None  # PS3.4 C.4.2: 0xA801, move destination unknown
             return
-        files = self.archive.select(event.identifier)
+        files = self._sent(event.identifier)
         yield (*address, {"contexts": _contexts(files), "evt_handlers": _CAREFUL})
-        yield from _sub_operations(files)
+        yield from self._sub_operations(files)
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
-        yield from _sub_operations(self.archive.select(event.identifier))
+        yield from self._sub_operations(self._sent(event.identifier))
+
+    def _sent(self, identifier: Dataset) -> list[Path]:
+        files = self.archive.select(identifier)
+        return files[: round(len(files) * self.behaviour.share_sent)]
+
+    def _sub_operations(self, files: list[Path]) -> Iterator[Any]:
+        yield len(files)
+        for file in files:
+            time.sleep(self.behaviour.sub_operation_delay_s)
+            yield PENDING, dcmread(file)
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
         request = event.action_information
@@ -187,12 +208,6 @@ def _send_report(association: Association, report: Dataset) -> None:
     # PS3.4 J.3.3.1.1: event type 1 is complete success, 2 says that failures exist.
     event_type = 2 if "FailedSOPSequence" in report else 1
     association.send_n_event_report(report, event_type, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
-
-
-def _sub_operations(files: list[Path]) -> Iterator[Any]:
-    yield len(files)
-    for file in files:
-        yield PENDING, dcmread(file)
 
 
 def _contexts(files: list[Path]) -> list[Any]:

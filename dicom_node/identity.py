@@ -1,0 +1,86 @@
+"""Who a scan is of and when it was made, read from a header, and the key that stands for the person. Keeps nothing.
+
+What is read here stays in memory: the journal, the log and every exception know the patient by the key alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+_TAGS = ["PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A person, as a PACS tells persons apart, and the date of a study. Empty: not known."""
+
+    patient_id: str = field(default="", repr=False)
+    issuer: str = field(default="", repr=False)
+    birth_date: str = field(default="", repr=False)
+    sex: str = field(default="", repr=False)
+    acquired_on: str = field(default="", repr=False)
+    """Date and time of the study, YYYYMMDDHHMMSS in the scanner's own time."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it tells enough to know the person again: an ID alone may be given to two."""
+        return all((self.patient_id, self.birth_date, self.sex, self.acquired_on))
+
+    @property
+    def day(self) -> str:
+        """The date of the study, YYYYMMDD."""
+        return self.acquired_on[:8]
+
+    def contradicts(self, other: Identity) -> bool:
+        """Whether the two are different persons; what one of them does not say contradicts nothing."""
+        known = [(self.birth_date, other.birth_date), (self.sex, other.sex), (self.issuer, other.issuer)]
+        return self.patient_id != other.patient_id or any(a and b and a != b for a, b in known)
+
+    def patient_key(self, salt: bytes) -> str | None:
+        """Return the HMAC-SHA-256 (64 hex digits) of the person; None when the identity is not certain."""
+        if not self.is_certain:
+            return None
+        person = json.dumps([self.issuer, self.patient_id, self.birth_date, self.sex])
+        return hmac.new(salt, person.encode("utf-8"), hashlib.sha256).hexdigest()
+
+
+UNKNOWN = Identity()
+
+
+def read_identity(path: Path) -> Identity:
+    """Return the identity in the header of a file; UNKNOWN when it cannot be read."""
+    try:
+        return identity_of(dcmread(path, specific_tags=_TAGS, stop_before_pixels=True))
+    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError):
+        return UNKNOWN  # whatever a damaged header makes pydicom raise: nobody is known by it
+
+
+def identity_of(header: Dataset) -> Identity:
+    """Return the identity that a header, or an answer to a query, tells."""
+    date, sex = _text(header, "StudyDate"), _text(header, "PatientSex").upper()
+    time = re.sub(r"\D.*", "", _text(header, "StudyTime"))[:6].ljust(6, "0")
+    birth_date = _text(header, "PatientBirthDate")
+    return Identity(
+        patient_id=_text(header, "PatientID"),
+        issuer=_text(header, "IssuerOfPatientID"),
+        birth_date=birth_date if _is_date(birth_date) else "",
+        sex=sex if sex in ("M", "F", "O") else "",
+        acquired_on=date + time if _is_date(date) else "",
+    )
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _is_date(text: str) -> bool:
+    return re.fullmatch(r"\d{8}", text) is not None
