@@ -24,6 +24,7 @@ from dicom_node.errors import NodeError, SeriesRejected
 from dicom_node.network import silence_libraries
 from models.segmenter import ModelError
 from models.segmenter import Progress as ShareDone
+from worker.cli_course import course
 from worker.cli_models import app as models_app
 from worker.settings import load_settings
 
@@ -31,6 +32,7 @@ REFUSED, FAILED = 2, 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_app, name="models")
+app.command()(course)
 out = Console()
 Config = Annotated[Path | None, typer.Option(help="lungspread.toml; without it, defaults and environment.")]
 
@@ -47,6 +49,10 @@ def lungspread() -> None:
 def run(
     ct_folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="One CT series.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Receives seg.dcm, sr.dcm and findings.json.")],
+    prior: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, file_okay=False, help="An earlier CT series, its results, or both; may be repeated."),
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="Also draw PNG pictures.")] = False,
     config: Config = None,
 ) -> None:
@@ -54,11 +60,13 @@ def run(
     from models.registry import load_model
     from worker.folder import analyse_folder
     from worker.outputs.pictures import draw
+    from worker.prior_folders import earlier_in_folders
 
     with _exit_codes(), _bar("analysing") as bar:
         settings = load_settings(config).worker
         segmenter = load_model(settings.model, settings.device)
-        findings = analyse_folder(ct_folder, out_folder, settings, segmenter, bar).findings
+        earlier = earlier_in_folders(prior or [], out_folder, settings, segmenter, bar)
+        findings = analyse_folder(ct_folder, out_folder, settings, segmenter, bar, earlier).findings
         if pictures:
             draw(findings, out_folder)
     table = Table(

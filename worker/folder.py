@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -11,10 +12,11 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.jobs import job_key
 from models.segmenter import Progress, Segmenter
+from worker.earlier import LUNGS_FILE, NOT_ASKED, EarlierFiles
 from worker.pipeline import Analysis, AnalysisRequest, analyse
 from worker.settings import WorkerSettings, recipe
 
-_RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf")
+_RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", LUNGS_FILE)
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -24,15 +26,23 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def analyse_folder(
-    folder: Path, out: Path, settings: WorkerSettings, segmenter: Segmenter, progress: Progress
+    folder: Path,
+    out: Path,
+    settings: WorkerSettings,
+    segmenter: Segmenter,
+    progress: Progress,
+    earlier: EarlierFiles = NOT_ASKED,
 ) -> Analysis:
     """Analyse a folder that holds one CT series; the results appear in `out` together, in place of earlier ones.
 
-    The key is that of a job of the same instances, so the results have the same UIDs as those the PACS would get.
+    Without earlier scans the key is that of a job of the same instances, so the results have the same UIDs as those
+    the PACS would get.
     """
     files = dicom_files(folder)
     own_recipe = recipe(settings, segmenter.card)
-    request = AnalysisRequest(job_key=job_key(_uids(files), own_recipe), recipe=own_recipe, outputs=settings.outputs)
+    among = tuple(uid for scan in earlier.scans for uid in _uids(scan.documents))
+    key = job_key(_uids(files), own_recipe, among)
+    request = AnalysisRequest(job_key=key, recipe=own_recipe, outputs=settings.outputs, earlier=earlier)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=out) as hidden:
         analysis = analyse(files, request, segmenter, Path(hidden), progress)
@@ -48,7 +58,7 @@ def _begins_as_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _uids(files: list[Path]) -> tuple[str, ...]:
+def _uids(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the SOP instance UIDs that can be read; `load` refuses the others by name."""
     uids = set()
     for file in files:

@@ -1,4 +1,4 @@
-"""THE LINE: load -> segment -> find lesions -> measure -> place -> encode. Pure in the middle, files at both ends."""
+"""THE LINE: load -> segment -> measure -> compare -> encode. Pure in the middle, files at both ends."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.jobs import job_key
 from dicom_node.series import Document
 from models.lungs.lungs import Lungs
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
+from worker.acquisition import acquisition_of
 from worker.anatomy import place
+from worker.earlier import LUNGS_FILE, NOT_ASKED, EarlierFiles, read_earlier
 from worker.findings import Finding, Findings
+from worker.follow_up import follow_up
 from worker.lesions import Lesion, find_lesions
 from worker.load import LoadedSeries, load
+from worker.lung_file import write_lungs
 from worker.measurements import measure
 from worker.outputs import encode
 from worker.outputs.findings_json import write_findings
@@ -33,6 +38,7 @@ class AnalysisRequest:
     job_key: str
     recipe: str
     outputs: tuple[str, ...]
+    earlier: EarlierFiles = NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +58,27 @@ def analyse(
     """
     series = load(paths)
     mask = segmenter.segment(series.volume, progress)
-    findings = find(series, mask, segmenter.card, request.job_key)
+    images_key = job_key(series.sop_instance_uids, request.recipe)
+    findings = find(series, mask, segmenter.card, request.job_key, images_key)
+    earlier = read_earlier(request.earlier, segmenter.card)
+    findings = follow_up(findings, acquisition_of(series.datasets[0]), earlier)
     write_findings(findings, out / "findings.json")
+    if findings.lungs is not None:
+        write_lungs(findings.lungs, out / LUNGS_FILE)
     if PAGE in request.outputs:
         write_page(findings, out)
     return Analysis(findings=findings, documents=_write_documents(series, findings, request.outputs, out))
 
 
-def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str) -> Findings:
-    """Turn a mask into findings: lesions, each measured in the volume and placed in the lungs, and their spread."""
+def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images_key: str | None = None) -> Findings:
+    """Turn a mask into findings: lesions, each measured in the volume and placed in the lungs, and their spread.
+
+    images_key: that of the job without its earlier scans, `job_key` where not given. Lesions get their tracking UIDs
+    from it, so that they stay the same when an earlier scan turns up and the comparison is made again.
+    """
     lungs = outline_lungs(series.volume)
-    findings = tuple(_finding(lesion, series.volume, lungs) for lesion in find_lesions(mask, card, job_key))
+    lesions = find_lesions(mask, card, images_key or job_key)
+    findings = tuple(_finding(lesion, series.volume, lungs) for lesion in lesions)
     return Findings(
         job_key=job_key,
         study_uid=series.study_uid,

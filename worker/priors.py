@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,7 @@ from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
 from worker.acquisition import study_date
 from worker.comparison import Origin, ReportReference
+from worker.lung_file import read_lungs
 from worker.prior_content import PriorContent, ToldLesion, read_content
 from worker.prior_ct import PriorCt, read_ct
 from worker.prior_documents import (
@@ -95,12 +97,13 @@ def read_prior(files: PriorFiles, card: ModelCard) -> Prior:
         warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
         found = read_documents(files.documents)
         ct = _ct(files)
-        series_uid = ct.series_uid if ct else _series_of(found)
-        documents = choose_documents(found, series_uid)
+        with readable("the documents of a scan"):
+            series_uid = ct.series_uid if ct else _series_of(found)
+            documents = choose_documents(found, series_uid)
         if not documents.all:
             raise PriorUnreadable(series_uid, f"none of {len(found)} documents tells its lesions", "one has to")
         try:
-            return _prior(ct, series_uid, read_content(documents, ct, card))
+            return _prior(ct, series_uid, read_content(documents, ct, card), _lungs(files, ct))
         except SeriesRejected as rejected:  # headers alone were looked at before
             raise PriorUnreadable(series_uid, str(rejected), "its pixels have to be readable") from None
 
@@ -120,25 +123,27 @@ def _series_of(documents: Sequence[Dataset]) -> str:
     raise PriorUnreadable("a scan without a CT", f"{len(documents)} documents refer to no CT", "one has to")
 
 
-def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent) -> Prior:
+def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Mask | None) -> Prior:
     document = content.documents.all[0]
     with readable(series_uid):
         study = ct.acquisition.date if ct else study_date(document)
-        if study is None:
-            raise PriorUnreadable(series_uid, "it has no study date", "a comparison needs one")
-        return Prior(
-            date=study,
-            study_uid=ct.study_uid if ct else str(document.StudyInstanceUID),
-            series_uid=series_uid,
-            frame_of_reference_uid=ct.frame_of_reference_uid if ct else content.frame_of_reference_uid,
-            slice_mm=spacing_of(ct.grid.affine)[0] if ct else content.slice_mm,
-            lesions=tuple(_lesion(told) for told in content.lesions),
-            lungs=_lungs(ct),
-            kernel=ct.acquisition.kernel if ct else None,
-            has_contrast=ct.acquisition.has_contrast if ct else None,
-            origin=content.origin,
-            report=_report(content.documents),
-        )
+        study_uid = ct.study_uid if ct else str(document.StudyInstanceUID)
+        report = _report(content.documents)
+    if study is None:
+        raise PriorUnreadable(series_uid, "it has no study date", "a comparison needs one")
+    return Prior(
+        date=study,
+        study_uid=study_uid,
+        series_uid=series_uid,
+        frame_of_reference_uid=ct.frame_of_reference_uid if ct else content.frame_of_reference_uid,
+        slice_mm=spacing_of(ct.grid.affine)[0] if ct else content.slice_mm,
+        lesions=tuple(_lesion(told) for told in content.lesions),
+        lungs=lungs,
+        kernel=ct.acquisition.kernel if ct else None,
+        has_contrast=ct.acquisition.has_contrast if ct else None,
+        origin=content.origin,
+        report=report,
+    )
 
 
 def _lesion(told: ToldLesion) -> PriorLesion:
@@ -155,7 +160,11 @@ def _lesion(told: ToldLesion) -> PriorLesion:
     )
 
 
-def _lungs(ct: PriorCt | None) -> Mask | None:
+def _lungs(files: PriorFiles, ct: PriorCt | None) -> Mask | None:
+    """Read what our job wrote beside its documents; else outline them again."""
+    if files.lungs is not None:
+        with suppress(RuntimeError):
+            return read_lungs(files.lungs)
     lungs = outline_lungs(ct.read_volume()) if ct else None
     return None if lungs is None else Mask(voxels=np.asarray(lungs.lobes > 0), affine=lungs.affine)
 

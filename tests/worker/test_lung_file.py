@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from models.lungs.lungs import Lungs
+from worker.lung_file import read_lungs, write_lungs
+
+
+def oblique_lungs() -> Lungs:
+    """Slices from head to feet, the patient turned by 20 and tilted by 10 degrees; every voxel another label."""
+    rng = np.random.default_rng(3)
+    affine = np.eye(4)
+    turned = Rotation.from_euler("zx", [20, 10], degrees=True).as_matrix()
+    affine[:3, :3] = turned @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * (2.5, 1.8, 1.7)
+    affine[:3, 3] = (-120.5, -90.25, 310.75)
+    lobes = rng.integers(0, 6, (5, 7, 9), dtype=np.uint8)
+    nothing = np.zeros(lobes.shape, np.float32)
+    return Lungs(
+        lobes=lobes, affine=affine, fissure_mm=nothing, wall_mm=nothing, mediastinum_mm=nothing, carina_mm=None
+    )
+
+
+def test_lungs_come_back_where_they_were(tmp_path: Path) -> None:
+    lungs = oblique_lungs()
+    write_lungs(lungs, tmp_path / "lungs.nii.gz")
+    read = read_lungs(tmp_path / "lungs.nii.gz")
+
+    assert (read.voxels == (lungs.lobes > 0)).all()
+    np.testing.assert_allclose(read.affine, lungs.affine, atol=1e-4)
+
+
+def test_another_reader_finds_the_same_labels_at_the_same_places(tmp_path: Path) -> None:
+    """nibabel's axes are (column, row, slice) and its coordinates RAS."""
+    lungs = oblique_lungs()
+    write_lungs(lungs, tmp_path / "lungs.nii.gz")
+    image = nibabel.load(tmp_path / "lungs.nii.gz")
+    ras_to_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+    assert (lungs.lobes == np.asarray(image.dataobj).T).all()
+    for index in ((0, 0, 0), (4, 6, 8), (2, 1, 5)):
+        here = ras_to_lps @ image.affine @ (*index[::-1], 1)
+        np.testing.assert_allclose(here, lungs.affine @ (*index, 1), atol=1e-3)
+
+
+def test_a_damaged_file_is_no_lungs(tmp_path: Path) -> None:
+    (tmp_path / "lungs.nii.gz").write_bytes(b"no lungs")
+
+    with pytest.raises(RuntimeError):
+        read_lungs(tmp_path / "lungs.nii.gz")
