@@ -28,14 +28,15 @@ from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.spool import Spool
 from models.segmenter import ModelCard, ModelError, Progress, Segmenter
+from worker.earlier import EarlierFiles, earlier_files
 from worker.hearing import Hearing, end_when_deaf
 from worker.lease import Lease
 from worker.settings import Settings, recipe
 
 log = logging.getLogger(__name__)
 
-Analyse = Callable[[str, list[Path], Path, Progress], list[Document]]
-"""Turns the files of a job (key, files) into documents in a folder (folder, progress)."""
+Analyse = Callable[["JobFiles", Path, Progress], list[Document]]
+"""Turns the files of a job into documents in a folder."""
 Refuse = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
 """Turns the refusal of a job (key, files) into documents in a folder; none when it is not configured."""
 
@@ -49,6 +50,15 @@ _ALONE = {
     "without_gossip": True,
     "without_heartbeat": True,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFiles:
+    """What the spool holds for a job."""
+
+    job_key: str
+    series: list[Path]
+    earlier: EarlierFiles
 
 
 class WorkerStopping(Exception):  # noqa: N818 - nothing is wrong
@@ -120,9 +130,13 @@ class Analyst:
     def _do(self, job_key: str, lease: Lease) -> None:
         record = self.journal.job(job_key)
         self._require_own_recipe(record.job)
-        paths = self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids)
+        files = JobFiles(
+            job_key=job_key,
+            series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
+            earlier=earlier_files(self.journal.priors_of(job_key), self.spool),
+        )
         with self.spool.new_outbox(job_key) as folder:
-            documents = self.analyse(job_key, paths, folder, self._progress(lease))
+            documents = self.analyse(files, folder, self._progress(lease))
             lease.renew()  # from here on nobody else writes this outbox for as long as the lease lasts
             self.spool.publish(folder, job_key)
         if self.journal.mark_analysed(job_key, self.owner, documents, time.time()):
@@ -235,9 +249,11 @@ def listen(settings: Settings, analyst: Analyst) -> int:
 def _line(settings: Settings, own_recipe: str, segmenter: Segmenter) -> Analyse:
     from worker.pipeline import AnalysisRequest, analyse
 
-    def line(job_key: str, paths: list[Path], folder: Path, progress: Progress) -> list[Document]:
-        request = AnalysisRequest(job_key=job_key, recipe=own_recipe, outputs=settings.worker.outputs)
-        return analyse(paths, request, segmenter, folder, progress).documents
+    def line(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
+        request = AnalysisRequest(
+            job_key=files.job_key, recipe=own_recipe, outputs=settings.worker.outputs, earlier=files.earlier
+        )
+        return analyse(files.series, request, segmenter, folder, progress).documents
 
     return line
 

@@ -11,16 +11,16 @@ from dicom_node.errors import SeriesRejected
 from dicom_node.series import Document
 from models.segmenter import ModelError, Progress
 from worker.settings import load_settings
-from worker.tasks import listen, make_analyst
+from worker.tasks import JobFiles, listen, make_analyst
 
 
 class MissingSlices(SeriesRejected):
     """As the loader has it."""
 
 
-def analyse(job_key: str, paths: list[Path], folder: Path, progress: Progress) -> list[Document]:
+def analyse(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
     """Do what the series says; wait as long as there is a file named `hold` beside the inbox."""
-    word = paths[0].read_bytes().split()[0]
+    word = files.series[0].read_bytes().split()[0]
     held = folder.parent.parent / "hold"
     (folder / "seg.dcm").write_bytes(word)
     while held.exists():
@@ -34,7 +34,7 @@ def analyse(job_key: str, paths: list[Path], folder: Path, progress: Progress) -
         raise OSError(28, "No space left on device")
     if word == b"broken":
         raise ValueError("DOE^JANE")
-    uid = str(int(job_key[:30], 16))
+    uid = str(int(files.job_key[:30], 16))
     return [Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid=f"2.25.{uid}", file_name="seg.dcm")]
 
 
