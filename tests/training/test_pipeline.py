@@ -277,3 +277,36 @@ def test_data_without_any_tumour_is_refused(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "no stack of the training part has a tumour" in refused.stderr
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data: Path, tmp_path: Path) -> None:
+    run, cache, model = (str(tmp_path / name) for name in ("run", "run/data", "model"))
+    source, facts = f"msd:{data}", ("--name", "mine", "--version", "1.0", "--licence", "CC0-1.0")
+    for command in (
+        ("prepare", "--source", source, "--cache", cache),
+        ("train", "--data", cache, "--run", run, "--steps", "2", "--crop", "32", "--device", "cpu"),
+        ("evaluate", "--data", cache, "--run", run, "--model", "run", "--chests", "0"),
+        ("figures", "--run", run, "--data", cache, "--case", "lung_001", "--model", "run"),
+        ("export", "--data", cache, "--run", run, "--out", model, *facts),
+    ):
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    weights = (tmp_path / "model" / "lung_tumour.safetensors").read_bytes()
+    assert "| msd | dice mean | " in (tmp_path / "model" / "README.md").read_text()
+    assert (tmp_path / "run" / "figures" / "lung_001-four.png").is_file()
+
+    after = pipeline(data, tmp_path / "run", tmp_path / "model", "--steps", "2", "--checkpoint-every", "500")
+
+    assert after.exit_code == 0, after.output
+    assert (tmp_path / "model" / "lung_tumour.safetensors").read_bytes() == weights
+
+
+def test_a_card_is_filled_from_a_cache_alone(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"settings": {}}')
+
+    refused = CliRunner().invoke(
+        app, ["export", "--data", str(tmp_path), "--run", str(tmp_path), "--out", str(tmp_path / "m")]
+    )
+
+    assert refused.exit_code == 2
+    assert "a cache that prepare has" in refused.output
