@@ -31,6 +31,9 @@ COLUMNS: Mapping[str, str] = {
     "role": "target, non-target (of the baseline), or new; a part has the role of the lesion that it split from",
     "event": "since the scan before: same, new, vanished, merged, split, returned",
     "confidence": "of the event, 0 to 1",
+    "merged_into": "tracking UID of the lesion that holds it, once it has merged",
+    "split_from": "tracking UID of the lesion that it was a part of",
+    "possible_match": "tracking UID of the known lesion that it may be",
     "volume_ml": "volume",
     "volume_ml_low": "95 % interval by the scan alone, low end",
     "volume_ml_high": "high end",
@@ -99,9 +102,21 @@ def _of_point(point: CoursePoint) -> dict[str, Value]:
 
 def _of_lesion(lesion: CourseLesion, role: str | None) -> dict[str, Value]:
     name = lesion["name"] if _OUR_NAME.fullmatch(lesion["name"]) else None
-    uid = lesion["tracking_uid"]
-    is_bare = uid.startswith(_BARE)  # PS3.5 B.2: made of a UUID or a hash, it says nothing
-    return {"tracking_uid": uid if is_bare else derived_uid("course", uid), "lesion": name, "role": role}
+    return {
+        "tracking_uid": _bare(lesion["tracking_uid"]),
+        "lesion": name,
+        "role": role,
+        "merged_into": _bare(lesion["merged_into"]),
+        "split_from": _bare(lesion["split_from"]),
+        "possible_match": _bare(lesion["possible_match"]),
+    }
+
+
+def _bare(tracking_uid: str | None) -> str | None:
+    """Return a UID that says nothing: it is one if made of a UUID or a hash (PS3.5 B.2); another is replaced."""
+    if tracking_uid is None or tracking_uid.startswith(_BARE):
+        return tracking_uid
+    return derived_uid("course", tracking_uid)
 
 
 def _of_sighting(sighting: CourseSighting) -> dict[str, Value]:

@@ -77,6 +77,8 @@ def test_a_row_holds_what_was_measured_and_what_is_proposed(tmp_path: Path) -> N
     assert last["is_beyond_chance"] == "True"
     assert (last["sum_of_diameters_mm"], last["nadir_mm"], last["response"]) == ("53.0", "43.0", "PD")
     assert float(last["volume_ml_low"]) < 14.1372 < float(last["volume_ml_high"])
+    assert (rows["364", "lesion-5"]["state"], rows["364", "lesion-5"]["merged_into"]) == ("merged", uid(1))
+    assert (rows["364", "lesion-6"]["split_from"], rows["364", "lesion-7"]["possible_match"]) == (uid(2), uid(4))
     first = rows["0", "lesion-1"]
     assert (first["sum_of_diameters_mm"], first["response"], first["event"]) == ("50.0", "", "")
 
