@@ -12,6 +12,7 @@ from models.volume import Mask, spacing_of
 from worker.comparison import Origin
 from worker.prior_ct import PriorCt, measured
 from worker.prior_documents import Documents, PriorUnreadable, readable
+from worker.prior_library import library_frame_of_reference, library_grid
 from worker.prior_seg import Grid, Outline, grid_of, read_outlines
 from worker.prior_sr import ReaderSizes, Record, read_reader_sizes, read_records
 from worker.reader_corrections import identified, measured_by_reader, with_reader_sizes
@@ -39,7 +40,7 @@ class PriorContent:
     lesions: tuple[ToldLesion, ...]
     origin: Origin
     grid: Grid | None
-    """Of the CT, else of a SEG; None where there is neither."""
+    """Of the CT, else of a SEG, else of our report's image library; None where there is none of them."""
 
     @property
     def slice_mm(self) -> float:
@@ -47,26 +48,26 @@ class PriorContent:
         if self.grid is not None:
             return spacing_of(self.grid.affine)[0]
         uid = str(self.documents.all[0].SOPInstanceUID)
-        raise PriorUnreadable(uid, "neither CT nor SEG is at hand", "the distance of its slices has to be known")
+        raise PriorUnreadable(uid, "nothing says where its slices lie", "their distance has to be known")
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """That of a SEG; empty where there is none."""
+        """That of a SEG, else of our report; empty where neither says it."""
         for seg in (self.documents.our_seg, self.documents.reader_seg):
             if seg is not None:
                 return str(seg.FrameOfReferenceUID)
-        return ""
+        return (library_frame_of_reference(self.documents.our_sr) if self.documents.our_sr else None) or ""
 
 
 def read_content(documents: Documents, ct: PriorCt | None, card: ModelCard) -> PriorContent:
     """Read what counts of the documents; raises PriorUnreadable where one is damaged."""
-    lesions = _ours(documents, ct)
+    grid = _grid(documents, ct)
+    lesions = _ours(documents, ct, grid)
     origin = Origin.OURS
     if documents.reader_seg is not None:
         outlines = _readers_outlines(documents.reader_seg, lesions, card)
         if outlines:
             lesions, origin = _corrected(lesions, outlines, ct), Origin.READER
-    grid = _grid(documents, ct)
     if documents.reader_sr is not None:
         theirs = _readers_sizes(documents.reader_sr, grid, lesions)
         if theirs:
@@ -74,7 +75,7 @@ def read_content(documents: Documents, ct: PriorCt | None, card: ModelCard) -> P
     return PriorContent(documents=documents, lesions=tuple(lesions.values()), origin=origin, grid=grid)
 
 
-def _ours(documents: Documents, ct: PriorCt | None) -> dict[str, ToldLesion]:
+def _ours(documents: Documents, ct: PriorCt | None, grid: Grid | None) -> dict[str, ToldLesion]:
     outlines: dict[str, Outline] = {}
     if documents.our_seg is not None:
         with readable(str(documents.our_seg.SOPInstanceUID)):
@@ -85,32 +86,31 @@ def _ours(documents: Documents, ct: PriorCt | None) -> dict[str, ToldLesion]:
             records = {each.tracking_uid: each for each in read_records(documents.our_sr)}
     for uid, outline in outlines.items():
         records.setdefault(uid, Record(tracking_uid=uid, tracking_id=outline.tracking_id or ""))
-    return {uid: _told(record, outlines.get(uid), ct) for uid, record in records.items()}
+    return {uid: _told(record, outlines.get(uid), ct, grid) for uid, record in records.items()}
 
 
-def _told(record: Record, outline: Outline | None, ct: PriorCt | None) -> ToldLesion:
+def _told(record: Record, outline: Outline | None, ct: PriorCt | None, grid: Grid | None) -> ToldLesion:
     """The report's numbers where it has them; nothing is measured again."""
     if record.state not in OUTLINED:
         return ToldLesion(record=record, outline=None, sizes=None, mass_g=None)
     mask = outline.mask if outline else None
-    sizes = _sizes(record, mask, ct)
+    sizes = _sizes(record, mask, grid)
     if sizes is not None or mask is None:
         return ToldLesion(record=record, outline=mask, sizes=sizes, mass_g=record.mass_g)
     anew = measured(mask, ct)
     return ToldLesion(record=record, outline=mask, sizes=anew.sizes, mass_g=anew.mass_g)
 
 
-def _sizes(record: Record, mask: Mask | None, ct: PriorCt | None) -> Sizes | None:
-    affine = ct.grid.affine if ct else mask.affine if mask else None
+def _sizes(record: Record, mask: Mask | None, grid: Grid | None) -> Sizes | None:
     slices = record.slices or (int(mask.voxels.any(axis=(1, 2)).sum()) if mask else None)
-    if not (record.volume_ml and record.long_axis_mm and record.short_axis_mm) or affine is None or slices is None:
+    if not (record.volume_ml and record.long_axis_mm and record.short_axis_mm) or grid is None or slices is None:
         return None
     return Sizes(
         volume_ml=record.volume_ml,
         long_axis_mm=record.long_axis_mm,
         short_axis_mm=record.short_axis_mm,
         slices=slices,
-        spacing_mm=spacing_of(affine),
+        spacing_mm=spacing_of(grid.affine),
         noise=record.noise or TYPICAL_NOISE,
     )
 
@@ -166,4 +166,7 @@ def _grid(documents: Documents, ct: PriorCt | None) -> Grid | None:
         if seg is not None:
             with readable(str(seg.SOPInstanceUID)):
                 return grid_of(seg)
-    return None
+    if documents.our_sr is None:
+        return None
+    with readable(str(documents.our_sr.SOPInstanceUID)):
+        return library_grid(documents.our_sr)

@@ -26,6 +26,8 @@ from worker.outputs.identity import PRODUCT
 from worker.pixels import DAMAGE
 
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
+REFUSAL_NUMBER = 3
+"""The last digit of its series number (outputs/identity.py)."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
 REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
@@ -87,7 +89,7 @@ def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents
     """Return the newest document of each kind that refers to this CT; of our SEGs the one that our SR refers to."""
     of_scan = sorted((each for each in documents if series_uid in ct_series_of(each)), key=_age)
     our_sr = _newest(of_scan, REPORTS, ours=True)
-    our_seg = _referred_to(our_sr, of_scan) or _newest(of_scan, SEGMENTATIONS, ours=True)
+    our_seg = _newest(of_scan if our_sr is None else _referred_to(our_sr, of_scan), SEGMENTATIONS, ours=True)
     return Documents(
         our_seg=our_seg,
         our_sr=our_sr,
@@ -101,18 +103,18 @@ def is_ours(document: Dataset) -> bool:
     return bool(document.get("Manufacturer") == PRODUCT and document.get("ManufacturerModelName") == PRODUCT)
 
 
+def is_refusal(document: Dataset) -> bool:
+    """Say whether a report of ours says that the scan was not analysed."""
+    return is_ours(document) and int(document.get("SeriesNumber") or 0) % 10 == REFUSAL_NUMBER
+
+
 def ct_series_of(document: Dataset) -> list[str]:
     """Return the UIDs of the CT series that a document refers to."""
-    referred = [*document.get("ReferencedSeriesSequence", ())]
-    for keyword in _EVIDENCE:
-        referred.extend(series for study in document.get(keyword, ()) for series in study.ReferencedSeriesSequence)
-    return [str(series.SeriesInstanceUID) for series in referred if _is_of_ct(series)]
+    return [str(series.SeriesInstanceUID) for series in _referred_series(document) if _is_of_ct(series)]
 
 
 def _is_of_ct(series: Dataset) -> bool:
-    """An SR calls the instances of a series otherwise than a SEG does (PS3.3 C.17.2.1, C.12.1.3)."""
-    instances = series.get("ReferencedInstanceSequence") or series.get("ReferencedSOPSequence") or ()
-    return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in instances)
+    return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in _instances_of(series))
 
 
 def _newest(documents: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> Dataset | None:
@@ -120,20 +122,39 @@ def _newest(documents: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -
     return fitting[-1] if fitting else None
 
 
-def _age(document: Dataset) -> tuple[str, str, str]:
-    return str(document.get("ContentDate", "")), str(document.get("ContentTime", "")), str(document.SOPInstanceUID)
+def _age(document: Dataset) -> tuple[str, str, bool, int, str]:
+    """Ours bear the time of their CT: of those, a refusal was before a result, and the larger came of late slices."""
+    return (
+        str(document.get("ContentDate", "")),
+        str(document.get("ContentTime", "")),
+        not is_refusal(document),
+        len(_instances(document)),
+        str(document.SOPInstanceUID),
+    )
 
 
-def _referred_to(sr: Dataset | None, documents: Sequence[Dataset]) -> Dataset | None:
-    """Return our SEG that stands in the evidence of our SR."""
-    if sr is None:
-        return None
-    uids = {
-        str(instance.ReferencedSOPInstanceUID)
-        for keyword in _EVIDENCE
-        for study in sr.get(keyword, ())
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
-    segs = [each for each in documents if each.SOPClassUID in SEGMENTATIONS and is_ours(each)]
-    return next((each for each in segs if each.SOPInstanceUID in uids), None)
+def _instances(document: Dataset) -> list[Dataset]:
+    return [instance for series in _referred_series(document) for instance in _instances_of(series)]
+
+
+def _instances_of(series: Dataset) -> Sequence[Dataset]:
+    """An SR calls the instances of a series otherwise than a SEG does (PS3.3 C.17.2.1, C.12.1.3)."""
+    return series.get("ReferencedInstanceSequence") or series.get("ReferencedSOPSequence") or ()
+
+
+def _referred_series(document: Dataset) -> list[Dataset]:
+    return [
+        *document.get("ReferencedSeriesSequence", ()),
+        *(
+            series
+            for keyword in _EVIDENCE
+            for study in document.get(keyword, ())
+            for series in study.ReferencedSeriesSequence
+        ),
+    ]
+
+
+def _referred_to(sr: Dataset, documents: Sequence[Dataset]) -> list[Dataset]:
+    """Return the documents that stand in the evidence of our SR: a SEG of another analysis has other lesions."""
+    uids = {str(instance.ReferencedSOPInstanceUID) for instance in _instances(sr)}
+    return [each for each in documents if each.SOPInstanceUID in uids]

@@ -18,11 +18,12 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tests.worker.conftest import CARD
-from tests.worker.described import described
+from tests.worker.described import LUNGS, described
 from tests.worker.five_compared import MERGED_UID, VANISHED_UID, alone, compared
 from tests.worker.reading import BIN, FIVE, ONE, Made, saved
 from worker.comparison import Origin, Statement
 from worker.findings import Finding, Findings
+from worker.lung_file import write_lungs
 from worker.outputs.sr import encode_refusal
 from worker.prior_seg import read_outlines
 from worker.priors import Prior, PriorFiles, PriorLesion, PriorUnreadable, read_prior
@@ -168,6 +169,55 @@ def test_a_scan_whose_ct_is_gone_is_known_by_its_documents(analysed: Analyse, tm
     assert (prior.study_uid, prior.series_uid, prior.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
     assert prior.slice_mm == pytest.approx(2.5)
     assert (prior.kernel, prior.has_contrast, prior.lungs) == (None, None, None)
+
+
+def test_lungs_that_were_kept_are_taken_without_the_ct_and_damaged_ones_are_not(
+    analysed: Analyse, tmp_path: Path
+) -> None:
+    made = analysed(FIVE)
+    files = saved(made, tmp_path)
+    lobes = (np.indices((4, 5, 6)).sum(axis=0) % 6).astype(np.uint8)
+    affine = np.array([[0, 0, 2.0, 10], [0, 3.0, 0, 20], [4.0, 0, 0, 30], [0, 0, 0, 1]])
+    write_lungs(replace(LUNGS, lobes=lobes, affine=affine), tmp_path / "lungs.nii.gz")
+    at_hand = PriorFiles(ct=(), documents=tuple(files.values()), lungs=tmp_path / "lungs.nii.gz")
+
+    lungs = read_prior(at_hand, CARD).lungs
+
+    assert lungs is not None
+    assert np.array_equal(lungs.voxels, lobes > 0)
+    assert np.allclose(lungs.affine, affine)
+    (tmp_path / "lungs.nii.gz").write_bytes(b"no lungs")
+    assert read_prior(at_hand, CARD).lungs is None
+
+
+def test_of_a_report_alone_the_sizes_are_left(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE, spacing_mm=(3.0, 0.6, 1.1))
+    findings = compared(made.findings)
+    saved(made, tmp_path, findings=findings)
+
+    prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm",)), CARD)
+
+    assert prior.slice_mm == pytest.approx(3.0)
+    assert prior.frame_of_reference_uid == "1.2.3"
+    for lesion, finding in zip(prior.lesions, findings.findings, strict=False):
+        known = sizes_of(finding.lesion, finding.measurement, findings.volume)
+        assert lesion.outline is None
+        assert lesion.sizes == replace(
+            known, noise=pytest.approx(known.noise, abs=1e-6), spacing_mm=pytest.approx((3.0, 0.6, 1.1))
+        )
+
+
+def test_a_readers_axes_find_their_lesion_by_their_uid_where_our_report_alone_is_left(
+    analysed: Analyse, tmp_path: Path
+) -> None:
+    made = analysed(FIVE)
+    saved(made, tmp_path, findings=compared(made.findings))
+    sr = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+
+    prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm", sr)), CARD)
+
+    assert prior.lesions[2].sizes
+    assert prior.lesions[2].sizes.long_axis_mm == 9.5
 
 
 def test_a_report_of_no_lesion_is_a_scan_without_lesions(analysed: Analyse, tmp_path: Path) -> None:
@@ -543,6 +593,34 @@ def test_a_seg_without_what_it_needs_is_unreadable(analysed: Analyse, tmp_path: 
 
     with pytest.raises(PriorUnreadable, match=uid.replace(".", r"\.")):
         read_prior(PriorFiles(ct=(), documents=tuple(files.values())), CARD)
+
+
+def test_a_seg_of_another_analysis_than_the_report_is_not_mixed_in(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    (tmp_path / "other").mkdir()
+    other = saved(replace_job(made), tmp_path / "other")["seg"]
+
+    prior = read(made, tmp_path, other)
+    alone_with_it = read_prior(PriorFiles(ct=(), documents=(other, tmp_path / "sr.dcm")), CARD)
+
+    assert [lesion.tracking_uid for lesion in prior.lesions] == uids_of(made)
+    assert [lesion.tracking_uid for lesion in alone_with_it.lesions] == uids_of(made)
+    assert not any(lesion.outline for lesion in alone_with_it.lesions)
+
+
+def replace_job(made: Made) -> Made:
+    findings = [
+        replace(each, lesion=replace(each.lesion, tracking_uid=f"1.2.5.{each.lesion.number}"))
+        for each in made.findings.findings
+    ]
+    return replace(made, findings=replace(made.findings, job_key="f" * 64, findings=tuple(findings)))
+
+
+def test_a_result_counts_more_than_a_refusal_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    for key in ("0", "8", "f"):  # whatever its UID comes to
+        encode_refusal(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+        assert len(read(made, tmp_path, tmp_path / "refusal.dcm").lesions) == 5
 
 
 def test_a_scan_that_was_refused_is_no_prior(analysed: Analyse, tmp_path: Path) -> None:
