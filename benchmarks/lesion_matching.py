@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -197,13 +198,13 @@ def main() -> None:
     pairs = reference()
     tallies, registrations = run(pairs, parser.parse_args().masks)
     print(f"{len(pairs)} pairs of scans, {len({pair.patient for pair in pairs})} patients")
-    for method in sorted({registration.method for registration in registrations}):
-        print(f"registered, {method}: {sum(registration.method == method for registration in registrations)}")
+    for method, count in Counter(registration.method for registration in registrations).items():
+        print(f"registered, {method}: {count}")
     for kind, tally in tallies.items():
         truth, said = len(tally.right) + len(tally.missed), len(tally.right) + len(tally.wrong)
         print(f"{kind}: precision {tally.precision:.3f} of {said} said, recall {tally.recall:.3f} of {truth}")
-        for title, found in (("missed", tally.missed), ("wrong", tally.wrong)):
-            print("\n".join(f"  {title}: {name}" for name in found)) if found else None
+        for line in (*(f"  missed: {name}" for name in tally.missed), *(f"  wrong: {name}" for name in tally.wrong)):
+            print(line)
 
 
 if __name__ == "__main__":
