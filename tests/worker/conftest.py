@@ -13,6 +13,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from models.segmenter import ModelCard
 from models.volume import Mask
+from tests.worker.phantom_course import phantom_course
+from worker.demo.course import write_visit
 from worker.findings import Finding, Findings
 from worker.lesions import find_lesions
 from worker.load import LoadedSeries, load
@@ -138,3 +140,9 @@ def _finding(series: LoadedSeries, voxels: NDArray[np.bool_], number: int) -> Fi
     (lesion,) = find_lesions(Mask(voxels=voxels, affine=series.volume.affine), CARD, f"{number}{JOB_KEY[1:]}")
     lesion = replace(lesion, number=number, tracking_id=f"lesion-{number}")
     return Finding(lesion=lesion, measurement=measure(lesion, series.volume))
+
+
+@pytest.fixture(scope="session")
+def course_files(tmp_path_factory: pytest.TempPathFactory) -> list[list[Path]]:
+    """The files of each of the phantom course's five scans; they take half a minute to generate."""
+    return [write_visit(tmp_path_factory.mktemp("visit"), point.visit) for point in phantom_course()]

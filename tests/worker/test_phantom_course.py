@@ -14,7 +14,6 @@ from pydicom import dcmread
 
 from models.lungs.outline import outline_lungs
 from tests.worker.phantom_course import TimePoint, TrueLesion, TrueSegmenter, phantom_course, true_lungs, true_mask
-from worker.demo.course import write_visit
 from worker.demo.posture import Posture
 from worker.lesions import find_lesions
 from worker.load import LoadedSeries, load
@@ -22,15 +21,9 @@ from worker.load import LoadedSeries, load
 COURSE = phantom_course()
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> list[list[Path]]:
-    """The files of each scan."""
-    return [write_visit(tmp_path_factory.mktemp("visit"), point.visit) for point in COURSE]
-
-
 @pytest.fixture(scope="module", params=range(len(COURSE)))
-def scanned(request: pytest.FixtureRequest, written: list[list[Path]]) -> tuple[TimePoint, LoadedSeries]:
-    return COURSE[request.param], load(written[request.param])
+def scanned(request: pytest.FixtureRequest, course_files: list[list[Path]]) -> tuple[TimePoint, LoadedSeries]:
+    return COURSE[request.param], load(course_files[request.param])
 
 
 def test_the_dates_are_91_days_apart() -> None:
@@ -107,15 +100,17 @@ def test_both_lungs_are_found_where_they_are_on_paper(scanned: tuple[TimePoint, 
     assert 2 * (found & on_paper).sum() / (found.sum() + on_paper.sum()) > 0.96
 
 
-def test_all_scans_are_of_one_patient_and_each_of_its_own_study(written: list[list[Path]]) -> None:
-    first = [dcmread(files[0], stop_before_pixels=True) for files in written]
+def test_all_scans_are_of_one_patient_and_each_of_its_own_study(course_files: list[list[Path]]) -> None:
+    first = [dcmread(files[0], stop_before_pixels=True) for files in course_files]
 
     assert len({image.PatientID for image in first}) == len({image.PatientBirthDate for image in first}) == 1
     assert len({image.StudyInstanceUID for image in first}) == len({image.FrameOfReferenceUID for image in first}) == 5
     assert [image.StudyDate for image in first] == ["20240108", "20240408", "20240708", "20241007", "20250106"]
     assert [image.PatientPosition for image in first] == ["HFS", "HFS", "FFP", "HFP", "FFS"]
     # From feet to head the z of the position grows; the second and last scan are stored the other way round.
-    heights = [[dcmread(file, stop_before_pixels=True).ImagePositionPatient[2] for file in files] for files in written]
+    heights = [
+        [dcmread(file, stop_before_pixels=True).ImagePositionPatient[2] for file in files] for files in course_files
+    ]
     assert [height == sorted(height) for height in heights] == [True, False, True, True, False]
 
 

@@ -14,6 +14,8 @@ from worker.demo.posture import Posture
 Array = NDArray[np.float32]
 Point = tuple[float, float, float]
 Axes = tuple[Array, Array, Array]
+ENDLESS_MM = 1e4
+"""A half axis from here on is one of a body that does not end within a chest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,13 @@ class Canvas:
             self.hu[where] = np.maximum(self.hu[where], self.hu[where] * (1 - inside) + value * inside)
 
     def ellipsoid(self, centre: Point, half_axes: Point) -> Array:
-        """Return the share inside of an ellipsoid of the chest as drawn, a voxel's width soft at its edge."""
+        """Return the share inside of an ellipsoid of the chest as drawn, a voxel's width soft at its edge.
+
+        Broadcastable to the volume: of an endless one a single slice.
+        """
         z, y, x = self.chest
+        if self.posture is not None and half_axes[2] >= ENDLESS_MM:
+            z = np.full_like(z[:1], centre[2])  # it is the same in every slice
         u, v, w = x - centre[0], y - centre[1], z - centre[2]
         a, b, c = half_axes
         f = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
