@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pydicom.dataset import Dataset
-
 from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
 from worker.comparison import Origin
 from worker.prior_ct import PriorCt, measured
 from worker.prior_documents import Documents, PriorUnreadable, readable
 from worker.prior_library import library_frame_of_reference, library_grid
-from worker.prior_seg import Grid, Outline, grid_of, read_outlines
+from worker.prior_seg import Grid, Outline, algorithms_of, grid_of, read_outlines
 from worker.prior_sr import ReaderSizes, Record, read_reader_sizes, read_records
 from worker.reader_corrections import identified, measured_by_reader, with_reader_sizes
 from worker.tracked import State
@@ -53,9 +51,8 @@ class PriorContent:
     @property
     def frame_of_reference_uid(self) -> str:
         """That of a SEG, else of our report; empty where neither says it."""
-        for seg in (self.documents.our_seg, self.documents.reader_seg):
-            if seg is not None:
-                return str(seg.FrameOfReferenceUID)
+        for seg in self.documents.segs:
+            return str(seg.FrameOfReferenceUID)
         return (library_frame_of_reference(self.documents.our_sr) if self.documents.our_sr else None) or ""
 
 
@@ -64,14 +61,12 @@ def read_content(documents: Documents, ct: PriorCt | None, card: ModelCard) -> P
     grid = _grid(documents, ct)
     lesions = _ours(documents, ct, grid)
     origin = Origin.OURS
-    if documents.reader_seg is not None:
-        outlines = _readers_outlines(documents.reader_seg, lesions, card)
-        if outlines:
-            lesions, origin = _corrected(lesions, outlines, ct), Origin.READER
-    if documents.reader_sr is not None:
-        theirs = _readers_sizes(documents.reader_sr, grid, lesions)
-        if theirs:
-            lesions, origin = _resized(lesions, theirs), Origin.READER
+    outlines = _readers_outlines(documents, lesions, card)
+    if outlines:
+        lesions, origin = _corrected(lesions, outlines, ct), Origin.READER
+    theirs = _readers_sizes(documents, grid, lesions)
+    if theirs:
+        lesions, origin = _resized(lesions, theirs), Origin.READER
     return PriorContent(documents=documents, lesions=tuple(lesions.values()), origin=origin, grid=grid)
 
 
@@ -115,17 +110,21 @@ def _sizes(record: Record, mask: Mask | None, grid: Grid | None) -> Sizes | None
     )
 
 
-def _readers_outlines(seg: Dataset, lesions: Mapping[str, ToldLesion], card: ModelCard) -> tuple[Outline, ...]:
-    uid = str(seg.SOPInstanceUID)
-    with readable(uid):
-        theirs = read_outlines(seg)
+def _readers_outlines(documents: Documents, lesions: Mapping[str, ToldLesion], card: ModelCard) -> tuple[Outline, ...]:
+    """Return the outlines of the newest SEG in which a reader outlined anything."""
     ours = {
         uid: Outline(number=0, tracking_uid=uid, tracking_id=None, mask=told.outline)
         for uid, told in lesions.items()
         if told.outline is not None
     }
     names = {uid: told.record.tracking_id for uid, told in lesions.items()}
-    return identified(theirs, ours, names, uid, card)
+    for seg in documents.other_segs:
+        uid = str(seg.SOPInstanceUID)
+        with readable(uid):
+            theirs = read_outlines(seg, corrected=algorithms_of(documents.our_seg) or {card.name})
+        if theirs:
+            return identified(theirs, ours, names, uid, card)
+    return ()
 
 
 def _corrected(
@@ -143,13 +142,21 @@ def _corrected(
     return found | gone
 
 
-def _readers_sizes(sr: Dataset, grid: Grid | None, lesions: Mapping[str, ToldLesion]) -> dict[str, ReaderSizes]:
-    """A measurement of a lesion without sizes changes nothing: an axis alone has no volume."""
-    with readable(str(sr.SOPInstanceUID)):
-        theirs = read_reader_sizes(sr, grid)
+def _readers_sizes(
+    documents: Documents, grid: Grid | None, lesions: Mapping[str, ToldLesion]
+) -> dict[str, ReaderSizes]:
+    """Return the sizes of the newest SR in which a reader measured one of these lesions.
+
+    A measurement of a lesion without sizes changes nothing: an axis alone has no volume.
+    """
     sized = {uid: told for uid, told in lesions.items() if told.sizes is not None}
     outlines = {uid: told.outline for uid, told in sized.items() if told.outline is not None}
-    return measured_by_reader(theirs, outlines, sized)
+    for sr in documents.other_srs:
+        with readable(str(sr.SOPInstanceUID)):
+            theirs = measured_by_reader(read_reader_sizes(sr, grid), outlines, sized)
+        if theirs:
+            return theirs
+    return {}
 
 
 def _resized(lesions: Mapping[str, ToldLesion], theirs: Mapping[str, ReaderSizes]) -> dict[str, ToldLesion]:
@@ -162,10 +169,9 @@ def _resized(lesions: Mapping[str, ToldLesion], theirs: Mapping[str, ReaderSizes
 def _grid(documents: Documents, ct: PriorCt | None) -> Grid | None:
     if ct is not None:
         return ct.grid
-    for seg in (documents.our_seg, documents.reader_seg):
-        if seg is not None:
-            with readable(str(seg.SOPInstanceUID)):
-                return grid_of(seg)
+    for seg in documents.segs:
+        with readable(str(seg.SOPInstanceUID)):
+            return grid_of(seg)
     if documents.our_sr is None:
         return None
     with readable(str(documents.our_sr.SOPInstanceUID)):

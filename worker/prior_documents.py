@@ -1,6 +1,7 @@
 """The documents of an earlier scan: which are ours, which a reader's, and which scan they are of. Reads no content.
 
-A reader's correction of our SEG or SR is a document of another maker that refers to the same CT.
+A reader's correction of our SEG or SR is a document of another maker that refers to the same CT; whether a person made
+it, its content says (`prior_content.py`).
 """
 
 from __future__ import annotations
@@ -43,17 +44,23 @@ class PriorUnreadable(NodeError):  # noqa: N818  (named for what is the matter, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """The documents that count, each None where there is none."""
+    """The documents that tell of one scan."""
 
     our_seg: Dataset | None
     our_sr: Dataset | None
-    reader_seg: Dataset | None
-    reader_sr: Dataset | None
+    other_segs: tuple[Dataset, ...]
+    """Of others, the newest first: readers, or programs."""
+    other_srs: tuple[Dataset, ...]
+
+    @property
+    def segs(self) -> tuple[Dataset, ...]:
+        """All SEGs, ours first."""
+        return (*((self.our_seg,) if self.our_seg is not None else ()), *self.other_segs)
 
     @property
     def all(self) -> tuple[Dataset, ...]:
-        """Those that are there, ours first."""
-        return tuple(each for each in (self.our_sr, self.our_seg, self.reader_seg, self.reader_sr) if each is not None)
+        """All that are there, our report first."""
+        return (*((self.our_sr,) if self.our_sr is not None else ()), *self.segs, *self.other_srs)
 
 
 def read_documents(paths: Sequence[Path]) -> list[Dataset]:
@@ -86,15 +93,15 @@ def readable(uid: str) -> Iterator[None]:
 
 
 def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents:
-    """Return the newest document of each kind that refers to this CT; of our SEGs the one that our SR refers to."""
+    """Return the documents that refer to this CT: of ours the newest report, and the SEG that it refers to."""
     of_scan = sorted((each for each in documents if series_uid in ct_series_of(each)), key=_age)
-    our_sr = _newest(of_scan, REPORTS, ours=True)
-    our_seg = _newest(of_scan if our_sr is None else _referred_to(our_sr, of_scan), SEGMENTATIONS, ours=True)
+    our_sr = next(iter(_newest_first(of_scan, REPORTS, ours=True)), None)
+    of_job = of_scan if our_sr is None else _referred_to(our_sr, of_scan)
     return Documents(
-        our_seg=our_seg,
+        our_seg=next(iter(_newest_first(of_job, SEGMENTATIONS, ours=True)), None),
         our_sr=our_sr,
-        reader_seg=_newest(of_scan, SEGMENTATIONS, ours=False),
-        reader_sr=_newest(of_scan, REPORTS, ours=False),
+        other_segs=_newest_first(of_scan, SEGMENTATIONS, ours=False),
+        other_srs=_newest_first(of_scan, REPORTS, ours=False),
     )
 
 
@@ -117,9 +124,8 @@ def _is_of_ct(series: Dataset) -> bool:
     return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in _instances_of(series))
 
 
-def _newest(documents: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> Dataset | None:
-    fitting = [each for each in documents if each.SOPClassUID in kinds and is_ours(each) is ours]
-    return fitting[-1] if fitting else None
+def _newest_first(by_age: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> tuple[Dataset, ...]:
+    return tuple(each for each in reversed(by_age) if each.SOPClassUID in kinds and is_ours(each) is ours)
 
 
 def _age(document: Dataset) -> tuple[str, str, bool, int, str]:

@@ -6,7 +6,7 @@ placed by its Image Position (Patient). Knows no measurement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,8 @@ PLACE_TOLERANCE = 0.1
 """Of the spacing: how far a frame may lie from its place in an even stack, as geometry.py has it of the CT."""
 ANATOMICAL_STRUCTURES = (("123037004", "SCT"), ("T-D000A", "SRT"))
 """PS3.16 CID 7150: an organ is no lesion."""
+
+OHIF_BRUSH = "OHIF Brush"
 
 Array = NDArray[np.float64]
 
@@ -57,8 +59,12 @@ class Grid:
         return np.asarray((self.affine @ (index, row - 0.5, column - 0.5, 1.0))[:3], np.float64)
 
 
-def read_outlines(seg: Dataset, *, with_anatomy: bool = False) -> tuple[Outline, ...]:
-    """Return the segments that mark something, without those of organs. Raises PriorUnreadable on uneven frames."""
+def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tuple[Outline, ...]:
+    """Return the segments that mark something, without those of organs.
+
+    corrected: of a SEG that is not ours, the names of the algorithms that a reader may have corrected; what any other
+    one outlined by itself is left out, too. Raises PriorUnreadable on uneven frames.
+    """
     frames, grid, indices = _frames(seg), grid_of(seg), _indices(seg)
     marked: dict[int, dict[int, NDArray[np.bool_]]] = {}
     for frame, index, groups in zip(frames, indices, _per_frame(seg), strict=True):
@@ -69,7 +75,7 @@ def read_outlines(seg: Dataset, *, with_anatomy: bool = False) -> tuple[Outline,
     return tuple(
         _outline(segments[number], planes, grid)
         for number, planes in sorted(marked.items())
-        if with_anatomy or not _is_anatomy(segments[number])
+        if not _is_anatomy(segments[number]) and (corrected is None or _is_by_reader(segments[number], corrected))
     )
 
 
@@ -118,6 +124,18 @@ def _outline(segment: Dataset, planes: Mapping[int, NDArray[np.bool_]], grid: Gr
 def _is_anatomy(segment: Dataset) -> bool:
     categories = segment.get("SegmentedPropertyCategoryCodeSequence", ())
     return any((each.CodeValue, each.CodingSchemeDesignator) in ANATOMICAL_STRUCTURES for each in categories)
+
+
+def algorithms_of(seg: Dataset | None) -> set[str]:
+    """Return the names of the algorithms that outlined the segments."""
+    segments = seg.SegmentSequence if seg is not None else ()
+    return {str(segment.SegmentAlgorithmName) for segment in segments if segment.get("SegmentAlgorithmName")}
+
+
+def _is_by_reader(segment: Dataset, corrected: Collection[str]) -> bool:
+    """OHIF 3.13 keeps type and name of the algorithm whose outline a reader corrects, else it writes its own."""
+    name = segment.get("SegmentAlgorithmName")
+    return segment.get("SegmentAlgorithmType") != "AUTOMATIC" or not name or name in (*corrected, OHIF_BRUSH)
 
 
 def _frames(seg: Dataset) -> NDArray[np.uint16]:

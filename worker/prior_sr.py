@@ -19,6 +19,7 @@ from worker.tracked import State
 IMAGING_MEASUREMENTS = ("126010", "DCM")
 MEASUREMENT_GROUP = ("125007", "DCM")
 TRACKING_ID, TRACKING_UID = ("112039", "DCM"), ("112040", "DCM")
+OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
 FINDING = ("121071", "DCM")
 # As PS3.16 has them, and as OHIF and older writers still do, in SRT; a length drawn by itself is a longest diameter.
 LONG_AXIS = (("103339001", "SCT"), ("G-A185", "SRT"), ("410668003", "SCT"), ("G-D7FE", "SRT"))
@@ -73,7 +74,12 @@ def read_records(sr: Dataset) -> tuple[Record, ...]:
 
 
 def read_reader_sizes(sr: Dataset, grid: Grid | None) -> tuple[ReaderSizes, ...]:
-    """Return what a reader measured in millimetres or millilitres; without a grid it lies nowhere."""
+    """Return what a reader measured in millimetres or millilitres; without a grid it lies nowhere.
+
+    Nothing of what another device measured: PS3.16 TID 1001 takes an observer for a person unless it says otherwise.
+    """
+    if _value(sr, OBSERVER_TYPE) == codes.DEVICE.value:
+        return ()
     sizes = (
         ReaderSizes(
             tracking_uid=_uid(group, TRACKING_UID),

@@ -171,9 +171,10 @@ def _lungs(files: PriorFiles, ct: PriorCt | None) -> Mask | None:
 
 def _report(documents: Documents) -> ReportReference | None:
     """Return our report, else the reader's."""
-    sr = documents.our_sr if documents.our_sr is not None else documents.reader_sr
-    if sr is None:
+    reports = (*((documents.our_sr,) if documents.our_sr is not None else ()), *documents.other_srs)
+    if not reports:
         return None
+    sr = reports[0]
     return ReportReference(
         study_uid=str(sr.StudyInstanceUID),
         series_uid=str(sr.SeriesInstanceUID),
