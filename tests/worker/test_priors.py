@@ -230,7 +230,13 @@ def test_a_report_of_no_lesion_is_a_scan_without_lesions(analysed: Analyse, tmp_
 
 
 def by_reader(
-    made: Made, folder: Path, segments: list[Any], uids: list[str | None] | None = None, category: str = "49755003"
+    made: Made,
+    folder: Path,
+    segments: list[Any],
+    uids: list[str | None] | None = None,
+    *,
+    category: str = "49755003",
+    algorithm: str | None = None,
 ) -> Path:
     """A SEG as dcmqi writes it: one segment for each of these arrays, on the volume's grid."""
     folder = folder / f"reader-{len(list(folder.glob('reader-*')))}"
@@ -248,7 +254,7 @@ def by_reader(
         paths.append(folder / f"{number}.nrrd")
         SimpleITK.WriteImage(image, str(paths[-1]))
     (folder / "meta.json").write_text(json.dumps(META | {
-        "segmentAttributes": [[segment_of(category, uid)] for uid in uids or [None] * len(segments)]
+        "segmentAttributes": [[segment_of(category, algorithm, uid)] for uid in uids or [None] * len(segments)]
     }))  # fmt: skip
     command = [str(BIN / "itkimage2segimage"), "--inputImageList", ",".join(map(str, paths)), "--inputDICOMDirectory",
                str(folder / "ct"), "--inputMetadata", str(folder / "meta.json"), "--outputDICOM",
@@ -264,12 +270,13 @@ META = {
 }  # fmt: skip
 
 
-def segment_of(category: str, uid: str | None) -> dict[str, Any]:
+def segment_of(category: str, algorithm: str | None, uid: str | None) -> dict[str, Any]:
     def code(value: str, meaning: str) -> dict[str, str]:
         return {"CodeValue": value, "CodingSchemeDesignator": "SCT", "CodeMeaning": meaning}
 
     return {
-        "labelID": 1, "SegmentDescription": "a tumour", "SegmentAlgorithmType": "MANUAL",
+        "labelID": 1, "SegmentDescription": "a tumour", "SegmentAlgorithmType": "AUTOMATIC" if algorithm else "MANUAL",
+        **({"SegmentAlgorithmName": algorithm} if algorithm else {}),
         "SegmentedPropertyCategoryCodeSequence": code(category, "category"),
         "SegmentedPropertyTypeCodeSequence": code("108369006", "Neoplasm"),
         **({"TrackingUniqueIdentifier": uid, "TrackingIdentifier": "a tumour"} if uid else {}),
@@ -384,6 +391,34 @@ def test_an_outlined_organ_is_no_lesion(analysed: Analyse, tmp_path: Path) -> No
 
     assert [lesion.tracking_uid for lesion in prior.lesions] == uids_of(made)
     assert prior.origin is Origin.OURS
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "origin"),
+    [("lung_tumour", Origin.READER), ("OHIF Brush", Origin.READER), ("another nodule finder", Origin.OURS)],
+)
+def test_another_program_is_no_reader(analysed: Analyse, tmp_path: Path, algorithm: str, origin: Origin) -> None:
+    """OHIF 3.13 keeps the name of the algorithm whose outline a reader corrects."""
+    made = analysed(FIVE)
+    seg = by_reader(made, tmp_path, [made.mask == 1], algorithm=algorithm)
+
+    assert read(made, tmp_path, seg).origin is origin
+
+
+def test_a_readers_seg_counts_though_a_program_made_a_newer_one(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    paths = [
+        by_reader(made, tmp_path, [made.mask == 1]),
+        by_reader(made, tmp_path, [made.mask == 2], algorithm="another nodule finder"),
+    ]
+    for path, time in zip(paths, ("110000", "120000"), strict=True):
+        seg = pydicom.dcmread(path)
+        seg.ContentDate, seg.ContentTime = "20260601", time
+        seg.save_as(path)
+
+    (lesion,) = read(made, tmp_path, *paths).lesions
+
+    assert lesion.tracking_uid == uids_of(made)[0]
 
 
 def test_the_newest_of_a_readers_documents_counts(analysed: Analyse, tmp_path: Path) -> None:
@@ -528,6 +563,19 @@ def test_a_readers_axes_with_our_uid_are_of_that_lesion(analysed: Analyse, tmp_p
     assert prior.lesions[2].sizes
     assert prior.lesions[0].sizes.long_axis_mm == 9.5
     assert prior.lesions[2].sizes.long_axis_mm != 9.5
+
+
+def test_what_another_device_measured_changes_nothing(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    path = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+    sr = pydicom.dcmread(path)
+    (observer,) = [
+        item for item in sr.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Observer Type"
+    ]
+    observer.ConceptCodeSequence[0].CodeValue = "121007"
+    sr.save_as(path)
+
+    assert read(made, tmp_path, path).origin is Origin.OURS
 
 
 def test_axes_drawn_outside_of_every_lesion_change_nothing(analysed: Analyse, tmp_path: Path) -> None:
