@@ -90,6 +90,7 @@ def free_port() -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--moments", type=int, default=1, help="how often each process is killed (acceptance: 10)")
+    parser.addoption("--time-points", type=int, default=3, help="scans of the course in the PACS (acceptance: 5)")
     parser.addoption("--outage-s", type=float, default=10, help="how long the PACS is down (acceptance: 120)")
 
 
