@@ -236,9 +236,12 @@ def struck(paper: Paper, dpi: int) -> list[str]:
     lines = [line for line in figure.findobj(Line2D) if isinstance(line, Line2D)]
     shapes = [shape for shape in figure.artists + figure.patches if isinstance(shape, Patch)]
     paths = [artist.get_transform().transform_path(artist.get_path()) for artist in (*lines, *shapes)]
+    around = np.array([path.get_extents().extents for path in paths]).reshape(-1, 4)
     found = []
     for text in texts_of(paper):
         box = text.get_window_extent(ruler(dpi)).padded(-rim)
-        if any(path.intersects_bbox(box, filled=len(path) > 2) for path in paths):
+        is_near = (around[:, :2] < box.max).all(axis=1) & (around[:, 2:] > box.min).all(axis=1)
+        near = [path for path, near in zip(paths, is_near, strict=True) if near]
+        if any(path.intersects_bbox(box, filled=len(path) > 2) for path in near):
             found.append(f"{text.get_text()} is struck through")
     return found

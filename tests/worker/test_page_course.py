@@ -26,7 +26,7 @@ from tests.worker.drawn_scans import (
     texts_of,
     words_of,
 )
-from tests.worker.hand_comparisons import STORY, Seen, Told, alone, ball, compared
+from tests.worker.hand_comparisons import STORY, Seen, Told, alone, ball, compared, uid
 from worker.comparison import Comparison, Statement
 from worker.findings import Findings
 from worker.growth import DoublingTime
@@ -107,7 +107,7 @@ def test_no_text_touches_another_or_a_line_and_none_leaves_a_sheet(lesions: int,
         for dpi in (DPI, FINE_DPI):
             paper.figure.set_dpi(dpi)
             assert collisions(paper, dpi) == []
-            assert struck(paper, dpi) == []
+        assert struck(paper, FINE_DPI) == []
 
 
 def test_the_story_of_five_scans_stands_clear_of_everything_too() -> None:
@@ -147,7 +147,7 @@ def test_the_story_is_told_in_words() -> None:
         "merged into lesion-1",
     } <= set(words)
     assert {"with lesion-5", "without lesion-6", "split off", "new", "in doubt", "in lesion-1"} <= set(words)  # by day
-    assert words.count("target") == 2
+    assert words.count("target") == 2  # the scan's own lesions have other UIDs here, so they bear no number
     assert "10.31 \N{RIGHTWARDS ARROW} 14.14 ml, 30.0 \N{MULTIPLICATION SIGN} 30.0 mm" in words
     assert "+37 % in 88 days (chance \N{MINUS SIGN}21 to +27 %)" in words
     assert "doubles in 193 days (95 %: 110 to 792)" in words
@@ -263,6 +263,32 @@ def test_the_limits_of_chance_are_shaded_from_the_scan_before() -> None:
     assert (shade.y1 - zero) / per_ml == pytest.approx(1.27 * volume, abs=0.05)
     assert (shade.y0 - zero) / per_ml == pytest.approx(volume / 1.27, abs=0.05)
     assert [shade.x0, shade.x1] == pytest.approx([x for x, _ in markers(paper, chart)], abs=1)
+
+
+def test_a_volume_with_another_lesion_in_it_is_not_held_against_the_one_before() -> None:
+    merged = [
+        Told(number=1, seen={0: 20.0, 90: 26.0, 180: 26.0}),
+        Told(number=2, seen={0: 19.0, 90: State.MERGED, 180: State.MERGED}, merged_into=1, event=None),
+    ]
+    (paper,) = draw_course(found(compared(merged, (0, 90, 180))))
+
+    shades = [
+        shape
+        for shape in paper.figure.findobj(Rectangle)
+        if isinstance(shape, Rectangle) and to_hex(shape.get_facecolor()) == CHANCE
+    ]
+    assert len(shades) == 2  # from day 90 to 180, and the legend's
+    assert "with lesion-2" in words_of(paper)
+
+
+def test_a_lesion_of_the_scan_bears_its_number_on_the_scan_s_page() -> None:
+    made = found(compared(STORY[:1]), lesions=2)
+    (first, second) = made.findings
+    known = replace(first, lesion=replace(first.lesion, tracking_uid=uid(1)))
+
+    words = words_of(draw_course(replace(made, findings=(known, second)))[0])
+
+    assert "no. 1, target" in words
 
 
 def levels(paper: Paper, trace: Trace, within: Bbox) -> list[float]:

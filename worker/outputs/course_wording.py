@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 from worker.change import Change
-from worker.comparison import Comparison, LesionCourse
+from worker.comparison import Comparison, LesionCourse, Sighting
 from worker.growth import DoublingTime
 from worker.matching import Event
 from worker.outputs.days import Days
@@ -127,18 +128,34 @@ def strip_words(lesion: LesionCourse, comparison: Comparison, days: Days) -> Ite
         before = sighting.state
     first = lesion.sightings[0]
     if first.state is State.PRESENT and days.of(first.date) > 0:
-        yield days.of(first.date), "split off" if lesion.split_from else "new"
+        yield days.of(first.date), _appearance_words(lesion, comparison)
+    for other, since, is_part in _relatives(lesion, comparison):
+        yield days.of(since), f"{'without' if is_part else 'with'} {other.name}"
+
+
+def is_one_thing(lesion: LesionCourse, pair: tuple[Sighting, Sighting], comparison: Comparison) -> bool:
+    """Say whether two volumes of a lesion can be compared: nothing merged into it or split from it between them."""
+    earlier, later = pair
+    return not any(earlier.date < day <= later.date for _, day, _ in _relatives(lesion, comparison))
+
+
+def _relatives(lesion: LesionCourse, comparison: Comparison) -> Iterator[tuple[LesionCourse, date, bool]]:
+    """Yield the lesions that merged into this one, or split from it (True), each with the date."""
     for other in comparison.lesions:
-        yield from _joined_or_left(other, lesion.tracking_uid, days)
+        merged = [sighting.date for sighting in other.sightings if sighting.state is State.MERGED]
+        if merged and other.merged_into == lesion.tracking_uid:
+            yield other, min(merged), False
+        if other.split_from == lesion.tracking_uid:
+            yield other, other.sightings[0].date, True
 
 
-def _joined_or_left(other: LesionCourse, tracking_uid: str, days: Days) -> Iterator[tuple[int, str]]:
-    """Another lesion merged into this one, or split from it: either changes what its volume means."""
-    merged = [sighting.date for sighting in other.sightings if sighting.state is State.MERGED]
-    if merged and other.merged_into == tracking_uid:
-        yield days.of(min(merged)), f"with {other.name}"
-    if other.split_from == tracking_uid:
-        yield days.of(other.sightings[0].date), f"without {other.name}"
+def _appearance_words(lesion: LesionCourse, comparison: Comparison) -> str:
+    """A lesion that RECIST does not count as new may be a doubtful one, or a part of one that is not known."""
+    if lesion.split_from:
+        return "split off"
+    assessments = comparison.recist.assessments if comparison.recist else ()
+    is_new = any(lesion.tracking_uid in each.new_lesions for each in assessments)
+    return "new" if is_new else "first seen"
 
 
 def _state_words(state: State, lesion: LesionCourse, comparison: Comparison) -> str:

@@ -33,7 +33,7 @@ def draw_course(findings: Findings) -> list[Paper]:
     comparison = findings.comparison
     if comparison is None or len(comparison.scans) < 2:
         return []
-    view = view_of(comparison)
+    view = view_of(comparison, findings)
     pages = _pages(comparison.lesions)
     sheets = [_first_sheet(findings, view, pages[0])]
     for lesions in pages[1:MOST_SHEETS]:
@@ -98,7 +98,11 @@ def cells(rect: Rect, count: int, most_columns: int) -> list[Rect]:
 def _draw_legend(paper: Paper, rect: Rect, more: int) -> None:
     """Say what the marks in the charts are."""
     ink, baseline, left = Ink(size_pt=6, colour=GREY), rect.bottom - 0.8, rect.left
-    for fill, words in ((FIRST, "first volume"), (WHITE, "change within chance"), (BEYOND, "beyond chance")):
+    for fill, words in (
+        (FIRST, "first volume, also of what merged or split"),
+        (WHITE, "change within chance"),
+        (BEYOND, "beyond chance"),
+    ):
         draw_marker(paper, (left + 1, baseline - 0.75), fill)
         left = _say(paper, (left + 2.8, baseline), words, ink)
     paper.box(Rect(left=left, top=baseline - 2.0, width=5, height=2.3), CHANCE)

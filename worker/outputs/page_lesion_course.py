@@ -5,11 +5,12 @@ Computes nothing but where things lie.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from worker.comparison import Comparison, LesionCourse, Sighting
+from worker.findings import Findings
 from worker.outputs.chart import (
     Chart,
     chart_in,
@@ -21,7 +22,7 @@ from worker.outputs.chart import (
     draw_strip,
     rows_for,
 )
-from worker.outputs.course_wording import event_words, lesion_words, strip_words
+from worker.outputs.course_wording import event_words, is_one_thing, lesion_words, strip_words
 from worker.outputs.days import Days, days_of
 from worker.outputs.paper import BLACK, GREY, WHITE, Ink, Paper, Rect, Trace
 from worker.repeatability import is_within_repeatability, repeatability_of
@@ -34,7 +35,8 @@ MISSING = Trace(colour="#0072b2", width_pt=0.7, dashes=(2.0, 1.6))
 INTERVAL = Trace(colour=BLACK, width_pt=0.7)
 CHANCE = "#dcdcdc"
 BEYOND, FIRST = "#e69f00", "#8c8c8c"
-NAME, EVENT, SAID = Ink(size_pt=8, bold=True), Ink(size_pt=7, bold=True), Ink(size_pt=6.2)
+NAME, EVENT = Ink(size_pt=8, bold=True), Ink(size_pt=7, bold=True)
+SAID, REMARK = Ink(size_pt=6.2), Ink(size_pt=6.2, colour=GREY)
 NAME_MM, LINE_MM, CAP_MM = 3.8, 2.75, 0.6
 MOST_ROWS_OF_WORDS = 3
 HEADROOM = 1.06
@@ -48,14 +50,17 @@ class CourseView:
     days: Days
     scan_days: tuple[int, ...]
     targets: tuple[str, ...]
+    numbers: Mapping[str, int]
+    """By tracking UID: the number that the page of the scan gives a lesion."""
 
 
-def view_of(comparison: Comparison) -> CourseView:
+def view_of(comparison: Comparison, findings: Findings) -> CourseView:
     """Return it."""
     days = days_of(comparison)
     return CourseView(
         comparison=comparison,
         days=days,
+        numbers={each.lesion.tracking_uid: each.lesion.number for each in findings.findings},
         scan_days=tuple(days.of(scan.date) for scan in comparison.scans),
         targets=comparison.recist.baseline.targets if comparison.recist else (),
     )
@@ -85,7 +90,7 @@ def _draw_lesion_course(
     _draw_heading(paper, heading, lesion, view)
     for number, words in enumerate(lesion_words(lesion, view.days)):
         paper.text((said.left, said.top + (number + 0.8) * LINE_MM), words, SAID, said.width)
-    chart = chart_in(below, view.scan_days, _most(lesion), "ml", rows)
+    chart = chart_in(below, view.scan_days, _most(lesion, view.comparison), "ml", rows)
     _draw_chance(paper, chart, lesion, view)
     draw_axes(paper, chart)
     _draw_volumes(paper, chart, lesion, view)
@@ -97,35 +102,41 @@ def _draw_heading(paper: Paper, rect: Rect, lesion: LesionCourse, view: CourseVi
     baseline = rect.bottom - 1.0
     paper.text((rect.left, baseline), lesion.name, NAME, rect.width * 0.45)
     left = rect.left + min(paper.text_width_mm(lesion.name, NAME), rect.width * 0.45) + 1.2
-    if lesion.tracking_uid in view.targets:
-        target = Ink(size_pt=6.2, colour=GREY)
-        paper.text((left, baseline), "target", target)
-        left += paper.text_width_mm("target", target) + 1.2
+    remarks = ", ".join(_remarks(lesion, view))
+    if remarks:
+        paper.text((left, baseline), remarks, REMARK)
+        left += paper.text_width_mm(remarks, REMARK) + 1.2
     words = event_words(lesion, view.comparison)
     width = min(paper.text_width_mm(words, EVENT), rect.right - left)
     if words:
         paper.text((rect.right - width, baseline), words, EVENT, rect.right - left)
 
 
-def _most(lesion: LesionCourse) -> float:
+def _remarks(lesion: LesionCourse, view: CourseView) -> Iterator[str]:
+    if lesion.tracking_uid in view.numbers:
+        yield f"no. {view.numbers[lesion.tracking_uid]}"
+    if lesion.tracking_uid in view.targets:
+        yield "target"
+
+
+def _most(lesion: LesionCourse, comparison: Comparison) -> float:
     """The largest value: a volume's interval, or the upper limit of chance."""
     ends = [uncertainty_of(each.sizes).volume_ml.high for each in lesion.sightings if each.sizes]
-    return HEADROOM * max([*ends, *(high for *_, high in _chances(lesion))], default=1.0)
+    return HEADROOM * max([*ends, *(high for *_, high in _chances(lesion, comparison))], default=1.0)
 
 
 def _draw_chance(paper: Paper, chart: Chart, lesion: LesionCourse, view: CourseView) -> None:
     """Shade, from each scan to the next, within which volumes an unchanged lesion may be found there."""
-    for one, other, low, high in _chances(lesion):
+    for one, other, low, high in _chances(lesion, view.comparison):
         left, right = (chart.x(view.days.of(each.date)) for each in (one, other))
         top, bottom = chart.y(high), chart.y(low)
         paper.box(Rect(left=left, top=top, width=right - left, height=bottom - top), CHANCE)
 
 
-def _chances(lesion: LesionCourse) -> list[tuple[Sighting, Sighting, float, float]]:
+def _chances(lesion: LesionCourse, comparison: Comparison) -> list[tuple[Sighting, Sighting, float, float]]:
     found = []
-    measured = [each for each in lesion.sightings if each.sizes]
-    for one, other in pairwise(measured):
-        if one.sizes and other.sizes:
+    for one, other in pairwise(each for each in lesion.sightings if each.sizes):
+        if one.sizes and other.sizes and is_one_thing(lesion, (one, other), comparison):
             limits, before = repeatability_of(one.sizes, other.sizes).volume_percent, one.sizes.volume_ml
             found.append((one, other, before * (1 + limits.low / 100), before * (1 + limits.high / 100)))
     return found
@@ -135,7 +146,8 @@ def _draw_volumes(paper: Paper, chart: Chart, lesion: LesionCourse, view: Course
     for one, other in pairwise(lesion.sightings):
         if one.sizes and other.sizes:
             ends = [(view.days.of(each.date), each.sizes.volume_ml) for each in (one, other) if each.sizes]
-            draw_curve(paper, chart, ends, CURVE)
+            is_same = is_one_thing(lesion, (one, other), view.comparison)
+            draw_curve(paper, chart, ends, CURVE if is_same else MISSING)
         elif one.sizes and other.state is State.VANISHED:
             draw_curve(
                 paper, chart, [(view.days.of(one.date), one.sizes.volume_ml), (view.days.of(other.date), 0.0)], MISSING
@@ -146,7 +158,9 @@ def _draw_volumes(paper: Paper, chart: Chart, lesion: LesionCourse, view: Course
         if sighting.sizes:
             sure = uncertainty_of(sighting.sizes).volume_ml
             _draw_interval(paper, chart, day, (sure.low, sure.high))
-            draw_marker(paper, chart.place(day, sighting.sizes.volume_ml), _fill(before, sighting))
+            is_same = before is not None and is_one_thing(lesion, (before, sighting), view.comparison)
+            fill = _fill(before if is_same else None, sighting)
+            draw_marker(paper, chart.place(day, sighting.sizes.volume_ml), fill)
             before = sighting
         elif sighting.state is State.VANISHED:
             draw_cross(paper, chart.place(day, 0.0))
