@@ -188,7 +188,7 @@ def test_the_course_is_of_the_form_that_its_schema_describes(name: str) -> None:
         lambda made: made["time_points"][0].update(date="2024-01-01"),
         lambda made: made["time_points"][0].update(day=-1),
         lambda made: made["lesions"][0]["sightings"][0].update(state="seen"),
-        lambda made: made["lesions"][0]["sightings"][0]["sizes"].pop("volume_ml_95"),
+        lambda made: made["lesions"][0]["sightings"][0]["sizes"].pop("volume_ml"),
         lambda made: made["lesions"][0]["change"]["guidelines"][0].update(is_met="yes"),
         lambda made: made["recist"]["assessments"][0].update(response="XX"),
     ],

@@ -159,6 +159,19 @@ def test_the_course_of_a_patient_is_found_by_the_first_digits_of_the_key(site: S
     assert [each["sizes"]["long_axis_mm"] for each in growing["sightings"]] == [22.0, 24.0, 30.0]
 
 
+def test_the_course_is_of_the_form_that_the_schema_describes(site: Site, config: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    followed(site)
+    defs = json.loads((ROOT / "worker" / "outputs" / "findings.schema.json").read_text())["$defs"]
+    validator = jsonschema.Draft202012Validator({"$defs": defs, "$ref": "#/$defs/patient_course"})
+
+    for key in (PATIENT, OTHER):
+        told = json.loads(tell(key, "--config", config).stdout)
+        assert [f"{list(error.path)}: {error.message}" for error in validator.iter_errors(told)] == []
+        assert not validator.is_valid({**told, "patient": "A"})
+        assert not validator.is_valid({**told, "other_scans": [{"date": "2024-01-01"}]})
+
+
 def test_scans_beside_the_course_are_listed_with_their_state(site: Site, config: Path) -> None:
     headers = followed(site)
 
