@@ -49,8 +49,8 @@ def hang_up(connected: socket.socket | None) -> None:
 
 
 def silence_libraries() -> None:
-    """Keep pydicom and pynetdicom from printing what they read: their messages quote names and dates."""
+    """Keep libraries from printing what they read or ask: their messages quote names, dates and URLs with IDs."""
     pydicom.config.debug(debug_on=False)  # it sets its level when it is first used; ours comes after
-    for name in ("pydicom", "pynetdicom"):
+    for name in ("pydicom", "pynetdicom", "dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.filterwarnings("ignore", module=name)

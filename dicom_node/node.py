@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -27,7 +28,7 @@ from dicom_node.prior_search import PriorSearcher
 from dicom_node.promises import PromiseKeeper
 from dicom_node.reconciler import Reconciler, growing_pause, remove_committed
 from dicom_node.redis_server import redis_url
-from dicom_node.retrieval import make_source
+from dicom_node.retrieval import make_source, take
 from dicom_node.scp import Door, Listening, close
 from dicom_node.scu import PacsClient
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
@@ -136,7 +137,7 @@ class Node:
             journal=self._journal,
             spool=self._spool,
             history=self._history,
-            sources=[make_source(peer, self._node, self._intake) for peer in asked],
+            sources=[make_source(peer, self._node, partial(take, self._intake, peer)) for peer in asked],
         )
 
     def _courier(self, peer: Peer) -> Courier:

@@ -15,14 +15,17 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.identity import Identity
 from dicom_node.intake import Intake
+from dicom_node.prior_query import study_query
 from dicom_node.priors import CT_IMAGE, RESULTS
-from dicom_node.scu import PacsClient, Retrieval
+from dicom_node.scu import Keep, PacsClient, Retrieval
 from dicom_node.settings import NodeSettings, Peer
 
 log = logging.getLogger(__name__)
 
 _REST_S = 30.0
+_NOBODY = "LUNGSPREAD-DOCTOR-ASKS"
 _HANG_UP_EVERY_S = 0.1
 
 
@@ -41,18 +44,27 @@ class Source(Protocol):
         """End the call that another thread is in; it raises there."""
 
 
-def make_source(peer: Peer, node: NodeSettings, intake: Intake) -> Source:
-    """Return the way to ask this peer."""
-    return DimseSource(peer, node, intake)
+def make_source(peer: Peer, node: NodeSettings, keep: Keep) -> Source:
+    """Return the way to ask this peer; `keep` takes what it answers a retrieval with."""
+    if peer.retrieve == "wado":
+        from dicom_node.dicomweb import DicomwebSource
+
+        return DicomwebSource(peer, node, keep)
+    return DimseSource(peer, node, keep)
+
+
+def try_search(peer: Peer, node: NodeSettings) -> None:
+    """Ask a peer for the studies of a patient whom nobody has. Raises PacsUnavailable."""
+    make_source(peer, node, keep=lambda _uid, _file: None).find(study_query(Identity(patient_id=_NOBODY)))
 
 
 class DimseSource:
     """Asks by C-FIND, retrieves by C-MOVE to our own AE title or by C-GET."""
 
-    def __init__(self, peer: Peer, node: NodeSettings, intake: Intake) -> None:
+    def __init__(self, peer: Peer, node: NodeSettings, keep: Keep) -> None:
         self.peer = peer
         self._ae_title = node.ae_title
-        self._intake = intake
+        self._keep = keep
         self._client = PacsClient(peer, node)
 
     def find(self, query: Dataset) -> list[Dataset]:
@@ -72,11 +84,8 @@ class DimseSource:
         """End the association."""
         self._client.hang_up()
 
-    def _keep(self, sop_instance_uid: str, file: bytes) -> None:
-        take(self._intake, file, self.peer, sop_instance_uid)
 
-
-def take(intake: Intake, file: bytes, peer: Peer, sop_instance_uid: str) -> None:
+def take(intake: Intake, peer: Peer, sop_instance_uid: str, file: bytes) -> None:
     """Take in what a peer answered a retrieval with; what cannot be taken in is missed when the series is counted."""
     try:
         intake.keep_file(file, peer.ae_title)

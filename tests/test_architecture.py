@@ -21,6 +21,8 @@ MAY_IMPORT = {
 # Library: where it may be imported. The demo's PACS is a peer of its own, not a part of the node.
 DOORS = {
     "pynetdicom": ("dicom_node/scp.py", "dicom_node/scu.py", "dicom_node/association.py", "worker/demo/pacs.py"),
+    "dicomweb_client": ("dicom_node/dicomweb.py",),
+    "requests": ("dicom_node/dicomweb.py",),
     "celery": ("dicom_node/jobs.py", "worker/tasks.py"),
     "sqlalchemy": ("dicom_node/journal",),
     "highdicom": ("worker/load.py", "worker/priors.py", "worker/outputs/"),

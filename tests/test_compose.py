@@ -140,6 +140,8 @@ def test_the_node_and_orthanc_know_each_other_by_title_host_and_port() -> None:
     assert (pacs.ae_title, pacs.host, pacs.port) == (ORTHANC["DicomAet"], "pacs", ORTHANC["DicomPort"])
     assert ours["AllowStorageCommitment"]
     assert (pacs.may_send, pacs.send_results, pacs.commitment) == (True, True, True)
+    assert (pacs.ask_for_priors, pacs.retrieve) == (True, "move")
+    assert all(ours.get(f"Allow{what}", True) for what in ("Find", "Move", "Get"))
     assert set(SERVICES["node"]["networks"]) >= set(SERVICES["pacs"]["networks"])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dicom_node.errors import NodeError
 from dicom_node.journal import Journal
 from dicom_node.redis_server import is_well, redis_url, server_command
+from dicom_node.retrieval import try_search
 from dicom_node.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from models.registry import check_model
@@ -38,6 +39,8 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     yield _node(settings.node)
     for peer in settings.peers:
         yield _echo(peer, settings.node)
+        if peer.ask_for_priors:
+            yield _find(peer, settings.node)
 
 
 def _disk(node: NodeSettings) -> Diagnosis:
@@ -119,6 +122,22 @@ def _echo(peer: Peer, node: NodeSettings) -> Diagnosis:
         f"peer {peer.name}",
         look,
         f"check host, port and AE title of {peer.name}, and that it knows {node.ae_title} as a peer",
+    )
+
+
+def _find(peer: Peer, node: NodeSettings) -> Diagnosis:
+    """Whether it lets itself be asked for earlier scans: for those of nobody."""
+    quick = node.model_copy(update={"connect_timeout_s": _ECHO_TIMEOUT_S, "network_timeout_s": _ECHO_TIMEOUT_S})
+    comes = {"move": f"C-MOVE to {node.ae_title}", "get": "C-GET", "wado": "WADO-RS"}[peer.retrieve]
+
+    def look() -> str:
+        try_search(peer, quick)
+        return f"answers a search; earlier scans come by {comes}"
+
+    return _caught(
+        f"priors of {peer.name}",
+        look,
+        f"allow {node.ae_title} to query and retrieve there, and let it know host and port of {node.ae_title}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from pydicom.uid import ComprehensiveSRStorage, SegmentationStorage, generate_ui
 
 from dicom_node.assembler import assemble
 from dicom_node.history import History
-from dicom_node.intake import Intake
+from dicom_node.intake import Arrival, Intake
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal import JobRecord, Journal
 from dicom_node.prior_search import PriorSearcher
 from dicom_node.priors import Priors
-from dicom_node.retrieval import make_source
+from dicom_node.retrieval import make_source, take
 from dicom_node.series import Document
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.spool import Spool
@@ -137,7 +138,7 @@ class Clinic:
             journal=self.journal,
             spool=self.spool,
             history=self.history,
-            sources=[make_source(self.peer, self.node, self.intake)] if self.is_asked else [],
+            sources=[make_source(self.peer, self.node, partial(take, self.intake, self.peer))] if self.is_asked else [],
         )
 
     def archive(self, *scans: Scan) -> None:
@@ -157,8 +158,6 @@ class Clinic:
                 self.take(image)
 
     def take(self, image: Dataset) -> None:
-        from dicom_node.intake import Arrival
-
         file = encoded(image)
         length = int.from_bytes(file[140:144], "little")
         self.intake.keep(

@@ -32,6 +32,7 @@ def config(tmp_path: Path) -> Path:
     path.write_text(
         f'[node]\ndata_dir = "{tmp_path / "var"}"\nport = 1\nmin_free_mb = 1\n'
         '[[peers]]\nname = "gone"\nae_title = "GONE"\nhost = "127.0.0.1"\nport = 1\n'
+        "ask_for_priors = true\n"
     )
     return path
 
@@ -99,6 +100,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(config: Path) -> None:
     assert "ok   journal" in told.stdout
     assert "FAIL peer gone" in told.stdout
     assert "-> check host, port and AE title of gone" in told.stdout
+    assert "FAIL priors of gone" in told.stdout
 
 
 def test_send_to_a_stranger_names_the_peers(ct: Path, config: Path) -> None:
