@@ -4,8 +4,8 @@ The newest report knows the scans that it was compared with; the report of the o
 it, and so on: where two overlap, the newer counts. What became of a lesion at a scan (event, change) is what the report
 of that very scan says.
 
-Holds no date: days count from the first scan of the course. Judges nothing but RECIST over the whole, by
-worker/recist.py, where the newest report knows a part of it alone.
+findings.schema.json describes the form. Holds no date: days count from the first scan of the course. Judges nothing but
+RECIST over the whole, by worker/recist.py, where the newest report knows a part of it alone.
 """
 
 from __future__ import annotations
