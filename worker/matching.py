@@ -2,8 +2,8 @@
 
 A pair is weighed by the odds that both are one lesion against their being two that have nothing to do with each other:
 
-* Place: a lesion is found again within the registration's error (normal, on each axis); another one may lie anywhere in
-  the lungs.
+* Place: a lesion is found again within the registration's error, and within a third of its radius, since its outline's
+  centre moves as it grows and shrinks unevenly (both normal, on each axis); another one may lie anywhere in the lungs.
 * Size: volumes of one lesion differ by a factor of e (one standard deviation), those of two lesions by e squared.
 
 The pairs are chosen together, one to one, so that the product of their odds is the largest (linear assignment). The
@@ -32,6 +32,8 @@ SAME_SIZE, OTHER_SIZE = 1.0, 2.0
 """Standard deviations of ln(later volume / earlier volume)."""
 CONFIDENT = 0.9
 """From here on identity is asserted."""
+CENTRE_SHARE = 1 / 3
+"""How far the centre of a lesion moves by its own change, as a share of the radius of a ball of its volume."""
 LEAST_REACH_MM = 2.0
 
 Floats = NDArray[np.float64]
@@ -69,9 +71,14 @@ class Body:
         return np.asarray(self.points_mm.mean(axis=0))
 
     @property
+    def radius_mm(self) -> float:
+        """The radius of the ball of its volume."""
+        return float((3000 * self.volume_ml / (4 * math.pi)) ** (1 / 3))
+
+    @property
     def grain_mm(self) -> float:
         """The radius of the ball that each of its points stands for."""
-        return float((3000 * self.volume_ml / (4 * math.pi * len(self.points_mm))) ** (1 / 3))
+        return self.radius_mm / float(len(self.points_mm) ** (1 / 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +159,9 @@ def _assign(log_odds: Floats) -> tuple[list[tuple[int, int]], float]:
 
 
 def _log_odds(a: Body, b: Body, error_mm: float) -> float:
-    away_mm = _distance_mm(a, b)
-    place = math.log(LUNGS_MM3 / (math.sqrt(2 * math.pi) * error_mm) ** 3) - (away_mm / error_mm) ** 2 / 2
+    spread_mm = math.hypot(error_mm, CENTRE_SHARE * max(a.radius_mm, b.radius_mm))
+    away = _distance_mm(a, b) / spread_mm
+    place = math.log(LUNGS_MM3 / (math.sqrt(2 * math.pi) * spread_mm) ** 3) - away**2 / 2
     ratio = math.log(b.volume_ml / a.volume_ml)
     size = math.log(OTHER_SIZE / SAME_SIZE) - ratio**2 / 2 * (SAME_SIZE**-2 - OTHER_SIZE**-2)
     return place + size

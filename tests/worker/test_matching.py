@@ -73,10 +73,20 @@ def test_identity_is_not_asserted_where_two_candidates_are_alike() -> None:
 
 
 def test_odds_fall_with_distance_as_the_normal_law_has_it() -> None:
-    """Odds at 18 mm and 6 mm of error: 4e6 / (2 pi)^1.5 / 6^3 * e^-4.5 * 2 = 26.1, so the confidence is 0.963."""
-    (found,) = match([ball("a", (0, 0, 0), 5)], [ball("x", (18, 0, 0), 5)])
+    """A radius of 6 mm adds 2 mm to an error of 6: s^2 = 40. At 18 mm the odds are 4e6 / (2 pi s^2)^1.5 / e^4.05 * 2.
 
-    assert found.confidence == pytest.approx(26.1 / 27.1, abs=0.001)
+    That is 4e6 / 3984.6 * 0.017422 * 2 = 34.98, so the confidence is 34.98 / 35.98.
+    """
+    (found,) = match([ball("a", (0, 0, 0), 6)], [ball("x", (18, 0, 0), 6)])
+
+    assert found.confidence == pytest.approx(34.98 / 35.98, abs=0.001)
+
+
+def test_a_large_tumour_may_come_to_lie_further_off_than_a_nodule() -> None:
+    """26 mm away: of a nodule of 5 mm another one, of a tumour of 45 mm itself."""
+    assert len(match([ball("a", (0, 0, 0), 5)], [ball("x", (26, 0, 0), 5)])) == 2
+    (found,) = match([ball("a", (0, 0, 0), 22.5)], [ball("x", (26, 0, 0), 18)])
+    assert found.event is Event.SAME
 
 
 def test_two_lesions_that_grew_together_have_merged_into_the_continuation_of_the_larger() -> None:
