@@ -34,7 +34,8 @@ from worker.matching import Event
 from worker.outputs.chart import nice_step, number_words
 from worker.outputs.course_wording import doubling_words, signed
 from worker.outputs.page import draw_page, draw_pages, write_page
-from worker.outputs.page_course import CHANCE, cells, draw_course
+from worker.outputs.page_course import cells, draw_course
+from worker.outputs.page_lesion_course import CHANCE, MISSING
 from worker.outputs.page_totals import NADIR, PARTIAL, PROGRESSION
 from worker.outputs.paper import DPI, Ink, Paper, Rect, Trace, plain_style
 from worker.tracked import State
@@ -344,8 +345,8 @@ def test_a_lesion_without_sizes_says_why(state: State, words: str) -> None:
 def test_a_burden_that_is_not_known_in_full_says_at_least() -> None:
     hidden = Told(number=9, seen={0: 20.0, 364: State.NOT_EVALUABLE})
 
-    assert "at least" in words_of(draw_course(found(compared([*STORY, hidden])))[0])
-    assert "at least" not in words_of(draw_course(found(compared()))[0])
+    assert "Burden, all lesions (white: at least)" in words_of(draw_course(found(compared([*STORY, hidden])))[0])
+    assert "Burden, all lesions" in words_of(draw_course(found(compared()))[0])
 
 
 def test_many_lesions_go_on_to_further_sheets_and_the_rest_is_counted() -> None:
@@ -415,3 +416,15 @@ def test_the_course_is_in_the_pdf_and_in_a_picture_of_its_own(tmp_path: Path) ->
 def test_no_text_is_too_small_to_be_read() -> None:
     for paper in draw_course(found(many(40, 10))):
         assert min(float(text.get_fontsize()) for text in texts_of(paper)) >= 4.5
+
+
+def test_a_sum_that_is_not_complete_is_no_fall() -> None:
+    hidden: dict[int, Seen] = {0: 20.0, 90: State.NOT_EVALUABLE, 180: 20.0}
+    lesions = [Told(number=1, seen=hidden), Told(number=2, seen={0: 30.0, 90: 30.0, 180: 30.0})]
+    (paper,) = draw_course(found(compared(lesions, (0, 90, 180))))
+    chart = part(paper, SUM)
+    zero, per_mm = vertical_scale(paper, chart)
+
+    # 50, at least 30, and 50 mm: the first and the last are joined across the one between.
+    assert [(y - zero) / per_mm for _, y in markers(paper, chart)] == pytest.approx([50, 30, 50], abs=0.3)
+    assert [(y - zero) / per_mm for y in levels(paper, MISSING, chart)] == pytest.approx([50], abs=0.3)

@@ -143,27 +143,33 @@ def _chances(lesion: LesionCourse, comparison: Comparison) -> list[tuple[Sightin
 
 
 def _draw_volumes(paper: Paper, chart: Chart, lesion: LesionCourse, view: CourseView) -> None:
-    for one, other in pairwise(lesion.sightings):
-        if one.sizes and other.sizes:
-            ends = [(view.days.of(each.date), each.sizes.volume_ml) for each in (one, other) if each.sizes]
-            is_same = is_one_thing(lesion, (one, other), view.comparison)
-            draw_curve(paper, chart, ends, CURVE if is_same else MISSING)
-        elif one.sizes and other.state is State.VANISHED:
-            draw_curve(
-                paper, chart, [(view.days.of(one.date), one.sizes.volume_ml), (view.days.of(other.date), 0.0)], MISSING
-            )
+    known = [each for each in lesion.sightings if each.sizes or each.state is State.VANISHED]
+    for one, other in pairwise(known):
+        if one.sizes or other.sizes:
+            ends = [(view.days.of(each.date), _volume_ml(each)) for each in (one, other)]
+            draw_curve(paper, chart, ends, CURVE if _is_followed(lesion, (one, other), view) else MISSING)
     before: Sighting | None = None
-    for sighting in lesion.sightings:
+    for sighting in known:
         day = view.days.of(sighting.date)
-        if sighting.sizes:
-            sure = uncertainty_of(sighting.sizes).volume_ml
-            _draw_interval(paper, chart, day, (sure.low, sure.high))
-            is_same = before is not None and is_one_thing(lesion, (before, sighting), view.comparison)
-            fill = _fill(before if is_same else None, sighting)
-            draw_marker(paper, chart.place(day, sighting.sizes.volume_ml), fill)
-            before = sighting
-        elif sighting.state is State.VANISHED:
+        if not sighting.sizes:
             draw_cross(paper, chart.place(day, 0.0))
+            continue
+        sure = uncertainty_of(sighting.sizes).volume_ml
+        _draw_interval(paper, chart, day, (sure.low, sure.high))
+        is_same = before is not None and is_one_thing(lesion, (before, sighting), view.comparison)
+        draw_marker(paper, chart.place(day, sighting.sizes.volume_ml), _fill(before if is_same else None, sighting))
+        before = sighting
+
+
+def _volume_ml(sighting: Sighting) -> float:
+    return sighting.sizes.volume_ml if sighting.sizes else 0.0
+
+
+def _is_followed(lesion: LesionCourse, pair: tuple[Sighting, Sighting], view: CourseView) -> bool:
+    """Both volumes were measured, on one scan after the other, and of one thing."""
+    one, other = pair
+    is_next = lesion.sightings.index(other) == lesion.sightings.index(one) + 1
+    return bool(one.sizes and other.sizes) and is_next and is_one_thing(lesion, pair, view.comparison)
 
 
 def _draw_interval(paper: Paper, chart: Chart, day: int, ends: tuple[float, float]) -> None:

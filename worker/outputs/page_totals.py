@@ -5,8 +5,9 @@ Adds nothing up but the burden, and judges no response.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from worker.burden import burden_at
 from worker.outputs.chart import (
@@ -19,7 +20,7 @@ from worker.outputs.chart import (
     draw_strip,
 )
 from worker.outputs.course_wording import MINUS, signed
-from worker.outputs.page_lesion_course import CURVE, CourseView
+from worker.outputs.page_lesion_course import CURVE, MISSING, CourseView
 from worker.outputs.page_overview import spread_out
 from worker.outputs.paper import BLACK, MM_PER_PT, WHITE, Ink, Paper, Rect, Trace
 from worker.recist import Course
@@ -28,6 +29,8 @@ from worker.recist_rules import LEAST_INCREASE_MM
 TITLE, LABEL = Ink(size_pt=7.5, bold=True), Ink(size_pt=6.2)
 TITLE_MM, LABELS_MM, PITCH_MM = 4.4, 21.0, 2.7
 RESPONSE_ROWS = 1
+SHORTEST_MM = 9.0
+"""A limit since the last scan but one is drawn so long, to be seen."""
 HEADROOM = 1.08
 PARTIAL = Trace(colour="#7f7f7f", width_pt=0.9, dashes=(3.0, 1.5))
 NADIR = Trace(colour=BLACK, width_pt=0.8, dashes=(0.8, 1.2))
@@ -40,13 +43,11 @@ def draw_burden(paper: Paper, rect: Rect, view: CourseView) -> None:
     """Draw the volume of all lesions at each scan."""
     sums = [(day, burden_at(view.comparison, scan.date)) for day, scan in
             zip(view.scan_days, view.comparison.scans, strict=True)]  # fmt: skip
-    most, least = max(burden.volume_ml for _, burden in sums), [day for day, burden in sums if not burden.is_complete]
-    chart = _chart(paper, rect, view, "Burden, all lesions", (HEADROOM * most or 1.0, "ml", 1 if least else 0))
+    most = max(burden.volume_ml for _, burden in sums)
+    title = "Burden, all lesions" + _remark(burden.is_complete for _, burden in sums)
+    chart = _chart(paper, rect, view, title, (HEADROOM * most or 1.0, "ml", 0))
     draw_axes(paper, chart)
-    draw_curve(paper, chart, [(day, burden.volume_ml) for day, burden in sums], CURVE)
-    for day, burden in sums:
-        draw_marker(paper, chart.place(day, burden.volume_ml), FULL if burden.is_complete else PART)
-    draw_strip(paper, chart, [(day, "at least") for day in least], 1)
+    _draw_sums(paper, chart, [(day, burden.volume_ml, burden.is_complete) for day, burden in sums])
     draw_days(paper, chart, rect.bottom)
     (_, first), (_, last) = sums[0], sums[-1]
     labels = [(last.volume_ml, f"{last.volume_ml:.2f} ml")]
@@ -68,18 +69,32 @@ def draw_sum(paper: Paper, rect: Rect, course: Course, view: CourseView) -> None
     most = HEADROOM * max(*(total.sum_mm for _, total in sums), *(limit.sum_mm for limit in limits))
     responses = [(view.days.of(base.date), "baseline")]
     responses += [(view.days.of(each.date), str(each.response)) for each in course.assessments]
-    chart = _chart(paper, rect, view, "Sum of diameters of the targets, RECIST 1.1", (most, "mm", RESPONSE_ROWS))
+    title = "Sum of diameters of the targets, RECIST 1.1" + _remark(total.is_complete for _, total in sums)
+    chart = _chart(paper, rect, view, title, (most, "mm", RESPONSE_ROWS))
     draw_axes(paper, chart)
     last = view.scan_days[-1]
     for limit in limits:
-        paper.line([chart.place(limit.since, limit.sum_mm), chart.place(last, limit.sum_mm)], limit.trace)
-    draw_curve(paper, chart, [(day, total.sum_mm) for day, total in sums], CURVE)
-    for day, total in sums:
-        draw_marker(paper, chart.place(day, total.sum_mm), FULL if total.is_complete else PART)
+        end, height = chart.place(last, limit.sum_mm)
+        paper.line([(min(chart.x(limit.since), end - SHORTEST_MM), height), (end, height)], limit.trace)
+    _draw_sums(paper, chart, [(day, total.sum_mm, total.is_complete) for day, total in sums])
     draw_strip(paper, chart, responses, RESPONSE_ROWS)
     draw_days(paper, chart, rect.bottom)
     now = sums[-1][1].sum_mm
     _draw_labels(paper, chart, [(now, f"{now:.1f} mm now"), *((limit.sum_mm, limit.words) for limit in limits)])
+
+
+def _remark(are_complete: Iterable[bool]) -> str:
+    return "" if all(are_complete) else " (white: at least)"
+
+
+def _draw_sums(paper: Paper, chart: Chart, sums: Sequence[tuple[int, float, bool]]) -> None:
+    """Join the sums of everything; one of what could be measured is no fall."""
+    whole = [number for number, (*_, is_complete) in enumerate(sums) if is_complete]
+    for one, other in pairwise(whole):
+        ends = [sums[number][:2] for number in (one, other)]
+        draw_curve(paper, chart, ends, CURVE if other == one + 1 else MISSING)
+    for day, value, is_complete in sums:
+        draw_marker(paper, chart.place(day, value), FULL if is_complete else PART)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
