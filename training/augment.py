@@ -34,7 +34,7 @@ class Example:
 
 def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: np.random.Generator) -> Example:
     """Draw the example of `crop` pixels a side around pixel `centre` (row, column) of slice `index`."""
-    indices = _context(stack, index, rng)
+    indices = context(stack, index, rng)
     matrix, offset = geometry(stack, centre, crop, rng)
     planes = stack.hu[indices].astype(np.float32)
     image = np.stack([_resample(plane, matrix, offset, "nearest", crop) for plane in planes])
@@ -45,12 +45,13 @@ def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: 
     )
 
 
-def _context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
+def context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
+    """Return the slices that stand for slice `index` and its neighbours; each draw varies how far apart they are."""
     # Tumour-free MSD slices stand alone: were lone slices always free of tumour, a lone slice would say so.
     if rng.random() < 0.3:
         return [index] * SLICES
     step = slice_step(stack.spacing_mm[0])
-    if stack.source == "msd":  # its slice spacing is unknown
+    if stack.estimated:  # its slice spacing is unknown
         step = int(rng.integers(1, 4))
     elif rng.random() < 0.3:
         step = max(1, step + int(rng.integers(-1, 2)))
@@ -85,7 +86,7 @@ def _resample(
 
 def intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
     """Scale and shift HU (more where HU are only estimated), blur or sharpen, add noise."""
-    spread = 0.07 if stack.source == "msd" else 0.03
+    spread = 0.07 if stack.estimated else 0.03
     image = (image + 1000) * np.float32(np.exp(rng.normal(0, spread))) - 1000 + np.float32(rng.normal(0, 20))
     kind = rng.random()
     if kind < 0.25:

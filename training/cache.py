@@ -55,6 +55,7 @@ class Entry:
     tumour_ml: float
     recipe: str
     files: Mapping[str, str]
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,7 @@ def _entry(stack: Stack, hashes: Mapping[str, str], recipe: str) -> Entry:
         tumour_ml=round(int(stack.mask.sum()) * float(np.prod(stack.spacing_mm)) / 1000, 4),
         recipe=recipe,
         files=dict(hashes),
+        estimated=stack.estimated,
     )
 
 
@@ -165,6 +167,7 @@ def _stack(folder: Path, entry: Entry) -> Stack:
         whole=entry.whole,
         first_slice=entry.first_slice,
         readers=cast(NDArray[np.uint8], _array(folder / "readers.b2nd")) if entry.has_readers else None,
+        estimated=entry.estimated,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ from training.stack import Stack
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 BOOTSTRAPS = 2000
+IN_MEMORY_BYTES = 64 * 2**20
+"""Probabilities of larger stacks lie on disk: those of a data set of whole scans do not fit into memory."""
 
 Probability = NDArray[np.float32]
 
@@ -71,11 +74,20 @@ class Predictor(Protocol):
 def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
     """Run the network over each stack as inference does."""
     return [
-        Predicted(stack=stack, probability=model.probability(
+        Predicted(stack=stack, probability=_kept(model.probability(
             np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None
-        ))
+        )))
         for stack in track(stacks, "predicting")
     ]  # fmt: skip
+
+
+def _kept(probability: Probability) -> Probability:
+    if probability.nbytes <= IN_MEMORY_BYTES:
+        return probability
+    with TemporaryFile() as file:  # its pages stay for as long as the array does
+        on_disk = np.memmap(file, probability.dtype, "w+", shape=probability.shape)
+    on_disk[:] = probability
+    return on_disk
 
 
 def choose_point(predicted: Sequence[Predicted]) -> OperatingPoint:

@@ -75,7 +75,7 @@ def _has_slices(data: Path) -> bool:
     """Whether the slice collections are among the data, whose geometry is known in part."""
     if not (data / "manifest.json").is_file():
         return True
-    return any(entry.recipe.startswith(("msd-slices", "lidc-slices")) for entry in manifest(data).stacks)
+    return any(entry.estimated or entry.source == "lidc" for entry in manifest(data).stacks)
 
 
 def collections_of(data: Path, committed: Path) -> tuple[list[Stack], Path]:

@@ -18,7 +18,8 @@ class Stack:
     hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes.
     whole: True where everything outside the mask is known to be no tumour in a whole slice.
     first_slice: place of the first slice among all slices of the patient. readers: uint8, same shape, bit r set where
-    reader r marked it; None where there was one reader, or they are not known.
+    reader r marked it; None where there was one reader, or they are not known. estimated: True where Hounsfield units
+    and slice spacing were guessed from pictures.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Stack:
     whole: bool
     first_slice: int = 0
     readers: NDArray[np.uint8] | None = None
+    estimated: bool = False
 
 
 def upright_stack(

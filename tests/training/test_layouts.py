@@ -88,6 +88,7 @@ def test_whole_slices_become_runs_in_radiological_view(msd_slices: Path, tmp_pat
     assert (first.hu[0, 5:, :4] < -900).all()
     assert (first.hu[0, :5] == 0).all()
     assert first.spacing_mm == (1.25, 1.4, 1.4)
+    assert first.estimated  # its Hounsfield units, too
 
 
 def test_nodules_keep_their_readers_and_share_patients_with_the_cubes(

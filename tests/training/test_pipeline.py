@@ -301,6 +301,18 @@ def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data
     assert (tmp_path / "model" / "lung_tumour.safetensors").read_bytes() == weights
 
 
+def test_the_3d_network_goes_the_same_way(tmp_path: Path) -> None:
+    write_msd(tmp_path / "data", patients=3, shape=(8, 28, 40), spacing_mm=(8.0, 4.0, 5.0))
+
+    done = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model", "--network", "3d", "--steps", "2")
+
+    assert done.exit_code == 0, done.output
+    card = check_model(f"lung_tumour:{tmp_path / 'model'}", "cpu").card
+    assert card.network == "3d"
+    assert load_model(f"lung_tumour:{tmp_path / 'model'}", "cpu").card == card
+    assert "| network | MONAI BasicUNet in 3D" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_a_card_is_filled_from_a_cache_alone(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"settings": {}}')
 

@@ -1,12 +1,14 @@
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from training.augment import draw
+from training.augment import context, draw
 from training.datasets import Stack, lesion_mask, majority
-from training.evaluate import OperatingPoint, Predicted, choose_point, judge
+from training.evaluate import OperatingPoint, Predicted, choose_point, judge, predict
 from training.splits import PARTS, read_splits, split_patients, write_splits
 from training.train import tumour_loss
 from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
@@ -85,6 +87,34 @@ def test_an_example_has_the_tumour_where_it_is_drawn_around() -> None:
     assert example.image.shape == (5, 128, 128)
     assert example.target[61:67, 61:67].min() == 1
     assert 200 < example.target.sum() < 800  # 20 x 20 mm, scaled by chance
+
+
+def test_neighbours_of_a_whole_scan_lie_as_far_apart_as_the_segmenter_takes_them() -> None:
+    spacing = 0.625  # four slices are 2.5 mm
+    known = replace(stack(np.zeros((41, 8, 8), bool)), spacing_mm=(spacing, 1.0, 1.0))
+
+    def steps(of: Stack) -> Counter[int]:
+        rng = np.random.default_rng(5)
+        drawn = [context(of, 20, rng) for _ in range(600)]
+        return Counter(abs(indices[1] - indices[0]) for indices in drawn)
+
+    scan, guessed = steps(known), steps(replace(known, estimated=True))
+
+    assert set(scan) == {0, 3, 4, 5}
+    assert scan[4] == max(scan.values())
+    assert set(guessed) == {0, 1, 2, 3}  # pictures do not say how far apart they are
+
+
+def test_large_predictions_lie_on_disk_with_the_same_values() -> None:
+    class Halves:
+        def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
+            return (hu / 2).astype(np.float32)
+
+    scan = stack(np.zeros((70, 512, 512), bool))
+    (item,) = predict(Halves(), [scan])
+
+    assert isinstance(item.probability, np.memmap)
+    assert np.array_equal(item.probability, scan.hu / 2)
 
 
 def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:

@@ -133,7 +133,7 @@ def _msd_cases(folder: Path, row: Row, problems: list[str]) -> Iterator[Case]:
         name = f"{subject}/{numbers[0]:03d}"
         read = partial(_read_msd, run, subject, name, (MSD_SLICE_MM, pixel, pixel))
         yield Case(
-            source="msd", patient=subject, name=name, files=run.files(), recipe=f"msd-slices 1 {pixel}", read=read
+            source="msd", patient=subject, name=name, files=run.files(), recipe=f"msd-slices 2 {pixel}", read=read
         )
 
 
@@ -169,6 +169,7 @@ def _read_msd(run: _Run, patient: str, name: str, spacing_mm: tuple[float, float
         spacing_mm=spacing_mm,
         whole=True,
         first_slice=run.numbers[0],
+        estimated=True,
     )
 
 
