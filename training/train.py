@@ -89,6 +89,8 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
                 progress.update(task, completed=state.step, loss=f"step {state.step}, loss {state.loss:.3f}")
                 if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                     folder.save(_checkpoint(state), state.average.module.state_dict())
+                    if not progress.console.is_terminal and processes.rank == 0:  # where no bar moves, as in a notebook
+                        progress.console.print(f"step {state.step} of {settings.steps}, loss {state.loss:.3f}")
 
 
 def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
