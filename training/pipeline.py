@@ -142,10 +142,8 @@ def _evaluate(pipeline: Pipeline, say: Say) -> None:
 def _figures(pipeline: Pipeline, say: Say) -> None:
     names = list(dict.fromkeys(case_name(stack) for stack in _stacks(pipeline, "test")))[: pipeline.shown]
     cases = named_cases(names, pipeline.cache, pipeline.cache / "splits.json")
-    for path in draw_figures(
-        [pipeline.run], cases, lambda: loaded(pipeline.run / "candidate", pipeline.training.device)
-    ):
-        say(f"  {path}")
+    drawn = draw_figures([pipeline.run], cases, lambda: loaded(pipeline.run / "candidate", pipeline.training.device))
+    say(f"  {len(list(drawn))} files in {pipeline.run / 'figures'}")
 
 
 def _export(pipeline: Pipeline) -> None:
