@@ -81,6 +81,7 @@ class LesionCourse:
     """Tracking UID of the known lesion that this one may be, where the match is in doubt."""
     merged_into: str | None = None
     split_from: str | None = None
+    """Tracking UID of the lesion that it was a part of, from the scan on that first showed it apart."""
     change: Change | None = None
     """Since the last time point that showed it."""
 

@@ -103,7 +103,7 @@ def _seen(
         event=identity.event,
         confidence=identity.confidence,
         possible_match=identity.possible_match,
-        split_from=identity.split_from,
+        split_from=identity.split_from or (before.split_from if before else None),
         change=_change(before, now) if before and identity.event in ONE_TO_ONE else None,
     )
 

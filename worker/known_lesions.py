@@ -36,6 +36,11 @@ class KnownLesion:
         return next(((prior, lesion) for prior, lesion in reversed(self.history) if lesion.outline), None)
 
     @property
+    def split_from(self) -> str | None:
+        """Tracking UID of the lesion that it once was a part of."""
+        return next((lesion.split_from for _, lesion in self.history if lesion.split_from), None)
+
+    @property
     def sightings(self) -> tuple[Sighting, ...]:
         """What each earlier scan shows of it."""
         return tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.comparison import LesionCourse, ScanOfCourse
+from worker.matching import Event
 from worker.priors import Prior, PriorLesion
 from worker.tracked import State, TimePoint, TrackedLesion
 from worker.uncertainty import Sizes
@@ -29,6 +30,6 @@ def _tracked(lesion: PriorLesion | LesionCourse, name: str, state: State, sizes:
         long_axis_mm=sizes.long_axis_mm if sizes else None,
         volume_ml=sizes.volume_ml if sizes else None,
         merged_into=lesion.merged_into,
-        split_from=lesion.split_from,
+        split_from=lesion.split_from if isinstance(lesion, PriorLesion) or lesion.event is Event.SPLIT else None,
         name=name,
     )

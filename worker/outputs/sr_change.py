@@ -13,6 +13,7 @@ from worker.change import Change, Difference
 from worker.comparison import LesionCourse
 from worker.findings import Finding
 from worker.growth_rules import Statement
+from worker.matching import Event
 from worker.outputs.quantities_over_time import of_course, of_sizes
 from worker.outputs.sr_items import answer, evaluation, measurement, text, uid_reference
 from worker.uncertainty import sizes_of
@@ -43,7 +44,8 @@ def course_items(course: LesionCourse) -> list[hd.sr.ContentItem]:
     related = (
         (codes.POSSIBLE_MATCH, course.possible_match),
         (codes.MERGED_INTO, course.merged_into),
-        (codes.SPLIT_FROM, course.split_from),
+        # Said once, at the first scan that shows it apart: there RECIST takes it for a part.
+        (codes.SPLIT_FROM, course.split_from if course.event is Event.SPLIT else None),
     )
     return [
         *(uid_reference(name, uid) for name, uid in related if uid is not None),
