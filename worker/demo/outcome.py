@@ -69,9 +69,12 @@ def read_outcome(findings_json: Path) -> Outcome | None:
 
 
 def _registration(said: dict[str, Any]) -> str:
-    if said["surface_mm"] is None:
-        return f"registration: {said['method']}"
-    return f"registration: {said['method']}, the lungs' surfaces {said['surface_mm']:.1f} mm apart on average"
+    words = [said["method"]]
+    if said["reason"]:
+        words.append(said["reason"])
+    if said["surface_mm"] is not None:
+        words.append(f"the lungs' surfaces are {said['surface_mm']:.1f} mm apart on average")
+    return f"registration: {', '.join(words)}"
 
 
 def _lesion(said: dict[str, Any], names: dict[str, str]) -> LesionOutcome:
@@ -88,10 +91,13 @@ def _lesion(said: dict[str, Any], names: dict[str, str]) -> LesionOutcome:
         percent=change["volume"]["percent"] if change else None,
         is_beyond_chance=change["volume"]["is_beyond_chance"] if change else None,
         doubling=_doubling(growth) if growth else None,
-        other=next(
-            (names.get(said[k], "a lesion") for k in ("merged_into", "split_from", "possible_match") if said[k]), None
-        ),
+        other=next((names.get(said[key], "a lesion") for key in _others(said["event"]) if said[key]), None),
     )
+
+
+def _others(event: str | None) -> tuple[str, ...]:
+    """A part keeps the name of the whole for good, which is said once."""
+    return ("merged_into", "possible_match", *(["split_from"] if event == Event.SPLIT else []))
 
 
 def _doubling(said: dict[str, Any]) -> DoublingTime:

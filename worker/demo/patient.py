@@ -7,7 +7,6 @@ breathes deeper, lies otherwise, and is scanned in other slices.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +19,7 @@ BASELINE, INTERVAL_DAYS = datetime(2026, 2, 2, 9, 30), 91
 DOUBLING_DAYS = 120.0
 GROWTH = 2 ** (INTERVAL_DAYS / DOUBLING_DAYS / 3)
 """Of each half axis of the lesion that grows."""
+EARLIER = Posture(noise_seed=1)
 LATER = Posture(breath=0.05, turn_deg=3.0, shift_mm=(4.0, -3.0, 8.0), noise_seed=2)
 
 
@@ -56,20 +56,19 @@ COURSES = (
     TrueCourse(name="shrinks", before=_SHRINKS, after=_same_place(_SHRINKS, (13.5, 11.5, 12.0))),
     TrueCourse(name="stays", before=_STAYS, after=_same_place(_STAYS, _STAYS.half_axes_mm)),
     TrueCourse(name="grows", before=_GROWS, after=_same_place(_GROWS, (_GROWN_MM, _GROWN_MM, _GROWN_MM))),
-    TrueCourse(name="new", before=None, after=_later((-92.0, 26.0, -40.0), (9.0, 9.0, 9.0))),
+    TrueCourse(name="new", before=None, after=_later((90.0, -52.0, -28.0), (9.0, 9.0, 9.0))),
 )
 VISITS = (
-    Visit(name="baseline", when=BASELINE, spec=PhantomSpec()),
+    # Both scans show the lungs whole, or they could be brought together only in part.
+    Visit(name="baseline", when=BASELINE, spec=PhantomSpec(shape=(114, 384, 384), posture=EARLIER)),
     Visit(
         name="follow-up",
         when=BASELINE + timedelta(days=INTERVAL_DAYS),
         spec=PhantomSpec(
             spacing_mm=(3.0, 0.85, 0.85),
-            shape=(92, 400, 420),
+            shape=(100, 400, 420),
             lesions=tuple(course.after for course in COURSES if course.after),
             posture=LATER,
         ),
     ),
 )
-TRUTH: Mapping[str, tuple[PhantomLesion, ...]] = {visit.name: visit.spec.lesions for visit in VISITS}
-"""By the name of the visit."""

@@ -16,7 +16,7 @@ from worker.growth import DoublingTime
 from worker.matching import Event
 
 FALSE_MARK = " *"
-FALSE_MARK_MEANS = "* not a lesion of the phantom: a false mark, on a vessel, as this model still makes them"
+FALSE_MARK_MEANS = "* no lesion of the phantom: a false mark on a vessel, as this model makes some"
 
 
 def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> Table:
@@ -37,7 +37,8 @@ def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> 
 
 def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
     """Return what became of each lesion."""
-    table = Table("lesion", "became", "volume ml", "change", "beyond\nchance", "doubling days\n(95 %)")
+    table = Table("lesion", "became", "volume ml", "change", "beyond\nchance")
+    table.add_column("doubling days\n(95 %)", no_wrap=True)
     table.title = f"since the scan before, {outcome.interval_days} days ago; {outcome.registration}"
     table.caption = "negative: it halves; 95 %: fast and slow end of the growth rate"
     for lesion in outcome.lesions:

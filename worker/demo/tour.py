@@ -109,7 +109,7 @@ def _tell(out: Console, result: Result, true_uids: set[str]) -> bool:
     if courses:
         out.print(course_truth_table(courses))
     if false_marks:
-        out.print(FALSE_MARK_MEANS)
+        out.print(FALSE_MARK_MEANS, highlight=False, soft_wrap=True)
     return all(each.is_within for each in comparisons) and all(each.is_right for each in courses)
 
 
