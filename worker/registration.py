@@ -25,7 +25,7 @@ DEFORMABLE_MM, DEFORMABLE_95_MM = 4.0, 12.0
 """The surfaces may lie so far apart, in the mean and for 95 % of their points."""
 RIGID_MM, RIGID_95_MM = 9.0, 25.0
 """Breathing alone moves the diaphragm by 10 to 30 mm."""
-JACOBIANS = (0.15, 6.0)
+JACOBIANS = (0.1, 6.0)
 """From full expiration to full inspiration, lungs become three to four times as large; more in places."""
 ALIKE = ((0.75, 1.33), (0.7, 1.43), (0.5, 2.0))
 """How the lungs' boxes may differ along x, y and z: breathing changes their length most, their width hardly."""
