@@ -15,6 +15,7 @@ from worker.findings import Findings
 from worker.growth import DoublingTime
 from worker.matching import Event
 
+TO = "\N{RIGHTWARDS ARROW}"
 FALSE_MARK = " *"
 FALSE_MARK_MEANS = "* no lesion of the phantom: a false mark on a vessel, as this model makes some"
 
@@ -37,7 +38,10 @@ def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> 
 
 def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
     """Return what became of each lesion."""
-    table = Table("lesion", "became", "volume ml", "change", "beyond\nchance")
+    table = Table("lesion", "became")
+    table.add_column("volume ml", no_wrap=True)
+    table.add_column("change")
+    table.add_column("beyond\nchance")
     table.add_column("doubling days\n(95 %)", no_wrap=True)
     table.title = f"since the scan before, {outcome.interval_days} days ago; {outcome.registration}"
     table.caption = "negative: it halves; 95 %: fast and slow end of the growth rate"
@@ -45,7 +49,7 @@ def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
         table.add_row(
             lesion.name + _star(lesion.tracking_uid, false_marks),
             _event(lesion),
-            f"{_ml(lesion.before_ml)} -> {_ml(lesion.after_ml)}",
+            f"{_ml(lesion.before_ml)} {TO} {_ml(lesion.after_ml)}",
             "" if lesion.percent is None else f"{lesion.percent:+.0f} %",
             "" if lesion.is_beyond_chance is None else "yes" if lesion.is_beyond_chance else "no",
             _doubling(lesion.doubling) if lesion.doubling else "",
@@ -61,7 +65,7 @@ def course_truth_table(courses: Sequence[CourseComparison]) -> Table:
         before, after = each.truth.before, each.truth.after
         table.add_row(
             each.truth.name,
-            f"{_true_ml(before)} -> {_true_ml(after)}",
+            f"{_true_ml(before)} {TO} {_true_ml(after)}",
             _true_days(each.truth),
             f"{each.said.name}, {_event(each.said)}" if each.said else "-",
             "ok" if each.is_right else "not so" if each.said else "missed",
