@@ -35,8 +35,8 @@ class History:
         self._salt = patient_salt(node.data_dir)
         self._opened_at = time.time()
         self._unsettled = set(journal.patients()) if asks else set[str]()
-        self.missing: dict[str, KnownScan] = {}
-        """By series UID: scans that must be compared again, whose files are not held any more."""
+        self._missing: list[KnownScan] = []
+        self._given_up: set[str] = set()
 
     def priors_for(self, series: Series, now: float) -> Priors | None:
         """Return what a quiet series is compared with; None while it waits for that, or needs no job at all."""
@@ -102,6 +102,11 @@ class History:
             if self._is_settled(self._journal.scans_of(patient_key)):
                 self._unsettled.discard(patient_key)
 
+    def take_missing(self) -> list[KnownScan]:
+        """Return the scans that must be compared again and whose files are not held any more, each once."""
+        missing, self._missing = self._missing, []
+        return missing
+
     def _is_settled(self, scans: Sequence[KnownScan]) -> bool:
         for scan in scans:
             if not scan.is_dirty and self._is_outdated(scan, scans) and self._reopen(scan):
@@ -126,7 +131,9 @@ class History:
         if self._journal.reopen(scan.series_uid):
             log.info("series %s is compared again: its earlier scans have changed", scan.series_uid)
             return True
-        self.missing.setdefault(scan.series_uid, scan)
+        if scan.series_uid not in self._given_up:
+            self._given_up.add(scan.series_uid)  # it is looked for once
+            self._missing.append(scan)
         return False
 
 

@@ -57,6 +57,19 @@ class PriorJournal(Database):
         with self._write() as connection:
             connection.execute(this.values(is_complete=True, patient_key=patient_key, acquired_on=acquired_on))
 
+    def mark_partial(self, series_uid: str) -> None:
+        """Record that a series is being fetched again."""
+        self._set_complete(series_uid, is_complete=False)
+
+    def mark_whole(self, series_uid: str) -> None:
+        """Record that fetching it again has ended."""
+        self._set_complete(series_uid, is_complete=True)
+
+    def _set_complete(self, series_uid: str, *, is_complete: bool) -> None:
+        this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
+        with self._write() as connection:
+            connection.execute(this.values(is_complete=is_complete))
+
     def record_results(self, found: Iterable[Result]) -> None:
         """Record SEG and SR that lie in the inbox."""
         with self._write() as connection:

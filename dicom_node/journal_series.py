@@ -92,14 +92,22 @@ class SeriesJournal(Database):
         return held
 
     def committed_series(self, before: float) -> list[str]:
-        """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`."""
-        busy = exists().where(
-            jobs.c.series_uid == series.c.series_uid,
-            jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]) | (jobs.c.updated_at >= before),
-        )
-        done = exists().where(jobs.c.series_uid == series.c.series_uid, jobs.c.state == JobState.COMMITTED)
+        """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`.
+
+        Of what we fetched the results are not delivered, or it is a result itself: it only has to be that old.
+        """
+        uid = series.c.series_uid
+        of_series = jobs.c.series_uid == uid
+        is_fetched = exists().where(acquisitions.c.series_uid == uid, acquisitions.c.role == FETCHED)
+        images = exists().where(instances.c.series_uid == uid, instances.c.sop_class_uid.not_in(RESULTS))
+        is_ours_to_keep = and_(or_(is_fetched, ~images), series.c.last_arrival < before)
+        on_its_way = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
+        is_open = and_(~is_fetched, jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]))
+        busy = exists().where(of_series, or_(on_its_way, is_open, jobs.c.updated_at >= before))
+        done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
+        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, is_ours_to_keep), ~busy)
         with self._read() as connection:
-            return list(connection.execute(select(series.c.series_uid).where(~series.c.dirty, done, ~busy)).scalars())
+            return list(connection.execute(old).scalars())
 
     def forget_series(self, series_uid: str) -> None:
         """Forget the instances of a series whose files are gone, unless something new has arrived; its jobs stay."""

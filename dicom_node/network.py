@@ -7,6 +7,15 @@ import socket
 import warnings
 
 import pydicom.config
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -27,6 +36,10 @@ OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+COMPRESSED = (
+    JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
+)  # fmt: skip
+"""The transfer syntaxes of compressed images that we take."""
 MAXIMUM_PDU_LENGTH = 131072
 """What we ask peers to keep to; dcmtk's longest."""
 

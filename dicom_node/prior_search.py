@@ -24,6 +24,7 @@ from dicom_node.prior_query import (
     series_query,
     study_query,
 )
+from dicom_node.prior_recovery import recover
 from dicom_node.priors import KnownScan, PriorSearch
 from dicom_node.result_header import read_results
 from dicom_node.retrieval import Rests, Source, hung_up_at
@@ -54,6 +55,8 @@ class PriorSearcher:
             is_in_time = time.time() < self.history.deadline(series)
             if is_in_time and self.history.is_to_be_searched(series):
                 self._search(series)
+        for scan in self.history.take_missing():
+            recover(scan, self.sources, self.journal, self.spool)
 
     def hang_up(self) -> None:
         """End what is being asked or fetched."""

@@ -13,18 +13,11 @@ from typing import Any
 
 import pynetdicom
 from pydicom.uid import (
-    JPEG2000,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
 )
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_context
@@ -38,6 +31,7 @@ from dicom_node.journal import Journal
 from dicom_node.network import (
     CANNOT_UNDERSTAND,
     COMMITMENT,
+    COMPRESSED,
     DATA_SET_DOES_NOT_MATCH,
     DUPLICATE_TRANSACTION,
     MAXIMUM_PDU_LENGTH,
@@ -55,8 +49,7 @@ from dicom_node.settings import NodeSettings, Peer
 log = logging.getLogger(__name__)
 
 TRANSFER_SYNTAXES = [
-    ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
-    JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
+    ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, *COMPRESSED,
 ]  # fmt: skip
 
 Listening = ThreadedAssociationServer

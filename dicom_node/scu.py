@@ -24,6 +24,7 @@ from dicom_node.journal_promises import Reference
 from dicom_node.network import (
     COMMITMENT,
     COMMITMENT_INSTANCE,
+    COMPRESSED,
     PROCESSING_FAILURE,
     RESOURCE_LIMITATION,
     SOP_CLASS_NOT_SUPPORTED,
@@ -118,7 +119,10 @@ class PacsClient:
     def get(self, query: Dataset, sop_class_uids: Iterable[str], keep: Keep) -> Retrieval:
         """C-GET in the study root model, of these SOP classes only. Raises PacsUnavailable."""
         classes = list(sop_class_uids)
-        contexts = [build_context(STUDY_ROOT_GET), *(build_context(sop_class) for sop_class in classes)]
+        # Of the transfer syntaxes in one context the peer would choose one: what is compressed needs its own.
+        native = [build_context(sop_class) for sop_class in classes]
+        compressed = [build_context(sop_class, syntax) for sop_class in classes for syntax in COMPRESSED]
+        contexts = [build_context(STUDY_ROOT_GET), *native, *compressed][:MOST_CONTEXTS]
         # PS3.4 C.5.3: for what comes back we are the SCP, which the requestor must propose.
         roles = [build_role(sop_class, scp_role=True) for sop_class in classes]
         handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, functools.partial(_on_store, keep=keep))]

@@ -222,6 +222,7 @@ def test_five_scans_in_orthanc_in_any_order_end_with_the_jobs_of_the_right_order
         assert until(lambda: ward.keys(FIVE) == chain(FIVE) and ward.is_at_rest(), 240)
         assert until(lambda: len(ward.journal.jobs([JobState.COMMITTED])) == 5, 60)
 
+        assert stored_at(http, "SEG") >= 5
         last = ward.journal.priors_of(chain(FIVE)[FIVE[4].series_uid])
         assert (last.search, [prior.job_key for prior in last.scans]) == (
             PriorSearch.FOUND,

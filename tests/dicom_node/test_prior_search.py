@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from dicom_node.jobs import JobState
 from dicom_node.journal import Journal
@@ -373,3 +375,51 @@ def test_a_history_that_only_the_pacs_has_comes_out_in_order(clinic: Clinic) -> 
 
     assert clinic.keys_of_priors(LATER) == [clinic.key(scan) for scan in scans]
     assert clinic.keys_of_priors(scans[2]) == [clinic.key(scan) for scan in scans[:2]]
+
+
+# -- files that are gone --
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_scan_whose_files_are_gone_is_fetched_to_be_compared_again(clinic: Clinic, is_there: bool) -> None:
+    clinic.receive(LATER)
+    clinic.settle()
+    before = clinic.key(LATER)
+    clinic.spool.remove_series(LATER.series_uid)
+    clinic.journal.forget_series(LATER.series_uid)
+    if not is_there:
+        clinic.pacs.behaviour.share_sent = 0.5
+    clinic.receive(EARLIER)
+    clinic.settle()
+    clinic.step()
+    clinic.settle()
+
+    assert (clinic.key(LATER) == before) is not is_there
+    assert clinic.keys_of_priors(LATER) == ([clinic.key(EARLIER)] if is_there else [])
+    acquisition = clinic.journal.acquisition(LATER.series_uid)
+    assert acquisition is not None
+    assert (acquisition.role, acquisition.is_complete) == (SENT, True)
+
+
+def test_what_was_fetched_is_removed_when_it_is_old_and_found_again_when_it_is_wanted(clinic: Clinic) -> None:
+    clinic.archive(EARLIER)
+    clinic.archive_result(EARLIER.result(SEG, "1.9.7", READER))
+    clinic.receive(LATER)
+    clinic.settle()
+
+    old = clinic.journal.committed_series(before=time.time() + 60)
+    assert sorted(old) == [EARLIER.series_uid, "1.9.7.9"]
+    assert clinic.journal.committed_series(before=time.time() - 60) == []
+    assert LATER.series_uid not in old  # it was sent: its results must be committed first
+
+
+def test_compressed_ct_comes_by_get_as_it_is(clinic: Clinic) -> None:
+    for image in EARLIER.images():
+        image.compress(RLELossless, generate_instance_uid=False)
+        clinic.archive_result(image)
+    clinic.receive(LATER)
+    clinic.settle()
+
+    assert clinic.keys_of_priors(LATER) == [clinic.key(EARLIER)]
+    paths = clinic.spool.instance_paths(EARLIER.series_uid, EARLIER.uids)
+    assert {dcmread(path).file_meta.TransferSyntaxUID for path in paths} == {RLELossless}
