@@ -45,8 +45,8 @@ class Quality:
 def quality_of(to_later: Mapping, earlier: Mask, later: Mask, *, is_partial: bool = False) -> Quality:
     """Measure a mapping; where one scan shows a part of the lungs, only what both show of the surfaces is compared.
 
-    A distance is that from a point of one surface to the nearest point (of a mesh on the mask's grid) of the other, so
-    it is too long by up to a third of the grid's spacing, never too short.
+    A distance is that from a point of one surface to the nearest point of the other, both of meshes on the masks'
+    grids: never too short, and too long by about 0.4 of the grid's spacing where the surfaces lie on each other.
     """
     moved, still = to_later(surface_of(earlier)), surface_of(later)
     ways = [_distances(moved, still, is_partial=is_partial), _distances(still, moved, is_partial=is_partial)]

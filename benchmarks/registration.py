@@ -1,0 +1,147 @@
+"""What bringing lungs onto later ones costs and reaches, beside plain elastix: python -m benchmarks.registration.
+
+Generated lungs of a chest of so many slices (300), outlined on the grid of about 2 mm that the product keeps, at two
+times: the patient has breathed out, is turned by some degrees and lies elsewhere. The truth is a formula
+(tests/worker/breathing_lungs.py), so each point inside the lungs has a known place in the later scan. Ours and elastix
+(`pip install .[bench]`: itk-elastix, default parameter maps rigid, then bspline) get the same two masks, in one run.
+Printed are seconds, seconds of all cores together (which others on the machine change less) and the target registration
+error, mean and 95th percentile, with their ratios to ours. elastix takes some minutes.
+
+elastix maps fixed to moving, so its fixed image is the earlier scan. It gets the masks as they are, 0 and 1, and the
+same again as distance maps, which suit it better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.volume import Mask
+from tests.worker.breathing_lungs import Breath, Grid, pairs_within, scan
+from worker.registration import Points, register
+from worker.registration_maps import distance_map
+
+BREATH = Breath(sink_mm=-30, dome_mm=-12, wider=-0.04, turn_deg=(3, -4, 6), shift_mm=(25, -15, 60))
+LENGTH_MM = 330.0
+LIMIT_S = 30.0
+
+
+def masks(slices: int) -> tuple[Mask, Mask]:
+    """Return the lungs at both times, on the grid that the product makes of so many slices."""
+    slice_mm = LENGTH_MM / slices
+    coarse_mm = slice_mm * max(1, round(2.2 / slice_mm))
+    later = Grid(spacing_mm=(coarse_mm, 2.1, 2.1), signs=(-1, 1, 1), middle_mm=BREATH.shift_mm)
+    return scan(Grid(spacing_mm=(coarse_mm, 2.1, 2.1))), scan(later, BREATH)
+
+
+def ours(earlier: Mask, later: Mask, points: Points) -> Points:
+    """Register with the product's own code and return where the points lie."""
+    return register(earlier, later).to_later(points)
+
+
+def elastix_masks(earlier: Mask, later: Mask, points: Points) -> Points:
+    """Register the masks as they are with plain elastix."""
+    return _elastix(_as_itk(earlier.voxels, earlier.affine), _as_itk(later.voxels, later.affine), points)
+
+
+def elastix_distances(earlier: Mask, later: Mask, points: Points) -> Points:
+    """Register the distance maps with plain elastix."""
+    images = []
+    for mask in (earlier, later):
+        mapped = distance_map(mask)
+        affine = np.eye(4)
+        affine[:3, :3] = mapped.spacing_mm * np.eye(3)[::-1]
+        affine[:3, 3] = mapped.first_mm
+        images.append(_as_itk(mapped.near_mm, affine))
+    return _elastix(images[0], images[1], points)
+
+
+def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]):  # noqa: ANN202 - itk makes its types when it runs
+    import itk
+
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image = itk.image_from_array(np.ascontiguousarray(values, np.float32))
+    image.SetSpacing(spacing[::-1].tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection(itk.matrix_from_array(np.ascontiguousarray((affine[:3, :3] / spacing)[:, ::-1])))
+    return image
+
+
+def _elastix(fixed, moving, points: Points) -> Points:  # noqa: ANN001 - as above
+    import itk
+
+    parameters = itk.ParameterObject.New()
+    for name in ("rigid", "bspline"):
+        parameters.AddParameterMap(parameters.GetDefaultParameterMap(name))
+    _, found = itk.elastix_registration_method(fixed, moving, parameter_object=parameters, log_to_console=False)
+    return _moved(found, moving, points)
+
+
+def _moved(found, moving, points: Points) -> Points:  # noqa: ANN001 - as above
+    """Ask transformix for the points, by the file that it reads."""
+    import itk
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "points.txt"
+        rows = "\n".join(" ".join(f"{value:.6f}" for value in point) for point in points)
+        file.write_text(f"point\n{len(points)}\n{rows}\n")
+        answer = itk.transformix_pointset(moving, found, fixed_point_set_file_name=str(file), output_directory=folder)
+    rows = [row[list(row).index("OutputPoint") + 3 :][:3] for row in np.atleast_2d(answer)]
+    return np.array([[float(value) for value in row] for row in rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a registration costs and reaches; core_s: of all cores together."""
+
+    wall_s: float
+    core_s: float
+    errors_mm: NDArray[np.float64]
+
+    @property
+    def mean_mm(self) -> float:
+        """The target registration error."""
+        return float(self.errors_mm.mean())
+
+    def row(self, first: Result) -> str:
+        """Return the numbers in a line, with their ratios to those of another."""
+        cost = f"{self.wall_s:9.1f}{self.core_s:9.1f}{self.core_s / first.core_s:8.2f}"
+        return f"{cost}{self.mean_mm:9.2f}{np.percentile(self.errors_mm, 95):9.2f}{self.mean_mm / first.mean_mm:8.2f}"
+
+
+def judged(register_points: Callable[[Mask, Mask, Points], Points], pair: tuple[Mask, Mask]) -> Result:
+    """Run one way, and measure where it brings the points of which it is known where they lie."""
+    earlier, later = pairs_within(BREATH)
+    wall, cores = time.perf_counter(), time.process_time()
+    found = register_points(*pair, earlier)
+    wall, cores = time.perf_counter() - wall, time.process_time() - cores
+    return Result(wall_s=wall, core_s=cores, errors_mm=np.linalg.norm(found - later, axis=1))
+
+
+def main() -> None:
+    """Print the table; exit 1 when ours takes longer than its limit, or reaches less than elastix."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slices", type=int, default=300)
+    pair = masks(parser.parse_args().slices)
+    ways = {"ours": ours, "elastix, masks": elastix_masks, "elastix, distances": elastix_distances}
+    print(f"lungs of {pair[0].voxels.shape} and {pair[1].voxels.shape} voxels")
+    print(f"{'':<20}{'seconds':>9}{'core s':>9}{'ratio':>8}{'mean mm':>9}{'95 % mm':>9}{'ratio':>8}")
+    results: dict[str, Result] = {}
+    for name, way in ways.items():
+        results[name] = judged(way, pair)
+        print(f"{name:<20}{results[name].row(results['ours'])}", flush=True)
+    if results["ours"].wall_s > LIMIT_S:
+        raise SystemExit(f"more than {LIMIT_S:.0f} s")
+    if results["ours"].mean_mm > min(result.mean_mm for result in results.values()):
+        raise SystemExit("elastix comes nearer")
+
+
+if __name__ == "__main__":
+    main()
