@@ -55,7 +55,7 @@ def inside_lungs(at: Points, sides: tuple[int, ...] = (-1, 1)) -> NDArray[np.boo
 class Grid:
     """How a scan is stored: (slice, row, column) to LPS mm around a middle."""
 
-    spacing_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
+    spacing_mm: tuple[float, float, float] = (3.0, 3.0, 3.0)
     signs: tuple[int, int, int] = (1, 1, 1)
     lean_deg: float = 0.0
     middle_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
