@@ -99,11 +99,19 @@ def test_one_lung_is_laid_on_the_lung_of_its_side() -> None:
     assert errors_mm(registration, breath).mean() < 6.0
 
 
-def test_lungs_of_which_neither_way_brings_one_on_the_other_are_laid_by_their_boxes_and_say_so() -> None:
-    later = scan()
-    holes = later.voxels.copy()
-    holes[::2] = False  # a mask that is no lungs, of the same extent
-    registration = register(scan(), Mask(voxels=holes & (np.indices(holes.shape)[1] % 2 > 0), affine=later.affine))
-    assert registration.method in {Method.LUNG_BOX, Method.RIGID}
+def test_a_mask_that_fits_in_no_way_is_laid_box_on_box_and_says_so() -> None:
+    earlier = scan()
+    at = np.argwhere(earlier.voxels)
+    along = (np.moveaxis(np.indices(earlier.voxels.shape), 0, -1) - at.min(0)) / np.ptp(at, axis=0)
+    is_bar = ((along >= 0) & (along <= 1)).all(-1) & (np.abs(along - along[..., :1]) < 0.1).all(
+        -1
+    )  # a diagonal of the box
+    shifted = earlier.affine.copy()
+    shifted[:3, 3] += (40, -20, 90)
+    registration = register(earlier, Mask(voxels=is_bar, affine=shifted))
+    assert registration.method is Method.LUNG_BOX
     assert registration.reason is not None
     assert registration.reason.startswith("deformable: ")
+    assert "; rigid: surfaces" in registration.reason
+    points, _ = pairs_within(Breath())
+    assert np.abs(registration.to_later(points) - points - (40, -20, 90)).max() < 3.0  # a voxel
