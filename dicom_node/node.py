@@ -98,7 +98,7 @@ class Node:
         until = time.monotonic() + self._node.connect_timeout_s
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
             self._keeper.hang_up()
-            self._searcher.hang_up()
+            self._searcher.stop()
             for courier in self._couriers:
                 courier.hang_up()
             time.sleep(_HANG_UP_EVERY_S)
