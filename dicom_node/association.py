@@ -122,7 +122,8 @@ class Caller:
 
     def hang_up(self) -> None:
         """End the association that another thread is in, at once."""
-        connection = self._open.dul.socket if self._open is not None else None
+        opened = self._open  # the other thread may let go of it meanwhile
+        connection = opened.dul.socket if opened is not None else None
         hang_up(connection.socket if connection is not None else None)
 
     @contextmanager
