@@ -10,8 +10,9 @@ from pathlib import Path
 from dicom_node.errors import SeriesRejected
 from dicom_node.series import Document
 from models.segmenter import ModelError, Progress
+from worker.analyst import JobFiles, make_analyst
 from worker.settings import load_settings
-from worker.tasks import JobFiles, listen, make_analyst
+from worker.tasks import listen
 
 
 class MissingSlices(SeriesRejected):
