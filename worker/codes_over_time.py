@@ -33,6 +33,7 @@ BASELINE_EVENT = Code("121079", "DCM", "Baseline")
 STUDY_UID: Code = codes.DCM.StudyInstanceUID
 SERIES_UID: Code = codes.DCM.SeriesInstanceUID
 PRIOR_REPORT: Code = codes.DCM.PriorReportForCurrentPatient
+EARLIER_IMAGE = _private("EARLIER_IMAGE", "Image of the lesion at the earlier time point")
 EARLIER_SCANS = _private("EARLIER_SCANS", "Number of earlier scans compared with")
 SCAN_OFFSET = _private("SCAN_OFFSET", "Time from the baseline to a scan of the course")
 ORIGIN = _private("ORIGIN", "Who outlined the time point")

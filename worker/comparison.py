@@ -43,6 +43,15 @@ class ReportReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """A CT image of an earlier time point, as an SR refers to it."""
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOfCourse:
     """One time point: a scan of the patient, the current one included."""
 
@@ -84,6 +93,8 @@ class LesionCourse:
     """Tracking UID of the lesion that it was a part of, from the scan on that first showed it apart."""
     change: Change | None = None
     """Since the last time point that showed it."""
+    earlier_image: ImageReference | None = None
+    """The image through its middle at that time point; None where that CT is not at hand."""
 
     @property
     def now(self) -> Sighting:

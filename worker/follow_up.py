@@ -105,6 +105,7 @@ def _seen(
         possible_match=identity.possible_match,
         split_from=identity.split_from or (before.split_from if before else None),
         change=_change(before, now) if before and identity.event in ONE_TO_ONE else None,
+        earlier_image=before.image if before else None,
     )
 
 
@@ -133,6 +134,7 @@ def _gone(lesion: KnownLesion, absence: Absence, day: date) -> LesionCourse:
         event=absence.event,
         confidence=None,
         merged_into=absence.merged_into,
+        earlier_image=lesion.image,
     )
 
 

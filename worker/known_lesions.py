@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from worker.comparison import Sighting
+from worker.comparison import ImageReference, Sighting
 from worker.priors import Prior, PriorLesion
 from worker.tracked import State
 
@@ -34,6 +34,16 @@ class KnownLesion:
     def last_outlined(self) -> tuple[Prior, PriorLesion] | None:
         """The latest scan that gives its outline."""
         return next(((prior, lesion) for prior, lesion in reversed(self.history) if lesion.outline), None)
+
+    @property
+    def image(self) -> ImageReference | None:
+        """The CT image through its middle, of the latest scan that outlined it."""
+        if self.last_outlined is None or self.last_outlined[1].image_uid is None:
+            return None
+        prior, lesion = self.last_outlined
+        return ImageReference(
+            study_uid=prior.study_uid, series_uid=prior.series_uid, sop_instance_uid=str(lesion.image_uid)
+        )
 
     @property
     def split_from(self) -> str | None:

@@ -48,6 +48,12 @@ class Grid:
     affine: Array
     slices: Mapping[str, int]
 
+    def image_through(self, mask: Mask) -> str | None:
+        """Return the SOP instance UID of the image that the middle of a mask lies in; None where none is known."""
+        x, y, z = mask.affine[:3, :3] @ np.argwhere(mask.voxels).mean(axis=0) + mask.affine[:3, 3]
+        index = round(float((np.linalg.inv(self.affine) @ (x, y, z, 1.0))[0]))
+        return next((uid for uid, place in self.slices.items() if place == index), None)
+
     def to_mm(self, sop_instance_uid: str, column: float, row: float) -> Array | None:
         """Return where a point of an image lies; None of an image that is not known.
 

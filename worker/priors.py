@@ -66,6 +66,8 @@ class PriorLesion:
     sizes: Sizes | None
     """None unless PRESENT or DOUBTFUL."""
     mass_g: float | None
+    image_uid: str | None = None
+    """SOP instance UID of the CT image through its middle; None where the CT is not at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,7 @@ def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Ma
         series_uid=series_uid,
         frame_of_reference_uid=ct.frame_of_reference_uid if ct else content.frame_of_reference_uid,
         slice_mm=spacing_of(ct.grid.affine)[0] if ct else content.slice_mm,
-        lesions=tuple(_lesion(told) for told in content.lesions),
+        lesions=tuple(_lesion(told, ct) for told in content.lesions),
         lungs=lungs,
         kernel=ct.acquisition.kernel if ct else None,
         has_contrast=ct.acquisition.has_contrast if ct else None,
@@ -146,7 +148,7 @@ def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Ma
     )
 
 
-def _lesion(told: ToldLesion) -> PriorLesion:
+def _lesion(told: ToldLesion, ct: PriorCt | None) -> PriorLesion:
     record = told.record
     return PriorLesion(
         tracking_uid=record.tracking_uid,
@@ -157,6 +159,7 @@ def _lesion(told: ToldLesion) -> PriorLesion:
         outline=told.outline,
         sizes=told.sizes,
         mass_g=told.mass_g,
+        image_uid=ct.grid.image_through(told.outline) if ct and told.outline else None,
     )
 
 

@@ -9,6 +9,7 @@ from tests.worker.hand_courses import at, day, gone, lesion, merged
 from worker.change import Observation, change_of
 from worker.comparison import (
     Comparison,
+    ImageReference,
     LesionCourse,
     Origin,
     ReportReference,
@@ -31,13 +32,14 @@ REPORT = ReportReference(
     study_uid="1.2.91", series_uid="1.2.91.9", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
     sop_instance_uid="1.2.91.9.1",
 )  # fmt: skip
+IMAGE = ImageReference(study_uid="1.2.91", series_uid="1.2.91.2", sop_instance_uid="1.2.91.2.17")
 
 
 def compared(findings: Findings) -> Findings:
     """The findings, of five lesions, as the third scan of a patient."""
     first, second, third, fourth, fifth = (_course(finding) for finding in findings.findings)
     lesions = (
-        replace(first, event=Event.SAME, confidence=0.9712),
+        replace(first, event=Event.SAME, confidence=0.9712, earlier_image=IMAGE),
         replace(second, event=Event.NEW, sightings=second.sightings[-1:], change=None),
         replace(third, event=Event.MERGED, confidence=0.85),
         replace(fourth, event=Event.SPLIT, confidence=0.75, split_from=third.tracking_uid, change=None),

@@ -84,6 +84,21 @@ def test_outlines_lie_where_they_were(analysed: Analyse, tmp_path: Path, scan: d
         assert marked_mm(lesions[uid]) == known_mm(made, made.mask == number)
 
 
+@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+def test_a_lesion_is_known_with_the_image_through_its_middle(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any]
+) -> None:
+    made = analysed(FIVE, **scan)
+
+    prior = read(made, tmp_path, ct=True)
+
+    for number, lesion in enumerate(prior.lesions, start=1):
+        slices = np.argwhere(made.mask == number)[:, 0]
+        image = made.findings.sop_instance_uids.index(str(lesion.image_uid))
+        assert abs(image - slices.mean()) <= 0.501, "the nearest one; of an even number of slices either"
+    assert [lesion.image_uid for lesion in read(made, tmp_path, ct=False).lesions] == [None] * 5
+
+
 @pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
 def test_what_our_report_says_of_a_course_is_read_back(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
     made = analysed(FIVE)

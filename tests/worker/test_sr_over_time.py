@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.worker.described import described
-from tests.worker.five_compared import DAYS, MERGED_UID, REPORT, VANISHED_UID, alone, compared
+from tests.worker.five_compared import DAYS, IMAGE, MERGED_UID, REPORT, VANISHED_UID, alone, compared
 from tests.worker.reading import FIVE, GROUP, Made, everything, items, read_by_dcmqi, said, saved
 from tests.worker.test_codes import CONFORMANCE
 from tests.worker.test_outputs import OWN_CODES
@@ -292,9 +292,29 @@ def test_an_earlier_report_is_referred_to_and_stands_in_the_evidence(analysed: A
     assert item.ValueType == "COMPOSITE"
     assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == REPORT.sop_instance_uid
     (study,) = sr.PertinentOtherEvidenceSequence
-    (series,) = study.ReferencedSeriesSequence
-    assert (study.StudyInstanceUID, series.SeriesInstanceUID) == (REPORT.study_uid, REPORT.series_uid)
+    series = {each.SeriesInstanceUID for each in study.ReferencedSeriesSequence}
+    assert (study.StudyInstanceUID, series) == (REPORT.study_uid, {REPORT.series_uid, IMAGE.series_uid})
     assert "PredecessorDocumentsSequence" not in sr, "an earlier report is no earlier version of this one"
+
+
+def test_a_lesion_refers_to_its_image_at_the_earlier_time_point(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    findings = compared(described(made.findings))
+
+    sr = report(made, tmp_path, findings)
+
+    name = "Image of the lesion at the earlier time point"
+    first, second = (group_of(sr, each.lesion.tracking_uid) for each in findings.findings[:2])
+    (item,) = items(first, name)
+    assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == IMAGE.sop_instance_uid
+    assert not list(items(second, name)), "a new lesion has none"
+    evidence = [
+        instance.ReferencedSOPInstanceUID
+        for study in sr.PertinentOtherEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    assert sorted(evidence) == sorted([REPORT.sop_instance_uid, IMAGE.sop_instance_uid])
 
 
 def test_every_group_has_its_time_point(analysed: Analyse, tmp_path: Path) -> None:

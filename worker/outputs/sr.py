@@ -16,7 +16,7 @@ from worker import codes
 from worker.findings import Findings
 from worker.outputs.identity import PRODUCT, RESEARCH_SENTENCE, Identity, device_uid, forget_the_clock, identity
 from worker.outputs.source import SourceImages, plain_header, take_over_patient_and_study, volume_headers
-from worker.outputs.sr_course import course_groups, reports
+from worker.outputs.sr_course import course_groups, earlier_evidence
 from worker.outputs.sr_items import Group, evaluation, text
 from worker.outputs.sr_lesion import lesion_groups
 from worker.outputs.sr_spread import middle_slice, scan_group, spread_group
@@ -34,7 +34,7 @@ def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | No
         findings.card,
         library=[headers[index] for index in _slices_drawn_on(findings)] if findings.findings else [],
     )
-    evidence = [*headers, *([seg] if seg is not None else []), *reports(findings)]
+    evidence = [*headers, *([seg] if seg is not None else []), *earlier_evidence(findings)]
     who = identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
     return _document(report, evidence, who, source_images[0])
 

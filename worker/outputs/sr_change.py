@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import highdicom as hd
 from pydicom.sr.coding import Code
+from pydicom.uid import CTImageStorage
 
 from models.volume import Volume
 from worker import codes_over_time as codes
 from worker.change import Change, Difference
-from worker.comparison import LesionCourse
+from worker.comparison import ImageReference, LesionCourse
 from worker.findings import Finding
 from worker.growth_rules import Statement
 from worker.matching import Event
@@ -49,8 +50,18 @@ def course_items(course: LesionCourse) -> list[hd.sr.ContentItem]:
     )
     return [
         *(uid_reference(name, uid) for name, uid in related if uid is not None),
+        *([_image(course.earlier_image)] if course.earlier_image else []),
         *(_words(course.change) if course.change else ()),
     ]
+
+
+def _image(image: ImageReference) -> hd.sr.ImageContentItem:
+    return hd.sr.ImageContentItem(
+        name=codes.EARLIER_IMAGE,
+        referenced_sop_class_uid=CTImageStorage,
+        referenced_sop_instance_uid=image.sop_instance_uid,
+        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+    )
 
 
 def _of_change(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
 
 from worker import codes
 from worker import codes_over_time as over_time
-from worker.comparison import Comparison, LesionCourse, ReportReference, ScanOfCourse, Statement
+from worker.comparison import Comparison, ImageReference, LesionCourse, ReportReference, ScanOfCourse, Statement
 from worker.findings import Findings
 from worker.outputs.days import days_of
 from worker.outputs.quantities import Quantity, quantity
@@ -48,16 +49,23 @@ def course_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]
     ]
 
 
-def reports(findings: Findings) -> list[Dataset]:
-    """Return the reports that the SR refers to, as evidence."""
-    scans = findings.comparison.scans if findings.comparison else ()
-    return [_evidence(scan.report) for scan in scans if scan.report]
+def earlier_evidence(findings: Findings) -> list[Dataset]:
+    """Return the reports and images of earlier time points that the SR refers to."""
+    comparison = findings.comparison
+    if comparison is None:
+        return []
+    reports = [scan.report for scan in comparison.scans if scan.report]
+    images = {course.earlier_image for course in comparison.lesions if course.earlier_image}
+    return [
+        *(_evidence(report, report.sop_class_uid) for report in reports),
+        *(_evidence(image, CTImageStorage) for image in sorted(images, key=lambda image: image.sop_instance_uid)),
+    ]
 
 
-def _evidence(report: ReportReference) -> Dataset:
+def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -> Dataset:
     dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = report.sop_class_uid, report.sop_instance_uid
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = report.study_uid, report.series_uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, reference.sop_instance_uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = reference.study_uid, reference.series_uid
     return dataset
 
 
