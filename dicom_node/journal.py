@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, upd
 
 from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
 from dicom_node.jobs import Job, JobState, job_key
-from dicom_node.journal_deliveries import DeliveryJournal, DeliveryRecord, DeliveryState, clear_results
+from dicom_node.journal_deliveries import DeliveryJournal, clear_results
+from dicom_node.journal_delivery_records import DeliveryRecord, DeliveryState
 from dicom_node.journal_priors import PriorJournal, put_priors
 from dicom_node.journal_promises import PromiseJournal
 from dicom_node.journal_series import SeriesJournal, uids_of

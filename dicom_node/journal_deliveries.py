@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from dicom_node.jobs import JobState
+from dicom_node.journal_delivery_records import (
+    DeliveryRecord,
+    DeliveryState,
+    TransactionRecord,
+    select_deliveries,
+    transaction_of,
+)
 from dicom_node.journal_prior_tables import FETCHED, acquisitions
 from dicom_node.journal_tables import Database, change, deliveries, documents, jobs, state_of, transactions
-from dicom_node.series import Document
 from dicom_node.settings import Peer
 
 _NO_LONGER_WANTED = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
-
-
-class DeliveryState(StrEnum):
-    """Where one document stands with one peer."""
-
-    PENDING = "PENDING"
-    """To be sent, or sent again."""
-    STORED = "STORED"
-    """The peer answered its C-STORE with success."""
-    COMMITTED = "COMMITTED"
-    """The peer has taken responsibility for it."""
-    REFUSED = "REFUSED"
-    """The peer does not want it, final."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRecord:
-    """One document for one peer, as the journal holds it."""
-
-    job_key: str
-    peer: str
-    document: Document
-    state: DeliveryState
-    reason: str | None
-    attempts: int
-    next_attempt_at: float
-    commitment: bool
-    """Whether this peer is asked for storage commitment."""
-    transaction_uid: str | None
-    """The commitment transaction that was opened for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionRecord:
-    """A request for storage commitment, as the journal holds it."""
-
-    transaction_uid: str
-    peer: str
-    due_at: float
-    open: bool
-    sop_instance_uids: tuple[str, ...]
-    attempts: int
-    """The most that any of its deliveries has had."""
 
 
 class DeliveryJournal(Database):
@@ -88,7 +49,7 @@ class DeliveryJournal(Database):
             planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
                 (row.job_key, row.sop_instance_uid): set() for row in connection.execute(of_jobs)
             }
-            for delivery in _select(connection, on_its_way):
+            for delivery in select_deliveries(connection, on_its_way):
                 members = planned[delivery.job_key, delivery.document.sop_instance_uid]
                 members.add((delivery.peer, delivery.commitment))
         return sorted({job_key for (job_key, _), members in planned.items() if members != wanted})
@@ -176,7 +137,7 @@ class DeliveryJournal(Database):
         with self._write() as connection:
             if not _close(connection, transaction_uid):
                 return False
-            members = _select(connection, deliveries.c.transaction_uid == transaction_uid)
+            members = select_deliveries(connection, deliveries.c.transaction_uid == transaction_uid)
             for member in members:
                 uid = member.document.sop_instance_uid
                 reason = None if uid in committed else failed.get(uid, "not named in the commitment result")
@@ -194,12 +155,12 @@ class DeliveryJournal(Database):
 
     def _deliveries(self, *conditions: ColumnElement[bool]) -> list[DeliveryRecord]:
         with self._read() as connection:
-            return _select(connection, *conditions)
+            return select_deliveries(connection, *conditions)
 
     def _transactions(self, condition: ColumnElement[bool]) -> list[TransactionRecord]:
         with self._read() as connection:
             rows = connection.execute(select(transactions).where(condition).order_by(transactions.c.due_at)).all()
-            return [_transaction(connection, row) for row in rows]
+            return [transaction_of(connection, row) for row in rows]
 
 
 def clear_results(connection: Connection, job_key: str) -> None:
@@ -223,7 +184,7 @@ def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -
 def _settle(connection: Connection, job_key: str, now: float) -> None:
     """Give the job the state that its deliveries say."""
     current = state_of(connection, job_key)
-    members = _select(connection, deliveries.c.job_key == job_key)
+    members = select_deliveries(connection, deliveries.c.job_key == job_key)
     if current not in (JobState.ANALYSED, JobState.DELIVERED) or not members:
         return
     target = _state_by(members)
@@ -262,43 +223,4 @@ def _is(delivery: DeliveryRecord) -> ColumnElement[bool]:
         deliveries.c.job_key == delivery.job_key,
         deliveries.c.sop_instance_uid == delivery.document.sop_instance_uid,
         deliveries.c.peer == delivery.peer,
-    )
-
-
-def _select(connection: Connection, *conditions: ColumnElement[bool]) -> list[DeliveryRecord]:
-    statement = (
-        select(deliveries, documents.c.sop_class_uid, documents.c.file_name)
-        .join_from(deliveries, documents)
-        .join(jobs, jobs.c.job_key == deliveries.c.job_key)
-        .where(*conditions)
-        .order_by(jobs.c.created_at, deliveries.c.job_key, deliveries.c.peer, documents.c.file_name)
-    )
-    return [_delivery(row) for row in connection.execute(statement)]
-
-
-def _delivery(row: Row[tuple[object, ...]]) -> DeliveryRecord:
-    return DeliveryRecord(
-        job_key=row.job_key,
-        peer=row.peer,
-        document=Document(
-            sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid, file_name=row.file_name
-        ),
-        state=DeliveryState(row.state),
-        reason=row.reason,
-        attempts=row.attempts,
-        next_attempt_at=row.next_attempt_at,
-        commitment=row.commitment,
-        transaction_uid=row.transaction_uid,
-    )
-
-
-def _transaction(connection: Connection, row: Row[tuple[object, ...]]) -> TransactionRecord:
-    members = _select(connection, deliveries.c.transaction_uid == row.transaction_uid)
-    return TransactionRecord(
-        transaction_uid=row.transaction_uid,
-        peer=row.peer,
-        due_at=row.due_at,
-        open=row.open,
-        sop_instance_uids=tuple(sorted(member.document.sop_instance_uid for member in members)),
-        attempts=max((member.attempts for member in members), default=0),
     )

@@ -13,7 +13,7 @@ from dicom_node.delivery import Courier, plan_deliveries, take_report
 from dicom_node.intake import Intake
 from dicom_node.jobs import JobState
 from dicom_node.journal import Journal
-from dicom_node.journal_deliveries import DeliveryState
+from dicom_node.journal_delivery_records import DeliveryState
 from dicom_node.scp import Door, close
 from dicom_node.scu import PacsClient
 from dicom_node.series import Document, Instance
