@@ -49,7 +49,7 @@ def follow_up(findings: Findings, acquisition: Acquisition, earlier: Earlier) ->
         return _alone(findings, Statement.NOT_COMPARABLE, found.registration.reason)
     names = identities(found.matches, known, [finding.lesion.tracking_uid for finding in findings.findings])
     lesions = (
-        *(_seen(finding, names, known, (findings, acquisition)) for finding in findings.findings),
+        *(_seen(finding, names, known, (findings, acquisition), acquisition.date) for finding in findings.findings),
         *(_gone(known[uid], absence, acquisition.date) for uid, absence in _absences(found, known).items()),
     )
     scans = (*map(_scan, priors), _current_scan(findings, acquisition.date))
@@ -80,14 +80,14 @@ def _absences(found: Identification, known: Known) -> dict[str, Absence]:
 
 
 def _seen(
-    finding: Finding, names: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition]
+    finding: Finding, names: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition], day: date
 ) -> LesionCourse:
     """Return the course of a lesion that the current scan shows."""
     findings, acquisition = scan
     identity = names[finding.lesion.tracking_uid]
     before = known.get(identity.tracking_uid)
     now = Observation(
-        date=acquisition.date or date.min,
+        date=day,
         sizes=sizes_of(finding.lesion, finding.measurement, findings.volume),
         mass_g=finding.measurement.density.mass_g if finding.measurement.density else None,
         kernel=acquisition.kernel,
@@ -98,7 +98,7 @@ def _seen(
         name=identity.name,
         sightings=(
             *(before.sightings if before else ()),
-            Sighting(date=now.date, state=identity.state, sizes=now.sizes),
+            Sighting(date=day, state=identity.state, sizes=now.sizes),
         ),
         event=identity.event,
         confidence=identity.confidence,
