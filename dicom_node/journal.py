@@ -86,10 +86,6 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
             raise UnknownJob(f"no job {job_key}")
         return found[0]
 
-    def jobs_of_patient(self, patient_key: str) -> list[JobRecord]:
-        """Return the latest job of each scan of a patient, by the date of the scan."""
-        return [self.job(scan.job.job_key) for scan in self.scans_of(patient_key) if scan.job is not None]
-
     def jobs(self, states: Collection[JobState] = tuple(JobState)) -> list[JobRecord]:
         """Return all jobs in these states, the oldest first."""
         return self._jobs(jobs.c.state.in_(states))

@@ -12,7 +12,7 @@ from worker.change import Change, Observation, change_of
 from worker.comparison import Comparison, LesionCourse, Origin, ScanOfCourse, Sighting, Statement
 from worker.earlier import Earlier
 from worker.findings import Finding, Findings
-from worker.identification import Identification, identify
+from worker.identification import identify
 from worker.identities import Absence, Identity, absences, identities
 from worker.known_lesions import KnownLesion, comparable, known_lesions
 from worker.matching import Event
@@ -48,9 +48,10 @@ def follow_up(findings: Findings, acquisition: Acquisition, earlier: Earlier) ->
     if found.registration.method is Method.NONE and not _shares_frame(findings, priors[-1]):
         return _alone(findings, Statement.NOT_COMPARABLE, found.registration.reason)
     names = identities(found.matches, known, [finding.lesion.tracking_uid for finding in findings.findings])
+    gone = absences(found.matches, known, found.out_of_view)
     lesions = (
         *(_seen(finding, names, known, (findings, acquisition), acquisition.date) for finding in findings.findings),
-        *(_gone(known[uid], absence, acquisition.date) for uid, absence in _absences(found, known).items()),
+        *(_gone(known[uid], absence, acquisition.date) for uid, absence in gone.items()),
     )
     scans = (*map(_scan, priors), _current_scan(findings, acquisition.date))
     comparison = Comparison(
@@ -73,10 +74,6 @@ def _alone(findings: Findings, statement: Statement, reason: str | None) -> Find
 
 def _shares_frame(findings: Findings, prior: Prior) -> bool:
     return findings.frame_of_reference_uid == prior.frame_of_reference_uid
-
-
-def _absences(found: Identification, known: Known) -> dict[str, Absence]:
-    return absences(found.matches, known, found.out_of_view)
 
 
 def _seen(

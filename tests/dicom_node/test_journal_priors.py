@@ -128,7 +128,7 @@ def test_a_patients_scans_come_by_date_with_their_jobs_and_results(journal: Jour
     assert (earlier.series_uid, earlier.day, earlier.results, earlier.is_usable) == ("1.2", "20250110", (OURS,), True)
     assert (later.series_uid, later.is_open, later.job and later.job.job_key) == ("1.3", True, job.job_key)
     assert journal.patients() == [PATIENT]
-    assert [record.job.series_uid for record in journal.jobs_of_patient(PATIENT)] == ["1.3"]
+    assert [scan.series_uid for scan in journal.scans_of(PATIENT) if scan.job] == ["1.3"]
 
 
 def test_a_series_that_is_held_no_more_cannot_be_reopened(journal: Journal) -> None:
