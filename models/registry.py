@@ -11,10 +11,11 @@ from pathlib import Path
 
 from models.bundle_folder import bundle_card, read_bundle
 from models.nnunet_folder import nnunet_card, read_nnunet
-from models.segmenter import ModelCard, ModelError, Segmenter, read_card
+from models.segmenter import Averaging, ModelCard, ModelError, Segmenter, read_card
 from models.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
+ALL = Averaging()
 OWN_KIND = "lung_tumour"
 KINDS = (OWN_KIND, "nnunet", "monai_bundle")
 """What may stand before the colon of a model that was made elsewhere."""
@@ -38,8 +39,11 @@ def model_card(name: str) -> ModelCard:
     return read_card(model_folder(name) / "model.toml")
 
 
-def load_model(name: str, device: str) -> Segmenter:
-    """Load a model, its weights verified. `device`: auto, cpu or cuda. Raises ModelError."""
+def load_model(name: str, device: str, averaging: Averaging = ALL) -> Segmenter:
+    """Load a model, its weights verified. Raises ModelError.
+
+    device: auto, cpu or cuda. averaging: of a model of our own training; the others' folders say it (models/README.md).
+    """
     kind, folder = _made_elsewhere(name)
     if kind == "nnunet":
         return _load_nnunet(folder, device)
@@ -48,7 +52,7 @@ def load_model(name: str, device: str) -> Segmenter:
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
     card = model_card(name)
-    return LungTumourSegmenter(card, verified_weights(model_folder(name), card), device)
+    return LungTumourSegmenter(card, verified_weights(model_folder(name), card), device, averaging)
 
 
 def check_model(name: str, device: str) -> ModelCheck:

@@ -14,6 +14,10 @@ Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 
 
+OPTIONAL = {"network", "networks"}
+"""Fields of a model.toml that one written earlier may lack."""
+
+
 class ModelError(Exception):
     """The model cannot be used (weights missing, hash wrong, device lost); the worker takes no more jobs."""
 
@@ -35,6 +39,19 @@ class ModelCard:
     """Connected components whose highest probability is lower are not reported."""
     network: str = "2.5d"
     """Of a model of our own training: which network its weights are for (models/lung_tumour/network.py)."""
+    networks: int = 1
+    """How many of them the file holds: one, or those of all folds of a cross-validation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Averaging:
+    """What is averaged, of a model of our own training.
+
+    networks: how many of the model's networks, 0 for all. mirrored: what each says of the mirrored chest, too.
+    """
+
+    networks: int = 0
+    mirrored: bool = False
 
 
 class Segmenter(Protocol):
@@ -61,7 +78,7 @@ def read_card(model_toml: Path) -> ModelCard:
         raise ModelError(f"{model_toml}: {error.strerror}") from None
     except ValueError as error:
         raise ModelError(f"{model_toml}: not TOML: {error}") from None
-    named = [name for name in ModelCard.__dataclass_fields__ if name != "network" or name in fields]
+    named = [name for name in ModelCard.__dataclass_fields__ if name not in OPTIONAL or name in fields]
     try:
         card = ModelCard(**{name: fields[name] for name in named})
     except KeyError as missing:

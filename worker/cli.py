@@ -64,7 +64,7 @@ def run(
 
     with _exit_codes(), _bar("analysing") as bar:
         settings = load_settings(config).worker
-        segmenter = load_model(settings.model, settings.device)
+        segmenter = load_model(settings.model, settings.device, settings.averaging)
         earlier = earlier_in_folders(prior or [], out_folder, settings, segmenter, bar)
         findings = analyse_folder(ct_folder, out_folder, settings, segmenter, bar, earlier).findings
         if pictures:
@@ -120,7 +120,8 @@ def worker(config: Config = None) -> None:
 
     with _exit_codes():
         settings = load_settings(config)
-        raise typer.Exit(run_worker(settings, load_model(settings.worker.model, settings.worker.device)))
+        chosen = settings.worker
+        raise typer.Exit(run_worker(settings, load_model(chosen.model, chosen.device, chosen.averaging)))
 
 
 @app.command()

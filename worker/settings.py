@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError as UnreadableEnvironment
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
-from models.segmenter import ModelCard
+from models.segmenter import Averaging, ModelCard
 
 _PREFIX = "LUNGSPREAD_"
 _DELIMITER = "__"
@@ -26,11 +26,22 @@ class WorkerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Annotated[str, Field(pattern=r"^([a-z0-9_]+|(nnunet|monai_bundle):[^\x00-\x1f]+)$")] = "lung_tumour"
+    model: Annotated[str, Field(pattern=r"^([a-z0-9_]+|(lung_tumour|nnunet|monai_bundle):[^\x00-\x1f]+)$")] = (
+        "lung_tumour"
+    )
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    networks: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many of the model's networks are averaged; 0: all. Of a model of our own training."""
+    mirrored: bool = False
+    """Whether each of them also looks at the mirrored chest: twice the work. Of a model of our own training."""
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
     """Whether the PACS gets an SR of a series that was refused, with the reason."""
+
+    @property
+    def averaging(self) -> Averaging:
+        """What the model averages."""
+        return Averaging(networks=self.networks, mirrored=self.mirrored)
 
 
 class Settings(BaseSettings):
@@ -94,6 +105,8 @@ def recipe(settings: WorkerSettings, card: ModelCard) -> str:
         "threshold": card.threshold,
         "peak_threshold": card.peak_threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
+        "networks": settings.networks,
+        "mirrored": settings.mirrored,
         "outputs": sorted(set(settings.outputs)),
         "report_rejected": settings.report_rejected,
     }

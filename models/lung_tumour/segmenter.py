@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from scipy import ndimage
 
 from models.devices import choose_device
+from models.lung_tumour.averaging import Averaged
 from models.lung_tumour.network import build_network
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
-from models.segmenter import ModelCard, ModelError, Progress
+from models.segmenter import Averaging, ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
 
 MARGIN_MM = 24.0
@@ -27,19 +28,13 @@ Box = tuple[slice, slice, slice]
 
 
 class LungTumourSegmenter:
-    """Runs the network that the card names over the region of the lungs."""
+    """Runs the networks that the card names over the region of the lungs, as one."""
 
-    def __init__(self, card: ModelCard, weights: Path, device: str) -> None:
+    def __init__(self, card: ModelCard, weights: Path, device: str, averaging: Averaging) -> None:
         self._card = card
         self._device = choose_device(device)
-        network = build_network(card.network)
-        try:
-            network.load_state_dict(load_file(weights))
-        except RuntimeError as error:
-            raise ModelError(
-                f"model {card.name} {card.version}: not the weights of a {card.network} network"
-            ) from error
-        windows = SliceWindows if card.network == "2.5d" else BlockWindows
+        network = _network(card, weights, averaging)
+        windows = BlockWindows if card.network == "3d" else SliceWindows
         self._windows = windows(network, self._device)
 
     @property
@@ -68,6 +63,24 @@ class LungTumourSegmenter:
     ) -> NDArray[np.float32]:
         """Return each voxel's probability of being tumour; `hu` upright (`models.orientation`)."""
         return self._windows.probability(hu, spacing, progress)
+
+
+def _network(card: ModelCard, weights: Path, averaging: Averaging) -> Averaged:
+    """Return the networks of a file that are wanted, as one. Raises ModelError where it holds others, or too few."""
+    if averaging.networks > card.networks:
+        raise ModelError(
+            f"model {card.name} {card.version}: worker.networks is {averaging.networks}, the model has {card.networks}"
+        )
+    network = Averaged([build_network(card.network) for _ in range(card.networks)], mirrored=averaging.mirrored)
+    stored, own = load_file(weights), network.tensors()
+    if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
+        what = f"a {card.network} network" if card.networks == 1 else f"{card.networks} {card.network} networks"
+        raise ModelError(f"model {card.name} {card.version}: not the weights of {what}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(stored[name])
+    network.keep(averaging.networks or card.networks)
+    return network
 
 
 def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold: float) -> NDArray[np.bool_]:

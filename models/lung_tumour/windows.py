@@ -23,8 +23,8 @@ ROI = (384, 384)
 ROI_3D = (48, 192, 192)
 OVERLAP = 0.25
 BATCH = 4
-MULTIPLE = 16
-"""Of which the sides of a window are multiples: the networks halve them four times."""
+MULTIPLE = 32
+"""Of which the sides of a window are multiples: the residual network halves them five times, the others four."""
 
 Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from models.lung_tumour.averaging import Averaged
 from models.lung_tumour.network import NETWORKS, build_network
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.registry import load_model, model_card
-from models.segmenter import ModelCard, ModelError, read_card
+from models.segmenter import Averaging, ModelCard, ModelError, read_card
 
 CARD = ModelCard(
     name="x",
@@ -34,13 +35,26 @@ class Denser(nn.Module):
         return 10 * (images[:, 2:3] if images.ndim == 4 else images)
 
 
+class ToTheLeft(nn.Module):
+    """In place of a network: how far left a voxel lies, times `slope`."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.slope * torch.arange(images.shape[-1]).float().expand(len(images), 1, *images.shape[2:])
+
+
 def weights(folder: Path, kind: str) -> Path:
     torch.manual_seed(1)
-    save_file(build_network(kind).state_dict(), folder / "x.safetensors")
+    save_file(Averaged([build_network(kind)], mirrored=False).tensors(), folder / "x.safetensors")
     return folder / "x.safetensors"
 
 
-@pytest.mark.parametrize(("kind", "shape"), [("2.5d", (2, 5, 32, 48)), ("3d", (2, 1, 16, 32, 48))])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("2.5d", (2, 5, 32, 48)), ("2.5d-residual", (2, 5, 32, 64)), ("3d", (2, 1, 16, 32, 48))]
+)
 def test_a_network_says_one_logit_for_each_voxel_that_it_outlines(kind: str, shape: tuple[int, ...]) -> None:
     with torch.inference_mode():
         logits = build_network(kind).eval()(torch.zeros(shape))
@@ -49,7 +63,7 @@ def test_a_network_says_one_logit_for_each_voxel_that_it_outlines(kind: str, sha
 
 
 def test_a_network_of_no_kind_names_those_that_there_are() -> None:
-    with pytest.raises(ModelError, match=r"no network is called 2d; there are: 2\.5d, 3d"):
+    with pytest.raises(ModelError, match=r"no network is called 2d; there are: 2\.5d, 2\.5d-residual, 3d"):
         build_network("2d")
 
 
@@ -80,7 +94,42 @@ def test_weights_of_the_other_network_are_refused(tmp_path: Path, kind: str) -> 
     other = next(name for name in NETWORKS if name != kind)
 
     with pytest.raises(ModelError, match=f"not the weights of a {other} network"):
-        LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), "cpu")
+        LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), "cpu", Averaging())
+
+
+def test_networks_are_averaged_by_their_logits() -> None:
+    logits = Averaged([ToTheLeft(1.0), ToTheLeft(4.0)], mirrored=False)(torch.zeros(1, 5, 2, 3))
+
+    assert logits.tolist() == [[[[0.0, 2.5, 5.0], [0.0, 2.5, 5.0]]]]
+
+
+def test_what_a_network_says_of_the_mirrored_chest_is_turned_back_and_averaged_in() -> None:
+    logits = Averaged([ToTheLeft(1.0)], mirrored=True)(torch.zeros(1, 5, 1, 4))
+
+    assert logits.flatten().tolist() == [1.5, 1.5, 1.5, 1.5]  # (0, 1, 2, 3) and (3, 2, 1, 0)
+
+
+def test_a_file_of_several_networks_gives_as_many_as_are_wanted(tmp_path: Path) -> None:
+    networks = [build_network() for _ in range(3)]
+    save_file(Averaged(networks, mirrored=False).tensors(), tmp_path / "x.safetensors")
+    card = replace(CARD, networks=3)
+    hu, spacing = np.random.default_rng(1).normal(-500, 300, (2, 32, 32)).astype(np.float32), (2.5, 1.0, 1.0)
+
+    def logits(wanted: int) -> np.ndarray:
+        model = LungTumourSegmenter(card, tmp_path / "x.safetensors", "cpu", Averaging(networks=wanted))
+        probability = model.probability(hu, spacing, lambda _: None).astype(np.float64)
+        return np.log(probability / (1 - probability))
+
+    with torch.inference_mode():
+        alone = [
+            SliceWindows(network, torch.device("cpu")).probability(hu, spacing, lambda _: None) for network in networks
+        ]
+    truth = [np.log(probability / (1 - probability)) for probability in np.asarray(alone, np.float64)]
+    assert logits(1) == pytest.approx(truth[0], abs=0.02)  # the mean is rounded to bfloat16
+    assert logits(2) == pytest.approx(np.mean(truth[:2], 0), abs=0.02)
+    assert logits(0) == pytest.approx(np.mean(truth, 0), abs=0.02)
+    with pytest.raises(ModelError, match=r"worker\.networks is 4, the model has 3"):
+        logits(4)
 
 
 @pytest.mark.parametrize("windows", [SliceWindows, BlockWindows])
