@@ -12,9 +12,11 @@ import typer
 from models.lung_tumour.network import NETWORKS
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
-from training.candidate import candidate_of
+from models.segmenter import Averaging
+from training.candidate import ALL, candidate_of
+from training.cross_validation import cross_validate, together_lines
 from training.datasets import phantoms as generated
-from training.evaluation import evaluate_model, headlines, held_back
+from training.evaluation import evaluate_model, headlines, held_back, training_stacks
 from training.examples import OWN, RECIPES, recipe_for
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
@@ -28,7 +30,7 @@ from training.run_folder import trained_network
 from training.train import TrainingSettings
 from training.train import train as train_network
 
-SPLITS = Path(__file__).parent / "splits" / "lung_tumour_v1.json"
+SPLITS = Path(__file__).parent / "splits" / "lung_tumour_v2.json"
 PHANTOMS = 14
 RUN_MODEL = "run"
 
@@ -73,14 +75,18 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     device: str = "auto",
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = "2.5d",
     phantoms: Annotated[int | None, typer.Option(help="Generated chests; 0 for a cache, else 14.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Of cross-validation: hold these patients back.")] = None,
+    fused: Annotated[bool, typer.Option(help="Compile the network first: faster, needs a C++ compiler.")] = False,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
         is_cache = (data / "manifest.json").is_file()
         chests = phantoms if phantoms is not None else (0 if is_cache else PHANTOMS)
-        stacks = [*held_back(data, "train", SPLITS).stacks, *generated(chests, FIRST_SEED)]
+        stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
-        settings = TrainingSettings(steps=steps, recipe=(), crop=crop, start=start, device=device, network=network)
+        settings = TrainingSettings(
+            steps=steps, recipe=(), crop=crop, start=start, device=device, network=network, fused=fused, fold=fold
+        )
         chosen = recipe or (OWN if is_cache else "tumours")
         if is_cache and chosen == OWN:
             settings = own_settings(stacks, data, settings)
@@ -91,25 +97,51 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
     run: Run = Path("runs/lung_tumour"),
     part: Annotated[str, typer.Option(help="test, validation, or fold-N of a split that has folds.")] = "test",
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     chests: Annotated[int, typer.Option(help="Generated chests without a lesion, to count false marks in.")] = 4,
     model: Model = "lung_tumour",
+    networks: Annotated[int, typer.Option(min=0, help="As worker.networks: how many are averaged, 0 for all.")] = 0,
+    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = False,
 ) -> None:
     """Judge a model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
     try:
         judged = held_back(data, part, SPLITS)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    evaluation = evaluate_model(_model(model, run, data), judged, run / "evaluation", chests)
+    evaluation = evaluate_model(
+        _model(model, run, data, Averaging(networks=networks, mirrored=mirrored)), judged, run / "evaluation", chests
+    )
     if results is not None:
         results.write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in headlines(evaluation):
         print(line)
     print(f"{run / 'evaluation' / 'report.html'}: pictures of patients, not to be committed")
+
+
+@app.command()
+def crossval(
+    data: Data,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs fold-0, fold-1, ...: `train --fold N --run` each.")],
+    results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
+    version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
+    mirrored: Annotated[bool, typer.Option(help="Let each network look at the mirrored chest, too.")] = False,
+    install: Annotated[
+        bool, typer.Option(help="Put that model into the package; its card is written by hand.")
+    ] = False,
+) -> None:
+    """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all networks."""
+    with refusals("crossval"):
+        found = cross_validate(runs, data, SPLITS, ModelFacts(version=version), mirrored=mirrored)
+    if results is not None:
+        results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for line in together_lines(found):
+        print(line)
+    if install:
+        release(runs, MODELS["lung_tumour"])
 
 
 @app.command()
@@ -153,11 +185,11 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     print(f"weights {card.weights_sha256}, threshold {card.threshold}, peak {card.peak_threshold}")
 
 
-def _model(name: str, run: Path, data: Path | None) -> LungTumourSegmenter:
+def _model(name: str, run: Path, data: Path | None, averaging: Averaging = ALL) -> LungTumourSegmenter:
     if name == RUN_MODEL and data is not None:
         facts = ModelFacts(name=run.name, licence="not stated", network=trained_network(run))
         return candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, "auto")
-    model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, "auto")
+    model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, "auto", averaging)
     if not isinstance(model, LungTumourSegmenter):
         raise typer.BadParameter(f"--model {name}: only a lung_tumour model gives probabilities here")
     return model

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.lung_tumour.segmenter import LungTumourSegmenter
-from models.segmenter import ModelCard, read_card
+from models.segmenter import Averaging, ModelCard, read_card
 from models.weights import verified_weights
 from training.evaluate import OperatingPoint, choose_point, predict
 from training.export import ModelFacts, export
 from training.stack import Stack
 
+ALL = Averaging()
 FIRST = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 
 
@@ -26,22 +27,22 @@ def candidate_of(
     folder, hidden = run / "candidate", run / ".candidate"
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir()
-    digest = export(run / "average.pt", hidden, facts, FIRST)
+    digest = export([run / "average.pt"], hidden, facts, FIRST)
     known = _card(folder)
     if known is not None and known.weights_sha256 == digest:
         point = OperatingPoint(threshold=known.threshold, peak_threshold=known.peak_threshold)
     else:
         point = choose_point(predict(loaded(hidden, device), validation()))
-    export(run / "average.pt", hidden, facts, point)
+    export([run / "average.pt"], hidden, facts, point)
     shutil.rmtree(folder, ignore_errors=True)
     hidden.replace(folder)
     return loaded(folder, device)
 
 
-def loaded(folder: Path, device: str) -> LungTumourSegmenter:
+def loaded(folder: Path, device: str, averaging: Averaging = ALL) -> LungTumourSegmenter:
     """Return the model of a folder that `export` has written."""
     card = read_card(folder / "model.toml")
-    return LungTumourSegmenter(card, verified_weights(folder, card), device)
+    return LungTumourSegmenter(card, verified_weights(folder, card), device, averaging)
 
 
 def _card(folder: Path) -> ModelCard | None:

@@ -49,6 +49,16 @@ def dice_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -
     return 2 * shared / total if total else 1.0
 
 
+def volume_ratio_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -> float | None:
+    """Return how large what is marked on tumour is, of the true volume; None where no tumour is marked."""
+    marked, true = 0, sum(item.tumour for item in case)
+    for item in case:
+        components = item.by_threshold[threshold]
+        on_tumour = (components.peaks >= peak_threshold) & (components.shared > 0)
+        marked += int(components.voxels[on_tumour].sum())
+    return marked / true if marked else None
+
+
 def _components(probability: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float) -> Components:
     labels, count = ndimage.label(probability > threshold, np.ones((3, 3, 3)))
     numbers = np.arange(1, count + 1)

@@ -6,7 +6,7 @@ The operating point is chosen on the validation part; the test part is looked at
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -17,16 +17,20 @@ from rich.progress import track
 
 from models.lung_tumour.segmenter import outlined
 from models.segmenter import ModelCard, Progress
-from training.components import dice_at, labelled
+from training.components import Labelled, dice_at, labelled, volume_ratio_at
 from training.stack import Stack
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
+PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998)
+NEARLY = 0.0025
+"""Of mean Dice: points that are this close to the best are as good."""
 BOOTSTRAPS = 2000
 IN_MEMORY_BYTES = 64 * 2**20
 """Probabilities of larger stacks lie on disk: those of a data set of whole scans do not fit into memory."""
 
 Probability = NDArray[np.float32]
+Cases = Mapping[str, Sequence[Sequence[Labelled]]]
+"""By source, of each case its stacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,26 +95,46 @@ def _kept(probability: Probability) -> Probability:
 
 
 def choose_point(predicted: Sequence[Predicted]) -> OperatingPoint:
-    """Return the operating point with the best sum of the sources' mean Dice: by patient, or by nodule where crops are.
+    """Return the best operating point for these stacks: best_point."""
+    return best_point(label_cases(predicted))
+
+
+def label_cases(predicted: Sequence[Predicted]) -> Cases:
+    """Label what each case has at every threshold: a patient, or a nodule where crops are."""
+    return {
+        source: [
+            [labelled(item.probability, np.asarray(item.stack.mask), THRESHOLDS) for item in items]
+            for items in track(cases.values(), "labelling")
+        ]
+        for source, cases in cases_by_source(predicted).items()
+    }
+
+
+def best_point(*labelled_cases: Cases) -> OperatingPoint:
+    """Return, of the points whose sum of the sources' mean Dice is best or nearly so, the one that is truest to volume.
 
     MSD's slices are whole, as a scan's are, so what is marked beside tumours counts there; LIDC's nodules keep small
     lesions from being given up for it. LIDC's cubes show nodules of the same patients, and have no say beside others.
+    Dice hardly tells a tight outline from a generous one; a volume, which is followed over time, does.
     """
-    sources = cases_by_source(predicted)
-    voting = [source for source in sources if source != "lidc-cube"] or list(sources)
-    cases = {
-        source: [
-            [labelled(item.probability, np.asarray(item.stack.mask), THRESHOLDS) for item in items]
-            for items in track(sources[source].values(), "choosing the operating point")
-        ]
-        for source in voting
-    }
+    sources = {source for cases in labelled_cases for source in cases}
+    voting = sorted(sources - {"lidc-cube"}) or sorted(sources)
+    together = [[case for cases in labelled_cases for case in cases.get(source, ())] for source in voting]
     points = [OperatingPoint(threshold=low, peak_threshold=peak) for low in THRESHOLDS for peak in PEAKS if peak >= low]
+    dice = {point: sum(_mean_dice(cases, point) for cases in together) for point in points}
+    good = [point for point in points if dice[point] >= max(dice.values()) - NEARLY * len(voting)]
+    return min(good, key=lambda point: (sum(_volume_error(cases, point) for cases in together), -dice[point]))
 
-    def mean_dice(source: str, point: OperatingPoint) -> float:
-        return round(float(np.mean([dice_at(c, point.threshold, point.peak_threshold) for c in cases[source]])), 3)
 
-    return max(points, key=lambda point: sum(mean_dice(source, point) for source in voting))
+def _mean_dice(cases: Sequence[Sequence[Labelled]], point: OperatingPoint) -> float:
+    return round(float(np.mean([dice_at(case, point.threshold, point.peak_threshold) for case in cases])), 3)
+
+
+def _volume_error(cases: Sequence[Sequence[Labelled]], point: OperatingPoint) -> float:
+    """Return how far the median case is from its true volume, either way alike: 0 for none, log 2 for twice or half."""
+    ratios = [volume_ratio_at(case, point.threshold, point.peak_threshold) for case in cases]
+    found = [ratio for ratio in ratios if ratio is not None]
+    return round(abs(float(np.log(np.median(found)))), 2) if found else np.inf
 
 
 def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Figure]:

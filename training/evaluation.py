@@ -19,8 +19,9 @@ from training.evaluate import OperatingPoint, Predicted, Predictor, predict
 from training.false_marks import free_chests
 from training.figures import Shown, four_pictures, png_bytes
 from training.judged_case import case_name, case_of, grouped
+from training.layouts.case import DataRefused
 from training.report import report_page
-from training.splits import collection_of, read_splits
+from training.splits import FOLD, collection_of, read_splits, training_patients
 from training.stack import Stack
 from training.verdict import SourceVerdict, marked_in, plain, verdict
 
@@ -69,6 +70,19 @@ def held_back(data: Path, part: str, committed: Path) -> Judged:
         raise ValueError(f"{splits.name}: the data holds no patient of the part {part}")
     rules = (*RULES, *OF_SLICES) if _has_slices(data) else RULES
     return Judged(stacks=chosen, part=part, splits=splits, rules=rules)
+
+
+def training_stacks(data: Path, committed: Path, fold: int | None) -> list[Stack]:
+    """Return what is trained on: the part train, but of a collection with folds all patients of the other folds.
+
+    Raises DataRefused where no collection has that fold.
+    """
+    stacks, splits = collections_of(data, committed)
+    by_collection = read_splits(splits)
+    if fold is not None and not any(f"{FOLD}{fold}" in split for split in by_collection.values()):
+        raise DataRefused(f"{splits.name}: no collection has a fold {fold}")
+    trained = {name: training_patients(split, fold) for name, split in by_collection.items()}
+    return [stack for stack in stacks if stack.patient in trained.get(collection_of(stack.source), ())]
 
 
 def _has_slices(data: Path) -> bool:

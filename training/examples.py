@@ -42,18 +42,18 @@ class Share:
 Recipe = tuple[Share, ...]
 
 NODULES: Recipe = (
-    Share(source="lidc", centre="tumour", tumour=True, count=14),
-    Share(source="lidc", centre="lung", tumour=None, count=3),
-    Share(source="lidc-cube", centre="tumour", tumour=True, count=3),
-    Share(source="phantom", centre="tumour", tumour=True, count=2),
-    Share(source="phantom", centre="lung", tumour=None, count=2),
+    Share(source="lidc", centre="tumour", tumour=True, count=12),
+    Share(source="lidc", centre="lung", tumour=None, count=2),
+    Share(source="lidc-cube", centre="tumour", tumour=True, count=2),
+    Share(source="phantom", centre="tumour", tumour=True, count=1),
+    Share(source="phantom", centre="lung", tumour=None, count=1),
 )
 """Without any patient of MSD: what all folds of its cross-validation may begin with."""
 
 TUMOURS: Recipe = (
-    Share(source="msd", centre="tumour", tumour=True, count=6),
-    Share(source="msd", centre="lung", tumour=None, count=2),
-    Share(source="msd", centre="lung", tumour=False, count=4),
+    Share(source="msd", centre="tumour", tumour=True, count=7),
+    Share(source="msd", centre="lung", tumour=None, count=3),
+    Share(source="msd", centre="lung", tumour=False, count=3),
     Share(source="lidc", centre="tumour", tumour=True, count=4),
     Share(source="lidc-cube", centre="tumour", tumour=True, count=1),
     Share(source="phantom", centre="tumour", tumour=True, count=1),
@@ -84,7 +84,7 @@ def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
     """
     shares = []
     for source in dict.fromkeys(stack.source for stack in stacks):
-        times = 4 if network == "2.5d" and source != "phantom" else 1
+        times = 4 if network != "3d" and source != "phantom" else 1
         own = [stack.mask.any((1, 2)) for stack in stacks if stack.source == source]
         if any(marked.any() for marked in own):
             shares.append(Share(source=source, centre="tumour", tumour=True, count=2 * times))
@@ -105,8 +105,9 @@ class Batches(Dataset[Batch]):
             self.by_patient[stack.source][stack.patient].append((stack, np.asarray(stack.mask.any((1, 2)))))
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
         self.recipe = [share for share in recipe if share.source in self.by_patient]
+        self._slices: dict[tuple[str, str, bool | None], list[tuple[Stack, int]]] = {}
         self.crop, self.seed = crop, seed
-        self.draw = draw if network == "2.5d" else draw_block
+        self.draw = draw_block if network == "3d" else draw
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self.seed, number])
@@ -118,15 +119,20 @@ class Batches(Dataset[Batch]):
         )
 
     def _example(self, share: Share, rng: np.random.Generator) -> Example:
-        patients = self.by_patient[share.source]
+        patients = list(self.by_patient[share.source])
         while True:
-            stacks = patients[list(patients)[int(rng.integers(len(patients)))]]
-            slices = [
-                (stack, k)
-                for stack, marked in stacks
-                for k in range(len(stack.hu))
-                if share.tumour is None or bool(marked[k]) is share.tumour
-            ]
+            slices = self._slices_of(share, patients[int(rng.integers(len(patients)))])
             if slices:
                 stack, index = slices[int(rng.integers(len(slices)))]
                 return self.draw(stack, index, CENTRES[share.centre](stack, index, rng), self.crop, rng)
+
+    def _slices_of(self, share: Share, patient: str) -> list[tuple[Stack, int]]:
+        key = (share.source, patient, share.tumour)
+        if key not in self._slices:
+            self._slices[key] = [
+                (stack, k)
+                for stack, marked in self.by_patient[share.source][patient]
+                for k in range(len(stack.hu))
+                if share.tumour is None or bool(marked[k]) is share.tumour
+            ]
+        return self._slices[key]

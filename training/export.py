@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from models.lung_tumour.averaging import Averaged
+from models.lung_tumour.network import build_network
 from training.evaluate import OperatingPoint
 
 CARD = """\
@@ -24,6 +27,7 @@ threshold = {threshold}                # of a voxel's probability; chosen on val
 peak_threshold = {peak_threshold}           # of a lesion's most probable voxel; chosen on validation patients
 smallest_lesion_ml = {smallest_lesion_ml}        # a ball of about 6 mm; smaller components are not reported
 network = "{network}"                # which one of models/lung_tumour/network.py
+networks = {networks}                    # how many of them the weights' file holds; they are averaged
 """
 SMALLEST_LESION_ML = 0.1
 WEIGHTS_FILE = "lung_tumour.safetensors"
@@ -40,11 +44,16 @@ class ModelFacts:
     network: str = "2.5d"
 
 
-def export(checkpoint: Path, folder: Path, facts: ModelFacts, point: OperatingPoint) -> str:
-    """Write the weights as safetensors and model.toml, and return the weights' SHA-256."""
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: OperatingPoint) -> str:
+    """Write the weights as safetensors and model.toml, and return the weights' SHA-256.
+
+    Several networks, as cross-validation makes them, are stored in half precision.
+    """
     weights = folder / WEIGHTS_FILE
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
+    save_file(
+        {name: one.detach().contiguous() for name, one in _averaged(checkpoints, facts.network).tensors().items()},
+        weights,
+    )
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     card = CARD.format(
@@ -57,6 +66,15 @@ def export(checkpoint: Path, folder: Path, facts: ModelFacts, point: OperatingPo
         peak_threshold=point.peak_threshold,
         smallest_lesion_ml=SMALLEST_LESION_ML,
         network=facts.network,
+        networks=len(checkpoints),
     )
     (folder / "model.toml").write_text(card, encoding="utf-8")
     return digest
+
+
+def _averaged(checkpoints: Sequence[Path], network: str) -> Averaged:
+    networks = [build_network(network) for _ in checkpoints]
+    for one, path in zip(networks, checkpoints, strict=True):
+        one.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    averaged = Averaged(networks, mirrored=False)
+    return averaged if len(networks) == 1 else averaged.half()

@@ -19,6 +19,7 @@ NAMED_BY_THE_SITE = ("dicom", "corrected")
 """Sources whose patients are called what their keeper called a folder."""
 NETWORKS = {
     "2.5d": "MONAI BasicUNet in 2D over five slices about 2.5 mm apart with pixels of 1 mm, batch normalisation",
+    "2.5d-residual": "MONAI DynUNet in 2D over five slices about 2.5 mm apart with pixels of 1 mm, residual blocks",
     "3d": "MONAI BasicUNet in 3D over slices of 2.5 mm with pixels of 1 mm, batch normalisation",
 }
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from models.lung_tumour.network import NETWORKS
+from models.lung_tumour.windows import MULTIPLE
 from training.export import ModelFacts
 from training.layouts.case import DataRefused
 from training.layouts.outline import DEFAULT, Tumour
@@ -37,7 +38,9 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
         list[str] | None, typer.Option(help=f"DICOM: label with * or SCHEME:CODE; without it {' '.join(DEFAULT)}.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1)] = 7000,
-    crop: Annotated[int, typer.Option(min=16, help="Side of an example in pixels of 1 mm, a multiple of 16.")] = 128,
+    crop: Annotated[
+        int, typer.Option(min=MULTIPLE, help=f"Side of an example in pixels of 1 mm, a multiple of {MULTIPLE}.")
+    ] = 128,
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = "2.5d",
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps that a crash may cost.")] = 500,
@@ -106,9 +109,9 @@ def _check(*, network: str, crop: int, name: str, version: str) -> None:
     """Raise DataRefused for options that would only fail when hours have been spent."""
     problems = []
     if network not in NETWORKS:
-        problems.append(f"--network {network}: there are {' and '.join(NETWORKS)}")
-    if crop % 16:
-        problems.append(f"--crop {crop}: a multiple of 16 is needed")
+        problems.append(f"--network {network}: there are {', '.join(NETWORKS)}")
+    if crop % MULTIPLE:
+        problems.append(f"--crop {crop}: a multiple of {MULTIPLE} is needed")
     for option, text in (("name", name), ("version", version)):
         if len(text) > MOST_LETTERS[option] or not re.fullmatch(r"[A-Za-z0-9_ .+-]*", text):
             problems.append(f"--{option}: up to {MOST_LETTERS[option]} letters, digits, spaces and _ . + - are taken")

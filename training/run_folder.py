@@ -117,8 +117,18 @@ class RunFolder:
 
 def trained_network(run: Path) -> str:
     """Return which network a run trained; one from before there were two trained the first."""
-    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
-    return str(settings.get("network", "2.5d"))
+    return str(_settings(run).get("network", "2.5d"))
+
+
+def trained_fold(run: Path) -> int | None:
+    """Return which fold of a cross-validation a run held back; None: none."""
+    fold: int | None = _settings(run).get("fold")
+    return fold
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+    return settings
 
 
 def _git_revision() -> str:

@@ -56,6 +56,14 @@ def folds_of(split: Split) -> list[list[str]]:
     return [split[name] for name in names]
 
 
+def training_patients(split: Split, fold: int | None) -> set[str]:
+    """Return who is trained on when this fold is held back: the part train, or of all folds the others."""
+    folds = folds_of(split)
+    if fold is None or not folds:
+        return set(split["train"])
+    return {patient for number, held in enumerate(folds) if number != fold for patient in held}
+
+
 def as_text(splits: Mapping[str, Split]) -> str:
     """Return the splits as the text of their file."""
     return json.dumps(splits, indent=1, sort_keys=True) + "\n"

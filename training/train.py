@@ -34,7 +34,7 @@ class TrainingSettings:
     steps: int
     recipe: Recipe
     crop: int = 128
-    """Side of an example in pixels of the network, a multiple of 16."""
+    """Side of an example in pixels of the network, a multiple of 32."""
     accumulate: int = 1
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -48,6 +48,10 @@ class TrainingSettings:
     seed: int = 1
     network: str = "2.5d"
     """One of models/lung_tumour/network.py."""
+    fold: int | None = None
+    """Of cross-validation, whose patients were held back; None: no fold."""
+    fused: bool = False
+    """Whether torch.compile makes one kernel of many: faster after a minute or so, and needs a C++ compiler."""
     data: str = ""
     """SHA-256 of the prepared data: a run goes on with what it began with. "" where the data has none."""
 
@@ -75,6 +79,8 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
         state = _begin(settings, processes.device)
         _restore(state, folder.checkpoint(processes.device))
         network = processes.wrap(state.network)
+        if settings.fused:
+            network.compile()
         batches = iter(_loader(stacks, settings, processes, state.step))
         with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
             task = progress.add_task("training", total=settings.steps, completed=state.step, loss="")
@@ -94,12 +100,18 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
 
 
 def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Soft Dice over the whole batch plus cross-entropy, both only where the stack has pixels."""
-    probability = torch.sigmoid(logits) * known
-    overlap = (probability * target).sum()
-    dice = 1 - (2 * overlap + 1) / (probability.sum() + (target * known).sum() + 1)
+    """Soft Dice plus cross-entropy, both only where the stack has pixels.
+
+    Dice is half that of all examples together, which tumour-free ones count in, and half the mean of the examples
+    with tumour, where a nodule of 8 mm counts as much as a mass.
+    """
+    probability, truth = (torch.sigmoid(logits) * known).flatten(1), (target * known).flatten(1)
+    overlap, size = (probability * truth).sum(1), probability.sum(1) + truth.sum(1)
+    together = 1 - (2 * overlap.sum() + 1) / (size.sum() + 1)
+    has_tumour = (truth.sum(1) > 0).float()
+    each = ((1 - (2 * overlap + 1) / (size + 1)) * has_tumour).sum() / has_tumour.sum().clamp(min=1)
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=known)
-    return dice + 2 * entropy
+    return (together + each) / 2 + 2 * entropy
 
 
 def _begin(settings: TrainingSettings, device: torch.device) -> _State:
@@ -108,12 +120,12 @@ def _begin(settings: TrainingSettings, device: torch.device) -> _State:
     if settings.start is not None:
         network.load_state_dict(torch.load(settings.start, weights_only=True, map_location=device))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
     return _State(network=network, average=average, optimiser=optimiser)
 
 
 def _layout(network: str) -> torch.memory_format:
-    return torch.channels_last if network == "2.5d" else torch.channels_last_3d
+    return torch.channels_last_3d if network == "3d" else torch.channels_last
 
 
 def _checkpoint(state: _State) -> dict[str, object]:

@@ -135,7 +135,7 @@ def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceVerdict:
         cases=len(judged),
         slices=sum(item.slices for item in numbers),
         not_marked=sum(item.true_ml > 0 and item.marked_ml == 0 for item in numbers),
-        over_cases=_over_cases(numbers),
+        over_cases=over_cases(numbers),
         detection=froc(detected, peak_threshold) if lesions else None,
         by_size=_groups(lesions, _size),
         by_attachment=_groups(lesions, lambda lesion: lesion.attachment),
@@ -148,7 +148,7 @@ def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceVerdict:
     )
 
 
-def _over_cases(numbers: Sequence[CaseNumbers]) -> dict[str, Estimate]:
+def over_cases(numbers: Sequence[CaseNumbers]) -> dict[str, Estimate]:
     """Return means, medians and spreads of the cases' numbers, over those in which each is defined."""
     patients = [item.patient for item in numbers]
     columns: dict[str, list[float | None]] = {

@@ -146,7 +146,7 @@ def test_a_run_without_a_case_gets_its_curves_and_loads_no_model(tmp_path: Path)
 
 
 def test_a_case_that_is_not_there_is_named() -> None:
-    committed = Path(__file__).parents[2] / "training" / "splits" / "lung_tumour_v1.json"
+    committed = Path(__file__).parents[2] / "training" / "splits" / "lung_tumour_v2.json"
 
     with pytest.raises(ValueError, match="no such case in the data: Subject_999"):
         named_cases(["Subject_999"], None, committed)

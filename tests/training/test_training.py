@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import affine_transform
 
-from training.augment import context, draw
+from training.augment import context, draw, geometry
 from training.datasets import Stack, lesion_mask, majority
 from training.evaluate import OperatingPoint, Predicted, choose_point, judge, predict
-from training.splits import PARTS, read_splits, split_patients, write_splits
+from training.splits import PARTS, folds_of, read_splits, split_patients, training_patients, write_splits
 from training.train import tumour_loss
 from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
 
-COMMITTED = Path(__file__).parent.parent.parent / "training" / "splits" / "lung_tumour_v1.json"
+COMMITTED = Path(__file__).parent.parent.parent / "training" / "splits" / "lung_tumour_v2.json"
 HALF = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 
 
@@ -27,8 +28,25 @@ def test_no_patient_stands_in_two_parts_of_the_committed_split() -> None:
 
     assert {name: {part: len(split[part]) for part in PARTS} for name, split in splits.items()} == {
         "lidc": {"train": 209, "validation": 20, "test": 64},
-        "msd": {"train": 33, "validation": 5, "test": 10},
+        "msd": {"train": 48, "validation": 0, "test": 0},
     }
+
+
+def test_each_patient_of_msd_is_held_back_by_one_fold_and_trained_on_by_the_others() -> None:
+    split = read_splits(COMMITTED)["msd"]
+    trained = Counter(patient for fold in range(5) for patient in training_patients(split, fold))
+
+    assert sorted(len(fold) for fold in folds_of(split)) == [9, 9, 10, 10, 10]
+    assert len(trained) == 48
+    assert set(trained.values()) == {4}
+    assert all(not training_patients(split, number) & set(fold) for number, fold in enumerate(folds_of(split)))
+
+
+def test_a_collection_without_folds_is_trained_on_as_ever() -> None:
+    splits = read_splits(COMMITTED)
+
+    assert training_patients(splits["lidc"], 2) == set(splits["lidc"]["train"])
+    assert training_patients(splits["msd"], None) == set(splits["msd"]["train"])
 
 
 def test_a_patient_in_two_parts_is_refused(tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_an_example_has_the_tumour_where_it_is_drawn_around() -> None:
     example = draw(stack(mask), 2, (99.5, 99.5), 128, np.random.default_rng(0))
 
     assert example.image.shape == (5, 128, 128)
-    assert example.target[61:67, 61:67].min() == 1
+    assert example.target[61:67, 61:67].min() == pytest.approx(1)
     assert 200 < example.target.sum() < 800  # 20 x 20 mm, scaled by chance
 
 
@@ -124,6 +142,42 @@ def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
 
     assert float(tumour_loss(logits, target, known)) == pytest.approx(0.0, abs=1e-5)
     assert float(tumour_loss(logits, target, torch.ones(1, 1, 4, 4))) > 1
+
+
+def test_an_example_lies_where_scipy_puts_it() -> None:
+    """The same turn, scale and flip, drawn by scipy's affine_transform, before intensities are touched."""
+    mask = np.zeros((1, 90, 70), bool)
+    mask[0, 30:50, 20:44] = True
+    lone = replace(stack(mask), spacing_mm=(5.0, 1.3, 0.8))
+    for seed in range(5):
+        example = draw(lone, 0, (40.0, 32.0), 64, np.random.default_rng(seed))
+        again = np.random.default_rng(seed)
+        context(lone, 0, again)
+        matrix, offset = geometry(lone, (40.0, 32.0), 64, again)
+        target, known = (
+            affine_transform(plane.astype(np.float32), matrix, offset, (64, 64), order=1, prefilter=False)
+            for plane in (mask[0], np.ones((90, 70)))
+        )
+        assert example.target == pytest.approx(target, abs=1e-3)
+        assert (example.known != (known > 0.99)).mean() < 0.002  # pixels that lie on the edge itself
+
+
+def test_a_small_nodule_that_is_missed_costs_as_much_as_a_mass() -> None:
+    mass, nodule = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    mass[..., :16, :16], nodule[..., :2, :2] = 1, 1
+    target = torch.cat([mass, nodule])
+    sure = 40 * (2 * target - 1)
+    without_nodule, without_mass = sure.clone(), sure.clone()
+    without_nodule[1], without_mass[0] = -40, -40
+    known = torch.ones_like(target)
+
+    each = [1 - 1 / (4 + 1), 1 - 1 / (256 + 1)]  # (2 * 0 + 1) / (size + 1), of a missed example; halved twice below
+    assert float(tumour_loss(without_nodule, target, known)) == pytest.approx(
+        (1 - (2 * 256 + 1) / (256 + 260 + 1)) / 2 + each[0] / 4 + 2 * 40 * 4 / 2048, abs=1e-3
+    )
+    assert float(tumour_loss(without_mass, target, known)) == pytest.approx(
+        (1 - (2 * 4 + 1) / (4 + 260 + 1)) / 2 + each[1] / 4 + 2 * 40 * 256 / 2048, abs=1e-3
+    )
 
 
 def test_the_mask_of_a_phantom_has_the_volume_known_on_paper() -> None:

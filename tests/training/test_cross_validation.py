@@ -1,0 +1,137 @@
+"""Cross-validation on made data: who is judged by which network, and what the networks together are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from models.lung_tumour.network import build_network
+from models.lung_tumour.segmenter import LungTumourSegmenter, outlined
+from models.lung_tumour.windows import SliceWindows
+from models.registry import load_model
+from tests.training.short_run import phantom_stack, settings
+from training.__main__ import app
+from training.cache import close, read_stacks, write_stack
+from training.evaluation import training_stacks
+from training.layouts.case import DataRefused
+from training.splits import as_text
+from training.stack import Stack
+from training.train import TrainingSettings, train
+
+PATIENTS = ("a", "b", "c", "d")
+SPLIT = {
+    "msd": {"train": list(PATIENTS), "validation": [], "test": [], "fold-0": ["a", "b"], "fold-1": ["c", "d"]},
+    "lidc": {"train": [], "validation": ["v"], "test": []},
+}
+
+
+def stack_of(patient: str, source: str) -> Stack:
+    """Each patient's own lesion: the phantom's, with columns mirrored or rows shifted."""
+    phantom, number = phantom_stack(), ord(patient) % 4
+    hu, mask = (np.roll(array, 8 * number, 1) for array in (phantom.hu, phantom.mask))
+    return replace(phantom, source=source, patient=patient, name=patient, hu=hu, mask=mask, whole=source == "msd")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    stacks = [*(stack_of(patient, "msd") for patient in PATIENTS), stack_of("v", "lidc")]
+    close(folder, [write_stack(folder, stack, {}, "made") for stack in stacks], as_text(SPLIT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for fold in (0, 1):
+        stacks = training_stacks(cache, Path("none"), fold)
+        train([replace(stack, source="phantom") for stack in stacks], folder / f"fold-{fold}", of_fold(fold))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(cache: Path, runs: Path) -> dict[str, Any]:
+    result = crossval(cache, runs, "--results", str(runs / "results.json"), "--version", "3")
+    assert result.exit_code == 0, result.output
+    assert "msd: mean Dice" in result.output
+    read: dict[str, Any] = json.loads((runs / "results.json").read_text())
+    return read
+
+
+def of_fold(fold: int) -> TrainingSettings:
+    return replace(settings(steps=2), fold=fold, seed=fold + 1)
+
+
+def of_run(run: Path, stack: Stack) -> np.ndarray:
+    """What the weights of a run say of a stack, without any of the product's ways to a model."""
+    network = build_network()
+    network.load_state_dict(torch.load(run / "average.pt", weights_only=True))
+    with torch.inference_mode():
+        windows = SliceWindows(network, torch.device("cpu"))
+        return windows.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None)
+
+
+def crossval(cache: Path, runs: Path, *more: str) -> Result:
+    return CliRunner().invoke(app, ["crossval", "--data", str(cache), "--runs", str(runs), *more])
+
+
+def test_a_fold_is_trained_on_the_patients_of_the_others(cache: Path) -> None:
+    assert {stack.patient for stack in training_stacks(cache, Path("none"), 1)} == {"a", "b"}
+    assert {stack.patient for stack in training_stacks(cache, Path("none"), None)} == set(PATIENTS)
+    with pytest.raises(DataRefused, match="no collection has a fold 2"):
+        training_stacks(cache, Path("none"), 2)
+
+
+def test_each_patient_is_judged_once_by_the_network_that_did_not_see_it(
+    cache: Path, runs: Path, found: dict[str, Any]
+) -> None:
+    """With the point that the result names, its Dice is the one that numpy computes from that network's own weights."""
+    stacks = {stack.patient: stack for stack in read_stacks(cache)}
+    judged = [(k, case) for k, fold in enumerate(found["folds"]) for case in fold["sources"]["msd"]["per_case"]]
+
+    assert sorted(case["case"] for _, case in judged) == sorted(PATIENTS)
+    assert all(case["case"] in SPLIT["msd"][f"fold-{k}"] for k, case in judged)
+    for k, case in judged:
+        stack, point = stacks[case["case"]], found["folds"][k]["operating_point"]
+        marked = outlined(of_run(runs / f"fold-{k}", stack), point["threshold"], point["peak_threshold"])
+        overlap = 2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum())
+        assert case["dice"] == pytest.approx(overlap, abs=1e-3)
+
+
+def test_the_numbers_together_are_the_means_over_all_folds(found: dict[str, Any]) -> None:
+    dice = [case["dice"] for fold in found["folds"] for case in fold["sources"]["msd"]["per_case"]]
+
+    assert found["together"]["msd"]["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-4)
+    assert found["together"]["msd"]["dice_mean"]["cases"] == len(PATIENTS)
+
+
+def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
+    model = load_model(f"lung_tumour:{runs / 'candidate'}", "cpu")
+
+    assert model.card.networks == 2
+    assert model.card.version == "3"
+    assert model.card.weights_sha256 == found["weights_sha256"]
+    assert model.card.threshold == found["operating_point"]["threshold"]
+    assert isinstance(model, LungTumourSegmenter)
+    stack = phantom_stack()
+    said = model.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None)
+    logits = [np.log(p / (1 - p)) for p in (of_run(runs / f"fold-{k}", stack).astype(np.float64) for k in (0, 1))]
+    assert said == pytest.approx(1 / (1 + np.exp(-np.mean(logits, 0))), abs=0.02)  # stored in half precision
+
+
+def test_runs_that_are_missing_or_of_another_fold_are_refused(cache: Path, runs: Path, tmp_path: Path) -> None:
+    missing = crossval(cache, tmp_path)
+    (tmp_path / "fold-0").symlink_to(runs / "fold-1")
+    (tmp_path / "fold-1").symlink_to(runs / "fold-0")
+    exchanged = crossval(cache, tmp_path)
+
+    assert missing.exit_code == exchanged.exit_code == 2
+    assert "no weights are there; train with --fold 0" in missing.output
+    assert "the run there held back the fold 1" in exchanged.output

@@ -1,0 +1,154 @@
+"""Cross-validation by patient: each patient is judged by the network of the fold that held it back.
+
+The operating point of a fold is chosen on the validation part and on the patients of the other folds, as the networks
+that held those back see them: on nobody whom it then judges. The networks together are the model that is handed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.segmenter import Averaging, ModelCard
+from training.candidate import FIRST, loaded
+from training.evaluate import Cases, OperatingPoint, Predicted, best_point, label_cases, predict
+from training.evaluation import collections_of
+from training.export import ModelFacts, export
+from training.layouts.case import DataRefused
+from training.run_folder import RunRefused, trained_fold, trained_network
+from training.splits import FOLD, Split, collection_of, folds_of, read_splits
+from training.stack import Stack
+from training.verdict import SourceVerdict, over_cases, plain, verdict
+
+RULES = (
+    "each patient is judged by the network whose training held it back, tumour-free slices included",
+    "the operating point of a fold: nearly the best sum of the sources' mean Dice over the validation part and the "
+    "other folds, and of those points the truest to volume",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What one network said: of the patients that its training held back, and of the validation part."""
+
+    card: ModelCard
+    held_back: list[Predicted]
+    validation: list[Predicted]
+
+    @cached_property
+    def labelled_held_back(self) -> Cases:
+        """Its own patients, labelled once."""
+        return label_cases(self.held_back)
+
+    @cached_property
+    def labelled_validation(self) -> Cases:
+        """The validation part, labelled once."""
+        return label_cases(self.validation)
+
+
+def cross_validate(runs: Path, data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool) -> dict[str, Any]:
+    """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
+
+    The candidate averages all of the networks, at the point that is chosen over all folds. mirrored: each network also
+    looks at the mirrored chest. Raises RunRefused where a
+    run is not there or held back another fold, DataRefused where the data has no folds.
+    """
+    stacks, splits = collections_of(data, committed)
+    by_collection = read_splits(splits)
+    folders = _runs(runs, max((len(folds_of(split)) for split in by_collection.values()), default=0))
+    folds = [
+        _fold(_model(folder, mirrored=mirrored), stacks, by_collection, number) for number, folder in enumerate(folders)
+    ]
+    point = best_point(*(fold.labelled_held_back for fold in folds), *(fold.labelled_validation for fold in folds))
+    digest = _export(runs, folders, facts, point)
+    found = {
+        "weights_sha256": digest,
+        "mirrored": mirrored,
+        "operating_point": asdict(point),
+        "split": {"file": splits.name, "sha256": hashlib.sha256(splits.read_bytes()).hexdigest()},
+        "rules": list(RULES),
+        **judge_folds(folds),
+    }
+    (runs / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return found
+
+
+def judge_folds(folds: Sequence[Fold]) -> dict[str, Any]:
+    """Return as JSON the verdict of each fold at its own operating point, and the numbers over the cases of all."""
+    judged = [_judged(folds, number) for number in range(len(folds))]
+    return {
+        "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
+        "together": plain(_together([by_source for _, by_source in judged])),
+    }
+
+
+def _runs(runs: Path, count: int) -> list[Path]:
+    if count == 0:
+        raise DataRefused("no collection of the data has folds")
+    folders = [runs / f"{FOLD}{number}" for number in range(count)]
+    for number, folder in enumerate(folders):
+        if not (folder / "average.pt").is_file():
+            raise RunRefused(f"{folder}: no weights are there; train with --fold {number} --run {folder}")
+        if trained_fold(folder) != number:
+            raise RunRefused(f"{folder}: the run there held back the fold {trained_fold(folder)}")
+    return folders
+
+
+def _fold(model: LungTumourSegmenter, stacks: Sequence[Stack], splits: dict[str, Split], number: int) -> Fold:
+    return Fold(
+        card=model.card,
+        held_back=predict(model, _of_part(stacks, splits, f"{FOLD}{number}")),
+        validation=predict(model, _of_part(stacks, splits, "validation")),
+    )
+
+
+def _model(run: Path, *, mirrored: bool) -> LungTumourSegmenter:
+    folder = run / "network"
+    folder.mkdir(exist_ok=True)
+    export([run / "average.pt"], folder, ModelFacts(name=run.name, network=trained_network(run)), FIRST)
+    return loaded(folder, "auto", Averaging(mirrored=mirrored))
+
+
+def _of_part(stacks: Sequence[Stack], splits: dict[str, Split], part: str) -> list[Stack]:
+    return [stack for stack in stacks if stack.patient in splits[collection_of(stack.source)].get(part, ())]
+
+
+def _judged(folds: Sequence[Fold], number: int) -> tuple[OperatingPoint, dict[str, SourceVerdict]]:
+    others = [fold.labelled_held_back for k, fold in enumerate(folds) if k != number]
+    point = best_point(*others, folds[number].labelled_validation)
+    return point, verdict(folds[number].held_back, point, folds[number].card)
+
+
+def _together(judged: Sequence[dict[str, SourceVerdict]]) -> dict[str, Any]:
+    """Return, by source, the numbers over the cases of all folds."""
+    sources = sorted({source for by_source in judged for source in by_source})
+    cases = {
+        source: [case for by_source in judged if source in by_source for case in by_source[source].per_case]
+        for source in sources
+    }
+    return {source: over_cases(numbers) for source, numbers in cases.items()}
+
+
+def _export(runs: Path, folders: Sequence[Path], facts: ModelFacts, point: OperatingPoint) -> str:
+    folder = runs / "candidate"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    facts = replace(facts, network=trained_network(folders[0]))
+    return export([run / "average.pt" for run in folders], folder, facts, point)
+
+
+def together_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return a line for each source: its Dice over the cases of all folds."""
+    lines = []
+    for source, numbers in found["together"].items():
+        mean, median = numbers["dice_mean"], numbers["dice_median"]
+        interval = f"({mean['low']} to {mean['high']})"
+        lines.append(f"{source}: mean Dice {mean['value']} {interval}, median {median['value']}, {mean['cases']} cases")
+    return lines
