@@ -70,12 +70,13 @@ def main() -> None:
     c3n, boxed = load(dicom_files(args.data / "c3n-00247")), load(dicom_files(args.data / "lung-dx-a0001"))
     boxes = _boxes(boxed, args.data / "lung-dx-a0001-boxes")
     chests = [_c3n(c3n.volume), _boxed(boxed.volume, boxes)]
+    (_, lesions), (marked, others) = (_lesions(model, chest.volume) for chest in chests)
     found = {
         "model": f"{model.card.name} {model.card.version}",
-        "c3n-00247": _known(model, chests[0]),
-        "lung-dx-a0001": {**_known(model, chests[1]), **_in_boxes(model, boxed.volume, boxes)},
+        "c3n-00247": _known(lesions, chests[0]),
+        "lung-dx-a0001": {**_known(others, chests[1]), **_in_boxes(marked, boxes)},
         "inserted": _inserted(model, chests, _donors(args.data), args.inserted),
-        "stored otherwise": _stored_otherwise(model, c3n.volume),
+        "stored otherwise": _stored_otherwise(model, c3n.volume, lesions),
     }
     text = json.dumps(found, indent=1, sort_keys=True)
     print(text)
@@ -115,9 +116,8 @@ def _lesions(model: Segmenter, volume: Volume) -> tuple[Mask, tuple[Lesion, ...]
     return mask, find_lesions(mask, model.card, "whole scans")
 
 
-def _known(model: Segmenter, chest: Chest) -> dict[str, object]:
+def _known(lesions: Sequence[Lesion], chest: Chest) -> dict[str, object]:
     """Return the volume of what is marked at the chest's own tumour, and of each false lesion."""
-    _, lesions = _lesions(model, chest.volume)
     at_home = [bool(chest.own[_box(lesion)][lesion.voxels].any()) for lesion in lesions]
     millilitres = [round(float(lesion.voxels.sum()) * chest.volume.voxel_ml, 2) for lesion in lesions]
     return {
@@ -129,8 +129,7 @@ def _known(model: Segmenter, chest: Chest) -> dict[str, object]:
     }
 
 
-def _in_boxes(model: Segmenter, volume: Volume, boxes: Bools) -> dict[str, int]:
-    mask, _ = _lesions(model, volume)
+def _in_boxes(mask: Mask, boxes: Bools) -> dict[str, int]:
     return {
         "boxes": int(boxes.any((1, 2)).sum()),
         "boxes_with_lesion": int((mask.voxels & boxes).any((1, 2)).sum()),
@@ -217,9 +216,8 @@ def _times(spacing: tuple[float, float, float], factor: float) -> tuple[float, f
     return spacing[0] * factor, spacing[1] * factor, spacing[2] * factor
 
 
-def _stored_otherwise(model: Segmenter, volume: Volume) -> dict[str, object]:
+def _stored_otherwise(model: Segmenter, volume: Volume, lesions: Sequence[Lesion]) -> dict[str, object]:
     """Return of each way to store the scan its lesions' count, and the volumes' greatest difference in per cent."""
-    _, lesions = _lesions(model, volume)
     truth = _volumes(lesions, volume)
     return {name: _against(truth, _volumes(_lesions(model, other)[1], other)) for name, other in _ways(volume)}
 
