@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from models.devices import choose_device
 from models.lung_tumour.averaging import Averaged
-from models.lung_tumour.network import build_network
+from models.lung_tumour.network import SIDES, build_network
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
@@ -35,7 +35,7 @@ class LungTumourSegmenter:
         self._device = choose_device(device)
         network = _network(card, weights, averaging)
         windows = BlockWindows if card.network == "3d" else SliceWindows
-        self._windows = windows(network, self._device)
+        self._windows = windows(network, self._device, SIDES[card.network])
 
     @property
     def card(self) -> ModelCard:

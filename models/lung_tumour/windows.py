@@ -24,7 +24,8 @@ ROI_3D = (48, 192, 192)
 OVERLAP = 0.25
 BATCH = 4
 MULTIPLE = 32
-"""Of which the sides of a window are multiples: the residual network halves them five times, the others four."""
+"""Of which the sides of any example are multiples: of a window, as its network says (network.py)."""
+LEAST = 16
 
 Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
@@ -33,7 +34,8 @@ Spacing = tuple[float, float, float]
 class SliceWindows:
     """The 2.5D network, slice by slice."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, multiple: int = LEAST) -> None:
+        self._multiple = multiple
         self._device = device
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
@@ -45,7 +47,9 @@ class SliceWindows:
         for first in range(0, count, BATCH):
             indices = range(first, min(first + BATCH, count))
             images = torch.stack([scaled[neighbours(index, count, step)] for index in indices])
-            logits = _logits(self._network, images.to(self._device, memory_format=torch.channels_last), ROI)
+            logits = _logits(
+                self._network, images.to(self._device, memory_format=torch.channels_last), ROI, self._multiple
+            )
             logits = functional.interpolate(logits, hu.shape[1:], mode="bilinear", align_corners=False)
             tumour[first : first + BATCH] = torch.sigmoid(logits[:, 0]).cpu().numpy()
             progress(min(1.0, (first + BATCH) / count))
@@ -55,7 +59,8 @@ class SliceWindows:
 class BlockWindows:
     """The 3D network, block by block."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, multiple: int = LEAST) -> None:
+        self._multiple = multiple
         self._device = device
         self._network = network.to(device).eval()
 
@@ -64,17 +69,17 @@ class BlockWindows:
         scaled = _resampled(torch.from_numpy(normalise(hu)), spacing)[None, None]
         slices = max(1, round(len(hu) * spacing[0] / SLICE_STEP_MM))
         block = functional.interpolate(scaled, (slices, *scaled.shape[3:]), mode="trilinear", align_corners=False)
-        logits = _logits(self._network, block.to(self._device), ROI_3D).cpu()
+        logits = _logits(self._network, block.to(self._device), ROI_3D, self._multiple).cpu()
         progress(0.9)
         logits = functional.interpolate(logits, hu.shape, mode="trilinear", align_corners=False)
         progress(1.0)
         return torch.sigmoid(logits[0, 0]).numpy()
 
 
-def _logits(network: nn.Module, images: torch.Tensor, roi: Sequence[int]) -> torch.Tensor:
+def _logits(network: nn.Module, images: torch.Tensor, roi: Sequence[int], multiple: int) -> torch.Tensor:
     """Run a network by MONAI's sliding window over (n, channel, ...)."""
     dtype = choose_dtype(images.device)
-    sides = [min(side, -(-size // MULTIPLE) * MULTIPLE) for side, size in zip(roi, images.shape[2:], strict=True)]
+    sides = [min(side, -(-size // multiple) * multiple) for side, size in zip(roi, images.shape[2:], strict=True)]
     with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
         logits = sliding_window_inference(
             images,
@@ -91,5 +96,5 @@ def _logits(network: nn.Module, images: torch.Tensor, roi: Sequence[int]) -> tor
 
 def _resampled(stack: torch.Tensor, spacing: Spacing) -> torch.Tensor:
     """Return the stack with pixels of PIXEL_MM, smoothed where pixels grow."""
-    size = [max(MULTIPLE, round(n * step / PIXEL_MM)) for n, step in zip(stack.shape[1:], spacing[1:], strict=True)]
+    size = [max(LEAST, round(n * step / PIXEL_MM)) for n, step in zip(stack.shape[1:], spacing[1:], strict=True)]
     return functional.interpolate(stack[:, None], size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
