@@ -6,7 +6,6 @@ One interpolation does all of the geometry, so that a coarse slice is blurred on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
-from models.lung_tumour.transforms import PIXEL_MM, SLICES, neighbours, normalise, slice_step
+from models.lung_tumour.transforms import PIXEL_MM, SLICES, Planes, normalise, planes, slice_step
 from training.datasets import Stack
 
 REACH_MM = 36.0
 """How far from the centre of an example its tumour may lie, along each axis; crops are larger than twice this."""
+THICKEST_MM = 5.0
+"""Up to which thin slices are averaged to thick ones, and the mask with them."""
 Array = NDArray[np.float32]
 
 
@@ -36,28 +37,30 @@ class Example:
 
 def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: np.random.Generator) -> Example:
     """Draw the example of `crop` pixels a side around pixel `centre` (row, column) of slice `index`."""
-    indices = context(stack, index, rng)
+    drawn = context(stack, index, rng)
     matrix, offset = geometry(stack, centre, crop, rng)
-    image = _resample(stack.hu[indices].astype(np.float32), matrix, offset, "border", crop)
-    mask = stack.mask[index].astype(np.float32)
-    target, known = _resample(np.stack([mask, np.ones_like(mask)]), matrix, offset, "zeros", crop)
+    hu = _mixed(drawn.shares, stack.hu[drawn.slices])
+    mask = _mixed(drawn.shares[[SLICES // 2]], stack.mask[drawn.slices])
+    resampled, known = _resample(np.concatenate([hu, mask]), matrix, offset, crop)
     return Example(
-        image=normalise(intensity(image, stack, rng)), target=target, known=(known > 0.99).astype(np.float32)
+        image=normalise(intensity(resampled[:SLICES], stack, rng)), target=resampled[SLICES] * known, known=known
     )
 
 
-def context(stack: Stack, index: int, rng: np.random.Generator) -> list[int]:
-    """Return the slices that stand for slice `index` and its neighbours; each draw varies how far apart they are."""
+def context(stack: Stack, index: int, rng: np.random.Generator) -> Planes:
+    """Return the planes around slice `index`; each draw varies how far apart they are, and some are thick slices."""
+    slices, spacing = len(stack.hu), stack.spacing_mm[0]
     # Tumour-free MSD slices stand alone: were lone slices always free of tumour, a lone slice would say so.
     if rng.random() < 0.3:
-        return [index] * SLICES
-    step = slice_step(stack.spacing_mm[0])
-    if stack.estimated:  # its slice spacing is unknown
-        step = int(rng.integers(1, 4))
-    elif rng.random() < 0.3:
-        step = max(1, step + int(rng.integers(-1, 2)))
-    indices = neighbours(index, len(stack.hu), step)
-    return indices[::-1] if rng.random() < 0.5 else indices
+        return planes(index, slices, 0.0)
+    # Of pictures the slice spacing is unknown.
+    step = rng.uniform(1, 3) if stack.estimated else slice_step(spacing) * np.exp(rng.normal(0, 0.15))
+    thickness = rng.uniform(1, THICKEST_MM / spacing) if rng.random() < 0.3 and spacing < THICKEST_MM else 1.0
+    return planes(index, slices, float(step if rng.random() < 0.5 else -step), float(thickness))
+
+
+def _mixed(shares: Array, slices: NDArray[np.generic]) -> Array:
+    return np.asarray(np.tensordot(shares, slices.astype(np.float32, order="C"), 1), np.float32)
 
 
 def geometry(
@@ -74,23 +77,22 @@ def geometry(
 
 
 def _resample(
-    planes: Array,
-    matrix: NDArray[np.float64],
-    offset: NDArray[np.float64],
-    beyond: Literal["border", "zeros"],
-    crop: int,
-) -> Array:
+    planes: Array, matrix: NDArray[np.float64], offset: NDArray[np.float64], crop: int
+) -> tuple[Array, Array]:
     """Return the planes (n, row, column) at `matrix @ pixel + offset` of each pixel of the crop, linearly interpolated.
 
-    What scipy's affine_transform of order 1 gives, plane by plane, in a quarter of the time.
+    Beyond the planes their border goes on; the second array is 1 where they reach, 0 beyond. What scipy's
+    affine_transform of order 1 gives, plane by plane, in a quarter of the time.
     """
-    pixels = np.stack(np.meshgrid(np.arange(crop), np.arange(crop), indexing="ij"), -1)
-    places = pixels @ matrix.T + offset
-    grid = torch.from_numpy((2 * places / (np.array(planes.shape[1:]) - 1) - 1)[..., ::-1].astype(np.float32))
+    last = np.array(planes.shape[1:]) - 1.0
+    along = np.arange(crop)
+    row, column = ((matrix[k, 0] * along[:, None] + matrix[k, 1] * along + offset[k]) / last[k] for k in range(2))
+    grid = torch.from_numpy(np.stack([2 * column - 1, 2 * row - 1], -1, dtype=np.float32))
     drawn = functional.grid_sample(
-        torch.from_numpy(planes)[None], grid[None], mode="bilinear", padding_mode=beyond, align_corners=True
+        torch.from_numpy(planes)[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
     )
-    return np.asarray(drawn[0].numpy(), np.float32)
+    known = (grid.abs() <= 1).all(-1).numpy().astype(np.float32)
+    return np.asarray(drawn[0].numpy(), np.float32), known
 
 
 def intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
@@ -104,7 +106,7 @@ def intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
     elif kind < 0.45:  # as a sharp kernel does
         image = image + np.float32(rng.uniform(0.3, 1.2)) * (image - gaussian_filter(image, (0, 1, 1)))
     if rng.random() < 0.5:
-        noise = rng.normal(0, 1, image.shape).astype(np.float32)
+        noise = rng.standard_normal(image.shape, np.float32)
         grain = rng.uniform(0, 0.8)
         noise = gaussian_filter(noise, (0, grain, grain))
         image = image + noise * np.float32(rng.exponential(25) / max(float(noise.std()), 1e-3))
@@ -121,10 +123,19 @@ def tumour_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[f
 
 def lung_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
     """Return a random pixel of aerated lung, or of anything when the slice has none."""
+    return _pixel(stack, index, (-960, -500), rng)
+
+
+def body_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return a random pixel of soft tissue, the liver's and the heart's too, or of anything when the slice has none."""
+    return _pixel(stack, index, (-150, 250), rng)
+
+
+def _pixel(stack: Stack, index: int, hu: tuple[int, int], rng: np.random.Generator) -> tuple[float, float]:
     plane = stack.hu[index]
     margin = np.array(plane.shape) // 6
-    inner = (slice(margin[0], -margin[0]), slice(margin[1], -margin[1]))
-    rows, columns = np.nonzero((plane[inner] > -960) & (plane[inner] < -500))
+    inner = plane[margin[0] : -margin[0], margin[1] : -margin[1]]
+    rows, columns = np.nonzero((inner > hu[0]) & (inner < hu[1]))
     if not len(rows):
         return float(rng.uniform(0, plane.shape[0])), float(rng.uniform(0, plane.shape[1]))
     pick = int(rng.integers(len(rows)))

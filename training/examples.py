@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.augment import Example, draw, lung_centre, tumour_centre
+from training.augment import Example, body_centre, draw, lung_centre, tumour_centre
 from training.blocks import draw_block
 from training.datasets import Stack
 from training.layouts.case import DataRefused
@@ -26,6 +26,7 @@ Marked = tuple[Stack, NDArray[np.bool_]]
 CENTRES: dict[str, Callable[[Stack, int, np.random.Generator], tuple[float, float]]] = {
     "tumour": tumour_centre,
     "lung": lung_centre,
+    "body": body_centre,
 }
 
 
@@ -34,7 +35,7 @@ class Share:
     """Some examples of each batch: of which source, drawn around what, on slices with or without tumour (None: any)."""
 
     source: str
-    centre: Literal["tumour", "lung"]
+    centre: Literal["tumour", "lung", "body"]
     tumour: bool | None
     count: int
 
@@ -51,13 +52,15 @@ NODULES: Recipe = (
 """Without any patient of MSD: what all folds of its cross-validation may begin with."""
 
 TUMOURS: Recipe = (
-    Share(source="msd", centre="tumour", tumour=True, count=7),
-    Share(source="msd", centre="lung", tumour=None, count=3),
-    Share(source="msd", centre="lung", tumour=False, count=3),
-    Share(source="lidc", centre="tumour", tumour=True, count=4),
+    Share(source="msd", centre="tumour", tumour=True, count=8),
+    Share(source="msd", centre="lung", tumour=None, count=2),
+    Share(source="msd", centre="body", tumour=None, count=2),
+    Share(source="msd", centre="lung", tumour=False, count=2),
+    Share(source="msd", centre="body", tumour=False, count=3),
+    Share(source="lidc", centre="tumour", tumour=True, count=6),
     Share(source="lidc-cube", centre="tumour", tumour=True, count=1),
     Share(source="phantom", centre="tumour", tumour=True, count=1),
-    Share(source="phantom", centre="lung", tumour=None, count=1),
+    Share(source="phantom", centre="lung", tumour=None, count=2),
 )
 
 CHESTS: Recipe = (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 SLICES = 5
 """Axial slices in one input: the middle one is outlined, the others are its neighbours."""
 SLICE_STEP_MM = 2.5
-"""Wanted distance of neighbours; the nearest whole number of slices is taken, one at least."""
+"""Distance of neighbours, whatever that of the slices is: they are interpolated."""
 PIXEL_MM = 1.0
 """Size of the network's pixels."""
 WINDOW_HU = (-1000.0, 400.0)
@@ -21,12 +24,34 @@ def normalise(hu: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(scaled, -1, 1), np.float32)
 
 
-def neighbours(index: int, slices: int, step: int) -> list[int]:
-    """Return the SLICES indices around `index`, `step` apart, held inside the stack."""
-    half = SLICES // 2
-    return [min(max(index + k * step, 0), slices - 1) for k in range(-half, half + 1)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planes:
+    """The planes of one input as means of slices. shares: float32 (SLICES, slice), what each slice counts in each."""
+
+    first: int
+    shares: NDArray[np.float32]
+
+    @property
+    def slices(self) -> slice:
+        """The slices of the stack that take part."""
+        return slice(self.first, self.first + self.shares.shape[1])
 
 
-def slice_step(spacing_mm: float) -> int:
-    """Return how many slices lie between neighbours in a stack of this spacing."""
-    return max(1, round(SLICE_STEP_MM / spacing_mm))
+def planes(index: int, slices: int, step: float, thickness: float = 1.0) -> Planes:
+    """Return the planes around slice `index` of a stack, `step` slices apart, the last slice going on beyond its ends.
+
+    Each is the mean over `thickness` slices around it, as a scanner makes thick slices of thin ones; over one slice,
+    the least, that is linear interpolation, and the middle plane is the slice itself.
+    """
+    half, reach = SLICES // 2, max(thickness, 1.0) / 2
+    middles = np.clip(index + step * np.arange(-half, half + 1), 0, slices - 1)[:, None]
+    first = max(0, math.floor(middles.min() - reach + 0.5))
+    numbers = np.arange(first, min(slices - 1, math.ceil(middles.max() + reach - 0.5)) + 1)
+    overlap = np.minimum(middles + reach, numbers + 0.5) - np.maximum(middles - reach, numbers - 0.5)
+    shares = np.clip(overlap, 0, None)
+    return Planes(first=first, shares=np.asarray(shares / shares.sum(1, keepdims=True), np.float32))
+
+
+def slice_step(spacing_mm: float) -> float:
+    """Return how many slices SLICE_STEP_MM are in a stack of this spacing."""
+    return SLICE_STEP_MM / spacing_mm

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.devices import choose_dtype
-from models.lung_tumour.transforms import PIXEL_MM, SLICE_STEP_MM, neighbours, normalise, slice_step
+from models.lung_tumour.transforms import PIXEL_MM, SLICE_STEP_MM, normalise, planes, slice_step
 from models.segmenter import Progress
 
 ROI = (384, 384)
@@ -45,8 +45,8 @@ class SliceWindows:
         step, count = slice_step(spacing[0]), len(hu)
         tumour = np.empty(hu.shape, np.float32)
         for first in range(0, count, BATCH):
-            indices = range(first, min(first + BATCH, count))
-            images = torch.stack([scaled[neighbours(index, count, step)] for index in indices])
+            inputs = [planes(index, count, step) for index in range(first, min(first + BATCH, count))]
+            images = torch.stack([mixed(scaled[one.slices], one.shares) for one in inputs])
             logits = _logits(
                 self._network, images.to(self._device, memory_format=torch.channels_last), ROI, self._multiple
             )
@@ -92,6 +92,11 @@ def _logits(network: nn.Module, images: torch.Tensor, roi: Sequence[int], multip
         )
     assert isinstance(logits, torch.Tensor)  # noqa: S101  (one output, so no tuple)
     return logits.float()
+
+
+def mixed(slices: torch.Tensor, shares: NDArray[np.float32]) -> torch.Tensor:
+    """Return (plane, row, column) of (slice, row, column) and how much each slice counts in each plane."""
+    return torch.einsum("ps,s...->p...", torch.from_numpy(shares), slices)
 
 
 def _resampled(stack: torch.Tensor, spacing: Spacing) -> torch.Tensor:

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from models.lung_tumour.transforms import neighbours, normalise, slice_step
+from models.lung_tumour.transforms import normalise, planes, slice_step
+
+
+def middles(index: int, slices: int, step: float, thickness: float = 1.0) -> list[float]:
+    """Where the middle of each plane lies, in slices."""
+    drawn = planes(index, slices, step, thickness)
+    numbers = np.arange(slices)[drawn.slices]
+    assert drawn.shares.sum(1) == pytest.approx(1)
+    return [float(middle) for middle in drawn.shares @ numbers]
 
 
 def test_the_window_is_mapped_to_minus_one_to_one() -> None:
@@ -10,12 +18,32 @@ def test_the_window_is_mapped_to_minus_one_to_one() -> None:
     assert normalise(hu) == pytest.approx([-1, -1, 0, 1, 1])
 
 
-@pytest.mark.parametrize(("spacing_mm", "step"), [(0.6, 4), (1.25, 2), (2.5, 1), (3.0, 1), (8.0, 1)])
-def test_neighbours_lie_about_two_and_a_half_mm_apart(spacing_mm: float, step: int) -> None:
-    assert slice_step(spacing_mm) == step
+@pytest.mark.parametrize("spacing_mm", [0.5, 0.7, 1.25, 2.5, 3.0, 5.0, 8.0])
+def test_neighbours_lie_two_and_a_half_mm_apart_whatever_the_slices_do(spacing_mm: float) -> None:
+    places_mm = spacing_mm * np.array(middles(50, 101, slice_step(spacing_mm)))
+
+    assert places_mm == pytest.approx(50 * spacing_mm + np.array([-5, -2.5, 0, 2.5, 5]), abs=1e-4)
 
 
-def test_neighbours_are_held_inside_the_stack() -> None:
-    assert neighbours(0, 10, 2) == [0, 0, 0, 2, 4]
-    assert neighbours(5, 10, 2) == [1, 3, 5, 7, 9]
-    assert neighbours(9, 10, 2) == [5, 7, 9, 9, 9]
+def test_the_middle_plane_is_the_slice_itself_and_a_neighbour_may_lie_between_two() -> None:
+    drawn = planes(3, 8, 0.5)
+
+    assert drawn.first == 2
+    assert drawn.shares == pytest.approx(
+        np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]], np.float32)
+    )
+
+
+def test_beyond_the_stack_its_last_slice_goes_on() -> None:
+    assert middles(0, 10, 2) == [0, 0, 0, 2, 4]
+    assert middles(9, 10, -2) == [9, 9, 9, 7, 5]
+    assert middles(0, 1, 2) == [0, 0, 0, 0, 0]
+
+
+def test_a_thick_plane_is_the_mean_of_thin_slices() -> None:
+    drawn = planes(4, 9, 0, 3.0)
+
+    assert drawn.first == 3
+    assert drawn.shares == pytest.approx(np.full((5, 3), 1 / 3))
+    assert planes(4, 9, 0, 2.0).shares[0] == pytest.approx([0.25, 0.5, 0.25])
+    assert planes(0, 9, 0, 3.0).shares[0] == pytest.approx([0.5, 0.5])  # of three, two are there
