@@ -40,8 +40,9 @@ BATCH = 12
 """Examples a step. nnU-Net plans more, for a GPU: on a CPU it would see a handful of steps."""
 APART_MM = 5.0
 """Between slices, for nnU-Net: its 2d network takes the plane across the largest spacing; that must be axial."""
-STEPS_A_ROUND = 10
-"""After so many steps nnU-Net validates, once, and the learning rate falls."""
+STEPS_FILE = "steps.txt"
+ROUNDS = 20
+"""In which the time is cut: after each nnU-Net validates once, and writes what it writes after each of its epochs."""
 
 
 def main() -> None:
@@ -108,10 +109,15 @@ class Peer:
 
 
 def _prepared(work: Path, stacks: Sequence[Stack], held_back: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Write the stacks as nnU-Net wants them, let it plan and preprocess, and return its plans."""
+    """Write a case for each patient, let nnU-Net plan and preprocess, and return its plans.
+
+    nnU-Net draws cases alike, and of a case slices with tumour more often: with a case for each stack, most of them
+    lone slices without tumour, it learns to mark nothing.
+    """
+    patients = {stack.patient: [one for one in stacks if one.patient == stack.patient] for stack in stacks}
     planned = work / "preprocessed" / DATASET / f"{PLANS}.json"
     if not (work / "preprocessed" / DATASET / "splits_final.json").is_file():
-        _write_raw(work / "raw" / DATASET, stacks)
+        _write_raw(work / "raw" / DATASET, patients)
         from nnunetv2.experiment_planning.plan_and_preprocess_api import (
             extract_fingerprints,
             plan_experiments,
@@ -126,10 +132,10 @@ def _prepared(work: Path, stacks: Sequence[Stack], held_back: Sequence[Sequence[
         preprocess([606], PLANS, (CONFIGURATION,), (1,))
         splits = [
             {
-                "train": [_name(stack) for stack in stacks if stack.patient not in set(patients)],
-                "val": [_name(stack) for stack in stacks if stack.patient in set(patients)],
+                "train": [patient for patient in patients if patient not in set(own)],
+                "val": [patient for patient in patients if patient in set(own)],
             }
-            for patients in held_back
+            for own in held_back
         ]
         (planned.parent / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
     plans = json.loads(planned.read_text(encoding="utf-8"))
@@ -137,20 +143,18 @@ def _prepared(work: Path, stacks: Sequence[Stack], held_back: Sequence[Sequence[
     return plans
 
 
-def _name(stack: Stack) -> str:
-    return stack.name.replace("/", "_")
-
-
-def _write_raw(folder: Path, stacks: Sequence[Stack]) -> None:
+def _write_raw(folder: Path, patients: Mapping[str, Sequence[Stack]]) -> None:
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for stack in stacks:
-        _write(stack.hu, folder / "imagesTr" / f"{_name(stack)}_0000.nii.gz", stack.spacing_mm)
-        _write(stack.mask.astype(np.uint8), folder / "labelsTr" / f"{_name(stack)}.nii.gz", stack.spacing_mm)
+    for patient, own in patients.items():
+        hu = np.concatenate([stack.hu for stack in own])
+        mask = np.concatenate([stack.mask for stack in own]).astype(np.uint8)
+        _write(hu, folder / "imagesTr" / f"{patient}_0000.nii.gz", own[0].spacing_mm)
+        _write(mask, folder / "labelsTr" / f"{patient}.nii.gz", own[0].spacing_mm)
     content = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "cancer": 1},
-        "numTraining": len(stacks),
+        "numTraining": len(patients),
         "file_ending": ".nii.gz",
     }
     (folder / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
@@ -173,38 +177,39 @@ def _trained(work: Path, plans: Mapping[str, Any], fold: int, seconds: float) ->
     device = choose_device("auto")
     torch.manual_seed(fold)
     trainer = nnUNetTrainer({**plans, "continue_training": False}, CONFIGURATION, fold, dataset, device=device)
-    trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = STEPS_A_ROUND, 1
     with torch.autocast(device.type, choose_dtype(device)):
-        _train_for(trainer, seconds)
+        steps = _train_for(trainer, seconds)
+    (folder / f"fold_{fold}" / STEPS_FILE).write_text(str(steps), encoding="utf-8")
     return folder
 
 
-def _train_for(trainer: Any, seconds: float) -> None:  # noqa: ANN401 - a class of nnU-Net
-    """Do what nnUNetTrainer.run_training does, until the time is up."""
+def _train_for(trainer: Any, seconds: float) -> int:  # noqa: ANN401 - a class of nnU-Net
+    """Do what nnUNetTrainer.run_training does until the time is up, and return how many steps that were."""
     trainer.on_train_start()
-    began = perf_counter()
-    while (used := (perf_counter() - began) / seconds) < 1:
+    began, count = perf_counter(), 0
+    for number in range(ROUNDS):
         trainer.on_epoch_start()
         trainer.on_train_epoch_start()
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = trainer.initial_lr * (1 - used) ** 0.9  # nnU-Net's own fall, by time instead of epochs
-        steps = [trainer.train_step(next(trainer.dataloader_train)) for _ in range(STEPS_A_ROUND)]
+        steps: list[Any] = []
+        while not steps or perf_counter() - began < seconds * (number + 1) / ROUNDS:
+            used = min(1.0, (perf_counter() - began) / seconds)
+            for group in trainer.optimizer.param_groups:
+                group["lr"] = trainer.initial_lr * (1 - used) ** 0.9  # nnU-Net's own fall, by time instead of epochs
+            steps.append(trainer.train_step(next(trainer.dataloader_train)))
         trainer.on_train_epoch_end(steps)
         with torch.no_grad():
             trainer.on_validation_epoch_start()
             trainer.on_validation_epoch_end([trainer.validation_step(next(trainer.dataloader_val))])
         trainer.on_epoch_end()
+        count += len(steps)
     trainer.on_train_end()
+    return count
 
 
 def _steps(work: Path, folds: int) -> list[int]:
     """Return how many steps each fold took in its time."""
     folder = work / "results" / DATASET / f"nnUNetTrainer__{PLANS}__{CONFIGURATION}"
-    checkpoints = [
-        torch.load(folder / f"fold_{fold}" / "checkpoint_final.pth", weights_only=False, map_location="cpu")
-        for fold in range(folds)
-    ]
-    return [STEPS_A_ROUND * int(checkpoint["current_epoch"]) for checkpoint in checkpoints]
+    return [int((folder / f"fold_{fold}" / STEPS_FILE).read_text(encoding="utf-8")) for fold in range(folds)]
 
 
 if __name__ == "__main__":
