@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from models.lung_tumour.network import NETWORKS
+from models.lung_tumour.network import NETWORKS, RELEASED
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
 from models.segmenter import Averaging
@@ -27,6 +27,7 @@ from training.pipeline_command import pipeline, refusals
 from training.prepare import KINDS, Request, parse_source, summary
 from training.prepare import prepare as prepare_cache
 from training.run_folder import trained_network
+from training.soup import average_runs
 from training.train import TrainingSettings
 from training.train import train as train_network
 
@@ -73,10 +74,11 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     crop: int = 128,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
     device: str = "auto",
-    network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = "2.5d",
+    network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
     phantoms: Annotated[int | None, typer.Option(help="Generated chests; 0 for a cache, else 14.")] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="Of cross-validation: hold these patients back.")] = None,
     fused: Annotated[bool, typer.Option(help="Compile the network first: faster, needs a C++ compiler.")] = False,
+    loaders: Annotated[int, typer.Option(min=0, help="Processes that draw examples; a GPU wants three or more.")] = 1,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
@@ -85,7 +87,15 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
         settings = TrainingSettings(
-            steps=steps, recipe=(), crop=crop, start=start, device=device, network=network, fused=fused, fold=fold
+            steps=steps,
+            recipe=(),
+            crop=crop,
+            loaders=loaders,
+            start=start,
+            device=device,
+            network=network,
+            fused=fused,
+            fold=fold,
         )
         chosen = recipe or (OWN if is_cache else "tumours")
         if is_cache and chosen == OWN:
@@ -94,6 +104,16 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
             settings = replace(settings, recipe=drawn, data=fingerprint(data) if is_cache else "")
         train_network(stacks, run, settings)
+
+
+@app.command()
+def average(
+    of: Annotated[list[Path], typer.Option(help="Folder of a run; repeated. All began with the same weights.")],
+    run: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Average the weights of runs that went on from the same ones, into a run of its own."""
+    with refusals("average"):
+        average_runs(of, run)
 
 
 @app.command()

@@ -18,8 +18,8 @@ from training.splits import PARTS, Split, collection_of
 NAMED_BY_THE_SITE = ("dicom", "corrected")
 """Sources whose patients are called what their keeper called a folder."""
 NETWORKS = {
-    "2.5d": "MONAI BasicUNet in 2D over five slices about 2.5 mm apart with pixels of 1 mm, batch normalisation",
-    "2.5d-residual": "MONAI DynUNet in 2D over five slices about 2.5 mm apart with pixels of 1 mm, residual blocks",
+    "2.5d": "MONAI BasicUNet in 2D over five planes 2.5 mm apart with pixels of 1 mm, batch normalisation",
+    "2.5d-residual": "MONAI DynUNet in 2D over five planes 2.5 mm apart with pixels of 1 mm, residual blocks",
     "3d": "MONAI BasicUNet in 3D over slices of 2.5 mm with pixels of 1 mm, batch normalisation",
 }
 
@@ -62,7 +62,7 @@ def _head(filled: Filled) -> Iterator[str]:
     yield "| input | chest CT in HU, any spacing, upright or not; window -1000 to 400 HU |"
     yield (
         f"| output | probability of tumour; a voxel counts above {card.threshold}, a component from "
-        f"{card.smallest_lesion_ml} ml on, and only if it reaches {card.peak_threshold} somewhere |"
+        f"{card.smallest_lesion_ml} ml on, and only with a score of {card.peak_threshold} |"
     )
     yield f"| network | {NETWORKS[card.network]} |"
     yield '| use | `model = "lung_tumour:THIS FOLDER"` in lungspread.toml |'

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from models.lung_tumour.network import NETWORKS
+from models.lung_tumour.network import NETWORKS, RELEASED
 from models.lung_tumour.windows import MULTIPLE
 from training.export import ModelFacts
 from training.layouts.case import DataRefused
@@ -41,7 +41,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
     crop: Annotated[
         int, typer.Option(min=MULTIPLE, help=f"Side of an example in pixels of 1 mm, a multiple of {MULTIPLE}.")
     ] = 128,
-    network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = "2.5d",
+    network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps that a crash may cost.")] = 500,
     phantoms: Annotated[int, typer.Option(min=0, help="Generated chests to train on besides.")] = 0,

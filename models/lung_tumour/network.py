@@ -16,6 +16,8 @@ from models.segmenter import ModelError
 
 NetworkKind = Literal["2.5d", "2.5d-residual", "3d"]
 NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
+RELEASED: NetworkKind = "2.5d-residual"
+"""Of the released weights, and what is trained unless another is asked for."""
 SIDES = {"2.5d": 16, "2.5d-residual": 32, "3d": 16}
 """Of which the sides of a window are multiples: so often does the network halve them."""
 FEATURES = (32, 32, 64, 128, 256, 32)

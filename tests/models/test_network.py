@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.lung_tumour.averaging import Averaged
-from models.lung_tumour.network import NETWORKS, build_network
+from models.lung_tumour.network import NETWORKS, RELEASED, build_network
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.registry import load_model, model_card
@@ -67,10 +67,10 @@ def test_a_network_of_no_kind_names_those_that_there_are() -> None:
         build_network("2d")
 
 
-def test_the_released_weights_are_for_the_network_that_is_the_default() -> None:
+def test_the_released_weights_are_for_the_network_that_is_trained_without_a_word() -> None:
     card = model_card("lung_tumour")
 
-    assert card.network == "2.5d"
+    assert card.network == RELEASED
     assert load_model("lung_tumour", "cpu").card == card
 
 

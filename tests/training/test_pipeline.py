@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from models.lung_tumour.network import RELEASED
 from models.registry import check_model, load_model
 from tests.training.msd_data import chest, save_image, write_msd
 from training.__main__ import app
@@ -78,7 +79,7 @@ def test_one_command_makes_a_model_that_the_worker_can_load(made: tuple[Path, Pa
     assert steps(result.output) == ["prepare", "train", "evaluate", "figures", "export"]
     assert "train: 3 patients" in result.output
     card = check_model(f"lung_tumour:{model}", "cpu").card
-    assert (card.name, card.version, card.licence, card.network) == ("mine", "1.0", "CC0-1.0", "2.5d")
+    assert (card.name, card.version, card.licence, card.network) == ("mine", "1.0", "CC0-1.0", RELEASED)
     assert load_model(f"lung_tumour:{model}", "cpu").card == card
     evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert evaluation["model"]["weights_sha256"] == card.weights_sha256
