@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.bundle_folder import bundle_card, read_bundle
 from models.nnunet_folder import nnunet_card, read_nnunet
-from models.segmenter import Averaging, ModelCard, ModelError, Segmenter, read_card
+from models.segmenter import Averaging, ModelCard, ModelError, Segmenter, read_card, require_networks
 from models.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
@@ -55,20 +55,25 @@ def load_model(name: str, device: str, averaging: Averaging = ALL) -> Segmenter:
     return LungTumourSegmenter(card, verified_weights(model_folder(name), card), device, averaging)
 
 
-def check_model(name: str, device: str) -> ModelCheck:
-    """Verify a model's weights and name the device it would run on; one made elsewhere is loaded. Raises ModelError."""
+def check_model(name: str, device: str, networks: int = 0) -> ModelCheck:
+    """Verify a model's weights and name the device it would run on; one made elsewhere is loaded. Raises ModelError.
+
+    networks: how many are wanted, as in Averaging.
+    """
     from models.devices import choose_device
 
     card = model_card(name)
     if _made_elsewhere(name)[0]:
         load_model(name, device)
+    if _is_own(name):
+        require_networks(card, networks)
     verify_files(name, card)
     return ModelCheck(card=card, device=str(choose_device(device)))
 
 
 def verify_files(name: str, card: ModelCard) -> None:
     """Raise ModelError unless the weights are those of the card; nnU-Net's and a bundle's card is made of the files."""
-    if _made_elsewhere(name)[0] in {"", OWN_KIND}:
+    if _is_own(name):
         verified_weights(model_folder(name), card)
 
 
@@ -96,6 +101,11 @@ def _made_elsewhere(name: str) -> tuple[str, Path]:
     """Return the kind and the folder of a model that was made elsewhere; an empty kind for one of MODELS."""
     kind, _, folder = name.partition(":")
     return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether it is a model of our own training."""
+    return _made_elsewhere(name)[0] in {"", OWN_KIND}
 
 
 def _load_nnunet(folder: Path, device: str) -> Segmenter:

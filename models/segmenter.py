@@ -36,7 +36,7 @@ class ModelCard:
     smallest_lesion_ml: float
     """Connected components below this volume are not reported."""
     peak_threshold: float = 0.0
-    """Connected components whose highest probability is lower are not reported."""
+    """Connected components with a lower score, their highest probability corrected for volume, are not reported."""
     network: str = "2.5d"
     """Of a model of our own training: which network its weights are for (models/lung_tumour/network.py)."""
     networks: int = 1
@@ -52,6 +52,14 @@ class Averaging:
 
     networks: int = 0
     mirrored: bool = False
+
+
+def require_networks(card: ModelCard, wanted: int) -> None:
+    """Raise ModelError where a model has fewer networks than `worker.networks` wants."""
+    if wanted > card.networks:
+        raise ModelError(
+            f"model {card.name} {card.version}: worker.networks is {wanted}, the model has {card.networks}"
+        )
 
 
 class Segmenter(Protocol):

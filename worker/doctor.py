@@ -90,7 +90,7 @@ def _journal(settings: Settings) -> Diagnosis:
 
 def _model(settings: Settings) -> Diagnosis:
     def look() -> str:
-        check = check_model(settings.worker.model, settings.worker.device)
+        check = check_model(settings.worker.model, settings.worker.device, settings.worker.networks)
         return f"{check.card.name} {check.card.version}, weights verified, runs on {check.device}"
 
     return _caught("model", look, "set worker.model and worker.device, or restore the weights from the repository")

@@ -103,6 +103,17 @@ def test_doctor_says_what_is_wrong_and_what_to_do(config: Path) -> None:
     assert "FAIL priors of gone" in told.stdout
 
 
+def test_doctor_says_that_more_networks_are_wanted_than_there_are(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNGSPREAD_WORKER__NETWORKS", "9")
+
+    told = lungspread("doctor", "--config", config)
+
+    assert "FAIL model" in told.stdout
+    assert "worker.networks is 9, the model has 5" in told.stdout
+
+
 def test_send_to_a_stranger_names_the_peers(ct: Path, config: Path) -> None:
     failed = lungspread("send", ct, "--to", "nobody", "--config", config)
 
