@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.lung_tumour.segmenter import scores
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """Of each component at one threshold: its highest probability, its voxels, and those of them that are tumour."""
+    """Of each component at one threshold: its score, its voxels, and those of them that are tumour."""
 
-    peaks: NDArray[np.float64]
+    scores: NDArray[np.float64]
     voxels: NDArray[np.int64]
     shared: NDArray[np.int64]
 
@@ -30,10 +32,12 @@ class Labelled:
     tumour: int
 
 
-def labelled(probability: NDArray[np.float32], mask: NDArray[np.bool_], thresholds: Sequence[float]) -> Labelled:
+def labelled(
+    probability: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float, thresholds: Sequence[float]
+) -> Labelled:
     """Label what lies above each of the thresholds."""
     return Labelled(
-        by_threshold={threshold: _components(probability, mask, threshold) for threshold in thresholds},
+        by_threshold={threshold: _components(probability, mask, voxel_ml, threshold) for threshold in thresholds},
         tumour=int(mask.sum()),
     )
 
@@ -43,7 +47,7 @@ def dice_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -
     shared, total = 0, sum(item.tumour for item in case)
     for item in case:
         components = item.by_threshold[threshold]
-        kept = components.peaks >= peak_threshold
+        kept = components.scores >= peak_threshold
         shared += int(components.shared[kept].sum())
         total += int(components.voxels[kept].sum())
     return 2 * shared / total if total else 1.0
@@ -54,16 +58,17 @@ def volume_ratio_at(case: Sequence[Labelled], threshold: float, peak_threshold: 
     marked, true = 0, sum(item.tumour for item in case)
     for item in case:
         components = item.by_threshold[threshold]
-        on_tumour = (components.peaks >= peak_threshold) & (components.shared > 0)
+        on_tumour = (components.scores >= peak_threshold) & (components.shared > 0)
         marked += int(components.voxels[on_tumour].sum())
     return marked / true if marked else None
 
 
-def _components(probability: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float) -> Components:
+def _components(
+    probability: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float, threshold: float
+) -> Components:
     labels, count = ndimage.label(probability > threshold, np.ones((3, 3, 3)))
-    numbers = np.arange(1, count + 1)
     return Components(
-        peaks=np.asarray(ndimage.maximum(probability, labels, numbers), np.float64).reshape(count),
+        scores=scores(probability, labels, count, voxel_ml),
         voxels=np.bincount(labels.ravel(), minlength=count + 1)[1:],
         shared=np.bincount(labels[mask], minlength=count + 1)[1:],
     )

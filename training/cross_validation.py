@@ -17,8 +17,10 @@ from typing import Any
 
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.segmenter import Averaging, ModelCard
+from training.bootstrap import estimate_mean, estimate_median
 from training.candidate import FIRST, loaded
-from training.evaluate import Cases, OperatingPoint, Predicted, best_point, label_cases, predict
+from training.components import dice_at
+from training.evaluate import Cases, OperatingPoint, Predicted, best_point, cases_by_source, label_cases, predict
 from training.evaluation import collections_of
 from training.export import ModelFacts, export
 from training.layouts.case import DataRefused
@@ -29,8 +31,9 @@ from training.verdict import SourceVerdict, over_cases, plain, verdict
 
 RULES = (
     "each patient is judged by the network whose training held it back, tumour-free slices included",
-    "the operating point of a fold: nearly the best sum of the sources' mean Dice over the validation part and the "
-    "other folds, and of those points the truest to volume",
+    "the operating point of a fold: of the thresholds with nearly the best sum of the sources' mean Dice over the "
+    "other folds and the validation part as all networks see it, each with its best peak, the truest to volume; alone: "
+    "on the same source of the other folds",
 )
 
 
@@ -81,11 +84,16 @@ def cross_validate(runs: Path, data: Path, committed: Path, facts: ModelFacts, *
 
 
 def judge_folds(folds: Sequence[Fold]) -> dict[str, Any]:
-    """Return as JSON the verdict of each fold at its own operating point, and the numbers over the cases of all."""
+    """Return as JSON the verdict of each fold at its own operating point, and the numbers over the cases of all.
+
+    Under "alone": each source as if nothing else had a say in its operating points.
+    """
     judged = [_judged(folds, number) for number in range(len(folds))]
+    sources = sorted({source for fold in folds for source in fold.labelled_held_back})
     return {
         "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
         "together": plain(_together([by_source for _, by_source in judged])),
+        "alone": plain({source: _alone(folds, source) for source in sources}),
     }
 
 
@@ -122,7 +130,7 @@ def _of_part(stacks: Sequence[Stack], splits: dict[str, Split], part: str) -> li
 
 def _judged(folds: Sequence[Fold], number: int) -> tuple[OperatingPoint, dict[str, SourceVerdict]]:
     others = [fold.labelled_held_back for k, fold in enumerate(folds) if k != number]
-    point = best_point(*others, folds[number].labelled_validation)
+    point = best_point(*others, *(fold.labelled_validation for fold in folds))
     return point, verdict(folds[number].held_back, point, folds[number].card)
 
 
@@ -136,6 +144,25 @@ def _together(judged: Sequence[dict[str, SourceVerdict]]) -> dict[str, Any]:
     return {source: over_cases(numbers) for source, numbers in cases.items()}
 
 
+def _alone(folds: Sequence[Fold], source: str) -> dict[str, Any]:
+    """Return a source's Dice at the points that are best for it alone, each chosen on the other folds."""
+    points, patients, values = [], [], []
+    for number, fold in enumerate(folds):
+        others = [other.labelled_held_back for k, other in enumerate(folds) if k != number]
+        points.append(best_point(*({source: cases[source]} for cases in others if source in cases)))
+        judged = cases_by_source(fold.held_back).get(source, {})
+        patients += [items[0].stack.patient for items in judged.values()]
+        values += [
+            dice_at(case, points[-1].threshold, points[-1].peak_threshold)
+            for case in fold.labelled_held_back.get(source, ())
+        ]
+    return {
+        "operating_points": points,
+        "dice_mean": estimate_mean(patients, values),
+        "dice_median": estimate_median(patients, values),
+    }
+
+
 def _export(runs: Path, folders: Sequence[Path], facts: ModelFacts, point: OperatingPoint) -> str:
     folder = runs / "candidate"
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,10 +172,15 @@ def _export(runs: Path, folders: Sequence[Path], facts: ModelFacts, point: Opera
 
 
 def together_lines(found: Mapping[str, Any]) -> list[str]:
-    """Return a line for each source: its Dice over the cases of all folds."""
+    """Return two lines for each source: its Dice over the cases of all folds, and at operating points of its own."""
     lines = []
     for source, numbers in found["together"].items():
-        mean, median = numbers["dice_mean"], numbers["dice_median"]
-        interval = f"({mean['low']} to {mean['high']})"
-        lines.append(f"{source}: mean Dice {mean['value']} {interval}, median {median['value']}, {mean['cases']} cases")
+        lines.append(f"{source}: {_dice_line(numbers)}")
+        lines.append(f"{source}, operating points chosen for it alone: {_dice_line(found['alone'][source])}")
     return lines
+
+
+def _dice_line(numbers: Mapping[str, Any]) -> str:
+    mean, median = numbers["dice_mean"], numbers["dice_median"]
+    interval = f"({mean['low']} to {mean['high']})"
+    return f"mean Dice {mean['value']} {interval}, median {median['value']}, {mean['cases']} cases"

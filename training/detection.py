@@ -3,8 +3,8 @@
 A lesion is what the product calls one: a 3D connected component of at least the card's smallest volume. Smaller pieces
 of the reference are ignored, and so is what is marked on them (as LUNA16 ignores irrelevant findings).
 
-A candidate is a component of what lies above the outline's threshold; its score is its highest probability. It hits a
-lesion when both masks have an intersection over union of 0.1 or more (nnDetection, Baumgartner et al., MICCAI 2021,
+A candidate is a component of what lies above the outline's threshold; its score is the segmenter's. It hits a lesion
+when both masks have an intersection over union of 0.1 or more (nnDetection, Baumgartner et al., MICCAI 2021,
 arXiv:2106.00817), or its centroid lies no further from the lesion's than the radius of a ball of the lesion's volume
 (LUNA16, Setio et al., Med Image Anal 42 (2017) 1: within half a diameter). A lesion's score is that of its best
 candidate; further candidates on it are no false positives.
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.lung_tumour.segmenter import score
 from models.segmenter import ModelCard
 from models.volume import Mask
 from training.attachment import Attachment, attachment_of
@@ -97,9 +98,9 @@ def detect(case: JudgedCase, point: OperatingPoint, card: ModelCard) -> Detected
 
 def _candidates(case: JudgedCase, threshold: float, card: ModelCard) -> list[_Candidate]:
     found = find_lesions(Mask(voxels=case.probability > threshold, affine=case.affine), card, "candidates")
-    return [
-        _Candidate(lesion=lesion, score=float(case.probability[_box(lesion)][lesion.voxels].max())) for lesion in found
-    ]
+    peaks = np.array([case.probability[_box(lesion)][lesion.voxels].max() for lesion in found], np.float64)
+    sure = score(peaks, np.array([_volume_ml(lesion, case) for lesion in found]))
+    return [_Candidate(lesion=lesion, score=float(one)) for lesion, one in zip(found, sure, strict=True)]
 
 
 def _hits(candidate: Lesion, lesion: Lesion, case: JudgedCase) -> bool:

@@ -33,8 +33,9 @@ RULES = (
     "Lesion: a 3D connected component of at least the card's smallest volume; smaller pieces of the reference are "
     "ignored, with what is marked on them (LUNA16).",
     "A candidate hits a lesion at an IoU of 0.1 or more (nnDetection 2021), or with its centroid within the lesion's "
-    "radius of the lesion's (LUNA16). Its score is its highest probability. A scan is what there is of a patient; of a "
-    "crop, false candidates may be other nodules that the collection does not mark.",
+    "radius of the lesion's (LUNA16). Its score is its highest probability, with the odds of large ones "
+    "lowered (`score` of models/lung_tumour). A scan is what there is of a patient; of a crop, false candidates may be "
+    "other nodules that the collection does not mark.",
     "FROC: every score is a threshold once; the curve is a staircase, not interpolated. Candidates come from the "
     "outline's threshold, so what never reaches it is not found at any rate.",
     "Attachment: tissue at least 8 mm thick within 3 mm of the lesion; to the mediastinum when it lies between the "

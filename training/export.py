@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from models.lung_tumour.averaging import Averaged
 from models.lung_tumour.network import build_network
@@ -24,7 +25,7 @@ weights_file = "{weights_file}"
 weights_sha256 = "{sha256}"
 licence = {licence}
 threshold = {threshold}                # of a voxel's probability; chosen on validation patients
-peak_threshold = {peak_threshold}           # of a lesion's most probable voxel; chosen on validation patients
+peak_threshold = {peak_threshold}           # of a lesion's score, its peak corrected for volume; chosen likewise
 smallest_lesion_ml = {smallest_lesion_ml}        # a ball of about 6 mm; smaller components are not reported
 network = "{network}"                # which one of models/lung_tumour/network.py
 networks = {networks}                    # how many of them the weights' file holds; they are averaged
@@ -47,13 +48,12 @@ class ModelFacts:
 def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: OperatingPoint) -> str:
     """Write the weights as safetensors and model.toml, and return the weights' SHA-256.
 
-    Several networks, as cross-validation makes them, are stored in half precision.
+    Of several networks, as cross-validation makes them, the kernels are stored in half precision: not the variances of
+    normalisation, which grow beyond its range.
     """
     weights = folder / WEIGHTS_FILE
-    save_file(
-        {name: one.detach().contiguous() for name, one in _averaged(checkpoints, facts.network).tensors().items()},
-        weights,
-    )
+    tensors = _averaged(checkpoints, facts.network).tensors()
+    save_file({name: _stored(one.detach(), halved=len(checkpoints) > 1) for name, one in tensors.items()}, weights)
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     card = CARD.format(
@@ -76,5 +76,8 @@ def _averaged(checkpoints: Sequence[Path], network: str) -> Averaged:
     networks = [build_network(network) for _ in checkpoints]
     for one, path in zip(networks, checkpoints, strict=True):
         one.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    averaged = Averaged(networks, mirrored=False)
-    return averaged if len(networks) == 1 else averaged.half()
+    return Averaged(networks, mirrored=False)
+
+
+def _stored(tensor: Tensor, *, halved: bool) -> Tensor:
+    return (tensor.half() if halved and tensor.ndim > 1 else tensor).contiguous()

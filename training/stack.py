@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,11 @@ class Stack:
     first_slice: int = 0
     readers: NDArray[np.uint8] | None = None
     estimated: bool = False
+
+    @property
+    def voxel_ml(self) -> float:
+        """The volume of a voxel."""
+        return math.prod(self.spacing_mm) / 1000
 
 
 def upright_stack(

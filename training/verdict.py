@@ -87,7 +87,7 @@ class _Judged:
 
 def marked_in(case: JudgedCase, point: OperatingPoint) -> Bools:
     """Return what the model outlines in a case at the operating point."""
-    return outlined(case.probability, point.threshold, point.peak_threshold)
+    return outlined(case.probability, point.threshold, point.peak_threshold, case.voxel_ml)
 
 
 def verdict(predicted: Sequence[Predicted], point: OperatingPoint, card: ModelCard) -> dict[str, SourceVerdict]:

@@ -16,13 +16,16 @@ from models.lung_tumour.network import SIDES, build_network
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
-from models.segmenter import Averaging, ModelCard, ModelError, Progress
+from models.segmenter import Averaging, ModelCard, ModelError, Progress, require_networks
 from models.volume import Mask, Volume
 
 MARGIN_MM = 24.0
 """How far around the lungs the network looks: tumours of the wall and the mediastinum lie there."""
 TOUCH_MM = 5.0
 """A candidate further than this from any aerated lung is not a lung tumour."""
+
+SCORED_ML, SCORED_POWER = (0.3, 2.0), 1.5
+"""Between these volumes a larger candidate must be surer of itself, by this power of the volume."""
 
 Box = tuple[slice, slice, slice]
 
@@ -52,7 +55,7 @@ class LungTumourSegmenter:
             probability = self.probability(hu[box], spacing, progress)
         except (RuntimeError, torch.OutOfMemoryError) as error:
             raise ModelError(f"model {self._card.name}: the network failed on {self._device.type}") from error
-        inside = outlined(probability, self._card.threshold, self._card.peak_threshold)
+        inside = outlined(probability, self._card.threshold, self._card.peak_threshold, volume.voxel_ml)
         voxels = np.zeros(hu.shape, bool)
         voxels[box] = _touching(inside, field[box], spacing)
         return Mask(voxels=orientation.stored(voxels), affine=volume.affine)
@@ -67,10 +70,7 @@ class LungTumourSegmenter:
 
 def _network(card: ModelCard, weights: Path, averaging: Averaging) -> Averaged:
     """Return the networks of a file that are wanted, as one. Raises ModelError where it holds others, or too few."""
-    if averaging.networks > card.networks:
-        raise ModelError(
-            f"model {card.name} {card.version}: worker.networks is {averaging.networks}, the model has {card.networks}"
-        )
+    require_networks(card, averaging.networks)
     network = Averaged([build_network(card.network) for _ in range(card.networks)], mirrored=averaging.mirrored)
     stored, own = load_file(weights), network.tensors()
     if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
@@ -83,8 +83,10 @@ def _network(card: ModelCard, weights: Path, averaging: Averaging) -> Averaged:
     return network
 
 
-def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold: float) -> NDArray[np.bool_]:
-    """Return the voxels above `threshold` whose connected component reaches `peak_threshold` somewhere.
+def outlined(
+    probability: NDArray[np.floating], threshold: float, peak_threshold: float, voxel_ml: float
+) -> NDArray[np.bool_]:
+    """Return the voxels above `threshold` whose connected component has a score of at least `peak_threshold`.
 
     The outline wants a middling threshold; what is a lesion at all, and what a vessel, shows in its surest voxel.
     """
@@ -92,9 +94,27 @@ def outlined(probability: NDArray[np.floating], threshold: float, peak_threshold
     labels, count = ndimage.label(inside, np.ones((3, 3, 3)))
     if count == 0:
         return inside
-    peaks = np.zeros(count + 1)
-    peaks[1:] = ndimage.maximum(probability, labels, np.arange(1, count + 1))
-    return np.asarray((peaks >= peak_threshold)[labels] & inside)
+    kept = np.concatenate([[False], scores(probability, labels, count, voxel_ml) >= peak_threshold])
+    return np.asarray(kept[labels] & inside)
+
+
+def scores(
+    probability: NDArray[np.floating], labels: NDArray[np.integer], count: int, voxel_ml: float
+) -> NDArray[np.float64]:
+    """Return how sure each component, numbered from 1 to `count`, is to be a lesion: the `score` of its best voxel."""
+    peaks = np.asarray(ndimage.maximum(probability, labels, np.arange(1, count + 1)), np.float64).reshape(count)
+    return score(peaks, np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_ml)
+
+
+def score(peak: NDArray[np.floating], volume_ml: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the highest probability of a candidate, the odds divided by a power of its volume.
+
+    The surest of many voxels is surer by chance, and a nodule of a few voxels never gets as sure as the inside of a
+    mass: one threshold for both would let large false marks pass or lose small nodules. Range and power are those with
+    the best mean Dice over MSD's folds and LIDC's validation patients together.
+    """
+    times = (np.clip(volume_ml, *SCORED_ML) / SCORED_ML[0]) ** SCORED_POWER
+    return np.asarray(peak / (peak + (1 - peak) * times), np.float64)
 
 
 def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:

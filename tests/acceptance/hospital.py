@@ -43,6 +43,7 @@ max_attempts = 50
 
 [worker]
 device = "cpu"
+networks = {networks}
 
 [[peers]]
 name = "orthanc"
@@ -70,6 +71,8 @@ class Site:
     pacs_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     service: subprocess.Popen[bytes] | None = None
+    networks: int = 1
+    """Of the model, as worker.networks: one is quicker, and what most of these tests look at does not hang on it."""
 
     @property
     def config(self) -> Path:
@@ -77,7 +80,9 @@ class Site:
 
     def __enter__(self) -> "Site":
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = CONFIGURATION.format(node_port=self.node_port, pacs_port=self.pacs_port, data_dir=self.folder / "var")
+        text = CONFIGURATION.format(
+            node_port=self.node_port, pacs_port=self.pacs_port, data_dir=self.folder / "var", networks=self.networks
+        )
         self.config.write_text(text)
         self.start_pacs()
         self.start_service()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.lung_tumour.segmenter import outlined, score
 from models.lungs.field import lung_field
 from models.registry import load_model
 from models.segmenter import ModelError, Segmenter
@@ -86,3 +87,23 @@ def test_a_sheared_grid_keeps_its_voxel_volume() -> None:
 
     assert voxel_volume_ml(affine) == pytest.approx(2.0 * 0.8 * 0.8 / 1000)
     assert spacing_of(affine)[1:] == pytest.approx((0.8, 0.8))
+
+
+def test_the_odds_of_a_candidate_are_divided_by_a_power_of_its_volume() -> None:
+    peak = np.full(5, 0.99)  # odds of 99 to 1
+    found = score(peak, np.array([0.05, 0.3, 1.2, 2.0, 40.0]))
+
+    assert found / (1 - found) == pytest.approx([99, 99, 99 / 8, 99 / 17.213, 99 / 17.213], rel=1e-4)  # (2 / 0.3)^1.5
+    assert score(np.ones(1), np.array([40.0])) == 1
+
+
+def test_a_large_candidate_must_be_surer_than_a_small_one() -> None:
+    probability = np.zeros((1, 40, 40), np.float32)
+    probability[0, 2:4, 2:4] = probability[0, 10:38, 10:38] = 0.6
+    probability[0, 2, 2] = probability[0, 20, 20] = 0.95
+
+    kept = outlined(probability, 0.5, 0.9, voxel_ml=0.01)
+
+    assert kept.sum() == 4
+    assert kept[0, 2:4, 2:4].all()
+    assert outlined(probability, 0.5, 0.52, voxel_ml=0.01).sum() == 4 + 28 * 28  # odds of 19 / 17.2

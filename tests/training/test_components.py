@@ -16,7 +16,7 @@ def test_dice_is_that_of_the_outlines_at_every_operating_point() -> None:
         predicted(mask, share, patient="a", name=f"a{k}", first_slice=20 * k)
         for k, (mask, share) in enumerate(zip(masks, probability, strict=True))
     ]
-    case = [labelled(share, mask, THRESHOLDS) for mask, share in zip(masks, probability, strict=True)]
+    case = [labelled(item.probability, item.stack.mask, item.stack.voxel_ml, THRESHOLDS) for item in items]
 
     found = set()
     for threshold in THRESHOLDS:
@@ -31,6 +31,6 @@ def test_dice_is_that_of_the_outlines_at_every_operating_point() -> None:
 def test_nothing_marked_where_nothing_is_there_is_right() -> None:
     empty = np.zeros((2, 4, 4))
 
-    case = [labelled(empty.astype(np.float32), empty.astype(bool), (0.5,))]
+    case = [labelled(empty.astype(np.float32), empty.astype(bool), 1.0, (0.5,))]
 
     assert dice_at(case, 0.5, 0.9) == 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from models.lung_tumour.network import build_network
@@ -19,7 +20,9 @@ from models.registry import load_model
 from tests.training.short_run import phantom_stack, settings
 from training.__main__ import app
 from training.cache import close, read_stacks, write_stack
+from training.evaluate import OperatingPoint
 from training.evaluation import training_stacks
+from training.export import ModelFacts, export
 from training.layouts.case import DataRefused
 from training.splits import as_text
 from training.stack import Stack
@@ -100,7 +103,9 @@ def test_each_patient_is_judged_once_by_the_network_that_did_not_see_it(
     assert all(case["case"] in SPLIT["msd"][f"fold-{k}"] for k, case in judged)
     for k, case in judged:
         stack, point = stacks[case["case"]], found["folds"][k]["operating_point"]
-        marked = outlined(of_run(runs / f"fold-{k}", stack), point["threshold"], point["peak_threshold"])
+        marked = outlined(
+            of_run(runs / f"fold-{k}", stack), point["threshold"], point["peak_threshold"], stack.voxel_ml
+        )
         overlap = 2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum())
         assert case["dice"] == pytest.approx(overlap, abs=1e-3)
 
@@ -110,6 +115,22 @@ def test_the_numbers_together_are_the_means_over_all_folds(found: dict[str, Any]
 
     assert found["together"]["msd"]["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-4)
     assert found["together"]["msd"]["dice_mean"]["cases"] == len(PATIENTS)
+
+
+def test_alone_is_the_dice_at_points_that_the_other_folds_choose(
+    cache: Path, runs: Path, found: dict[str, Any]
+) -> None:
+    stacks = {stack.patient: stack for stack in read_stacks(cache)}
+    alone = found["alone"]["msd"]
+    dice = []
+    for k, point in enumerate(alone["operating_points"]):
+        for patient in SPLIT["msd"][f"fold-{k}"]:
+            stack = stacks[patient]
+            said = of_run(runs / f"fold-{k}", stack)
+            marked = outlined(said, point["threshold"], point["peak_threshold"], stack.voxel_ml)
+            dice.append(2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum()))
+
+    assert alone["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-3)
 
 
 def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
@@ -124,6 +145,19 @@ def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found:
     said = model.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None)
     logits = [np.log(p / (1 - p)) for p in (of_run(runs / f"fold-{k}", stack).astype(np.float64) for k in (0, 1))]
     assert said == pytest.approx(1 / (1 + np.exp(-np.mean(logits, 0))), abs=0.02)  # stored in half precision
+
+
+def test_variances_beyond_half_precision_survive_in_a_model_of_several_networks(tmp_path: Path) -> None:
+    network = build_network()
+    wide = next(one for name, one in network.named_buffers() if name.endswith("running_var"))
+    wide.fill_(1e5)  # half precision ends at 65504
+    torch.save(network.state_dict(), tmp_path / "average.pt")
+
+    export([tmp_path / "average.pt"] * 2, tmp_path, ModelFacts(), OperatingPoint(threshold=0.5, peak_threshold=0.5))
+
+    stored = load_file(tmp_path / "lung_tumour.safetensors")
+    assert all(bool(one.isfinite().all()) for one in stored.values())
+    assert sum(bool((one == 1e5).all()) for one in stored.values()) == 2
 
 
 def test_runs_that_are_missing_or_of_another_fold_are_refused(cache: Path, runs: Path, tmp_path: Path) -> None:

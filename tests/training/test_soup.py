@@ -13,7 +13,7 @@ def run_of(folder: Path, value: float, fold: int | None = 1) -> Path:
     folder.mkdir()
     settings = {"network": "2.5d-residual", "fold": fold, "steps": 7}
     (folder / "run.json").write_text(json.dumps({"settings": settings}))
-    torch.save({"weight": torch.full((2, 3), value), "seen": torch.tensor(int(value))}, folder / "average.pt")
+    torch.save({"weight": torch.full((2, 3), float(value)), "seen": torch.tensor(int(value))}, folder / "average.pt")
     return folder
 
 

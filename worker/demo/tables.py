@@ -17,7 +17,7 @@ from worker.matching import Event
 
 TO = "\N{RIGHTWARDS ARROW}"
 FALSE_MARK = " *"
-FALSE_MARK_MEANS = "* no lesion of the phantom: a false mark on a vessel, as this model makes some"
+FALSE_MARK_MEANS = "* no lesion of the phantom: a false mark, as this model makes some"
 
 
 def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> Table:
