@@ -29,9 +29,10 @@ from training.datasets import Stack, lidc_cubes, lidc_slices
 from training.detection import LesionNumbers, detect
 from training.evaluate import OperatingPoint, Predicted
 from training.judged_case import case_of
+from training.sites import Sites
 from training.splits import read_splits
 from training.stack import upright_stack
-from training.synthesis import find_place, insert, real
+from training.synthesis import insert, real
 from worker.folder import dicom_files
 from worker.lesions import Lesion, find_lesions
 from worker.load import LoadedSeries, load
@@ -186,12 +187,13 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
     )
     taken = orientation_of(volume.affine).upright(chest.own)
     hu, mask = stack.hu.astype(np.float32), stack.mask
+    sites = Sites(hu, stack.spacing_mm)
     for number, size in enumerate(sizes):
         for _ in range(200):
             donor = donors[int(rng.integers(len(donors)))]
             times = float(size) / _diameter_mm(donor)
             body = real(donor.hu, donor.mask, _times(donor.spacing_mm, times), stack.spacing_mm, rng)
-            place = find_place(hu, stack.spacing_mm, body.radius_mm, "wall" if number % 2 else "free", rng)
+            place = sites.find(body.radius_mm, "edge" if number % 2 else "free", rng)
             if place is None:
                 continue
             inserted = insert(hu, stack.spacing_mm, body, place)

@@ -13,6 +13,7 @@ from models.lung_tumour.network import NETWORKS, RELEASED
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
 from models.segmenter import Averaging
+from training.cache import read_stacks
 from training.candidate import ALL, candidate_of
 from training.cross_validation import cross_validate, together_lines
 from training.datasets import phantoms as generated
@@ -21,6 +22,7 @@ from training.examples import OWN, RECIPES, recipe_for
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
 from training.handover import Handover, check_out, hand_over, release
+from training.inserted import inserted_in
 from training.layouts.outline import DEFAULT, Tumour
 from training.pipeline import FIRST_SEED, fingerprint, own_settings
 from training.pipeline_command import pipeline, refusals
@@ -79,12 +81,14 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     fold: Annotated[int | None, typer.Option(min=0, help="Of cross-validation: hold these patients back.")] = None,
     fused: Annotated[bool, typer.Option(help="Compile the network first: faster, needs a C++ compiler.")] = False,
     loaders: Annotated[int, typer.Option(min=0, help="Processes that draw examples; a GPU wants three or more.")] = 1,
+    besides: Annotated[Path | None, typer.Option(help="A folder that insert has written, to train on, too.")] = None,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
         is_cache = (data / "manifest.json").is_file()
         chests = phantoms if phantoms is not None else (0 if is_cache else PHANTOMS)
         stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
+        stacks += read_stacks(besides) if besides is not None else []
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
         settings = TrainingSettings(
             steps=steps,
@@ -97,13 +101,26 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             fused=fused,
             fold=fold,
         )
-        chosen = recipe or (OWN if is_cache else "tumours")
+        chosen = recipe or _recipe_of(is_cache=is_cache, besides=besides is not None)
         if is_cache and chosen == OWN:
             settings = own_settings(stacks, data, settings)
         else:
             drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
             settings = replace(settings, recipe=drawn, data=fingerprint(data) if is_cache else "")
         train_network(stacks, run, settings)
+
+
+@app.command()
+def insert(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder to write, for train --besides; what is there already is kept.")],
+    copies: Annotated[int, typer.Option(min=1, help="Of each whole stack, each with other lesions.")] = 3,
+    fold: Annotated[int | None, typer.Option(min=0, help="As for train: these patients give and get none.")] = None,
+) -> None:
+    """Put generated and real lesions into copies of the training part's whole stacks."""
+    with refusals("insert"):
+        stacks = inserted_in(out, training_stacks(data, SPLITS, fold), copies, FIRST_SEED)
+        print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
 
 
 @app.command()
@@ -203,6 +220,13 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
         else:
             release(run, MODELS["lung_tumour"])
     print(f"weights {card.weights_sha256}, threshold {card.threshold}, peak {card.peak_threshold}")
+
+
+def _recipe_of(*, is_cache: bool, besides: bool) -> str:
+    """Return the recipe where none is named."""
+    if is_cache:
+        return OWN
+    return "inserted" if besides else "tumours"
 
 
 def _model(name: str, run: Path, data: Path | None, averaging: Averaging = ALL) -> LungTumourSegmenter:

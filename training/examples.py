@@ -63,18 +63,20 @@ TUMOURS: Recipe = (
     Share(source="phantom", centre="lung", tumour=None, count=2),
 )
 
-CHESTS: Recipe = (
-    Share(source="msd", centre="tumour", tumour=True, count=4),
-    Share(source="msd", centre="lung", tumour=None, count=2),
-    Share(source="msd", centre="lung", tumour=False, count=3),
-    Share(source="lidc", centre="tumour", tumour=True, count=4),
+INSERTED: Recipe = (
+    Share(source="msd", centre="tumour", tumour=True, count=7),
+    Share(source="msd", centre="lung", tumour=None, count=1),
+    Share(source="msd", centre="body", tumour=None, count=2),
+    Share(source="msd", centre="lung", tumour=False, count=2),
+    Share(source="msd", centre="body", tumour=False, count=3),
+    Share(source="lidc", centre="tumour", tumour=True, count=5),
     Share(source="lidc-cube", centre="tumour", tumour=True, count=1),
-    Share(source="synthetic", centre="tumour", tumour=True, count=3),
-    Share(source="synthetic", centre="lung", tumour=None, count=2),
+    Share(source="synthetic", centre="tumour", tumour=True, count=5),
+    Share(source="synthetic", centre="lung", tumour=None, count=1),
 )
-"""Lesions put into whole slices besides, of every size and on the wall."""
+"""Lesions put into whole slices besides, of every size and wherever lesions lie (`train --inserted`)."""
 
-RECIPES = {"nodules": NODULES, "tumours": TUMOURS, "chests": CHESTS}
+RECIPES = {"nodules": NODULES, "tumours": TUMOURS, "inserted": INSERTED}
 OWN = "own"
 """The recipe that is made for the data at hand: recipe_for."""
 

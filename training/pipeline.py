@@ -20,6 +20,7 @@ from training.examples import recipe_for
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
 from training.handover import Handover, check_out, hand_over
+from training.inserted import inserted_in
 from training.judged_case import case_name
 from training.layouts.case import DataRefused
 from training.prepare import Request, prepare, summary
@@ -37,7 +38,8 @@ class Pipeline:
     """What to make of which data.
 
     training: its recipe and data are filled in here. out: the model folder that is handed on. phantoms: generated
-    chests to train on besides. chests: those without a lesion to judge on. shown: how many test cases are drawn.
+    chests to train on besides; inserted: copies of each whole stack with lesions put in. chests: those without a lesion
+    to judge on. shown: how many test cases are drawn.
     """
 
     request: Request
@@ -47,6 +49,7 @@ class Pipeline:
     facts: ModelFacts
     data_licence: str = "not stated"
     phantoms: int = 0
+    inserted: int = 0
     chests: int = 4
     shown: int = 3
 
@@ -99,7 +102,12 @@ def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
     run, data = pipeline.run, fingerprint(pipeline.cache)
     yield Step(
         name="train",
-        inputs={"data": data, "settings": pipeline.training, "phantoms": pipeline.phantoms},
+        inputs={
+            "data": data,
+            "settings": pipeline.training,
+            "phantoms": pipeline.phantoms,
+            "inserted": pipeline.inserted,
+        },
         outputs=[run / "average.pt", run / "checkpoint.pt"],
         work=lambda: _train(pipeline),
     )
@@ -127,6 +135,8 @@ def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
 
 def _train(pipeline: Pipeline) -> None:
     stacks = [*_stacks(pipeline, "train"), *phantoms(pipeline.phantoms, FIRST_SEED)]
+    if pipeline.inserted:
+        stacks += inserted_in(pipeline.run / "inserted", stacks, pipeline.inserted, FIRST_SEED)
     train(stacks, pipeline.run, own_settings(stacks, pipeline.cache, pipeline.training))
 
 

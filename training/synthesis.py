@@ -1,32 +1,24 @@
-"""Puts lesions into lungs that have none: generated ones of any size and kind, and real ones with their own texture.
+"""Makes lesions and puts them into a volume: generated ones of any size and kind, and real ones with their own texture.
 
 Works on one volume in Hounsfield units, upright (slice, row, column), with its spacing; knows no files. The literature:
 Hu et al., CVPR 2023 (synthetic tumours alone came level with real labels on liver); Chen et al., CVPR 2024 (DiffTumor,
-on why small and early ones need it most). What is here is hand-made on purpose: no network has to be trust for it.
+on why small and early ones need it most). What is here is hand-made on purpose: no network has to be trusted for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.lungs.field import lung_field
-from training.datasets import Stack
-
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
-Site = Literal["free", "wall"]
 
 EDGE_MM = 0.7
 """Standard deviation of the edge's blur: about a scanner's point spread in the plane."""
-WALL_SHARE = 0.6
-"""How far the centre of an attached lesion lies from the lung's edge, in radii."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +46,6 @@ class Inserted:
     hu: Array
     mask: Bools
     centre: tuple[int, int, int]
-
-
-def with_lesions(stack: Stack, donors: Sequence[Stack], most: int, rng: np.random.Generator) -> Stack | None:
-    """Return the stack with one to `most` lesions more, half of them real ones of the donors; None where none fits.
-
-    The donors must come from the same part of the split as the stack.
-    """
-    hu, mask, before = stack.hu.astype(np.float32), stack.mask.copy(), int(stack.mask.sum())
-    for _ in range(int(rng.integers(1, most + 1))):
-        body = _body(donors, stack.spacing_mm, rng)
-        place = find_place(hu, stack.spacing_mm, body.radius_mm, "wall" if rng.random() < 0.5 else "free", rng)
-        if place is not None:
-            inserted = insert(hu, stack.spacing_mm, body, place)
-            hu, mask = inserted.hu, mask | inserted.mask
-    if int(mask.sum()) == before:
-        return None
-    return replace(stack, source="synthetic", hu=np.asarray(np.rint(hu), np.int16), mask=mask)
-
-
-def _body(donors: Sequence[Stack], spacing: Spacing, rng: np.random.Generator) -> Body:
-    """Return a donor's lesion, or a generated one of 4 to 70 mm."""
-    if donors and rng.random() < 0.5:
-        donor = donors[int(rng.integers(len(donors)))]
-        return real(donor.hu, donor.mask, donor.spacing_mm, spacing, rng)
-    return shaped(float(np.exp(rng.uniform(np.log(4), np.log(70)))), spacing, rng)
 
 
 def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> Body:
@@ -109,27 +76,6 @@ def real(hu: NDArray[np.int16], mask: Bools, source: Spacing, spacing: Spacing, 
         hu=np.ascontiguousarray(texture[..., ::flip]),
         spacing=spacing,
     )
-
-
-def find_place(
-    hu: Array, spacing: Spacing, radius_mm: float, site: Site, rng: np.random.Generator
-) -> tuple[int, int, int] | None:
-    """Return a voxel at which a ball of this radius lies free in the lung or on its edge; None where there is none."""
-    stride = np.array([max(1, round(2.0 / size)) for size in spacing])
-    coarse = tuple(slice(None, None, int(step)) for step in stride)
-    field = ndimage.binary_closing(lung_field(hu, spacing)[coarse], iterations=2)
-    sizes = [size * step for size, step in zip(spacing, stride, strict=True)]
-    depth = ndimage.distance_transform_edt(np.pad(field, 1), sampling=sizes)[1:-1, 1:-1, 1:-1]
-    if site == "free":
-        fits = depth > radius_mm + 2
-    else:
-        fits = (depth > (WALL_SHARE - 0.25) * radius_mm) & (depth < (WALL_SHARE + 0.25) * radius_mm)
-        fits &= ndimage.maximum_filter(depth, size=[2 * int(radius_mm / size) + 1 for size in sizes]) > radius_mm
-    places = np.argwhere(fits)
-    if not len(places):
-        return None
-    first, row, column = places[int(rng.integers(len(places)))] * stride
-    return int(first), int(row), int(column)
 
 
 def insert(hu: Array, spacing: Spacing, body: Body, centre: tuple[int, int, int]) -> Inserted:

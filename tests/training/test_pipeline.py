@@ -281,11 +281,12 @@ def test_data_without_any_tumour_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data: Path, tmp_path: Path) -> None:
-    run, cache, model = (str(tmp_path / name) for name in ("run", "run/data", "model"))
+    run, cache, model, extra = (str(tmp_path / name) for name in ("run", "run/data", "model", "run/inserted"))
     source, facts = f"msd:{data}", ("--name", "mine", "--version", "1.0", "--licence", "CC0-1.0")
     for command in (
         ("prepare", "--source", source, "--cache", cache),
-        ("train", "--data", cache, "--run", run, "--steps", "2", "--crop", "32", "--device", "cpu"),
+        ("insert", "--data", cache, "--out", extra, "--copies", "2"),
+        ("train", "--data", cache, "--besides", extra, "--run", run, "--steps", "2", "--crop", "32", "--device", "cpu"),
         ("evaluate", "--data", cache, "--run", run, "--model", "run", "--chests", "0"),
         ("figures", "--run", run, "--data", cache, "--case", "lung_001", "--model", "run"),
         ("export", "--data", cache, "--run", run, "--out", model, *facts),
@@ -296,7 +297,11 @@ def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data
     assert "| msd | dice mean | " in (tmp_path / "model" / "README.md").read_text()
     assert (tmp_path / "run" / "figures" / "lung_001-four.png").is_file()
 
-    after = pipeline(data, tmp_path / "run", tmp_path / "model", "--steps", "2", "--checkpoint-every", "500")
+    drawn = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["recipe"]
+    assert {share["source"] for share in drawn} == {"msd", "synthetic"}
+
+    more = ("--inserted", "2", "--steps", "2", "--checkpoint-every", "500")
+    after = pipeline(data, tmp_path / "run", tmp_path / "model", *more)
 
     assert after.exit_code == 0, after.output
     assert (tmp_path / "model" / "lung_tumour.safetensors").read_bytes() == weights

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from training.datasets import Stack
-from training.synthesis import find_place, insert, real, shaped, with_lesions
+from training.sites import Sites
+from training.synthesis import insert, real, shaped
 from worker.demo.phantom import Phantom, PhantomSpec, chest_phantom
 
 SPACING = (3.0, 1.2, 1.2)
@@ -20,10 +20,6 @@ def ball(radius_mm: float, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     half = [int(radius_mm / size) + 2 for size in spacing]
     axes = np.ogrid[tuple(slice(-n, n + 1) for n in half)]
     return sum((axis * size) ** 2 for axis, size in zip(axes, spacing, strict=True)) <= radius_mm**2
-
-
-def stack_of(hu: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]) -> Stack:
-    return Stack(source="msd", patient="p", name="p", hu=hu.astype(np.int16), mask=mask, spacing_mm=spacing, whole=True)
 
 
 @pytest.mark.parametrize("diameter", [3.0, 8.0, 20.0, 60.0, 100.0])
@@ -43,17 +39,17 @@ def test_a_real_lesion_keeps_its_volume_and_its_texture_on_another_grid() -> Non
     assert np.abs(body.hu[body.share > 0.5] - 55).max() < 1
 
 
-@pytest.mark.parametrize("site", ["free", "wall"])
+@pytest.mark.parametrize("site", ["free", "edge"])
 def test_an_inserted_lesion_lies_where_it_was_asked_to(chest: Phantom, site: str) -> None:
     rng = np.random.default_rng(4)
     body = shaped(20.0, SPACING, rng)
-    place = find_place(chest.hu, SPACING, body.radius_mm, site, rng)  # type: ignore[arg-type]
+    place = Sites(chest.hu, SPACING).find(body.radius_mm, site, rng)  # type: ignore[arg-type]
     assert place is not None
 
     inserted = insert(chest.hu, SPACING, body, place)
 
     touched = (ndimage.binary_dilation(inserted.mask) & (chest.hu > -300)).sum()
-    assert (touched > 0.02 * inserted.mask.sum()) == (site == "wall")
+    assert (touched > 0.02 * inserted.mask.sum()) == (site == "edge")
     centre = np.argwhere(inserted.mask).mean(0)
     assert np.linalg.norm((centre - place) * SPACING) < 8
     assert inserted.mask.sum() * np.prod(SPACING) > 0.4 * 4 / 3 * np.pi * 10**3
@@ -62,7 +58,7 @@ def test_an_inserted_lesion_lies_where_it_was_asked_to(chest: Phantom, site: str
 def test_tissue_that_was_there_stays_and_nothing_changes_far_away(chest: Phantom) -> None:
     rng = np.random.default_rng(5)
     body = shaped(25.0, SPACING, rng)
-    place = find_place(chest.hu, SPACING, body.radius_mm, "wall", rng)
+    place = Sites(chest.hu, SPACING).find(body.radius_mm, "edge", rng)
     assert place is not None
 
     inserted = insert(chest.hu, SPACING, body, place)
@@ -71,25 +67,3 @@ def test_tissue_that_was_there_stays_and_nothing_changes_far_away(chest: Phantom
     distance = ndimage.distance_transform_edt(~inserted.mask, sampling=SPACING)
     assert np.array_equal(inserted.hu[distance > 30], chest.hu[distance > 30])
     assert not inserted.mask[chest.hu > 0].sum() > 0.1 * inserted.mask.sum()
-
-
-def test_a_lesion_that_fits_nowhere_is_not_placed() -> None:
-    solid = np.full((10, 40, 40), 40.0, np.float32)
-
-    assert find_place(solid, SPACING, 5.0, "free", np.random.default_rng(0)) is None
-    none = stack_of(solid, np.zeros(solid.shape, bool), SPACING)
-    assert with_lesions(none, [], 3, np.random.default_rng(0)) is None
-
-
-def test_a_stack_keeps_its_own_tumour_beside_the_new_ones(chest: Phantom) -> None:
-    own = np.zeros(chest.hu.shape, bool)
-    own[30, 100:110, 60:70] = True
-    donor = np.pad(ball(9.0), 5)
-    donors = [stack_of(np.where(donor, 30, -850), donor, (1.0, 1.0, 1.0))]
-
-    richer = with_lesions(stack_of(chest.hu, own, SPACING), donors, 3, np.random.default_rng(6))
-
-    assert richer is not None
-    assert richer.source == "synthetic"
-    assert (richer.mask & own).sum() == own.sum()
-    assert richer.mask.sum() > own.sum()
