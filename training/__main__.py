@@ -75,6 +75,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
     crop: int = 128,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="The highest; a run that goes on wants a lower one.")
+    ] = 2e-3,
     device: str = "auto",
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
     phantoms: Annotated[int | None, typer.Option(help="Generated chests; 0 for a cache, else 14.")] = None,
@@ -96,6 +99,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             crop=crop,
             loaders=loaders,
             start=start,
+            learning_rate=learning_rate,
             device=device,
             network=network,
             fused=fused,
@@ -160,19 +164,22 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
 
 
 @app.command()
-def crossval(
+def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
     runs: Annotated[Path, typer.Option(help="Folder of the runs fold-0, fold-1, ...: `train --fold N --run` each.")],
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
     mirrored: Annotated[bool, typer.Option(help="Let each network look at the mirrored chest, too.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Of a voxel's probability; chosen where none is given.")
+    ] = None,
     install: Annotated[
         bool, typer.Option(help="Put that model into the package; its card is written by hand.")
     ] = False,
 ) -> None:
     """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all networks."""
     with refusals("crossval"):
-        found = cross_validate(runs, data, SPLITS, ModelFacts(version=version), mirrored=mirrored)
+        found = cross_validate(runs, data, SPLITS, ModelFacts(version=version), mirrored=mirrored, threshold=threshold)
     if results is not None:
         results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in together_lines(found):

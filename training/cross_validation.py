@@ -20,7 +20,16 @@ from models.segmenter import Averaging, ModelCard
 from training.bootstrap import estimate_mean, estimate_median
 from training.candidate import FIRST, loaded
 from training.components import dice_at
-from training.evaluate import Cases, OperatingPoint, Predicted, best_point, cases_by_source, label_cases, predict
+from training.evaluate import (
+    THRESHOLDS,
+    Cases,
+    OperatingPoint,
+    Predicted,
+    best_point,
+    cases_by_source,
+    label_cases,
+    predict,
+)
 from training.evaluation import collections_of
 from training.export import ModelFacts, export
 from training.layouts.case import DataRefused
@@ -56,20 +65,28 @@ class Fold:
         return label_cases(self.validation)
 
 
-def cross_validate(runs: Path, data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool) -> dict[str, Any]:
+def cross_validate(
+    runs: Path, data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool, threshold: float | None
+) -> dict[str, Any]:
     """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
 
     The candidate averages all of the networks, at the point that is chosen over all folds. mirrored: each network also
-    looks at the mirrored chest. Raises RunRefused where a
-    run is not there or held back another fold, DataRefused where the data has no folds.
+    looks at the mirrored chest. threshold: of all points, where none is to be chosen. Raises RunRefused where a run is
+    not there or held back another fold, DataRefused where the data has no folds or the threshold is not to be had.
     """
+    if threshold is not None and threshold not in THRESHOLDS:
+        raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
     stacks, splits = collections_of(data, committed)
     by_collection = read_splits(splits)
     folders = _runs(runs, max((len(folds_of(split)) for split in by_collection.values()), default=0))
     folds = [
         _fold(_model(folder, mirrored=mirrored), stacks, by_collection, number) for number, folder in enumerate(folders)
     ]
-    point = best_point(*(fold.labelled_held_back for fold in folds), *(fold.labelled_validation for fold in folds))
+    point = best_point(
+        *(fold.labelled_held_back for fold in folds),
+        *(fold.labelled_validation for fold in folds),
+        threshold=threshold,
+    )
     digest = _export(runs, folders, facts, point)
     found = {
         "weights_sha256": digest,
@@ -77,18 +94,20 @@ def cross_validate(runs: Path, data: Path, committed: Path, facts: ModelFacts, *
         "operating_point": asdict(point),
         "split": {"file": splits.name, "sha256": hashlib.sha256(splits.read_bytes()).hexdigest()},
         "rules": list(RULES),
-        **judge_folds(folds),
+        "given_threshold": threshold,
+        **judge_folds(folds, threshold),
     }
     (runs / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 
 
-def judge_folds(folds: Sequence[Fold]) -> dict[str, Any]:
+def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[str, Any]:
     """Return as JSON the verdict of each fold at its own operating point, and the numbers over the cases of all.
 
-    Under "alone": each source as if nothing else had a say in its operating points.
+    threshold: of all these points, where none is to be chosen. Under "alone": each source as if nothing else had a say
+    in its operating points.
     """
-    judged = [_judged(folds, number) for number in range(len(folds))]
+    judged = [_judged(folds, number, threshold) for number in range(len(folds))]
     sources = sorted({source for fold in folds for source in fold.labelled_held_back})
     return {
         "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
@@ -128,9 +147,11 @@ def _of_part(stacks: Sequence[Stack], splits: dict[str, Split], part: str) -> li
     return [stack for stack in stacks if stack.patient in splits[collection_of(stack.source)].get(part, ())]
 
 
-def _judged(folds: Sequence[Fold], number: int) -> tuple[OperatingPoint, dict[str, SourceVerdict]]:
+def _judged(
+    folds: Sequence[Fold], number: int, threshold: float | None
+) -> tuple[OperatingPoint, dict[str, SourceVerdict]]:
     others = [fold.labelled_held_back for k, fold in enumerate(folds) if k != number]
-    point = best_point(*others, *(fold.labelled_validation for fold in folds))
+    point = best_point(*others, *(fold.labelled_validation for fold in folds), threshold=threshold)
     return point, verdict(folds[number].held_back, point, folds[number].card)
 
 

@@ -20,7 +20,7 @@ from models.segmenter import ModelCard, Progress
 from training.components import Labelled, dice_at, labelled, volume_ratio_at
 from training.stack import Stack
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998)
 NEARLY = 0.01
 """Of mean Dice: points that are this close to the best are as good; fifty patients have thrice that standard error."""
@@ -110,19 +110,20 @@ def label_cases(predicted: Sequence[Predicted]) -> Cases:
     }
 
 
-def best_point(*labelled_cases: Cases) -> OperatingPoint:
+def best_point(*labelled_cases: Cases, threshold: float | None = None) -> OperatingPoint:
     """Return, of the points whose sum of the sources' mean Dice is best or nearly so, the one that is truest to volume.
 
     MSD's slices are whole, as a scan's are, so what is marked beside tumours counts there; LIDC's nodules keep small
     lesions from being given up for it. LIDC's cubes show nodules of the same patients, and have no say beside others.
     With each threshold goes the peak that is best for it, with both neighbours: at a cliff's edge, others would fall.
     Dice hardly tells a tight outline from a generous one; a volume, which is followed over time, does: that of LIDC's
-    nodules where there are, since what is missing of a mass is no matter of the threshold.
+    nodules where there are, since what is missing of a mass is no matter of the threshold. A threshold, one of
+    THRESHOLDS, that is given gets its best peak.
     """
     sources = {source for cases in labelled_cases for source in cases}
     voting = sorted(sources - {"lidc-cube"}) or sorted(sources)
     together = [[case for cases in labelled_cases for case in cases.get(source, ())] for source in voting]
-    best = dict(_best_peak(together, low) for low in THRESHOLDS)
+    best = dict(_best_peak(together, low) for low in (THRESHOLDS if threshold is None else (threshold,)))
     good = [point for point in best if best[point] >= max(best.values()) - NEARLY * len(voting)]
     measured = [
         cases for source, cases in zip(voting, together, strict=True) if source == "lidc" or "lidc" not in voting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,21 @@ def test_alone_is_the_dice_at_points_that_the_other_folds_choose(
             dice.append(2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum()))
 
     assert alone["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-3)
+
+
+def test_a_threshold_that_is_given_holds_for_every_fold_and_the_model(cache: Path, runs: Path, tmp_path: Path) -> None:
+    for name in ("fold-0", "fold-1"):
+        shutil.copytree(runs / name, tmp_path / name)
+
+    done = crossval(cache, tmp_path, "--threshold", "0.85")
+    refused = crossval(cache, tmp_path, "--threshold", "0.77")
+
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "cross_validation.json").read_text())
+    assert {fold["operating_point"]["threshold"] for fold in found["folds"]} == {0.85}
+    assert load_model(f"lung_tumour:{tmp_path / 'candidate'}", "cpu").card.threshold == 0.85
+    assert refused.exit_code == 2
+    assert "threshold 0.77: there are 0.3, " in refused.stderr
 
 
 def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
