@@ -1,7 +1,7 @@
 """Copies of stacks with more lesions put in, to train on: any size, on wall, mediastinum and vessels, or free.
 
-In a lone slice as in a run of them, so that neither says by itself whether there is a tumour. They are written into the
-run's folder, once, and read from there: whole scans do not all fit into memory.
+In a lone slice as in a run of them, so that neither says by itself whether there is a tumour. They are written into a
+folder, once, and read from there: whole scans do not all fit into memory.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def inserted(stacks: Sequence[Stack], copies: int, seed: int) -> Iterator[Stack]
         for copy in range(copies):
             richer = with_lesions(stack, sites, donors, np.random.default_rng([seed, number, copy]))
             if richer is not None:
-                yield replace(richer, name=f"{stack.name}+{copy}")
+                yield replace(richer, name=f"{stack.source}/{stack.name}+{copy}")
 
 
 def with_lesions(stack: Stack, sites: Sites, donors: Sequence[Stack], rng: np.random.Generator) -> Stack | None:

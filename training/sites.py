@@ -20,6 +20,7 @@ Place = tuple[int, int, int]
 
 GRID_MM = 2.0
 LUNG_CM2 = 40.0
+"""What a lung has in some slice; a loop of bowel has half of it."""
 VESSEL_STEPS = 2
 """Of the grid: half the width of what within the lungs counts as theirs."""
 EDGE_SHARE = 0.6

@@ -45,7 +45,7 @@ def test_only_whole_stacks_get_lesions_and_each_copy_others(stack: Stack) -> Non
 
     copies = list(inserted([stack, crop], 3, seed=7))
 
-    assert [copy.name for copy in copies] == ["p/0+0", "p/0+1", "p/0+2"]
+    assert [copy.name for copy in copies] == ["msd/p/0+0", "msd/p/0+1", "msd/p/0+2"]
     assert len({copy.mask.sum() for copy in copies}) == 3
     again = list(inserted([stack, crop], 3, seed=7))
     assert all(
@@ -75,7 +75,7 @@ def test_a_real_lesion_is_taken_from_the_stacks_that_are_given(stack: Stack) -> 
     assert sum(value > 600 for value in brightest([empty, donor])) >= 2
 
 
-def test_they_are_made_once_and_read_from_the_run_s_folder(stack: Stack, tmp_path: Path) -> None:
+def test_they_are_made_once_and_read_from_their_folder(stack: Stack, tmp_path: Path) -> None:
     made = inserted_in(tmp_path / "in", [stack], 2, seed=5)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "in").rglob("*.b2nd")}
     again = inserted_in(tmp_path / "in", [stack], 2, seed=5)
