@@ -13,7 +13,7 @@ from models.lung_tumour.network import NETWORKS, RELEASED
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
 from models.segmenter import Averaging
-from training.cache import read_stacks
+from training.cache import is_cache, read_stacks
 from training.candidate import ALL, candidate_of
 from training.cross_validation import cross_validate, together_lines
 from training.datasets import phantoms as generated
@@ -22,9 +22,9 @@ from training.examples import OWN, RECIPES, recipe_for
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
 from training.handover import Handover, check_out, hand_over, release
-from training.inserted import inserted_in
+from training.inserted import read_inserted, write_inserted
 from training.layouts.outline import DEFAULT, Tumour
-from training.pipeline import FIRST_SEED, fingerprint, own_settings
+from training.pipeline import FIRST_SEED, fingerprint
 from training.pipeline_command import pipeline, refusals
 from training.prepare import KINDS, Request, parse_source, summary
 from training.prepare import prepare as prepare_cache
@@ -88,10 +88,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
-        is_cache = (data / "manifest.json").is_file()
-        chests = phantoms if phantoms is not None else (0 if is_cache else PHANTOMS)
+        cached = is_cache(data)
+        chests = phantoms if phantoms is not None else (0 if cached else PHANTOMS)
         stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
-        stacks += read_stacks(besides) if besides is not None else []
+        stacks += read_inserted(besides, stacks) if besides is not None else []
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
         settings = TrainingSettings(
             steps=steps,
@@ -105,25 +105,23 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             fused=fused,
             fold=fold,
         )
-        chosen = recipe or _recipe_of(is_cache=is_cache, besides=besides is not None)
-        if is_cache and chosen == OWN:
-            settings = own_settings(stacks, data, settings)
-        else:
-            drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
-            settings = replace(settings, recipe=drawn, data=fingerprint(data) if is_cache else "")
+        chosen = recipe or _recipe_of(cached=cached, besides=besides is not None)
+        drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
+        settings = replace(settings, recipe=drawn, data=fingerprint(data) if cached else "")
         train_network(stacks, run, settings)
 
 
 @app.command()
 def insert(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder to write, for train --besides; what is there already is kept.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, for train --besides; what was there goes.")],
     copies: Annotated[int, typer.Option(min=1, help="Of each whole stack, each with other lesions.")] = 3,
     fold: Annotated[int | None, typer.Option(min=0, help="As for train: these patients give and get none.")] = None,
 ) -> None:
     """Put generated and real lesions into copies of the training part's whole stacks."""
     with refusals("insert"):
-        stacks = inserted_in(out, training_stacks(data, SPLITS, fold), copies, FIRST_SEED)
+        write_inserted(out, training_stacks(data, SPLITS, fold), copies, FIRST_SEED)
+        stacks = read_stacks(out)
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
 
 
@@ -216,7 +214,7 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Write a run's averaged weights into a model folder: --out, or the package's, whose card is written by hand."""
     facts = ModelFacts(name=name, version=version, licence=licence, network=trained_network(run))
-    if out is not None and not (data / "manifest.json").is_file():
+    if out is not None and not is_cache(data):
         raise typer.BadParameter("--out fills a card from a cache that prepare has written: give that as --data")
     with refusals("export"):
         if out is not None:
@@ -229,9 +227,9 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     print(f"weights {card.weights_sha256}, threshold {card.threshold}, peak {card.peak_threshold}")
 
 
-def _recipe_of(*, is_cache: bool, besides: bool) -> str:
+def _recipe_of(*, cached: bool, besides: bool) -> str:
     """Return the recipe where none is named."""
-    if is_cache:
+    if cached:
         return OWN
     return "inserted" if besides else "tumours"
 

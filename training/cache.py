@@ -92,6 +92,11 @@ def read_stacks(cache: Path, patients: Collection[str] | None = None) -> list[St
     return [_stack(cache / "stacks" / entry.folder, entry) for entry in entries]
 
 
+def is_cache(folder: Path) -> bool:
+    """Tell whether a folder holds what was prepared to the end."""
+    return (folder / "manifest.json").is_file()
+
+
 def manifest(cache: Path) -> Manifest:
     """Return what the cache holds. Raises DataRefused unless it was prepared to the end."""
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.segmenter import ModelCard
-from training.cache import manifest, read_stacks
+from training.cache import is_cache, manifest, read_stacks
 from training.datasets import lidc_cubes, lidc_slices, msd_slices
 from training.evaluate import OperatingPoint, Predicted, Predictor, predict
 from training.false_marks import free_chests
@@ -88,7 +88,7 @@ def training_stacks(data: Path, committed: Path, fold: int | None) -> list[Stack
 
 def _has_slices(data: Path) -> bool:
     """Whether the slice collections are among the data, whose geometry is known in part."""
-    if not (data / "manifest.json").is_file():
+    if not is_cache(data):
         return True
     return any(entry.estimated or entry.source == "lidc" for entry in manifest(data).stacks)
 
@@ -98,7 +98,7 @@ def collections_of(data: Path, committed: Path) -> tuple[list[Stack], Path]:
 
     data: a cache that `prepare` has written, which has its own split, or the folder of the three collections.
     """
-    if (data / "manifest.json").is_file():
+    if is_cache(data):
         return read_stacks(data), data / "splits.json"
     return [
         *msd_slices(data / "msd-slices"),

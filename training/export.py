@@ -24,11 +24,14 @@ version = {version}
 weights_file = "{weights_file}"
 weights_sha256 = "{sha256}"
 licence = {licence}
-threshold = {threshold}                # of a voxel's probability; chosen on validation patients
-peak_threshold = {peak_threshold}           # of a lesion's score, its peak corrected for volume; chosen likewise
-smallest_lesion_ml = {smallest_lesion_ml}        # a ball of about 6 mm; smaller components are not reported
-network = "{network}"                # which one of models/lung_tumour/network.py
-networks = {networks}                    # how many of them the weights' file holds; they are averaged
+# From which probability a voxel belongs to a lesion, and from which score (its peak, corrected for volume) that is one.
+threshold = {threshold}
+peak_threshold = {peak_threshold}
+# A ball of about 6 mm; smaller components are not reported.
+smallest_lesion_ml = {smallest_lesion_ml}
+# Which one of models/lung_tumour/network.py, and how many of them the weights' file holds; they are averaged.
+network = "{network}"
+networks = {networks}
 """
 SMALLEST_LESION_ML = 0.1
 WEIGHTS_FILE = "lung_tumour.safetensors"

@@ -1,7 +1,7 @@
 """Copies of stacks with more lesions put in, to train on: any size, on wall, mediastinum and vessels, or free.
 
 In a lone slice as in a run of them, so that neither says by itself whether there is a tumour. They are written into a
-folder, once, and read from there: whole scans do not all fit into memory.
+folder and read from there: whole scans do not all fit into memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from training import cache
+from training.layouts.case import DataRefused
 from training.sites import Site, Sites
 from training.splits import as_text
 from training.stack import Stack
@@ -25,7 +26,6 @@ SMALLEST_MM, LARGEST_MM = 3.0, 100.0
 """Diameters of generated lesions, drawn on a logarithmic scale; what fits nowhere is drawn anew."""
 ENLARGED = (0.6, 2.0)
 """Times that a real lesion is enlarged, drawn on a logarithmic scale."""
-MANIFEST = "manifest.json"
 MOST = 3
 """Lesions in a stack."""
 TRIES = 8
@@ -33,15 +33,21 @@ FEWEST_SLICES = 3
 """Of a real lesion: one that is cut off has no shape."""
 
 
-def inserted_in(folder: Path, stacks: Sequence[Stack], copies: int, seed: int) -> list[Stack]:
-    """Return what `inserted` yields: as it lies in the folder, or written into it first."""
-    recipe = f"{copies} copies of {len(stacks)} stacks, seed {seed}"
-    if {entry.recipe for entry in cache.written(folder).values()} != {recipe} or not (folder / MANIFEST).is_file():
-        (folder / "stacks").mkdir(parents=True, exist_ok=True)
-        cache.reopen(folder)
-        shown = track(inserted(stacks, copies, seed), "putting lesions in", transient=True)
-        cache.close(folder, [cache.write_stack(folder, stack, {}, recipe) for stack in shown], as_text({}))
-    return cache.read_stacks(folder)
+def write_inserted(folder: Path, stacks: Sequence[Stack], copies: int, seed: int) -> None:
+    """Write what `inserted` yields into a folder, in place of what was there."""
+    (folder / "stacks").mkdir(parents=True, exist_ok=True)
+    cache.reopen(folder)
+    shown = track(inserted(stacks, copies, seed), "putting lesions in", transient=True)
+    cache.close(folder, [cache.write_stack(folder, stack, {}) for stack in shown], as_text({}))
+
+
+def read_inserted(folder: Path, trained: Sequence[Stack]) -> list[Stack]:
+    """Return the copies of a folder. Raises DataRefused where some are of patients who are not trained on."""
+    copies = cache.read_stacks(folder)
+    others = {copy.patient for copy in copies} - {stack.patient for stack in trained}
+    if others:
+        raise DataRefused(f"{folder}: copies of {len(others)} patients who are held back: insert again for this fold")
+    return copies
 
 
 def inserted(stacks: Sequence[Stack], copies: int, seed: int) -> Iterator[Stack]:

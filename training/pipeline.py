@@ -1,4 +1,4 @@
-"""From a data set to a model that can be plugged in: prepare, train, evaluate, figures, export, in this order.
+"""From a data set to a model that can be plugged in: prepare, insert, train, evaluate, figures, export, in this order.
 
 Each step does only what is not done yet, so a pipeline that was killed goes on when it is called again. What is wrong
 with data or folders is said before anything is trained.
@@ -20,7 +20,7 @@ from training.examples import recipe_for
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
 from training.handover import Handover, check_out, hand_over
-from training.inserted import inserted_in
+from training.inserted import read_inserted, write_inserted
 from training.judged_case import case_name
 from training.layouts.case import DataRefused
 from training.prepare import Request, prepare, summary
@@ -30,6 +30,8 @@ from training.steps import Step, done
 from training.train import TrainingSettings, train
 
 FIRST_SEED = 1000
+INSERTED = "inserted"
+"""The folder of a run that holds the copies with lesions put in."""
 Say = Callable[[str], None]
 
 
@@ -100,6 +102,13 @@ def _parts(cache: Path) -> Iterator[str]:
 def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
     """Yield the steps one by one: what goes into one is known when those before it are done."""
     run, data = pipeline.run, fingerprint(pipeline.cache)
+    if pipeline.inserted:
+        yield Step(
+            name="insert",
+            inputs={"data": data, "copies": pipeline.inserted},
+            outputs=[run / INSERTED / "manifest.json"],
+            work=lambda: write_inserted(run / INSERTED, _stacks(pipeline, "train"), pipeline.inserted, FIRST_SEED),
+        )
     yield Step(
         name="train",
         inputs={
@@ -136,7 +145,7 @@ def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
 def _train(pipeline: Pipeline) -> None:
     stacks = [*_stacks(pipeline, "train"), *phantoms(pipeline.phantoms, FIRST_SEED)]
     if pipeline.inserted:
-        stacks += inserted_in(pipeline.run / "inserted", stacks, pipeline.inserted, FIRST_SEED)
+        stacks += read_inserted(pipeline.run / INSERTED, stacks)
     train(stacks, pipeline.run, own_settings(stacks, pipeline.cache, pipeline.training))
 
 

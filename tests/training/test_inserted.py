@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from training.datasets import Stack
-from training.inserted import inserted, inserted_in, with_lesions
+from training.inserted import inserted, read_inserted, with_lesions, write_inserted
+from training.layouts.case import DataRefused
 from training.sites import Sites
 from worker.demo.phantom import PhantomSpec, chest_phantom
 
@@ -75,15 +76,22 @@ def test_a_real_lesion_is_taken_from_the_stacks_that_are_given(stack: Stack) -> 
     assert sum(value > 600 for value in brightest([empty, donor])) >= 2
 
 
-def test_they_are_made_once_and_read_from_their_folder(stack: Stack, tmp_path: Path) -> None:
-    made = inserted_in(tmp_path / "in", [stack], 2, seed=5)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "in").rglob("*.b2nd")}
-    again = inserted_in(tmp_path / "in", [stack], 2, seed=5)
+def test_what_is_written_is_read_as_it_was_and_takes_the_place_of_other_copies(stack: Stack, tmp_path: Path) -> None:
+    write_inserted(tmp_path / "in", [stack], 3, seed=4)
+    write_inserted(tmp_path / "in", [stack], 2, seed=5)
 
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "in").rglob("*.b2nd")} == before
-    for found, truth in zip(again, inserted([stack], 2, seed=5), strict=True):
-        assert np.array_equal(found.hu, truth.hu)
-        assert np.array_equal(found.mask, truth.mask)
-    assert len(made) == 2
-    assert len(inserted_in(tmp_path / "in", [stack], 3, seed=5)) == 3
-    assert inserted_in(tmp_path / "none", [replace(stack, whole=False)], 2, seed=5) == []
+    found = read_inserted(tmp_path / "in", [stack])
+    assert len(found) == 2
+    for one, truth in zip(found, inserted([stack], 2, seed=5), strict=True):
+        assert np.array_equal(one.hu, truth.hu)
+        assert np.array_equal(one.mask, truth.mask)
+
+    write_inserted(tmp_path / "none", [replace(stack, whole=False)], 2, seed=5)
+    assert read_inserted(tmp_path / "none", [stack]) == []
+
+
+def test_copies_of_patients_who_are_held_back_are_refused(stack: Stack, tmp_path: Path) -> None:
+    write_inserted(tmp_path, [stack, replace(stack, patient="q", name="q/0")], 1, seed=5)
+
+    with pytest.raises(DataRefused, match="copies of 1 patients who are held back"):
+        read_inserted(tmp_path, [stack])

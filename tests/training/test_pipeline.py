@@ -306,6 +306,12 @@ def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data
     assert after.exit_code == 0, after.output
     assert (tmp_path / "model" / "lung_tumour.safetensors").read_bytes() == weights
 
+    written = {path: path.stat().st_mtime_ns for path in Path(extra).rglob("*.b2nd")}
+    again = pipeline(data, tmp_path / "run", tmp_path / "model", *more)
+    assert written
+    assert {path: path.stat().st_mtime_ns for path in Path(extra).rglob("*.b2nd")} == written
+    assert again.output.count("done already") == 5
+
 
 def test_the_3d_network_goes_the_same_way(tmp_path: Path) -> None:
     write_msd(tmp_path / "data", patients=3, shape=(8, 28, 40), spacing_mm=(8.0, 4.0, 5.0))
