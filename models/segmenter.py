@@ -38,7 +38,7 @@ class ModelCard:
     peak_threshold: float = 0.0
     """Connected components with a lower score, their highest probability corrected for volume, are not reported."""
     network: str = "2.5d"
-    """Of a model of our own training: which network its weights are for (models/lung_tumour/network.py)."""
+    """Of a model of our own training: which network its weights are for, or several in turn: lung_tumour/network.py."""
     networks: int = 1
     """How many of them the file holds: one, or those of all folds of a cross-validation."""
 

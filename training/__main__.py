@@ -164,7 +164,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
 @app.command()
 def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
-    runs: Annotated[Path, typer.Option(help="Folder of the runs fold-0, fold-1, ...: `train --fold N --run` each.")],
+    runs: Annotated[
+        list[Path], typer.Option(help="Folder of the runs fold-0, fold-1, ...; of several, networks are averaged.")
+    ],
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
     mirrored: Annotated[bool, typer.Option(help="Let each network look at the mirrored chest, too.")] = False,
@@ -175,7 +177,7 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
         bool, typer.Option(help="Put that model into the package; its card is written by hand.")
     ] = False,
 ) -> None:
-    """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all networks."""
+    """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all folds' networks."""
     with refusals("crossval"):
         found = cross_validate(runs, data, SPLITS, ModelFacts(version=version), mirrored=mirrored, threshold=threshold)
     if results is not None:
@@ -183,7 +185,7 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     for line in together_lines(found):
         print(line)
     if install:
-        release(runs, MODELS["lung_tumour"])
+        release(runs[0], MODELS["lung_tumour"])
 
 
 @app.command()

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from models.lung_tumour.network import IN_TURN
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.segmenter import Averaging, ModelCard
 from training.bootstrap import estimate_mean, estimate_median
@@ -39,7 +40,8 @@ from training.stack import Stack
 from training.verdict import SourceVerdict, over_cases, plain, verdict
 
 RULES = (
-    "each patient is judged by the network whose training held it back, tumour-free slices included",
+    "each patient is judged by the network, or the mean of the networks, whose training held it back, tumour-free "
+    "slices included",
     "the operating point of a fold: of the thresholds with nearly the best sum of the sources' mean Dice over the "
     "other folds and the validation part as all networks see it, each with its best peak, the truest to volume; alone: "
     "on the same source of the other folds",
@@ -66,28 +68,32 @@ class Fold:
 
 
 def cross_validate(
-    runs: Path, data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool, threshold: float | None
+    runs: Sequence[Path], data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool, threshold: float | None
 ) -> dict[str, Any]:
     """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
 
-    The candidate averages all of the networks, at the point that is chosen over all folds. mirrored: each network also
-    looks at the mirrored chest. threshold: of all points, where none is to be chosen. Raises RunRefused where a run is
-    not there or held back another fold, DataRefused where the data has no folds or the threshold is not to be had.
+    Of several RUNS a fold is judged by the mean of its networks; what is written goes into the first. The candidate
+    averages one network of each fold, of the RUNS in turn, at the point that is chosen over all folds. mirrored: each
+    network also looks at the mirrored chest. threshold: of all points, where none is to be chosen. Raises RunRefused
+    where a run is not there or held back another fold, DataRefused where the data has no folds or the threshold is not
+    to be had.
     """
     if threshold is not None and threshold not in THRESHOLDS:
         raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
     stacks, splits = collections_of(data, committed)
     by_collection = read_splits(splits)
-    folders = _runs(runs, max((len(folds_of(split)) for split in by_collection.values()), default=0))
+    count = max((len(folds_of(split)) for split in by_collection.values()), default=0)
+    by_fold = list(zip(*(_runs(folder, count) for folder in runs), strict=True))
     folds = [
-        _fold(_model(folder, mirrored=mirrored), stacks, by_collection, number) for number, folder in enumerate(folders)
+        _fold(_model(networks, mirrored=mirrored), stacks, by_collection, number)
+        for number, networks in enumerate(by_fold)
     ]
     point = best_point(
         *(fold.labelled_held_back for fold in folds),
         *(fold.labelled_validation for fold in folds),
         threshold=threshold,
     )
-    digest = _export(runs, folders, facts, point)
+    digest = _export([networks[number % len(runs)] for number, networks in enumerate(by_fold)], runs, facts, point)
     found = {
         "weights_sha256": digest,
         "mirrored": mirrored,
@@ -97,7 +103,7 @@ def cross_validate(
         "given_threshold": threshold,
         **judge_folds(folds, threshold),
     }
-    (runs / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (runs[0] / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 
 
@@ -136,10 +142,10 @@ def _fold(model: LungTumourSegmenter, stacks: Sequence[Stack], splits: dict[str,
     )
 
 
-def _model(run: Path, *, mirrored: bool) -> LungTumourSegmenter:
-    folder = run / "network"
+def _model(runs: Sequence[Path], *, mirrored: bool) -> LungTumourSegmenter:
+    folder = runs[0] / "network"
     folder.mkdir(exist_ok=True)
-    export([run / "average.pt"], folder, ModelFacts(name=run.name, network=trained_network(run)), FIRST)
+    export([run / "average.pt" for run in runs], folder, ModelFacts(name=runs[0].name, network=_kinds(runs)), FIRST)
     return loaded(folder, "auto", Averaging(mirrored=mirrored))
 
 
@@ -184,12 +190,17 @@ def _alone(folds: Sequence[Fold], source: str) -> dict[str, Any]:
     }
 
 
-def _export(runs: Path, folders: Sequence[Path], facts: ModelFacts, point: OperatingPoint) -> str:
-    folder = runs / "candidate"
+def _export(folders: Sequence[Path], runs: Sequence[Path], facts: ModelFacts, point: OperatingPoint) -> str:
+    folder = runs[0] / "candidate"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    facts = replace(facts, network=trained_network(folders[0]))
+    facts = replace(facts, network=_kinds(folders[: len(runs)]))
     return export([run / "average.pt" for run in folders], folder, facts, point)
+
+
+def _kinds(runs: Sequence[Path]) -> str:
+    kinds = [trained_network(run) for run in runs]
+    return kinds[0] if len(set(kinds)) == 1 else IN_TURN.join(kinds)
 
 
 def together_lines(found: Mapping[str, Any]) -> list[str]:

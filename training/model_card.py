@@ -20,6 +20,7 @@ NAMED_BY_THE_SITE = ("dicom", "corrected")
 NETWORKS = {
     "2.5d": "MONAI BasicUNet in 2D over five planes 2.5 mm apart with pixels of 1 mm, batch normalisation",
     "2.5d-residual": "MONAI DynUNet in 2D over five planes 2.5 mm apart with pixels of 1 mm, residual blocks",
+    "2.5d-efficientnet": "U-Net around EfficientNet-lite0 over five planes 2.5 mm apart with pixels of 1 mm",
     "3d": "MONAI BasicUNet in 3D over slices of 2.5 mm with pixels of 1 mm, batch normalisation",
 }
 

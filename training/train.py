@@ -20,9 +20,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from models.devices import choose_dtype
+from models.lung_tumour.efficientnet import EfficientUNet
 from models.lung_tumour.network import build_network
 from training.datasets import Stack
 from training.examples import Batch, Batches, Recipe
+from training.imagenet import begin_with_imagenet
 from training.processes import Processes, joined
 from training.run_folder import RunFolder
 
@@ -45,6 +47,8 @@ class TrainingSettings:
     """Processes that draw examples, for each process that trains."""
     start: Path | None = None
     """Weights to begin with: the `average.pt` of another run."""
+    imagenet: bool = True
+    """Where no other weights are named, a network that can begins with what was learned on ImageNet."""
     seed: int = 1
     network: str = "2.5d"
     """One of models/lung_tumour/network.py."""
@@ -119,6 +123,8 @@ def _begin(settings: TrainingSettings, device: torch.device) -> _State:
     network = build_network(settings.network).to(device, memory_format=_layout(settings.network))  # type: ignore[call-overload]
     if settings.start is not None:
         network.load_state_dict(torch.load(settings.start, weights_only=True, map_location=device))
+    elif settings.imagenet and isinstance(network, EfficientUNet):
+        begin_with_imagenet(network.encoder)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
     return _State(network=network, average=average, optimiser=optimiser)

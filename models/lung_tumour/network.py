@@ -11,14 +11,17 @@ from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from torch import nn
 
+from models.lung_tumour.efficientnet import EfficientUNet
 from models.lung_tumour.transforms import SLICES
 from models.segmenter import ModelError
 
-NetworkKind = Literal["2.5d", "2.5d-residual", "3d"]
+NetworkKind = Literal["2.5d", "2.5d-residual", "2.5d-efficientnet", "3d"]
 NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 RELEASED: NetworkKind = "2.5d-residual"
-"""Of the released weights, and what is trained unless another is asked for."""
-SIDES = {"2.5d": 16, "2.5d-residual": 32, "3d": 16}
+"""What is trained unless another is asked for."""
+IN_TURN = " + "
+"""Between the kinds of a model whose networks are of several, in turn."""
+SIDES = {"2.5d": 16, "2.5d-residual": 32, "2.5d-efficientnet": 32, "3d": 16}
 """Of which the sides of a window are multiples: so often does the network halve them."""
 FEATURES = (32, 32, 64, 128, 256, 32)
 FEATURES_3D = (16, 16, 32, 64, 128, 16)
@@ -30,13 +33,28 @@ FILTERS = (16, 32, 64, 128, 192, 256)
 def build_network(kind: str = "2.5d") -> nn.Module:
     """Return an untrained network. Raises ModelError for a kind that is not in NETWORKS.
 
-    2.5d, 2.5d-residual: float (n, SLICES, row, column) to logits (n, 1, row, column). 3d: (n, 1, slice, row, column) to
-    the same. Sides are multiples of 16, for the residual one of 32, but for SLICES. Batch normalisation, so that a
+    2.5d, 2.5d-residual, 2.5d-efficientnet: float (n, SLICES, row, column) to logits (n, 1, row, column). 3d: (n, 1,
+    slice, row, column) to the same. Sides are multiples of SIDES, but for SLICES. Batch normalisation, so that a
     prediction does not depend on how much of the scan is looked at.
     """
-    if kind not in NETWORKS:
-        raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
-    return _residual() if kind == "2.5d-residual" else _basic(flat=kind == "2.5d")
+    kinds_of(kind, 1)
+    if kind == "2.5d-residual":
+        return _residual()
+    return EfficientUNet(SLICES) if kind == "2.5d-efficientnet" else _basic(flat=kind == "2.5d")
+
+
+def kinds_of(network: str, count: int) -> list[str]:
+    """Return which kind each of `count` networks is, of a card's `network`: several are joined by IN_TURN.
+
+    Raises ModelError for a kind that is not in NETWORKS, and where blocks and slices would be averaged.
+    """
+    kinds = network.split(IN_TURN)
+    for kind in kinds:
+        if kind not in NETWORKS:
+            raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
+    if "3d" in kinds and len(set(kinds)) > 1:
+        raise ModelError(f"{network}: a 3D network is not averaged with others")
+    return [kinds[number % len(kinds)] for number in range(count)]
 
 
 def _basic(*, flat: bool) -> nn.Module:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.lung_tumour.averaging import Averaged
-from models.lung_tumour.network import NETWORKS, RELEASED, build_network
+from models.lung_tumour.network import IN_TURN, NETWORKS, RELEASED, build_network, kinds_of
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.registry import load_model, model_card
@@ -53,7 +53,13 @@ def weights(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [("2.5d", (2, 5, 32, 48)), ("2.5d-residual", (2, 5, 32, 64)), ("3d", (2, 1, 16, 32, 48))]
+    ("kind", "shape"),
+    [
+        ("2.5d", (2, 5, 32, 48)),
+        ("2.5d-residual", (2, 5, 32, 64)),
+        ("2.5d-efficientnet", (2, 5, 32, 64)),
+        ("3d", (2, 1, 16, 32, 48)),
+    ],
 )
 def test_a_network_says_one_logit_for_each_voxel_that_it_outlines(kind: str, shape: tuple[int, ...]) -> None:
     with torch.inference_mode():
@@ -63,14 +69,14 @@ def test_a_network_says_one_logit_for_each_voxel_that_it_outlines(kind: str, sha
 
 
 def test_a_network_of_no_kind_names_those_that_there_are() -> None:
-    with pytest.raises(ModelError, match=r"no network is called 2d; there are: 2\.5d, 2\.5d-residual, 3d"):
+    with pytest.raises(ModelError, match=r"no network is called 2d; there are: 2\.5d, 2\.5d-residual, 2\.5d-efficient"):
         build_network("2d")
 
 
 def test_the_released_weights_are_for_the_network_that_is_trained_without_a_word() -> None:
     card = model_card("lung_tumour")
 
-    assert card.network == RELEASED
+    assert RELEASED in card.network.split(IN_TURN)
     assert load_model("lung_tumour", "cpu").card == card
 
 
@@ -95,6 +101,33 @@ def test_weights_of_the_other_network_are_refused(tmp_path: Path, kind: str) -> 
 
     with pytest.raises(ModelError, match=f"not the weights of a {other} network"):
         LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), "cpu", Averaging())
+
+
+def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_path: Path) -> None:
+    kinds = ["2.5d", "2.5d-efficientnet", "2.5d"]
+    networks = [build_network(kind).eval() for kind in kinds]
+    save_file(Averaged(networks, mirrored=False).tensors(), tmp_path / "x.safetensors")
+    card = replace(CARD, network="2.5d + 2.5d-efficientnet", networks=3)
+    hu, spacing = np.random.default_rng(1).normal(-500, 300, (2, 40, 32)).astype(np.float32), (2.5, 1.0, 1.0)
+
+    model = LungTumourSegmenter(card, tmp_path / "x.safetensors", "cpu", Averaging())
+    said = model.probability(hu, spacing, lambda _: None).astype(np.float64)
+
+    with torch.inference_mode():
+        alone = [
+            SliceWindows(one, torch.device("cpu"), 32).probability(hu, spacing, lambda _: None) for one in networks
+        ]
+    logits = [np.log(one / (1 - one)) for one in np.asarray(alone, np.float64)]
+    assert kinds_of(card.network, 3) == kinds
+    assert np.log(said / (1 - said)) == pytest.approx(np.mean(logits, 0), abs=0.02)  # the mean is rounded to bfloat16
+
+
+@pytest.mark.parametrize(
+    ("network", "why"), [("2.5d + 2d", "no network is called 2d"), ("2.5d + 3d", "is not averaged with others")]
+)
+def test_kinds_that_cannot_be_averaged_are_refused(network: str, why: str) -> None:
+    with pytest.raises(ModelError, match=why):
+        kinds_of(network, 2)
 
 
 def test_networks_are_averaged_by_their_logits() -> None:

@@ -163,6 +163,39 @@ def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found:
     assert said == pytest.approx(1 / (1 + np.exp(-np.mean(logits, 0))), abs=0.02)  # stored in half precision
 
 
+def test_of_several_runs_each_fold_is_judged_by_their_mean_and_the_model_takes_its_networks_in_turn(
+    cache: Path, runs: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(runs, first)
+    for fold in (0, 1):
+        stacks = [replace(one, source="phantom") for one in training_stacks(cache, Path("none"), fold)]
+        train(stacks, second / f"fold-{fold}", replace(of_fold(fold), network="2.5d-efficientnet", imagenet=False))
+
+    done = crossval(cache, first, "--runs", str(second), "--threshold", "0.5")
+
+    assert done.exit_code == 0, done.output
+    judged = load_model(f"lung_tumour:{first / 'fold-1' / 'network'}", "cpu")
+    made = load_model(f"lung_tumour:{first / 'candidate'}", "cpu")
+    assert judged.card.network == made.card.network == "2.5d + 2.5d-efficientnet"
+    ways = {(run, fold): average(run / f"fold-{fold}") for run in (first, second) for fold in (0, 1)}
+    assert_holds(first / "fold-1" / "network", [ways[first, 1], ways[second, 1]])
+    assert_holds(first / "candidate", [ways[first, 0], ways[second, 1]])
+
+
+def average(run: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(run / "average.pt", weights_only=True)
+    return weights
+
+
+def assert_holds(model: Path, networks: list[dict[str, torch.Tensor]]) -> None:
+    """The weights' file holds these networks, in this order."""
+    stored = load_file(model / "lung_tumour.safetensors")
+    wanted = {f"networks.{n}.{name}": one for n, weights in enumerate(networks) for name, one in weights.items()}
+    assert stored.keys() == wanted.keys()
+    assert all(torch.allclose(one.float(), wanted[name].float(), atol=1e-3, rtol=1e-3) for name, one in stored.items())
+
+
 def test_variances_beyond_half_precision_survive_in_a_model_of_several_networks(tmp_path: Path) -> None:
     network = build_network()
     wide = next(one for name, one in network.named_buffers() if name.endswith("running_var"))
