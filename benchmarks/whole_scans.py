@@ -160,9 +160,12 @@ def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack]
         judged = detect(case_of([Predicted(stack=stack, probability=said)]), MASK_POINT, model.card)
         lesions += judged.lesions
         false.append(len(judged.false_scores))
+    meant = [lesion for lesion in lesions if lesion.long_axis_mm >= SMALLEST_MM]
     return {
         "tumours": len(lesions),
         "found": sum(lesion.found for lesion in lesions),
+        "tumours_of_10_mm": len(meant),  # as measured: some turn out smaller than they were drawn
+        "found_of_10_mm": sum(lesion.found for lesion in meant),
         "scans": len(false),
         "false_per_scan": float(np.mean(false)),
         "dice_of_found": float(np.mean([lesion.dice for lesion in lesions if lesion.dice is not None])),

@@ -90,10 +90,11 @@ def test_a_sheared_grid_keeps_its_voxel_volume() -> None:
 
 
 def test_the_odds_of_a_candidate_are_divided_by_a_power_of_its_volume() -> None:
-    peak = np.full(5, 0.99)  # odds of 99 to 1
-    found = score(peak, np.array([0.05, 0.3, 1.2, 2.0, 40.0]))
+    peak = np.full(7, 0.99)  # odds of 99 to 1
+    found = score(peak, np.array([0.05, 0.3, 1.2, 2.0, 8.0, 32.0, 80.0]))
 
-    assert found / (1 - found) == pytest.approx([99, 99, 99 / 8, 99 / 17.213, 99 / 17.213], rel=1e-4)  # (2 / 0.3)^1.5
+    divided_by = [1, 1, 8, 17.213, 17.213, 17.213 / 8, 1]  # (1.2 / 0.3)^1.5, (2 / 0.3)^1.5, and that by (32 / 8)^1.5
+    assert found / (1 - found) == pytest.approx([99 / times for times in divided_by], rel=1e-4)
     assert score(np.ones(1), np.array([40.0])) == 1
 
 
