@@ -75,6 +75,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
     crop: int = 128,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    imagenet: Annotated[
+        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
+    ] = True,
     learning_rate: Annotated[
         float, typer.Option(min=0, help="The highest; a run that goes on wants a lower one.")
     ] = 2e-3,
@@ -99,6 +102,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             crop=crop,
             loaders=loaders,
             start=start,
+            imagenet=imagenet,
             learning_rate=learning_rate,
             device=device,
             network=network,

@@ -156,9 +156,18 @@ def _budget(filled: Filled) -> Iterator[str]:
     yield "## Budget"
     yield ""
     yield f"* {settings['steps']} steps in {_duration(filled.seconds)} on {where}; crops of {settings['crop']} pixels."
+    yield f"* It began with {_beginning(settings)}."
     yield f"* Code: {run['git_revision'] or 'revision not known'}. Python {run['python']}."
     yield f"* Libraries: {', '.join(f'{name} {version}' for name, version in sorted(run['libraries'].items()))}."
     yield "* Dice + cross-entropy, AdamW, moving average of the weights; nothing was stopped early by a score."
+
+
+def _beginning(settings: Mapping[str, Any]) -> str:
+    if settings.get("start"):
+        return "the weights of another run"
+    if settings.get("imagenet") and settings["network"] == "2.5d-efficientnet":
+        return "what EfficientNet-lite0 learned on ImageNet's photographs (weights: Apache-2.0)"
+    return "weights drawn at random"
 
 
 def _patients(filled: Filled, part: str) -> set[str]:

@@ -43,6 +43,9 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = 128,
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
     start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    imagenet: Annotated[
+        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
+    ] = True,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps that a crash may cost.")] = 500,
     phantoms: Annotated[int, typer.Option(min=0, help="Generated chests to train on besides.")] = 0,
     inserted: Annotated[int, typer.Option(min=0, help="Copies of each whole stack with lesions put in.")] = 0,
@@ -71,6 +74,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
             checkpoint_every=checkpoint_every,
             device=device,
             start=start,
+            imagenet=imagenet,
             network=network,
         )
         named = name or re.sub(r"[^A-Za-z0-9_ .+-]", "_", run.absolute().name)[: MOST_LETTERS["name"]]

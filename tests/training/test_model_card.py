@@ -63,6 +63,25 @@ def test_the_card_names_the_data_the_budget_and_that_nothing_was_judged() -> Non
     assert "Not judged" in text
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            {"network": "2.5d-efficientnet", "imagenet": True},
+            "what EfficientNet-lite0 learned on ImageNet's photographs",
+        ),
+        ({"network": "2.5d-efficientnet", "imagenet": False}, "weights drawn at random"),
+        ({"network": "2.5d-residual", "imagenet": True}, "weights drawn at random"),
+        ({"network": "2.5d", "start": "runs/Smith/average.pt"}, "the weights of another run."),
+    ],
+)
+def test_the_card_says_what_training_began_with(told: dict[str, object], said: str) -> None:
+    text = card_text(replace(FILLED, run={**FILLED.run, "settings": {**FILLED.run["settings"], **told}}))
+
+    assert f"* It began with {said}" in text
+    assert "Smith" not in text
+
+
 def test_a_step_is_done_once_for_the_same_inputs_while_its_outputs_are_there(tmp_path: Path) -> None:
     output, calls = tmp_path / "output", []
 
