@@ -196,7 +196,7 @@ def test_options_that_cannot_be_are_all_said_before_anything_is_read(tmp_path: P
 
     assert refused.exit_code == 2
     assert refused.stderr.splitlines() == [
-        "pipeline: --network 2d: there are 2.5d, 2.5d-residual, 3d",
+        "pipeline: --network 2d: there are 2.5d, 2.5d-residual, 2.5d-efficientnet, 3d",
         "pipeline: --crop 40: a multiple of 32 is needed",
     ]
 
