@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.lung_tumour.averaging import Averaged
-from models.lung_tumour.network import build_network, kinds_of
+from models.lung_tumour.network import build_networks
 from training.evaluate import OperatingPoint
 
 CARD = """\
@@ -29,7 +29,7 @@ threshold = {threshold}
 peak_threshold = {peak_threshold}
 # A ball of about 6 mm; smaller components are not reported.
 smallest_lesion_ml = {smallest_lesion_ml}
-# Which one of models/lung_tumour/network.py, and how many of them the weights' file holds; they are averaged.
+# Which of models/lung_tumour/network.py, several in turn, and how many the weights' file holds; they are averaged.
 network = "{network}"
 networks = {networks}
 """
@@ -55,7 +55,7 @@ def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: 
     normalisation, which grow beyond its range.
     """
     weights = folder / WEIGHTS_FILE
-    tensors = _averaged(checkpoints, kinds_of(facts.network, len(checkpoints))).tensors()
+    tensors = _averaged(checkpoints, facts.network).tensors()
     save_file({name: _stored(one.detach(), halved=len(checkpoints) > 1) for name, one in tensors.items()}, weights)
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -75,8 +75,8 @@ def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: 
     return digest
 
 
-def _averaged(checkpoints: Sequence[Path], kinds: Sequence[str]) -> Averaged:
-    networks = [build_network(kind) for kind in kinds]
+def _averaged(checkpoints: Sequence[Path], network: str) -> Averaged:
+    networks = build_networks(network, len(checkpoints))
     for one, path in zip(networks, checkpoints, strict=True):
         one.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
     return Averaged(networks, mirrored=False)

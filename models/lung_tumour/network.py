@@ -37,10 +37,15 @@ def build_network(kind: str = "2.5d") -> nn.Module:
     slice, row, column) to the same. Sides are multiples of SIDES, but for SLICES. Batch normalisation, so that a
     prediction does not depend on how much of the scan is looked at.
     """
-    kinds_of(kind, 1)
+    _require(kind)
     if kind == "2.5d-residual":
         return _residual()
     return EfficientUNet(SLICES) if kind == "2.5d-efficientnet" else _basic(flat=kind == "2.5d")
+
+
+def build_networks(network: str, count: int) -> list[nn.Module]:
+    """Return untrained networks, of the kinds that `kinds_of` names."""
+    return [build_network(kind) for kind in kinds_of(network, count)]
 
 
 def kinds_of(network: str, count: int) -> list[str]:
@@ -50,11 +55,15 @@ def kinds_of(network: str, count: int) -> list[str]:
     """
     kinds = network.split(IN_TURN)
     for kind in kinds:
-        if kind not in NETWORKS:
-            raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
+        _require(kind)
     if "3d" in kinds and len(set(kinds)) > 1:
         raise ModelError(f"{network}: a 3D network is not averaged with others")
     return [kinds[number % len(kinds)] for number in range(count)]
+
+
+def _require(kind: str) -> None:
+    if kind not in NETWORKS:
+        raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
 
 
 def _basic(*, flat: bool) -> nn.Module:

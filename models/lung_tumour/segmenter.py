@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from models.devices import choose_device
 from models.lung_tumour.averaging import Averaged
-from models.lung_tumour.network import SIDES, build_network, kinds_of
+from models.lung_tumour.network import SIDES, build_networks, kinds_of
 from models.lung_tumour.windows import BlockWindows, SliceWindows
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
@@ -74,8 +74,7 @@ class LungTumourSegmenter:
 def _network(card: ModelCard, weights: Path, averaging: Averaging) -> Averaged:
     """Return the networks of a file that are wanted, as one. Raises ModelError where it holds others, or too few."""
     require_networks(card, averaging.networks)
-    kinds = kinds_of(card.network, card.networks)
-    network = Averaged([build_network(kind) for kind in kinds], mirrored=averaging.mirrored)
+    network = Averaged(build_networks(card.network, card.networks), mirrored=averaging.mirrored)
     stored, own = load_file(weights), network.tensors()
     if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
         what = f"a {card.network} network" if card.networks == 1 else f"{card.networks} {card.network} networks"

@@ -128,6 +128,8 @@ def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_p
 def test_kinds_that_cannot_be_averaged_are_refused(network: str, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         kinds_of(network, 2)
+    with pytest.raises(ModelError, match="no network is called"):
+        build_network(network)
 
 
 def test_networks_are_averaged_by_their_logits() -> None:
