@@ -88,6 +88,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     fused: Annotated[bool, typer.Option(help="Compile the network first: faster, needs a C++ compiler.")] = False,
     loaders: Annotated[int, typer.Option(min=0, help="Processes that draw examples; a GPU wants three or more.")] = 1,
     besides: Annotated[Path | None, typer.Option(help="A folder that insert has written, to train on, too.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn: another one makes another network.")] = 1,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
@@ -108,6 +109,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             network=network,
             fused=fused,
             fold=fold,
+            seed=seed,
         )
         chosen = recipe or _recipe_of(cached=cached, besides=besides is not None)
         drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]

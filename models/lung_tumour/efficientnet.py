@@ -80,6 +80,7 @@ class Encoder(nn.Module):
                     norm=NORM, drop_connect_rate=DROPPED * len(self._blocks) / count,
                 )  # fmt: skip
                 block._swish = nn.ReLU6(inplace=True)
+                block._depthwise_conv = Depthwise(channels * expansion, kernel, stride if number == 0 else 1)
                 self._blocks.append(block)
                 channels = wider
 
@@ -93,3 +94,21 @@ class Encoder(nn.Module):
             if number in TAPPED:
                 across.append(features)
         return across
+
+
+class Depthwise(nn.Conv2d):
+    """A convolution of each channel by itself, without padding.
+
+    In training on a CPU it computes in float32: in bfloat16 its gradient takes oneDNN two to eight times as long, half
+    of a step.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        super().__init__(channels, channels, kernel, stride, groups=channels, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the convolution makes of (n, channels, row, column), in the type of `images`."""
+        if images.is_cuda or not self.training:
+            return super().forward(images)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(images.float()).to(images.dtype)

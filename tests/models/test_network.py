@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.lung_tumour.averaging import Averaged
+from models.lung_tumour.efficientnet import Depthwise
 from models.lung_tumour.network import IN_TURN, NETWORKS, RELEASED, build_network, kinds_of
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.windows import BlockWindows, SliceWindows
@@ -191,3 +192,20 @@ def test_blocks_that_overlap_give_what_one_block_gives() -> None:
 
     expected = 1 / (1 + np.exp(-10 * np.clip((hu + 1000) * 2 / 1400 - 1, -1, 1)))
     assert np.abs(probability - expected).max() < 0.02  # bfloat16 has eight bits
+
+
+def test_in_training_on_a_cpu_a_depthwise_convolution_is_that_of_float32() -> None:
+    ours, theirs = Depthwise(8, 5, 2), nn.Conv2d(8, 8, 5, 2, groups=8, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 8, 17, 17).bfloat16()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        said = ours(images)
+    said.float().square().sum().backward()
+    known = theirs(images.float())
+    known.square().sum().backward()
+
+    assert said.dtype == torch.bfloat16
+    assert torch.equal(said, known.bfloat16())
+    assert ours.weight.grad is not None
+    assert ours.weight.grad.numpy() == pytest.approx(theirs.weight.grad.numpy(), rel=0.02, abs=0.1)  # type: ignore[union-attr]
