@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.segmenter import outlined
+from models.lung_tumour.segmenter import box_around, outlined
+from models.lungs.field import lung_field
 from models.segmenter import ModelCard, Progress
 from training.components import Labelled, dice_at, labelled, volume_ratio_at
 from training.stack import Stack
@@ -76,13 +77,18 @@ class Predictor(Protocol):
 
 
 def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
-    """Run the network over each stack as inference does."""
+    """Run the network over each stack as inference does: of whole slices over the region of the lungs, 0 elsewhere."""
     return [
-        Predicted(stack=stack, probability=_kept(model.probability(
-            np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None
-        )))
-        for stack in track(stacks, "predicting")
-    ]  # fmt: skip
+        Predicted(stack=stack, probability=_kept(_probability(model, stack))) for stack in track(stacks, "predicting")
+    ]
+
+
+def _probability(model: Predictor, stack: Stack) -> Probability:
+    hu = np.asarray(stack.hu, np.float32)
+    where = box_around(lung_field(hu, stack.spacing_mm), stack.spacing_mm) if stack.whole else (slice(None),) * 3
+    probability = np.zeros(hu.shape, np.float32)
+    probability[where] = model.probability(hu[where], stack.spacing_mm, lambda _: None)
+    return probability
 
 
 def _kept(probability: Probability) -> Probability:

@@ -53,7 +53,7 @@ class LungTumourSegmenter:
         orientation = orientation_of(volume.affine)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
         field = lung_field(hu, spacing)
-        box = _box_around(field, spacing)
+        box = box_around(field, spacing)
         try:
             probability = self.probability(hu[box], spacing, progress)
         except (RuntimeError, torch.OutOfMemoryError) as error:
@@ -123,7 +123,7 @@ def score(peak: NDArray[np.floating], volume_ml: NDArray[np.floating]) -> NDArra
     return np.asarray(peak / (peak + (1 - peak) * times), np.float64)
 
 
-def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
+def box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
     """Return the box of the lungs with MARGIN_MM around; everything when there is no lung."""
     if not field.any():
         return (slice(None), slice(None), slice(None))

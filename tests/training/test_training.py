@@ -7,6 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 
+from models.lungs.field import lung_field
+from tests.training.short_run import phantom_stack
 from training.augment import context, draw, geometry
 from training.datasets import Stack, lesion_mask, majority
 from training.evaluate import OperatingPoint, Predicted, choose_point, judge, predict
@@ -146,6 +148,22 @@ def test_large_predictions_lie_on_disk_with_the_same_values() -> None:
 
     assert isinstance(item.probability, np.memmap)
     assert np.array_equal(item.probability, scan.hu / 2)
+
+
+def test_of_whole_slices_the_network_sees_the_region_of_the_lungs_alone_as_in_a_scan() -> None:
+    class Sure:
+        def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
+            return np.ones(hu.shape, np.float32)
+
+    slices = phantom_stack()
+    whole, crop = predict(Sure(), [slices, replace(slices, whole=False)])
+
+    outside = np.ones(slices.hu.shape, bool)
+    rows, columns = (np.flatnonzero(lung_field(slices.hu, slices.spacing_mm).any(axes)) for axes in ((0, 2), (0, 1)))
+    outside[:, rows[0] - 11 : rows[-1] + 12, columns[0] - 11 : columns[-1] + 12] = False  # 24 mm of 2.2 mm pixels
+    assert np.array_equal(whole.probability, ~outside)
+    assert outside.any()
+    assert crop.probability.all()
 
 
 def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
