@@ -37,7 +37,7 @@ class Planes:
         return slice(self.first, self.first + self.shares.shape[1])
 
 
-def planes(index: int, slices: int, step: float, thickness: float = 1.0) -> Planes:
+def planes(index: float, slices: int, step: float, thickness: float = 1.0) -> Planes:
     """Return the planes around slice `index` of a stack, `step` slices apart, the last slice going on beyond its ends.
 
     Each is the mean over `thickness` slices around it, as a scanner makes thick slices of thin ones; over one slice,
@@ -55,3 +55,12 @@ def planes(index: int, slices: int, step: float, thickness: float = 1.0) -> Plan
 def slice_step(spacing_mm: float) -> float:
     """Return how many slices SLICE_STEP_MM are in a stack of this spacing."""
     return SLICE_STEP_MM / spacing_mm
+
+
+def looks(spacing_mm: float) -> tuple[float, ...]:
+    """Return where in a slice the network looks, in slices from its middle: at as many places as fit in the slice.
+
+    They are SLICE_STEP_MM apart or more, evenly: a slice of 5 mm, at whose one end a lesion ends, is half of it.
+    """
+    count = max(1, round(spacing_mm / SLICE_STEP_MM))
+    return tuple((2 * number + 1) / (2 * count) - 0.5 for number in range(count))

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.devices import choose_dtype
-from models.lung_tumour.transforms import PIXEL_MM, SLICE_STEP_MM, normalise, planes, slice_step
+from models.lung_tumour.transforms import PIXEL_MM, SLICE_STEP_MM, looks, normalise, planes, slice_step
 from models.segmenter import Progress
 
 ROI = (384, 384)
@@ -32,7 +32,7 @@ Spacing = tuple[float, float, float]
 
 
 class SliceWindows:
-    """The 2.5D network, slice by slice."""
+    """The 2.5D network, slice by slice; of thick slices the mean of what it says at several places within."""
 
     def __init__(self, network: nn.Module, device: torch.device, multiple: int = LEAST) -> None:
         self._multiple = multiple
@@ -42,16 +42,18 @@ class SliceWindows:
     def probability(self, hu: Array, spacing: Spacing, progress: Progress) -> Array:
         """Return each voxel's probability of being tumour."""
         scaled = _resampled(torch.from_numpy(normalise(hu)), spacing)
-        step, count = slice_step(spacing[0]), len(hu)
-        tumour = np.empty(hu.shape, np.float32)
+        step, count, places = slice_step(spacing[0]), len(hu), looks(spacing[0])
+        tumour = np.zeros(hu.shape, np.float32)
         for first in range(0, count, BATCH):
-            inputs = [planes(index, count, step) for index in range(first, min(first + BATCH, count))]
-            images = torch.stack([mixed(scaled[one.slices], one.shares) for one in inputs])
-            logits = _logits(
-                self._network, images.to(self._device, memory_format=torch.channels_last), ROI, self._multiple
-            )
-            logits = functional.interpolate(logits, hu.shape[1:], mode="bilinear", align_corners=False)
-            tumour[first : first + BATCH] = torch.sigmoid(logits[:, 0]).cpu().numpy()
+            slices = range(first, min(first + BATCH, count))
+            for place in places:
+                inputs = [planes(index + place, count, step) for index in slices]
+                images = torch.stack([mixed(scaled[one.slices], one.shares) for one in inputs])
+                logits = _logits(
+                    self._network, images.to(self._device, memory_format=torch.channels_last), ROI, self._multiple
+                )
+                logits = functional.interpolate(logits, hu.shape[1:], mode="bilinear", align_corners=False)
+                tumour[first : first + BATCH] += torch.sigmoid(logits[:, 0]).cpu().numpy() / len(places)
             progress(min(1.0, (first + BATCH) / count))
         return tumour
 

@@ -194,6 +194,17 @@ def test_blocks_that_overlap_give_what_one_block_gives() -> None:
     assert np.abs(probability - expected).max() < 0.02  # bfloat16 has eight bits
 
 
+def test_of_a_thick_slice_the_probability_is_the_mean_over_its_parts() -> None:
+    """Soft tissue at the window's top between two slices of air; a quarter from its middle half of the way is gone."""
+    hu = np.full((3, 32, 32), -1000, np.float32)
+    hu[1] = 400
+
+    said = SliceWindows(Denser(), torch.device("cpu"), 32).probability(hu, (5.0, 1.0, 1.0), lambda _: None)
+
+    sure, unsure, never = (1 / (1 + np.exp(-logit)) for logit in (5.0, -5.0, -10.0))
+    assert said[:, 16, 16] == pytest.approx([(unsure + never) / 2, sure, (unsure + never) / 2], rel=1e-4)
+
+
 def test_in_training_on_a_cpu_a_depthwise_convolution_is_that_of_float32() -> None:
     ours, theirs = Depthwise(8, 5, 2), nn.Conv2d(8, 8, 5, 2, groups=8, bias=False)
     theirs.load_state_dict(ours.state_dict())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.lung_tumour.transforms import normalise, planes, slice_step
+from models.lung_tumour.transforms import looks, normalise, planes, slice_step
 
 
 def middles(index: int, slices: int, step: float, thickness: float = 1.0) -> list[float]:
@@ -47,3 +47,12 @@ def test_a_thick_plane_is_the_mean_of_thin_slices() -> None:
     assert drawn.shares == pytest.approx(np.full((5, 3), 1 / 3))
     assert planes(4, 9, 0, 2.0).shares[0] == pytest.approx([0.25, 0.5, 0.25])
     assert planes(0, 9, 0, 3.0).shares[0] == pytest.approx([0.5, 0.5])  # of three, two are there
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "places"), [(0.5, [0]), (3.0, [0]), (5.0, [-1 / 4, 1 / 4]), (8.0, [-1 / 3, 0, 1 / 3])]
+)
+def test_in_a_thick_slice_the_network_looks_at_the_middle_of_each_of_its_parts(
+    spacing_mm: float, places: list[float]
+) -> None:
+    assert looks(spacing_mm) == pytest.approx(places)
