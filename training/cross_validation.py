@@ -72,11 +72,11 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
 
-    Of several RUNS a fold is judged by the mean of its networks; what is written goes into the first. The candidate
-    averages one network of each fold, of the RUNS in turn, at the point that is chosen over all folds. mirrored: each
-    network also looks at the mirrored chest. threshold: of all points, where none is to be chosen. Raises RunRefused
-    where a run is not there or held back another fold, DataRefused where the data has no folds or the threshold is not
-    to be had.
+    Of several RUNS a fold is judged by the mean of its networks, where one that is named twice counts twice; what is
+    written goes into the first. The candidate averages one network of each fold, of the RUNS in turn, at the point that
+    is chosen over all folds. mirrored: each network also looks at the mirrored chest. threshold: of all points, where
+    none is to be chosen. Raises RunRefused where a run is not there or held back another fold, DataRefused where the
+    data has no folds or the threshold is not to be had.
     """
     if threshold is not None and threshold not in THRESHOLDS:
         raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
@@ -199,8 +199,10 @@ def _export(folders: Sequence[Path], runs: Sequence[Path], facts: ModelFacts, po
 
 
 def _kinds(runs: Sequence[Path]) -> str:
-    kinds = [trained_network(run) for run in runs]
-    return kinds[0] if len(set(kinds)) == 1 else IN_TURN.join(kinds)
+    """Return the kinds that take turns, once each round: of four networks of two kinds in turn, two."""
+    kinds, count = [trained_network(run) for run in runs], len(runs)
+    turn = next(n for n in range(1, count + 1) if count % n == 0 and kinds == kinds[:n] * (count // n))
+    return IN_TURN.join(kinds[:turn])
 
 
 def together_lines(found: Mapping[str, Any]) -> list[str]:
