@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.segmenter import box_around, outlined
+from models.lung_tumour.segmenter import around_lungs, outlined
 from models.lungs.field import lung_field
 from models.segmenter import ModelCard, Progress
 from training.components import Labelled, dice_at, labelled, volume_ratio_at
@@ -85,9 +85,12 @@ def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
 
 def _probability(model: Predictor, stack: Stack) -> Probability:
     hu = np.asarray(stack.hu, np.float32)
-    where = box_around(lung_field(hu, stack.spacing_mm), stack.spacing_mm) if stack.whole else (slice(None),) * 3
+    if not stack.whole:
+        return model.probability(hu, stack.spacing_mm, lambda _: None)
     probability = np.zeros(hu.shape, np.float32)
-    probability[where] = model.probability(hu[where], stack.spacing_mm, lambda _: None)
+    field = lung_field(hu, stack.spacing_mm)
+    box, said = around_lungs(model.probability, hu, stack.spacing_mm, field, lambda _: None)
+    probability[box] = said
     return probability
 
 

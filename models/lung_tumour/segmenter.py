@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from models.segmenter import Averaging, ModelCard, ModelError, Progress, require
 from models.volume import Mask, Volume
 
 MARGIN_MM = 24.0
-"""How far around the lungs the network looks: tumours of the wall and the mediastinum lie there."""
+"""How far around the lungs' box anything is marked: tumours of the wall and the mediastinum lie there."""
 TOUCH_MM = 5.0
 """A candidate further than this from any aerated lung is not a lung tumour."""
 
@@ -29,7 +30,9 @@ SCORED_ML, SCORED_POWER = (0.3, 2.0), 1.5
 MASS_ML = 8.0
 """From here on it need be less sure again, by the same power, down to where it began."""
 
+Array = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
+Look = Callable[[Array, tuple[float, float, float], Progress], Array]
 
 
 class LungTumourSegmenter:
@@ -53,9 +56,8 @@ class LungTumourSegmenter:
         orientation = orientation_of(volume.affine)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
         field = lung_field(hu, spacing)
-        box = box_around(field, spacing)
         try:
-            probability = self.probability(hu[box], spacing, progress)
+            box, probability = around_lungs(self.probability, hu, spacing, field, progress)
         except (RuntimeError, torch.OutOfMemoryError) as error:
             raise ModelError(f"model {self._card.name}: the network failed on {self._device.type}") from error
         inside = outlined(probability, self._card.threshold, self._card.peak_threshold, volume.voxel_ml)
@@ -123,7 +125,19 @@ def score(peak: NDArray[np.floating], volume_ml: NDArray[np.floating]) -> NDArra
     return np.asarray(peak / (peak + (1 - peak) * times), np.float64)
 
 
-def box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
+def around_lungs(
+    look: Look, hu: Array, spacing: tuple[float, float, float], field: NDArray[np.bool_], progress: Progress
+) -> tuple[Box, Array]:
+    """Return the box of the lungs with MARGIN_MM around, and what the network says in it.
+
+    It sees whole slices: where they are cut within the body wall, it is less sure of tumours there.
+    """
+    box = _box_around(field, spacing)
+    slices, rows, columns = box
+    return box, look(hu[slices], spacing, progress)[:, rows, columns]
+
+
+def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
     """Return the box of the lungs with MARGIN_MM around; everything when there is no lung."""
     if not field.any():
         return (slice(None), slice(None), slice(None))

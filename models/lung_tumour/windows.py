@@ -18,8 +18,8 @@ from models.devices import choose_dtype
 from models.lung_tumour.transforms import PIXEL_MM, SLICE_STEP_MM, looks, normalise, planes, slice_step
 from models.segmenter import Progress
 
-ROI = (384, 384)
-"""Most chests fit into one window at PIXEL_MM; larger ones take several."""
+ROI = (512, 512)
+"""Chests fit into one window at PIXEL_MM; what is larger takes several."""
 ROI_3D = (48, 192, 192)
 OVERLAP = 0.25
 BATCH = 4

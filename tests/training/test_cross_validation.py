@@ -79,11 +79,11 @@ def of_run(run: Path, stack: Stack) -> np.ndarray:
     """What the weights of a run say of a stack, without any of the product's ways to a model."""
     network = build_network()
     network.load_state_dict(torch.load(run / "average.pt", weights_only=True))
-    hu, said, where = np.asarray(stack.hu, np.float32), np.zeros(stack.hu.shape), lungs_of(stack)
+    near = np.zeros(stack.hu.shape, bool)
+    near[lungs_of(stack)] = True
     with torch.inference_mode():
         windows = SliceWindows(network, torch.device("cpu"))
-        said[where] = windows.probability(hu[where], stack.spacing_mm, lambda _: None)
-    return said
+        return windows.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None) * near
 
 
 def lungs_of(stack: Stack) -> tuple[slice, ...]:

@@ -150,9 +150,12 @@ def test_large_predictions_lie_on_disk_with_the_same_values() -> None:
     assert np.array_equal(item.probability, scan.hu / 2)
 
 
-def test_of_whole_slices_the_network_sees_the_region_of_the_lungs_alone_as_in_a_scan() -> None:
+def test_the_network_sees_whole_slices_and_the_region_of_the_lungs_is_marked_as_in_a_scan() -> None:
+    shapes = []
+
     class Sure:
         def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
+            shapes.append(hu.shape)
             return np.ones(hu.shape, np.float32)
 
     slices = phantom_stack()
@@ -164,6 +167,7 @@ def test_of_whole_slices_the_network_sees_the_region_of_the_lungs_alone_as_in_a_
     assert np.array_equal(whole.probability, ~outside)
     assert outside.any()
     assert crop.probability.all()
+    assert shapes == [slices.hu.shape] * 2
 
 
 def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
