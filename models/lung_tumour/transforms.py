@@ -60,7 +60,8 @@ def slice_step(spacing_mm: float) -> float:
 def looks(spacing_mm: float) -> tuple[float, ...]:
     """Return where in a slice the network looks, in slices from its middle: at as many places as fit in the slice.
 
-    They are SLICE_STEP_MM apart or more, evenly: a slice of 5 mm, at whose one end a lesion ends, is half of it.
+    They are about SLICE_STEP_MM apart, each the middle of a part: of a slice of 5 mm in which a lesion ends, half may
+    be lesion.
     """
     count = max(1, round(spacing_mm / SLICE_STEP_MM))
     return tuple((2 * number + 1) / (2 * count) - 0.5 for number in range(count))
