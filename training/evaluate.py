@@ -77,7 +77,7 @@ class Predictor(Protocol):
 
 
 def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
-    """Run the network over each stack as inference does: of whole slices over the region of the lungs, 0 elsewhere."""
+    """Run the network over each stack as inference does: it sees whole slices, and says 0 far from the lungs."""
     return [
         Predicted(stack=stack, probability=_kept(_probability(model, stack))) for stack in track(stacks, "predicting")
     ]

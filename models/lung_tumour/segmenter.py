@@ -36,7 +36,7 @@ Look = Callable[[Array, tuple[float, float, float], Progress], Array]
 
 
 class LungTumourSegmenter:
-    """Runs the networks that the card names over the region of the lungs, as one."""
+    """Runs the networks that the card names over the slices with lung, as one."""
 
     def __init__(self, card: ModelCard, weights: Path, device: str, averaging: Averaging) -> None:
         self._card = card
