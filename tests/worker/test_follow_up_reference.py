@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,12 @@ needs_masks = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Half of what a run of all tests writes: gone again when these have run."""
     folder = tmp_path_factory.mktemp("data")
     subprocess.run([SHARED / "data" / "unpack", folder, "followup-masks"], check=True, capture_output=True)
-    return folder / "followup-masks"
+    yield folder / "followup-masks"
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
