@@ -201,7 +201,8 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
                 continue
             inserted = insert(hu, stack.spacing_mm, body, place)
             if (
-                _widest_mm(inserted.mask, stack.spacing_mm) >= LEAST_MM
+                inserted.shows
+                and _widest_mm(inserted.mask, stack.spacing_mm) >= LEAST_MM
                 and not (ndimage.binary_dilation(inserted.mask, iterations=4) & (taken | mask)).any()
             ):
                 hu, mask = inserted.hu, mask | inserted.mask

@@ -65,7 +65,7 @@ def inserted(stacks: Sequence[Stack], copies: int, seed: int) -> Iterator[Stack]
 
 
 def with_lesions(stack: Stack, sites: Sites, donors: Sequence[Stack], rng: np.random.Generator) -> Stack | None:
-    """Return the stack with one to MOST lesions more, half of them real ones of the donors; None where none fits."""
+    """Return the stack with one to MOST lesions more, half of them real ones of the donors; None where none shows."""
     hu, mask, before = stack.hu.astype(np.float32), stack.mask.copy(), int(stack.mask.sum())
     wanted, kinds = int(rng.integers(1, MOST + 1)), get_args(Site)
     for _ in range(TRIES):
@@ -75,7 +75,8 @@ def with_lesions(stack: Stack, sites: Sites, donors: Sequence[Stack], rng: np.ra
         place = sites.find(body.radius_mm, kinds[int(rng.integers(len(kinds)))], rng)
         if place is not None:
             put = insert(hu, stack.spacing_mm, body, place)
-            hu, mask, wanted = put.hu, mask | put.mask, wanted - 1
+            if put.shows:
+                hu, mask, wanted = put.hu, mask | put.mask, wanted - 1
     if int(mask.sum()) == before:
         return None
     return replace(stack, source=SOURCE, hu=np.asarray(np.rint(hu), np.int16), mask=mask)

@@ -19,6 +19,8 @@ Spacing = tuple[float, float, float]
 
 EDGE_MM = 0.7
 """Standard deviation of the edge's blur: about a scanner's point spread in the plane."""
+SHOWS_HU = 100.0
+"""What a lesion adds to the lung, on average: less is lost in a chest CT's noise, of which this is about thrice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +43,20 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inserted:
-    """The volume with the lesion, the voxels that are lesion, and its centre (slice, row, column)."""
+    """The volume with the lesion, the voxels that are lesion, and its centre (slice, row, column).
+
+    added_hu: how much denser those voxels are than before, on average; 0 where there are none.
+    """
 
     hu: Array
     mask: Bools
     centre: tuple[int, int, int]
+    added_hu: float
+
+    @property
+    def shows(self) -> bool:
+        """Whether anybody could find it: a faint lesion, or one in denser tissue, leaves the volume as it was."""
+        return self.added_hu >= SHOWS_HU
 
 
 def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> Body:
@@ -91,7 +102,9 @@ def insert(hu: Array, spacing: Spacing, body: Body, centre: tuple[int, int, int]
     after, mask = hu.copy(), np.zeros(hu.shape, bool)
     after[into] = np.maximum(before, blended)
     mask[into] = (share >= 0.5) & ndimage.binary_dilation(lung, iterations=1)
-    return Inserted(hu=after, mask=_largest(mask), centre=centre)
+    mask = _largest(mask)
+    added = float(np.mean((after - hu)[mask])) if mask.any() else 0.0
+    return Inserted(hu=after, mask=mask, centre=centre, added_hu=added)
 
 
 def _regridded(part: Array, source: Spacing, spacing: Spacing, angle: float) -> Array:

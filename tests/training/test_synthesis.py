@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -67,3 +69,25 @@ def test_tissue_that_was_there_stays_and_nothing_changes_far_away(chest: Phantom
     distance = ndimage.distance_transform_edt(~inserted.mask, sampling=SPACING)
     assert np.array_equal(inserted.hu[distance > 30], chest.hu[distance > 30])
     assert not inserted.mask[chest.hu > 0].sum() > 0.1 * inserted.mask.sum()
+
+
+@pytest.mark.parametrize(("denser", "shows"), [(800.0, True), (150.0, True), (50.0, False)])
+def test_a_lesion_shows_where_it_is_denser_than_the_lung_by_more_than_noise(
+    chest: Phantom, denser: float, shows: bool
+) -> None:
+    body = shaped(20.0, SPACING, np.random.default_rng(6))
+    place = Sites(chest.hu, SPACING).find(body.radius_mm, "free", np.random.default_rng(6))
+    assert place is not None
+    lung = float(np.median(chest.hu[tuple(slice(index - 2, index + 3) for index in place)]))
+
+    inserted = insert(chest.hu, SPACING, replace(body, hu=np.full_like(body.hu, lung + denser)), place)
+
+    assert inserted.added_hu == pytest.approx(denser, rel=0.25)
+    assert inserted.shows == shows
+
+
+def test_a_lesion_in_denser_tissue_does_not_show(chest: Phantom) -> None:
+    body = shaped(20.0, SPACING, np.random.default_rng(6))
+    outside = tuple(int(index) for index in np.argwhere(ndimage.binary_erosion(chest.hu > 0, iterations=8))[0])
+
+    assert not insert(chest.hu, SPACING, body, outside).shows
