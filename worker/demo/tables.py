@@ -50,7 +50,7 @@ def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
             lesion.name + _star(lesion.tracking_uid, false_marks),
             _event(lesion),
             f"{_ml(lesion.before_ml)} {TO} {_ml(lesion.after_ml)}",
-            "" if lesion.percent is None else f"{lesion.percent:+.0f} %",
+            "" if lesion.percent is None else f"{lesion.percent:+z.0f} %",
             "" if lesion.is_beyond_chance is None else "yes" if lesion.is_beyond_chance else "no",
             _doubling(lesion.doubling) if lesion.doubling else "",
         )
