@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="lung_tumour")
     parser.add_argument("--networks", type=int, default=0, help="as worker.networks")
-    parser.add_argument("--mirrored", action="store_true", help="as worker.mirrored")
+    parser.add_argument("--mirrored", action=argparse.BooleanOptionalAction, default=True, help="as worker.mirrored")
     parser.add_argument("--inserted", type=int, default=30, help="how many tumours are put in")
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()

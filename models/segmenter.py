@@ -48,10 +48,11 @@ class Averaging:
     """What is averaged, of a model of our own training.
 
     networks: how many of the model's networks, 0 for all. mirrored: what each says of the mirrored chest, too.
+    Operating points are chosen with all of it.
     """
 
     networks: int = 0
-    mirrored: bool = False
+    mirrored: bool = True
 
 
 def require_networks(card: ModelCard, wanted: int) -> None:

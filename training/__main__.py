@@ -150,7 +150,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
     chests: Annotated[int, typer.Option(help="Generated chests without a lesion, to count false marks in.")] = 4,
     model: Model = "lung_tumour",
     networks: Annotated[int, typer.Option(min=0, help="As worker.networks: how many are averaged, 0 for all.")] = 0,
-    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = False,
+    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = True,
 ) -> None:
     """Judge a model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
     try:
@@ -175,7 +175,7 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     ],
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
-    mirrored: Annotated[bool, typer.Option(help="Let each network look at the mirrored chest, too.")] = False,
+    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = True,
     threshold: Annotated[
         float | None, typer.Option(help="Of a voxel's probability; chosen where none is given.")
     ] = None,

@@ -32,7 +32,7 @@ class WorkerSettings(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     networks: Annotated[int, Field(ge=0, le=20)] = 0
     """How many of the model's networks are averaged; 0: all. Of a model of our own training."""
-    mirrored: bool = False
+    mirrored: bool = True
     """Whether each of them also looks at the mirrored chest: twice the work. Of a model of our own training."""
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False

@@ -43,7 +43,7 @@ max_attempts = 50
 
 [worker]
 device = "cpu"
-networks = {networks}
+{averaging}
 
 [[peers]]
 name = "orthanc"
@@ -71,8 +71,8 @@ class Site:
     pacs_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     service: subprocess.Popen[bytes] | None = None
-    networks: int = 1
-    """Of the model, as worker.networks: one is quicker, and what most of these tests look at does not hang on it."""
+    averaging: str = "networks = 1\nmirrored = false"
+    """Of the worker; "" for all that is averaged by default. What most of these tests look at does not hang on it."""
 
     @property
     def config(self) -> Path:
@@ -81,7 +81,7 @@ class Site:
     def __enter__(self) -> "Site":
         self.folder.mkdir(parents=True, exist_ok=True)
         text = CONFIGURATION.format(
-            node_port=self.node_port, pacs_port=self.pacs_port, data_dir=self.folder / "var", networks=self.networks
+            node_port=self.node_port, pacs_port=self.pacs_port, data_dir=self.folder / "var", averaging=self.averaging
         )
         self.config.write_text(text)
         self.start_pacs()

@@ -32,7 +32,7 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
     """The site after the round, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
     folder = tmp_path_factory.mktemp("site")
-    with Site(folder=folder / "site", networks=0) as site:
+    with Site(folder=folder / "site", averaging="") as site:
         site.send(ct)
         wait_for(lambda: "COMMITTED" in site.states(), 600, "the job is committed")
         out = folder / "from-pacs"
