@@ -5,6 +5,8 @@ BIN := .venv/bin
 PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
 # Many tests wait for a server: two files at once take little more than half of the time. The slowest ones come first.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Each computes with half of the cores: on all of them, networks of both wait for each other's threads.
+HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
 CT ?=
 LATER_CT ?=
 CONFIG ?= lungspread.toml
@@ -15,13 +17,13 @@ demo: .venv/worker
 	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
 
 test: .venv/dev
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
 serve: .venv/worker
 	$(BIN)/lungspread serve --config $(CONFIG)
