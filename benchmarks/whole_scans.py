@@ -3,10 +3,10 @@
 FOLDER holds two patients whom no training saw, as TCIA gives them (c3n-00247 of CPTAC, lung-dx-a0001 with its boxes),
 and the held-back LIDC nodules (lidc-slices, lidc-cubes), whose voxels are put into these chests at known places.
 
-Known: is the tumour outlined, and what is marked besides. Inserted: 30 tumours of 10 to 80 mm as they then lie there,
-the larger ones enlarged nodules, every other one on the wall; three at a time, each chest as often as the other. Stored
-otherwise: the same scan mirrored in its storage, feet first, as coronal and sagittal planes, and with other slices; the
-same lesions must come.
+Known: is the tumour outlined, and what is marked besides. Inserted: 30 tumours that show, of 10 to 80 mm
+as they then lie there, the larger ones enlarged nodules, every other one on the wall; three at a time, each chest as
+often as the other. Stored otherwise: the same scan mirrored in its storage, feet first, as coronal and sagittal planes,
+and with other slices; the same lesions must come.
 """
 
 from __future__ import annotations

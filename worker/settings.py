@@ -33,7 +33,7 @@ class WorkerSettings(BaseModel):
     networks: Annotated[int, Field(ge=0, le=20)] = 0
     """How many of the model's networks are averaged; 0: all. Of a model of our own training."""
     mirrored: bool = True
-    """Whether each of them also looks at the mirrored chest, as operating points are chosen. Of our own training."""
+    """Whether each of them also looks at the mirrored chest, as operating points are chosen: twice the work."""
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
     """Whether the PACS gets an SR of a series that was refused, with the reason."""
