@@ -6,7 +6,8 @@ PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
 # Many tests wait for a server: two files at once take little more than half of the time. The slowest ones come first.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # Each computes with half of the cores: on all of them, networks of both wait for each other's threads.
-HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))
+# What a network frees is used again at once, which saves a tenth of all the time.
+HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 CT ?=
 LATER_CT ?=
 CONFIG ?= lungspread.toml

@@ -5,7 +5,7 @@ from models.lung_tumour.segmenter import outlined, score
 from models.lungs.field import lung_field
 from models.registry import load_model
 from models.segmenter import ModelError, Segmenter
-from models.volume import Volume, spacing_of, voxel_volume_ml
+from models.volume import Mask, Volume, spacing_of, voxel_volume_ml
 from worker.demo.phantom import Phantom, PhantomLesion, PhantomSpec, chest_phantom
 
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 10.0), half_axes_mm=(17.0, 17.0, 17.0))
@@ -21,8 +21,9 @@ def segmenter() -> Segmenter:
     return load_model("lung_tumour", "cpu")
 
 
-def volume_of(phantom: Phantom) -> Volume:
-    return Volume(hu=phantom.hu, affine=phantom.affine)
+@pytest.fixture(scope="module")
+def upright(phantom: Phantom, segmenter: Segmenter) -> Mask:
+    return segmenter.segment(Volume(hu=phantom.hu, affine=phantom.affine), lambda _: None)
 
 
 def test_the_lung_field_is_the_air_inside_the_body(phantom: Phantom) -> None:
@@ -38,24 +39,22 @@ def test_a_scan_without_air_has_no_lung_field() -> None:
     assert not lung_field(np.zeros((4, 32, 32), np.float32), (3.0, 1.0, 1.0)).any()
 
 
-def test_the_mask_covers_the_lesion(phantom: Phantom, segmenter: Segmenter) -> None:
-    mask = segmenter.segment(volume_of(phantom), lambda _: None)
-    inside = np.indices(mask.voxels.shape).reshape(3, -1)
+def test_the_mask_covers_the_lesion(phantom: Phantom, upright: Mask) -> None:
+    inside = np.indices(upright.voxels.shape).reshape(3, -1)
     points = phantom.affine[:3, :3] @ inside + phantom.affine[:3, 3:]
-    truth = (np.linalg.norm(points.T - LESION.centre_mm, axis=1) <= 17.0).reshape(mask.voxels.shape)
-    dice = 2 * (mask.voxels & truth).sum() / ((mask.voxels[truth.any((1, 2))]).sum() + truth.sum())
+    truth = (np.linalg.norm(points.T - LESION.centre_mm, axis=1) <= 17.0).reshape(upright.voxels.shape)
+    dice = 2 * (upright.voxels & truth).sum() / ((upright.voxels[truth.any((1, 2))]).sum() + truth.sum())
 
     assert dice > 0.8
-    assert mask.voxel_ml == pytest.approx(3.0 * 1.05 * 1.0 / 1000)
+    assert upright.voxel_ml == pytest.approx(3.0 * 1.05 * 1.0 / 1000)
 
 
 @pytest.mark.parametrize(
     "axes", [(0,), (1,), (2,), (1, 2), (0, 1, 2)], ids=["feet first", "rows", "columns", "rows and columns", "all"]
 )
 def test_stored_the_other_way_round_the_same_voxels_are_marked(
-    phantom: Phantom, segmenter: Segmenter, axes: tuple[int, ...]
+    phantom: Phantom, segmenter: Segmenter, upright: Mask, axes: tuple[int, ...]
 ) -> None:
-    upright = segmenter.segment(volume_of(phantom), lambda _: None)
     affine = phantom.affine.copy()
     for axis in axes:
         affine[:3, 3] += affine[:3, axis] * (phantom.hu.shape[axis] - 1)
@@ -66,8 +65,9 @@ def test_stored_the_other_way_round_the_same_voxels_are_marked(
     assert np.array_equal(np.flip(turned.voxels, axes), upright.voxels)
 
 
-def test_stored_with_rows_for_columns_the_same_voxels_are_marked(phantom: Phantom, segmenter: Segmenter) -> None:
-    upright = segmenter.segment(volume_of(phantom), lambda _: None)
+def test_stored_with_rows_for_columns_the_same_voxels_are_marked(
+    phantom: Phantom, segmenter: Segmenter, upright: Mask
+) -> None:
     turned = Volume(hu=phantom.hu.transpose(0, 2, 1).copy(), affine=phantom.affine[:, [0, 2, 1, 3]])
 
     assert np.array_equal(segmenter.segment(turned, lambda _: None).voxels.transpose(0, 2, 1), upright.voxels)
