@@ -1,5 +1,6 @@
 """Where in the lungs of a volume a lesion of some size fits: free, on a vessel, on the wall or on the mediastinum.
 
+Trachea and main bronchi, where they can be told from the lungs, count as mediastinum: no lesion lies within them.
 Works on one volume in Hounsfield units, upright (slice, row, column), with its spacing; knows no lesion and no files.
 """
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.lungs.air import air_in_body, find_airways
 from models.lungs.field import LUNG_HU, lung_field
 
 Site = Literal["free", "vessel", "edge", "wall", "mediastinum"]
@@ -36,9 +38,11 @@ class Sites:
     def __init__(self, hu: NDArray[np.float32], spacing: tuple[float, float, float]) -> None:
         self._stride = np.array([max(1, round(GRID_MM / size)) for size in spacing])
         coarse = tuple(slice(None, None, int(step)) for step in self._stride)
-        self._sizes = [float(size * step) for size, step in zip(spacing, self._stride, strict=True)]
+        first, row, column = (float(size * step) for size, step in zip(spacing, self._stride, strict=True))
+        self._sizes = (first, row, column)
         self._hu = hu[coarse]
-        self._field = _closed(_lungs(lung_field(hu, spacing)[coarse], self._sizes))
+        airways = find_airways(self._hu, air_in_body(self._hu), self._sizes).voxels
+        self._field = _closed(_lungs(lung_field(hu, spacing)[coarse] & ~airways, self._sizes)) & ~airways
         self._depth, self._edge = _depth(self._field, self._sizes)
 
     def find(self, radius_mm: float, site: Site, rng: np.random.Generator) -> Place | None:
@@ -75,7 +79,7 @@ class Sites:
         return np.asarray(right & left & ~self._field)
 
 
-def _lungs(field: NDArray[np.bool_], sizes: list[float]) -> NDArray[np.bool_]:
+def _lungs(field: NDArray[np.bool_], sizes: tuple[float, float, float]) -> NDArray[np.bool_]:
     """Return what has the area of a lung in some slice: among slices of the belly, gas in the bowel looks like one."""
     labels, count = ndimage.label(field)
     areas = [np.bincount(plane.ravel(), minlength=count + 1) * sizes[1] * sizes[2] / 100 for plane in labels]
@@ -91,7 +95,9 @@ def _closed(field: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_closing(going_on, iterations=VESSEL_STEPS)[VESSEL_STEPS:-VESSEL_STEPS])
 
 
-def _depth(field: NDArray[np.bool_], sizes: list[float]) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+def _depth(
+    field: NDArray[np.bool_], sizes: tuple[float, float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
     """Return how deep in the lungs each voxel lies (mm), and the voxel beyond their edge that is next to it.
 
     Beyond the sides of the slices there is no lung, as there is none in a body; beyond the first and the last slice the

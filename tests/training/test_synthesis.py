@@ -78,7 +78,7 @@ def test_a_lesion_shows_where_it_is_denser_than_the_lung_by_more_than_noise(
     body = shaped(20.0, SPACING, np.random.default_rng(6))
     place = Sites(chest.hu, SPACING).find(body.radius_mm, "free", np.random.default_rng(6))
     assert place is not None
-    lung = float(np.median(chest.hu[tuple(slice(index - 2, index + 3) for index in place)]))
+    lung = float(chest.hu[insert(chest.hu, SPACING, body, place).mask].mean())
 
     inserted = insert(chest.hu, SPACING, replace(body, hu=np.full_like(body.hu, lung + denser)), place)
 
