@@ -27,6 +27,7 @@ def stack() -> Stack:
 
 
 def test_a_stack_keeps_its_own_tumour_beside_the_new_ones(stack: Stack) -> None:
+    stack = replace(stack, hu=np.where(stack.mask, 1000, stack.hu).astype(np.int16))  # denser than any new one
     sites = Sites(stack.hu.astype(np.float32), SPACING)
     richer = [with_lesions(stack, sites, [], np.random.default_rng(seed)) for seed in range(4)]
 
@@ -38,6 +39,7 @@ def test_a_stack_keeps_its_own_tumour_beside_the_new_ones(stack: Stack) -> None:
         new = one.mask & ~stack.mask
         assert new.any()
         assert (one.hu[new] > stack.hu[new]).mean() > 0.9
+        assert np.array_equal(one.hu[OWN], stack.hu[OWN])
 
 
 def test_only_whole_stacks_get_lesions_and_each_copy_others(stack: Stack) -> None:
