@@ -22,7 +22,7 @@ from dicom_node.spool import Spool
 from worker.demo.pacs import SmallPacs
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-LATER = 1e6  # s: every pause is over
+LATER = 1e6  # s: every pause is over, however long this machine took for the step before
 MakeCt = Callable[..., Dataset]
 
 
@@ -137,7 +137,7 @@ def test_a_finished_job_is_stored_and_committed_without_being_asked_for(outbox: 
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
 
-    outbox.courier(peer_of(pacs)).step(time.time() + 1)
+    outbox.step(outbox.courier(peer_of(pacs)))
 
     # A peer that is not asked for commitment has done all that is wanted of it.
     assert outbox.job(key) is JobState.COMMITTED
@@ -154,7 +154,7 @@ def test_a_commitment_closes_the_job_wherever_it_is_reported(
     peer = peer_of(pacs, commitment=True)
     outbox.plan(peer)
 
-    outbox.courier(peer).step(time.time() + 1)
+    outbox.step(outbox.courier(peer))
 
     assert outbox.states(key) == [DeliveryState.COMMITTED] * 2
     assert outbox.job(key) is JobState.COMMITTED
@@ -165,7 +165,7 @@ def test_the_documents_of_many_jobs_travel_over_one_association(outbox: Outbox, 
     keys = [outbox.finish_job(number) for number in (1, 2, 3)]
     outbox.plan(peer_of(pacs))
 
-    outbox.courier(peer_of(pacs)).step(time.time() + 1)
+    outbox.step(outbox.courier(peer_of(pacs)))
 
     assert [outbox.job(key) for key in keys] == [JobState.COMMITTED] * 3
     assert len(pacs.stored()) == 6
@@ -178,7 +178,7 @@ def test_a_document_that_is_refused_ends_its_job_with_the_status_and_no_other(
     bad, good = outbox.finish_job(1), outbox.finish_job(2)
     outbox.plan(peer_of(pacs))
 
-    outbox.courier(peer_of(pacs)).step(time.time() + 1)
+    outbox.step(outbox.courier(peer_of(pacs)))
 
     assert outbox.states(bad) == [DeliveryState.REFUSED, DeliveryState.STORED]
     assert outbox.job(bad) is JobState.FAILED
@@ -193,8 +193,8 @@ def test_a_pacs_that_is_down_gets_everything_when_it_is_back(outbox: Outbox, tmp
     outbox.plan(peer_of(pacs))
     courier = outbox.courier(peer_of(pacs))
 
-    courier.step(time.time() + 1)
-    outbox.step(courier)
+    for _ in range(2):
+        outbox.step(courier)
 
     assert outbox.job(key) is JobState.ANALYSED
     assert [delivery.attempts for delivery in outbox.journal.deliveries_of(key)] == [2, 2]
@@ -209,15 +209,12 @@ def test_pauses_grow_up_to_the_longest(outbox: Outbox, pacs: SmallPacs) -> None:
     key = outbox.finish_job(documents=1)
     outbox.plan(peer_of(pacs))
     courier = outbox.courier(peer_of(pacs), first_retry_s=4.0, longest_retry_s=10.0)
-    pauses = []
 
-    for _ in range(4):
+    for pause_s in (4, 8, 10, 10):
         before = time.time()
         outbox.step(courier)
         (delivery,) = outbox.journal.deliveries_of(key)
-        pauses.append(round(delivery.next_attempt_at - before))
-
-    assert pauses == [4, 8, 10, 10]
+        assert before + pause_s <= delivery.next_attempt_at <= time.time() + pause_s
 
 
 def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallPacs, free_port: int) -> None:
@@ -226,7 +223,7 @@ def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallP
     outbox.plan(down, peer_of(pacs))
 
     for peer in (down, peer_of(pacs)):
-        outbox.courier(peer).step(time.time() + 1)
+        outbox.step(outbox.courier(peer))
 
     by_peer = {d.peer: d.state for d in outbox.journal.deliveries_of(key)}
     assert by_peer == {"down": DeliveryState.PENDING, "pacs": DeliveryState.STORED}
@@ -238,7 +235,7 @@ def test_a_pacs_without_room_is_tried_again(outbox: Outbox, pacs: SmallPacs) -> 
     outbox.plan(peer_of(pacs))
     courier = outbox.courier(peer_of(pacs))
 
-    courier.step(time.time() + 1)
+    outbox.step(courier)
     assert outbox.job(key) is JobState.ANALYSED
     pacs.behaviour.store_status = 0x0000
     outbox.step(courier)
@@ -274,7 +271,7 @@ def test_a_failed_commitment_is_sent_again_with_a_new_transaction(outbox: Outbox
     outbox.plan(peer)
     courier = outbox.courier(peer)
 
-    courier.step(time.time() + 1)
+    outbox.step(courier)
 
     failed = outbox.journal.deliveries_of(key)
     assert [delivery.state for delivery in failed] == [DeliveryState.COMMITTED, DeliveryState.PENDING]
@@ -296,7 +293,7 @@ def test_an_overdue_commitment_is_sent_again_with_a_new_transaction(
     outbox.plan(peer)
     courier = outbox.courier(peer, commitment_wait_s=0.1)
 
-    courier.step(time.time() + 1)
+    outbox.step(courier)
     assert outbox.job(key) is JobState.DELIVERED
     outbox.step(courier)  # notices that the answer is overdue
     assert any("has not answered in time" in line for line in caplog.messages)
@@ -314,7 +311,7 @@ def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Out
     outbox.plan(peer)
     courier = outbox.courier(peer)
 
-    courier.step(time.time() + 1)
+    outbox.step(courier)
     assert outbox.job(key) is JobState.DELIVERED
     pacs.behaviour.report_on_same_association = True
     outbox.step(courier)
@@ -343,7 +340,7 @@ def test_what_was_delivered_is_not_sent_again(outbox: Outbox, pacs: SmallPacs) -
     outbox.finish_job()
     outbox.plan(peer)
     courier = outbox.courier(peer)
-    courier.step(time.time() + 1)
+    outbox.step(courier)
     for file in pacs.stored():
         file.unlink()
 
@@ -358,7 +355,7 @@ def test_a_document_that_has_left_the_outbox_fails_its_job(outbox: Outbox, pacs:
     outbox.spool.document_path(key, "0.dcm").unlink()
     outbox.plan(peer_of(pacs))
 
-    outbox.courier(peer_of(pacs)).step(time.time() + 1)
+    outbox.step(outbox.courier(peer_of(pacs)))
 
     assert outbox.job(key) is JobState.FAILED
     assert "cannot be read" in str(outbox.journal.job(key).reason)
