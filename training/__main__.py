@@ -18,11 +18,12 @@ from training.candidate import ALL, candidate_of
 from training.cross_validation import cross_validate, together_lines
 from training.datasets import phantoms as generated
 from training.evaluation import evaluate_model, headlines, held_back, training_stacks
-from training.examples import OWN, RECIPES, recipe_for
+from training.examples import OWN, RECIPES, recipe_for, whole_slices
 from training.export import ModelFacts
 from training.gallery import draw_figures, named_cases
 from training.handover import Handover, check_out, hand_over, release
 from training.inserted import read_inserted, write_inserted
+from training.layouts.case import DataRefused
 from training.layouts.outline import DEFAULT, Tumour
 from training.pipeline import FIRST_SEED, fingerprint
 from training.pipeline_command import pipeline, refusals
@@ -30,6 +31,7 @@ from training.prepare import KINDS, Request, parse_source, summary
 from training.prepare import prepare as prepare_cache
 from training.run_folder import trained_network
 from training.soup import average_runs
+from training.start import START
 from training.train import TrainingSettings
 from training.train import train as train_network
 
@@ -74,7 +76,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None, typer.Option(help=f"{', '.join(RECIPES)} or {OWN}: which sources in which shares.")
     ] = None,
     crop: int = 128,
-    start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    start: Annotated[Path | None, typer.Option(help=START)] = None,
     imagenet: Annotated[
         bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
     ] = True,
@@ -89,9 +91,12 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     loaders: Annotated[int, typer.Option(min=0, help="Processes that draw examples; a GPU wants three or more.")] = 1,
     besides: Annotated[Path | None, typer.Option(help="A folder that insert has written, to train on, too.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn: another one makes another network.")] = 1,
+    whole: Annotated[int, typer.Option(min=0, help="Whole slices of each source, besides the crops of a step.")] = 0,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
+        if whole and network == "3d":
+            raise DataRefused("--whole: the 3D network learns from blocks, not from slices")
         cached = is_cache(data)
         chests = phantoms if phantoms is not None else (0 if cached else PHANTOMS)
         stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
@@ -110,6 +115,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             fused=fused,
             fold=fold,
             seed=seed,
+            whole=whole_slices(stacks, whole) if whole else (),
         )
         chosen = recipe or _recipe_of(cached=cached, besides=besides is not None)
         drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]

@@ -121,6 +121,15 @@ def tumour_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[f
     return float(rows[pick] + rng.uniform(-reach, reach)), float(columns[pick] + rng.uniform(-reach, reach))
 
 
+def middle(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:  # noqa: ARG001 - all alike
+    """Return the middle of any slice, moved at random by up to a quarter of REACH_MM along each axis."""
+    row, column = (
+        (size - 1) / 2 + rng.uniform(-0.25, 0.25) * REACH_MM / step
+        for size, step in zip(stack.hu.shape[1:], stack.spacing_mm[1:], strict=True)
+    )
+    return float(row), float(column)
+
+
 def lung_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
     """Return a random pixel of aerated lung, or of anything when the slice has none."""
     return _pixel(stack, index, (-960, -500), rng)

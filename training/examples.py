@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.augment import Example, body_centre, draw, lung_centre, tumour_centre
+from training.augment import Example, body_centre, draw, lung_centre, middle, tumour_centre
 from training.blocks import draw_block
 from training.datasets import Stack
 from training.layouts.case import DataRefused
@@ -27,7 +27,10 @@ CENTRES: dict[str, Callable[[Stack, int, np.random.Generator], tuple[float, floa
     "tumour": tumour_centre,
     "lung": lung_centre,
     "body": body_centre,
+    "middle": middle,
 }
+WHOLE_CROP = 352
+"""Side of an example that shows a whole slice, in pixels of the network: most chests are narrower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Share:
     """Some examples of each batch: of which source, drawn around what, on slices with or without tumour (None: any)."""
 
     source: str
-    centre: Literal["tumour", "lung", "body"]
+    centre: Literal["tumour", "lung", "body", "middle"]
     tumour: bool | None
     count: int
 
@@ -99,37 +102,72 @@ def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
     return tuple(shares)
 
 
+def whole_slices(stacks: Sequence[Stack], count: int) -> Recipe:
+    """Return a recipe of `count` whole slices of each source of whole scans: two of three with tumour, some without.
+
+    Crops show little of what lies elsewhere; in a whole slice every mark beside the tumour costs. Generated chests have
+    no part: little there looks like a tumour. Raises DataRefused where no whole scan has a tumour.
+    """
+    shares: list[Share] = []
+    for source in dict.fromkeys(stack.source for stack in stacks if stack.whole and stack.source != "phantom"):
+        marked = np.concatenate([stack.mask.any((1, 2)) for stack in stacks if stack.source == source])
+        tumour = count - count // 3 if marked.any() else 0
+        free = count // 6 if not marked.all() else 0
+        kinds = {True: tumour, None: count - tumour - free, False: free}
+        shares += [
+            Share(source=source, centre="middle", tumour=kind, count=number) for kind, number in kinds.items() if number
+        ]
+    if not any(share.tumour for share in shares):
+        raise DataRefused("no whole scan of the training part has a tumour: there is no whole slice to learn from")
+    return tuple(shares)
+
+
 class Batches(Dataset[Batch]):
-    """The batches of a run by number, drawn from the stacks as the recipe says, of the sources that there are."""
+    """The batches of a run by number, drawn from the stacks as the recipe says, of the sources that there are.
+
+    whole: what every other batch is drawn by instead, whole slices of WHOLE_CROP.
+    """
 
     def __init__(
-        self, stacks: list[Stack], recipe: Recipe, crop: int, seed: tuple[int, ...], network: str = "2.5d"
+        self,
+        stacks: list[Stack],
+        recipe: Recipe,
+        crop: int,
+        seed: tuple[int, ...],
+        network: str = "2.5d",
+        whole: Recipe = (),
     ) -> None:
         self.by_patient: dict[str, dict[str, list[Marked]]] = defaultdict(lambda: defaultdict(list))
         for stack in stacks:
             self.by_patient[stack.source][stack.patient].append((stack, np.asarray(stack.mask.any((1, 2)))))
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
-        self.recipe = [share for share in recipe if share.source in self.by_patient]
+        self._turns = [(self._of_sources(recipe), crop)]
+        if whole:
+            self._turns.append((self._of_sources(whole), WHOLE_CROP))
         self._slices: dict[tuple[str, str, bool | None], list[tuple[Stack, int]]] = {}
-        self.crop, self.seed = crop, seed
+        self.seed = seed
         self.draw = draw_block if network == "3d" else draw
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self.seed, number])
-        drawn = [self._example(share, rng) for share in self.recipe for _ in range(share.count)]
+        recipe, crop = self._turns[number % len(self._turns)]
+        drawn = [self._example(share, crop, rng) for share in recipe for _ in range(share.count)]
         return (
             torch.from_numpy(np.stack([example.image for example in drawn])),
             torch.from_numpy(np.stack([example.target for example in drawn]))[:, None],
             torch.from_numpy(np.stack([example.known for example in drawn]))[:, None],
         )
 
-    def _example(self, share: Share, rng: np.random.Generator) -> Example:
+    def _of_sources(self, recipe: Recipe) -> list[Share]:
+        return [share for share in recipe if share.source in self.by_patient]
+
+    def _example(self, share: Share, crop: int, rng: np.random.Generator) -> Example:
         patients = list(self.by_patient[share.source])
         while True:
             slices = self._slices_of(share, patients[int(rng.integers(len(patients)))])
             if slices:
                 stack, index = slices[int(rng.integers(len(slices)))]
-                return self.draw(stack, index, CENTRES[share.centre](stack, index, rng), self.crop, rng)
+                return self.draw(stack, index, CENTRES[share.centre](stack, index, rng), crop, rng)
 
     def _slices_of(self, share: Share, patient: str) -> list[tuple[Stack, int]]:
         key = (share.source, patient, share.tumour)

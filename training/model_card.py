@@ -164,7 +164,8 @@ def _budget(filled: Filled) -> Iterator[str]:
 
 def _beginning(settings: Mapping[str, Any]) -> str:
     if settings.get("start"):
-        return "the weights of another run"
+        is_run = str(settings["start"]).endswith(".pt")
+        return "the weights of another run" if is_run else "those of another model, whose data and licence go on in it"
     if settings.get("imagenet") and settings["network"] == "2.5d-efficientnet":
         return "what EfficientNet-lite0 learned on ImageNet's photographs (weights: Apache-2.0)"
     return "weights drawn at random"

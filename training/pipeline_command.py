@@ -20,6 +20,7 @@ from training.layouts.outline import DEFAULT, Tumour
 from training.pipeline import Pipeline, run_pipeline
 from training.prepare import KINDS, Request, Source, parse_source
 from training.run_folder import RunRefused
+from training.start import START, start_weights
 from training.train import TrainingSettings
 
 REFUSED = 2
@@ -42,7 +43,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
         int, typer.Option(min=MULTIPLE, help=f"Side of an example in pixels of 1 mm, a multiple of {MULTIPLE}.")
     ] = 128,
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
-    start: Annotated[Path | None, typer.Option(help="average.pt of another run to begin with.")] = None,
+    start: Annotated[Path | None, typer.Option(help=START)] = None,
     imagenet: Annotated[
         bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
     ] = True,
@@ -60,6 +61,8 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
     """Prepare, train, evaluate, draw figures and export, each only where it is not done; wrong data ends it with 2."""
     with refusals("pipeline"):
         _check(network=network, crop=crop, name=name, version=version)
+        if start is not None:
+            start_weights(start, network)
         request = Request(
             sources=tuple(map(parse_source, source)),
             cache=cache or run / "data",

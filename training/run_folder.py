@@ -34,8 +34,8 @@ class RunFolder:
     def __init__(self, folder: Path, settings: TrainingSettings, *, is_writer: bool) -> None:
         self._folder = folder
         self._is_writer = is_writer
-        self._settings: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
-        self._defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+        defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+        self._settings, self._defaults = _as_stored(asdict(settings)), _as_stored(defaults)
         self._kept: list[str] = []
         """Lines of the curve since the last checkpoint."""
 
@@ -124,6 +124,12 @@ def trained_fold(run: Path) -> int | None:
     """Return which fold of a cross-validation a run held back; None: none."""
     fold: int | None = _settings(run).get("fold")
     return fold
+
+
+def _as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as run.json gives them back: a tuple as a list."""
+    stored: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+    return stored
 
 
 def _settings(run: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from training.examples import Batch, Batches, Recipe
 from training.imagenet import begin_with_imagenet
 from training.processes import Processes, joined
 from training.run_folder import RunFolder
+from training.start import start_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class TrainingSettings:
     crop: int = 128
     """Side of an example in pixels of the network, a multiple of 32."""
     accumulate: int = 1
+    whole: Recipe = ()
+    """What besides each batch one of whole slices is drawn by; both count alike."""
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.998
@@ -46,7 +49,7 @@ class TrainingSettings:
     loaders: int = 1
     """Processes that draw examples, for each process that trains."""
     start: Path | None = None
-    """Weights to begin with: the `average.pt` of another run."""
+    """Weights to begin with, as `start.py` takes them."""
     imagenet: bool = True
     """Where no other weights are named, a network that can begins with what was learned on ImageNet."""
     seed: int = 1
@@ -58,6 +61,11 @@ class TrainingSettings:
     """Whether torch.compile makes one kernel of many: faster after a minute or so, and needs a C++ compiler."""
     data: str = ""
     """SHA-256 of the prepared data: a run goes on with what it began with. "" where the data has none."""
+
+    @property
+    def batches(self) -> int:
+        """Of which each update sums the gradients."""
+        return self.accumulate * (2 if self.whole else 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +99,7 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
             before = perf_counter() - state.seconds
             while state.step < settings.steps:
                 rate = _set_rate(state.optimiser, settings, state.step)
-                loss = processes.mean(_update(network, state.optimiser, batches, settings.accumulate))
+                loss = processes.mean(_update(network, state.optimiser, batches, settings.batches))
                 state.average.update_parameters(state.network)
                 state.loss, state.step = 0.99 * state.loss + 0.01 * loss, state.step + 1
                 state.seconds = perf_counter() - before
@@ -122,7 +130,7 @@ def _begin(settings: TrainingSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
     network = build_network(settings.network).to(device, memory_format=_layout(settings.network))  # type: ignore[call-overload]
     if settings.start is not None:
-        network.load_state_dict(torch.load(settings.start, weights_only=True, map_location=device))
+        network.load_state_dict(start_weights(settings.start, settings.network))
     elif settings.imagenet and isinstance(network, EfficientUNet):
         begin_with_imagenet(network.encoder)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
@@ -158,8 +166,8 @@ def _restore(state: _State, checkpoint: dict[str, object] | None) -> None:
 def _loader(stacks: list[Stack], settings: TrainingSettings, processes: Processes, step: int) -> DataLoader[Batch]:
     """Return the batches from `step` on; each process draws its own."""
     seed = (settings.seed, processes.rank)
-    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network)
-    order = range(step * settings.accumulate, settings.steps * settings.accumulate)
+    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole)
+    order = range(step * settings.batches, settings.steps * settings.batches)
     return DataLoader(
         batches,
         batch_size=None,
@@ -169,13 +177,13 @@ def _loader(stacks: list[Stack], settings: TrainingSettings, processes: Processe
     )
 
 
-def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: object, accumulate: int) -> float:
-    """Sum the gradients of `accumulate` batches, move the weights once, and return the mean loss."""
+def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: object, count: int) -> float:
+    """Sum the gradients of `count` batches, move the weights once, and return the mean loss."""
     network.train()
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
-    for _ in range(accumulate):
-        loss = _loss(network, next(batches)) / accumulate  # type: ignore[call-overload]
+    for _ in range(count):
+        loss = _loss(network, next(batches)) / count  # type: ignore[call-overload]
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)

@@ -24,10 +24,6 @@ class Averaged(nn.Module):
         named = self if len(self.networks) > 1 else self.networks[0]
         return {**dict(named.named_parameters()), **dict(named.named_buffers())}
 
-    def keep(self, count: int) -> None:
-        """Average the first `count` networks alone."""
-        self.networks = self.networks[:count]
-
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (n, 1, ...) of images (n, channel, ...), the last axis of which runs to the patient's left."""
         logits = [network(images) for network in self.networks]

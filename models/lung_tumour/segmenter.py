@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage
+from torch import nn
 
 from models.devices import choose_device
 from models.lung_tumour.averaging import Averaged
@@ -76,16 +77,21 @@ class LungTumourSegmenter:
 def _network(card: ModelCard, weights: Path, averaging: Averaging) -> Averaged:
     """Return the networks of a file that are wanted, as one. Raises ModelError where it holds others, or too few."""
     require_networks(card, averaging.networks)
-    network = Averaged(build_networks(card.network, card.networks), mirrored=averaging.mirrored)
-    stored, own = load_file(weights), network.tensors()
+    networks = stored_networks(card, weights)
+    return Averaged(networks[: averaging.networks or card.networks], mirrored=averaging.mirrored)
+
+
+def stored_networks(card: ModelCard, weights: Path) -> list[nn.Module]:
+    """Return the networks of a file. Raises ModelError where it holds others than the card says."""
+    networks = build_networks(card.network, card.networks)
+    stored, own = load_file(weights), Averaged(networks, mirrored=False).tensors()
     if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
         what = f"a {card.network} network" if card.networks == 1 else f"{card.networks} {card.network} networks"
         raise ModelError(f"model {card.name} {card.version}: not the weights of {what}")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(stored[name])
-    network.keep(averaging.networks or card.networks)
-    return network
+    return networks
 
 
 def outlined(

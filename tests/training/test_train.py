@@ -11,13 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
 
 from models.lung_tumour.network import build_network
 from tests.training.short_run import RECIPE, phantom_stack, settings
+from training.__main__ import app
 from training.blocks import BLOCK_SLICES, draw_block
-from training.examples import Batches, recipe_for
+from training.examples import WHOLE_CROP, Batches, Share, recipe_for, whole_slices
+from training.layouts.case import DataRefused
 from training.run_folder import trained_network
+from training.stack import Stack
+from training.start import start_weights
 from training.train import train
 
 
@@ -77,7 +83,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_a_run_that_began_before_there_was_a_setting_goes_on(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, settings(steps=2))
     told = json.loads((tmp_path / "run.json").read_text())
-    for name in ("network", "data"):
+    for name in ("network", "data", "whole"):
         del told["settings"][name]
     (tmp_path / "run.json").write_text(json.dumps(told))
 
@@ -85,6 +91,36 @@ def test_a_run_that_began_before_there_was_a_setting_goes_on(tmp_path: Path) -> 
 
     with pytest.raises(ValueError, match="other settings: network"):
         train([phantom_stack()], tmp_path, replace(settings(steps=2), network="3d"))
+
+
+RELEASED = Path(__file__).parent.parent.parent / "models" / "lung_tumour"
+
+
+def test_a_run_can_begin_with_any_network_of_the_released_model(tmp_path: Path) -> None:
+    rested = replace(settings(steps=1), learning_rate=0.0)
+    stored = load_file(RELEASED / "lung_tumour.safetensors")
+
+    for number, network in ((0, "2.5d-residual"), (3, "2.5d-efficientnet")):
+        run = tmp_path / network
+        train([phantom_stack()], run, replace(rested, start=Path(f"{RELEASED}:{number}"), network=network))
+        begun = torch.load(run / "checkpoint.pt", weights_only=True)["network"]
+        prefix = f"networks.{number}."
+        kernels = {name: one for name, one in stored.items() if name.startswith(prefix) and one.dtype == torch.float16}
+        assert len(kernels) > 10
+        assert all(torch.equal(begun[name.removeprefix(prefix)], one.float()) for name, one in kernels.items())
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        (f"{RELEASED}:5", "it has 5 networks, the first of which is 0"),
+        (f"{RELEASED}:1", "network 1 is a 2.5d-efficientnet one, 2.5d-residual is to be trained"),
+        ("nowhere/average.pt", "neither a run's average.pt nor the folder of a model"),
+    ],
+)
+def test_a_run_cannot_begin_with_what_is_not_there(start: str, why: str) -> None:
+    with pytest.raises(DataRefused, match=why):
+        start_weights(Path(start), "2.5d-residual")
 
 
 def test_the_3d_network_is_trained_by_the_same_loop(tmp_path: Path) -> None:
@@ -139,6 +175,60 @@ def test_a_batch_follows_from_its_number_alone() -> None:
 
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], another[0])
+
+
+def whole_scan() -> Stack:
+    """Slices of 220 mm, every one with the same tumour on 8 % of its area."""
+    stack = phantom_stack()
+    mask = np.zeros((6, 100, 100), bool)
+    mask[:, 30:50, 20:60] = True
+    return replace(stack, source="dicom", hu=stack.hu[:, 30:130, 30:130], mask=mask)
+
+
+def test_every_other_batch_shows_slices_from_border_to_border() -> None:
+    stacks = [phantom_stack(), whole_scan()]
+    batches = Batches(stacks, RECIPE, 32, seed=(1, 0), whole=whole_slices(stacks, 6))
+
+    assert [batches[number][0].shape[2:] for number in range(4)] == [(32, 32), (WHOLE_CROP, WHOLE_CROP)] * 2
+    for number in (1, 3, 5):
+        _, target, known = batches[number]
+        assert len(target) == 6
+        shares = target.sum((1, 2, 3)) / known.sum((1, 2, 3))  # however a slice is turned and scaled
+        assert shares.numpy() == pytest.approx([0.08] * 6, rel=0.05)
+
+
+def test_whole_slices_are_of_real_whole_scans_some_without_tumour_where_there_are() -> None:
+    scan, nodule = whole_scan(), replace(whole_scan(), source="lidc", whole=False)
+    partly = replace(scan, source="msd", mask=scan.mask & (np.arange(6) < 3)[:, None, None])
+
+    recipe = whole_slices([phantom_stack(), nodule, scan, partly], 6)
+
+    assert recipe == (
+        Share(source="dicom", centre="middle", tumour=True, count=4),
+        Share(source="dicom", centre="middle", tumour=None, count=2),
+        Share(source="msd", centre="middle", tumour=True, count=4),
+        Share(source="msd", centre="middle", tumour=None, count=1),
+        Share(source="msd", centre="middle", tumour=False, count=1),
+    )
+    with pytest.raises(DataRefused, match="no whole scan of the training part has a tumour"):
+        whole_slices([phantom_stack(), nodule], 6)
+
+
+def test_the_3d_network_takes_no_whole_slices(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--network", "3d", "--whole", "6"])
+
+    assert refused.exit_code == 2
+    assert "train: --whole: the 3D network learns from blocks, not from slices" in refused.output
+
+
+def test_whole_slices_are_learnt_from_in_the_same_step(tmp_path: Path) -> None:
+    stacks = [phantom_stack(), whole_scan()]
+    for name, whole in (("crops", ()), ("both", whole_slices(stacks, 2))):
+        train(stacks, tmp_path / name, replace(settings(steps=2), whole=whole))
+
+    crops, both = curve(tmp_path / "crops"), curve(tmp_path / "both")
+    assert len(both) == len(crops) == 2
+    assert both[0][1] != crops[0][1]
 
 
 def test_summed_gradients_of_two_batches_move_the_weights_once(tmp_path: Path) -> None:
