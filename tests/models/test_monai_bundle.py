@@ -225,7 +225,6 @@ def test_a_flipped_stack_has_the_same_tumour(bundle: Path, axes: tuple[int, ...]
     assert not np.array_equal(marked(bundle, Volume(hu=turned.hu, affine=volume.affine)), marked(bundle, turned))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # bundles bring it all the same
 def test_torchscript_marks_what_the_state_marks(bundle: Path, copied: Path) -> None:
     network = torch.nn.Conv3d(1, 3, 5, padding=2)
     network.load_state_dict(lopsided_filter())
