@@ -40,7 +40,7 @@ class TrainingSettings:
     """Side of an example in pixels of the network, a multiple of 32."""
     accumulate: int = 1
     whole: Recipe = ()
-    """What besides each batch one of whole slices is drawn by; both count alike."""
+    """Of whole slices, a batch of which goes with each batch of crops; both count alike. Empty: crops alone."""
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.998
