@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 
 from models.devices import choose_device, choose_dtype
 from models.segmenter import ModelCard, Progress
-from training.cross_validation import Fold, judge_folds, together_lines
+from training.cross_validation import judge_folds, together_lines
 from training.datasets import msd_slices
 from training.evaluate import predict
+from training.folds import Fold
 from training.splits import folds_of, read_splits
 from training.stack import Stack
 

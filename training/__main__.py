@@ -15,7 +15,7 @@ from models.registry import MODELS, load_model
 from models.segmenter import Averaging
 from training.cache import is_cache, read_stacks
 from training.candidate import ALL, candidate_of
-from training.cross_validation import cross_validate, together_lines
+from training.cross_validation import cross_validate, judge_networks, together_lines
 from training.datasets import phantoms as generated
 from training.evaluation import evaluate_model, headlines, held_back, training_stacks
 from training.examples import OWN, RECIPES, recipe_for, whole_slices
@@ -177,8 +177,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
 def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
     runs: Annotated[
-        list[Path], typer.Option(help="Folder of the runs fold-0, fold-1, ...; of several, networks are averaged.")
-    ],
+        list[Path] | None,
+        typer.Option(help="Folder of the runs fold-0, fold-1, ...; of several, networks are averaged."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Instead: a model's folder, whose networks are judged, each of them alone.")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
     mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = True,
@@ -190,13 +194,19 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = False,
 ) -> None:
     """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all folds' networks."""
+    if (model is None) == (not runs) or (model is not None and install):
+        raise typer.BadParameter("either --runs, of which a model is made, or --model, which is judged as it is")
     with refusals("crossval"):
-        found = cross_validate(runs, data, SPLITS, ModelFacts(version=version), mirrored=mirrored, threshold=threshold)
+        if model is not None:
+            found = judge_networks(model, data, SPLITS, mirrored=mirrored, threshold=threshold)
+        else:
+            facts = ModelFacts(version=version)
+            found = cross_validate(runs or [], data, SPLITS, facts, mirrored=mirrored, threshold=threshold)
     if results is not None:
         results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in together_lines(found):
         print(line)
-    if install:
+    if runs and install:
         release(runs[0], MODELS["lung_tumour"])
 
 

@@ -6,37 +6,29 @@ that held those back see them: on nobody whom it then judges. The networks toget
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import torch
 
 from models.lung_tumour.network import IN_TURN
 from models.lung_tumour.segmenter import LungTumourSegmenter
-from models.segmenter import Averaging, ModelCard
+from models.segmenter import Averaging, ModelError, read_card
 from training.bootstrap import estimate_mean, estimate_median
 from training.candidate import FIRST, loaded
 from training.components import dice_at
-from training.evaluate import (
-    THRESHOLDS,
-    Cases,
-    OperatingPoint,
-    Predicted,
-    best_point,
-    cases_by_source,
-    label_cases,
-    predict,
-)
-from training.evaluation import collections_of
+from training.evaluate import THRESHOLDS, OperatingPoint, best_point, cases_by_source
 from training.export import ModelFacts, export
+from training.folds import Fold, FoldedData, fold_of, folded_data
 from training.layouts.case import DataRefused
 from training.run_folder import RunRefused, trained_fold, trained_network
-from training.splits import FOLD, Split, collection_of, folds_of, read_splits
-from training.stack import Stack
+from training.splits import FOLD
+from training.start import networks_of
 from training.verdict import SourceVerdict, over_cases, plain, verdict
 
 RULES = (
@@ -46,25 +38,6 @@ RULES = (
     "other folds and the validation part as all networks see it, each with its best peak, the truest to volume; alone: "
     "on the same source of the other folds",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """What one network said: of the patients that its training held back, and of the validation part."""
-
-    card: ModelCard
-    held_back: list[Predicted]
-    validation: list[Predicted]
-
-    @cached_property
-    def labelled_held_back(self) -> Cases:
-        """Its own patients, labelled once."""
-        return label_cases(self.held_back)
-
-    @cached_property
-    def labelled_validation(self) -> Cases:
-        """The validation part, labelled once."""
-        return label_cases(self.validation)
 
 
 def cross_validate(
@@ -78,16 +51,9 @@ def cross_validate(
     none is to be chosen. Raises RunRefused where a run is not there or held back another fold, DataRefused where the
     data has no folds or the threshold is not to be had.
     """
-    if threshold is not None and threshold not in THRESHOLDS:
-        raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
-    stacks, splits = collections_of(data, committed)
-    by_collection = read_splits(splits)
-    count = max((len(folds_of(split)) for split in by_collection.values()), default=0)
-    by_fold = list(zip(*(_runs(folder, count) for folder in runs), strict=True))
-    folds = [
-        _fold(_model(networks, mirrored=mirrored), stacks, by_collection, number)
-        for number, networks in enumerate(by_fold)
-    ]
+    folded = _folded_data(data, committed, threshold)
+    by_fold = list(zip(*(_runs(folder, folded.count) for folder in runs), strict=True))
+    folds = [fold_of(_model(networks, mirrored=mirrored), folded, number) for number, networks in enumerate(by_fold)]
     point = best_point(
         *(fold.labelled_held_back for fold in folds),
         *(fold.labelled_validation for fold in folds),
@@ -98,13 +64,46 @@ def cross_validate(
         "weights_sha256": digest,
         "mirrored": mirrored,
         "operating_point": asdict(point),
-        "split": {"file": splits.name, "sha256": hashlib.sha256(splits.read_bytes()).hexdigest()},
-        "rules": list(RULES),
-        "given_threshold": threshold,
+        "split": folded.split_facts(),
         **judge_folds(folds, threshold),
     }
     (runs[0] / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
+
+
+def judge_networks(
+    model: Path, data: Path, committed: Path, *, mirrored: bool, threshold: float | None
+) -> dict[str, Any]:
+    """Judge the networks of a model that `cross_validate` has made, each alone on the patients that it did not see.
+
+    The folds choose their operating points as there; nothing is written. model: its folder, whose networks stand in the
+    order of the folds. Raises DataRefused for no such folder, and where it has not one network for each fold.
+    """
+    folded = _folded_data(data, committed, threshold)
+    try:
+        digest, networks = read_card(model / "model.toml").weights_sha256, networks_of(model)
+    except ModelError as error:
+        raise DataRefused(f"--model {model}: {error}") from None
+    if len(networks) != folded.count:
+        raise DataRefused(f"--model {model}: it has {len(networks)} networks, the data {folded.count} folds")
+    folds = []
+    with TemporaryDirectory() as hidden:
+        for number, (kind, network) in enumerate(networks):
+            torch.save(network.state_dict(), Path(hidden) / "average.pt")
+            export([Path(hidden) / "average.pt"], Path(hidden), ModelFacts(network=kind), FIRST)
+            folds.append(fold_of(loaded(Path(hidden), "auto", Averaging(mirrored=mirrored)), folded, number))
+    return {
+        "weights_sha256": digest,
+        "mirrored": mirrored,
+        "split": folded.split_facts(),
+        **judge_folds(folds, threshold),
+    }
+
+
+def _folded_data(data: Path, committed: Path, threshold: float | None) -> FoldedData:
+    if threshold is not None and threshold not in THRESHOLDS:
+        raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
+    return folded_data(data, committed)
 
 
 def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[str, Any]:
@@ -116,6 +115,8 @@ def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[s
     judged = [_judged(folds, number, threshold) for number in range(len(folds))]
     sources = sorted({source for fold in folds for source in fold.labelled_held_back})
     return {
+        "rules": list(RULES),
+        "given_threshold": threshold,
         "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
         "together": plain(_together([by_source for _, by_source in judged])),
         "alone": plain({source: _alone(folds, source) for source in sources}),
@@ -123,8 +124,6 @@ def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[s
 
 
 def _runs(runs: Path, count: int) -> list[Path]:
-    if count == 0:
-        raise DataRefused("no collection of the data has folds")
     folders = [runs / f"{FOLD}{number}" for number in range(count)]
     for number, folder in enumerate(folders):
         if not (folder / "average.pt").is_file():
@@ -134,23 +133,11 @@ def _runs(runs: Path, count: int) -> list[Path]:
     return folders
 
 
-def _fold(model: LungTumourSegmenter, stacks: Sequence[Stack], splits: dict[str, Split], number: int) -> Fold:
-    return Fold(
-        card=model.card,
-        held_back=predict(model, _of_part(stacks, splits, f"{FOLD}{number}")),
-        validation=predict(model, _of_part(stacks, splits, "validation")),
-    )
-
-
 def _model(runs: Sequence[Path], *, mirrored: bool) -> LungTumourSegmenter:
     folder = runs[0] / "network"
     folder.mkdir(exist_ok=True)
     export([run / "average.pt" for run in runs], folder, ModelFacts(name=runs[0].name, network=_kinds(runs)), FIRST)
     return loaded(folder, "auto", Averaging(mirrored=mirrored))
-
-
-def _of_part(stacks: Sequence[Stack], splits: dict[str, Split], part: str) -> list[Stack]:
-    return [stack for stack in stacks if stack.patient in splits[collection_of(stack.source)].get(part, ())]
 
 
 def _judged(
