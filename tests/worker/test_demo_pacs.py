@@ -196,14 +196,17 @@ def test_a_report_to_one_who_is_not_there_leaves_no_socket_behind(
     pacs: SmallPacs, write_ct: WriteCt, free_port: int
 ) -> None:
     pacs.peers = {"ASKER": ("127.0.0.1", free_port)}
+    before = sockets()
     store(pacs, write_ct(1))
     asker = AE("ASKER")
-    before = sockets()
     association = asker.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT_PUSH_MODEL)], pacs.ae_title)
     request = commitment_request("1.2.3.1")
     association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
     association.release()
 
     time.sleep(1.0)  # the report is tried after 0.05 s
+    deadline = time.monotonic() + 10
+    while sockets() != before and time.monotonic() < deadline:
+        time.sleep(0.1)
 
     assert sockets() == before
