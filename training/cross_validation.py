@@ -60,13 +60,7 @@ def cross_validate(
         threshold=threshold,
     )
     digest = _export([networks[number % len(runs)] for number, networks in enumerate(by_fold)], runs, facts, point)
-    found = {
-        "weights_sha256": digest,
-        "mirrored": mirrored,
-        "operating_point": asdict(point),
-        "split": folded.split_facts(),
-        **judge_folds(folds, threshold),
-    }
+    found = {"operating_point": asdict(point), **_judged_by(digest, folds, folded, threshold, mirrored=mirrored)}
     (runs[0] / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 
@@ -92,10 +86,18 @@ def judge_networks(
             torch.save(network.state_dict(), Path(hidden) / "average.pt")
             export([Path(hidden) / "average.pt"], Path(hidden), ModelFacts(network=kind), FIRST)
             folds.append(fold_of(loaded(Path(hidden), "auto", Averaging(mirrored=mirrored)), folded, number))
+    return _judged_by(digest, folds, folded, threshold, mirrored=mirrored)
+
+
+def _judged_by(
+    digest: str, folds: Sequence[Fold], folded: FoldedData, threshold: float | None, *, mirrored: bool
+) -> dict[str, Any]:
     return {
         "weights_sha256": digest,
         "mirrored": mirrored,
         "split": folded.split_facts(),
+        "rules": list(RULES),
+        "given_threshold": threshold,
         **judge_folds(folds, threshold),
     }
 
@@ -115,8 +117,6 @@ def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[s
     judged = [_judged(folds, number, threshold) for number in range(len(folds))]
     sources = sorted({source for fold in folds for source in fold.labelled_held_back})
     return {
-        "rules": list(RULES),
-        "given_threshold": threshold,
         "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
         "together": plain(_together([by_source for _, by_source in judged])),
         "alone": plain({source: _alone(folds, source) for source in sources}),
