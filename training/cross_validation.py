@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from models.lung_tumour.network import IN_TURN
-from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.lung_tumour.network import IN_TURN, kinds_of
+from models.lung_tumour.segmenter import LungTumourSegmenter, stored_networks
 from models.segmenter import Averaging, ModelError, read_card
+from models.weights import verified_weights
 from training.bootstrap import estimate_mean, estimate_median
 from training.candidate import FIRST, loaded
 from training.components import dice_at
@@ -28,7 +29,6 @@ from training.folds import Fold, FoldedData, fold_of, folded_data
 from training.layouts.case import DataRefused
 from training.run_folder import RunRefused, trained_fold, trained_network
 from training.splits import FOLD
-from training.start import networks_of
 from training.verdict import SourceVerdict, over_cases, plain, verdict
 
 RULES = (
@@ -75,18 +75,19 @@ def judge_networks(
     """
     folded = _folded_data(data, committed, threshold)
     try:
-        digest, networks = read_card(model / "model.toml").weights_sha256, networks_of(model)
+        card = read_card(model / "model.toml")
+        networks = stored_networks(card, verified_weights(model, card))
     except ModelError as error:
         raise DataRefused(f"--model {model}: {error}") from None
-    if len(networks) != folded.count:
-        raise DataRefused(f"--model {model}: it has {len(networks)} networks, the data {folded.count} folds")
-    folds = []
+    if card.networks != folded.count:
+        raise DataRefused(f"--model {model}: it has {card.networks} networks, the data {folded.count} folds")
+    folds, kinds = [], kinds_of(card.network, card.networks)
     with TemporaryDirectory() as hidden:
-        for number, (kind, network) in enumerate(networks):
+        for number, (kind, network) in enumerate(zip(kinds, networks, strict=True)):
             torch.save(network.state_dict(), Path(hidden) / "average.pt")
             export([Path(hidden) / "average.pt"], Path(hidden), ModelFacts(network=kind), FIRST)
             folds.append(fold_of(loaded(Path(hidden), "auto", Averaging(mirrored=mirrored)), folded, number))
-    return _judged_by(digest, folds, folded, threshold, mirrored=mirrored)
+    return _judged_by(card.weights_sha256, folds, folded, threshold, mirrored=mirrored)
 
 
 def _judged_by(

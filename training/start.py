@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.lung_tumour.network import kinds_of
 from models.lung_tumour.segmenter import stored_networks
@@ -34,20 +34,13 @@ def start_weights(start: Path, network: str) -> dict[str, Tensor]:
         raise DataRefused(f"--start {start}: {error}") from None
 
 
-def networks_of(folder: Path) -> list[tuple[str, nn.Module]]:
-    """Return the networks of a model's folder, each with its kind. Raises ModelError for what is no such folder."""
-    card = read_card(folder / "model.toml")
-    networks = stored_networks(card, verified_weights(folder, card))
-    return list(zip(kinds_of(card.network, card.networks), networks, strict=True))
-
-
 def _of_model(folder: Path, number: int, network: str) -> dict[str, Tensor]:
     if not (folder / "model.toml").is_file():
         raise ModelError("neither a run's average.pt nor the folder of a model")
-    networks = networks_of(folder)
-    if number >= len(networks):
-        raise ModelError(f"it has {len(networks)} networks, the first of which is 0")
-    kind, found = networks[number]
-    if kind != network:
-        raise ModelError(f"network {number} is a {kind} one, {network} is to be trained")
-    return found.state_dict()
+    card = read_card(folder / "model.toml")
+    kinds = kinds_of(card.network, card.networks)
+    if number >= len(kinds):
+        raise ModelError(f"it has {len(kinds)} networks, the first of which is 0")
+    if kinds[number] != network:
+        raise ModelError(f"network {number} is a {kinds[number]} one, {network} is to be trained")
+    return stored_networks(card, verified_weights(folder, card))[number].state_dict()
