@@ -4,7 +4,7 @@ import pytest
 from models.lung_tumour.segmenter import outlined, score
 from models.lungs.field import lung_field
 from models.registry import load_model
-from models.segmenter import ModelError, Segmenter
+from models.segmenter import Averaging, ModelError, Segmenter
 from models.volume import Mask, Volume, spacing_of, voxel_volume_ml
 from worker.demo.phantom import Phantom, PhantomLesion, PhantomSpec, chest_phantom
 
@@ -18,7 +18,8 @@ def phantom() -> Phantom:
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    return load_model("lung_tumour", "cpu")
+    """Two of the networks: whatever is tested here holds for any number of them."""
+    return load_model("lung_tumour", "cpu", Averaging(networks=2, mirrored=False))
 
 
 @pytest.fixture(scope="module")

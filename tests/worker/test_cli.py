@@ -37,7 +37,10 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path) -> None:
+def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNGSPREAD_WORKER__NETWORKS", "1")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__MIRRORED", "false")
+
     done = lungspread("run", ct, "--out", tmp_path / "out", "--pictures")
 
     assert done.returncode == 0, done.stderr
