@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.devices import choose_device, choose_dtype
+from models.lung_tumour.predictors import EVERYWHERE, Area
 from models.segmenter import ModelCard, Progress
 from training.cross_validation import judge_folds, together_lines
 from training.datasets import msd_slices
@@ -98,7 +99,11 @@ class Peer:
         )
 
     def probability(
-        self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
+        self,
+        hu: NDArray[np.float32],
+        spacing: tuple[float, float, float],
+        progress: Progress,
+        area: Area = EVERYWHERE,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Return nnU-Net's softmax of tumour, mirrored eight ways as it does by default."""
         with torch.autocast(self._device.type, choose_dtype(self._device)):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from models.registry import load_model
+from models.segmenter import ON_CPU
 from models.volume import Mask
 from training.datasets import lesion_mask
 from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
@@ -62,7 +63,7 @@ def run(slices: int, count: int, folder: Path) -> Clock:
     spec = PhantomSpec(shape=(slices, 512, 512), spacing_mm=(240 / slices, 0.7, 0.7), lesions=lesions(count))
     phantom = chest_phantom(spec)
     files = write_series(folder, phantom)
-    segmenter, clock = load_model("lung_tumour", "cpu"), Clock()
+    segmenter, clock = load_model("lung_tumour", ON_CPU), Clock()
     with clock.part("load"):
         series = load(files)
     with clock.part("segment"):

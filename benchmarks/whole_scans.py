@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from models.orientation import orientation_of
 from models.registry import load_model
-from models.segmenter import Averaging, Segmenter
+from models.segmenter import InferenceSettings, Segmenter
 from models.volume import Mask, Volume
 from training.datasets import Stack, lidc_cubes, lidc_slices
 from training.detection import LesionNumbers, detect
@@ -65,12 +65,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="lung_tumour")
-    parser.add_argument("--networks", type=int, default=0, help="as worker.networks")
-    parser.add_argument("--mirrored", action=argparse.BooleanOptionalAction, default=True, help="as worker.mirrored")
+    parser.add_argument("--ensemble-size", type=int, default=0, help="as worker.ensemble_size")
+    parser.add_argument("--flip-tta", action=argparse.BooleanOptionalAction, default=True, help="as worker.flip_tta")
+    parser.add_argument("--cascade", action=argparse.BooleanOptionalAction, default=True, help="as worker.cascade")
     parser.add_argument("--inserted", type=int, default=30, help="how many tumours are put in")
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()
-    model = load_model(args.model, "auto", Averaging(networks=args.networks, mirrored=args.mirrored))
+    model = load_model(
+        args.model,
+        InferenceSettings(ensemble_size=args.ensemble_size, flip_tta=args.flip_tta, cascade=args.cascade),
+    )
     c3n, boxed = load(dicom_files(args.data / "c3n-00247")), load(dicom_files(args.data / "lung-dx-a0001"))
     boxes = _boxes(boxed, args.data / "lung-dx-a0001-boxes")
     chests = [_c3n(c3n.volume), _boxed(boxed.volume, boxes)]

@@ -11,11 +11,17 @@ from pathlib import Path
 
 from models.bundle_folder import bundle_card, read_bundle
 from models.nnunet_folder import nnunet_card, read_nnunet
-from models.segmenter import Averaging, ModelCard, ModelError, Segmenter, read_card, require_networks
+from models.segmenter import (
+    DEFAULTS,
+    InferenceSettings,
+    ModelCard,
+    ModelError,
+    Segmenter,
+    read_card,
+)
 from models.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
-ALL = Averaging()
 OWN_KIND = "lung_tumour"
 KINDS = (OWN_KIND, "nnunet", "monai_bundle")
 """What may stand before the colon of a model that was made elsewhere."""
@@ -39,41 +45,33 @@ def model_card(name: str) -> ModelCard:
     return read_card(model_folder(name) / "model.toml")
 
 
-def load_model(name: str, device: str, averaging: Averaging = ALL) -> Segmenter:
+def load_model(name: str, settings: InferenceSettings = DEFAULTS) -> Segmenter:
     """Load a model, its weights verified. Raises ModelError.
 
-    device: auto, cpu or cuda. averaging: of a model of our own training; the others' folders say it (models/README.md).
+    Ensemble and cascade are for models of our own training; the others' folders say it (models/README.md).
     """
     kind, folder = _made_elsewhere(name)
     if kind == "nnunet":
-        return _load_nnunet(folder, device)
+        return _load_nnunet(folder, settings.device)
     if kind == "monai_bundle":
-        return _load_bundle(folder, device)
+        return _load_bundle(folder, settings.device)
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
     card = model_card(name)
-    return LungTumourSegmenter(card, verified_weights(model_folder(name), card), device, averaging)
+    return LungTumourSegmenter(card, verified_weights(model_folder(name), card), settings)
 
 
-def check_model(name: str, device: str, networks: int = 0) -> ModelCheck:
-    """Verify a model's weights and name the device it would run on; one made elsewhere is loaded. Raises ModelError.
-
-    networks: how many are wanted, as in Averaging.
-    """
+def check_model(name: str, settings: InferenceSettings = DEFAULTS) -> ModelCheck:
+    """Load a model, its weights verified, and name the device and the engine that it runs on. Raises ModelError."""
     from models.devices import choose_device
 
-    card = model_card(name)
-    if _made_elsewhere(name)[0]:
-        load_model(name, device)
-    if _is_own(name):
-        require_networks(card, networks)
-    verify_files(name, card)
-    return ModelCheck(card=card, device=str(choose_device(device)))
+    model = load_model(name, settings)
+    return ModelCheck(card=model.card, device=str(choose_device(settings.device)))
 
 
 def verify_files(name: str, card: ModelCard) -> None:
     """Raise ModelError unless the weights are those of the card; nnU-Net's and a bundle's card is made of the files."""
-    if _is_own(name):
+    if _made_elsewhere(name)[0] in {"", OWN_KIND}:
         verified_weights(model_folder(name), card)
 
 
@@ -101,11 +99,6 @@ def _made_elsewhere(name: str) -> tuple[str, Path]:
     """Return the kind and the folder of a model that was made elsewhere; an empty kind for one of MODELS."""
     kind, _, folder = name.partition(":")
     return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
-
-
-def _is_own(name: str) -> bool:
-    """Tell whether it is a model of our own training."""
-    return _made_elsewhere(name)[0] in {"", OWN_KIND}
 
 
 def _load_nnunet(folder: Path, device: str) -> Segmenter:

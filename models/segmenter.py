@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from models.volume import Mask, Volume
 
@@ -14,8 +14,11 @@ Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 
 
-OPTIONAL = {"network", "networks"}
-"""Fields of a model.toml that one written earlier may lack."""
+EngineName = Literal["auto", "openvino", "torch"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
+
+OPTIONAL = {"network", "networks", "first_network", "engine"}
+"""Fields of a model.toml that may be left out."""
 
 
 class ModelError(Exception):
@@ -41,25 +44,42 @@ class ModelCard:
     """Of a model of our own training: which network its weights are for, or several in turn: lung_tumour/network.py."""
     networks: int = 1
     """How many of them the file holds: one, or those of all folds of a cross-validation."""
+    first_network: int = 0
+    """Number of the network that looks at whole slices for the cascade: the one with the fewest false candidates."""
+    engine: str = ""
+    """What runs it, with its precision ("OpenVINO 2026.4.1 bfloat16"); empty until the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Averaging:
-    """What is averaged, of a model of our own training.
+class InferenceSettings:
+    """How a model runs. All but engine, device and precision are for models of our own training.
 
-    networks: how many of the model's networks, 0 for all. mirrored: what each says of the mirrored chest, too.
-    Operating points are chosen with all of it.
+    engine: auto is OpenVINO on a CPU where it is installed, else torch.
+    device: auto, cpu, cuda or cuda:N; auto is a GPU if there is one.
+    precision: auto is what the hardware computes fastest in (`models.devices.choose_dtype`).
+    ensemble_size: how many of the model's networks are averaged, 0 for all.
+    flip_tta: whether each network also sees the chest mirrored left to right.
+    cascade: whether one network looks at whole slices, and all of them only where that one sees something
+    (`models.lung_tumour.cascade`); without it all look at everything.
     """
 
-    networks: int = 0
-    mirrored: bool = True
+    engine: EngineName = "auto"
+    device: str = "auto"
+    precision: PrecisionName = "auto"
+    ensemble_size: int = 0
+    flip_tta: bool = True
+    cascade: bool = True
 
 
-def require_networks(card: ModelCard, wanted: int) -> None:
-    """Raise ModelError where a model has fewer networks than `worker.networks` wants."""
-    if wanted > card.networks:
+DEFAULTS = InferenceSettings()
+ON_CPU = InferenceSettings(device="cpu")
+
+
+def require_networks(card: ModelCard, ensemble_size: int) -> None:
+    """Raise ModelError if a model has fewer networks than `ensemble_size`."""
+    if ensemble_size > card.networks:
         raise ModelError(
-            f"model {card.name} {card.version}: worker.networks is {wanted}, the model has {card.networks}"
+            f"model {card.name} {card.version}: worker.ensemble_size is {ensemble_size}, the model has {card.networks}"
         )
 
 
@@ -68,7 +88,7 @@ class Segmenter(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """The model's card."""
+        """The model's card, with the engine that runs it."""
         ...
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:

@@ -12,9 +12,9 @@ import typer
 from models.lung_tumour.network import NETWORKS, RELEASED
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
-from models.segmenter import Averaging
+from models.segmenter import DEFAULTS, InferenceSettings
 from training.cache import is_cache, read_stacks
-from training.candidate import ALL, candidate_of
+from training.candidate import candidate_of
 from training.cross_validation import cross_validate, judge_networks, together_lines
 from training.datasets import phantoms as generated
 from training.evaluation import evaluate_model, headlines, held_back, training_stacks
@@ -155,17 +155,17 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     chests: Annotated[int, typer.Option(help="Generated chests without a lesion, to count false marks in.")] = 4,
     model: Model = "lung_tumour",
-    networks: Annotated[int, typer.Option(min=0, help="As worker.networks: how many are averaged, 0 for all.")] = 0,
-    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = True,
+    ensemble_size: Annotated[int, typer.Option(min=0, help="As worker.ensemble_size.")] = 0,
+    flip_tta: Annotated[bool, typer.Option(help="As worker.flip_tta.")] = True,
+    cascade: Annotated[bool, typer.Option(help="As worker.cascade.")] = True,
 ) -> None:
     """Judge a model at its card's operating point: RUN/evaluation/evaluation.json and report.html."""
     try:
         judged = held_back(data, part, SPLITS)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    evaluation = evaluate_model(
-        _model(model, run, data, Averaging(networks=networks, mirrored=mirrored)), judged, run / "evaluation", chests
-    )
+    settings = InferenceSettings(ensemble_size=ensemble_size, flip_tta=flip_tta, cascade=cascade)
+    evaluation = evaluate_model(_model(model, run, data, settings), judged, run / "evaluation", chests)
     if results is not None:
         results.write_text(json.dumps(evaluation, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in headlines(evaluation):
@@ -185,7 +185,7 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
     results: Annotated[Path | None, typer.Option(help="JSON file to write besides.")] = None,
     version: Annotated[str, typer.Option(help="Of the model that averages the folds' networks.")] = "",
-    mirrored: Annotated[bool, typer.Option(help="As worker.mirrored.")] = True,
+    flip_tta: Annotated[bool, typer.Option(help="As worker.flip_tta.")] = True,
     threshold: Annotated[
         float | None, typer.Option(help="Of a voxel's probability; chosen where none is given.")
     ] = None,
@@ -198,10 +198,10 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
         raise typer.BadParameter("either --runs, of which a model is made, or --model, which is judged as it is")
     with refusals("crossval"):
         if model is not None:
-            found = judge_networks(model, data, SPLITS, mirrored=mirrored, threshold=threshold)
+            found = judge_networks(model, data, SPLITS, flip_tta=flip_tta, threshold=threshold)
         else:
             facts = ModelFacts(version=version)
-            found = cross_validate(runs or [], data, SPLITS, facts, mirrored=mirrored, threshold=threshold)
+            found = cross_validate(runs or [], data, SPLITS, facts, flip_tta=flip_tta, threshold=threshold)
     if results is not None:
         results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for line in together_lines(found):
@@ -243,7 +243,7 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     with refusals("export"):
         if out is not None:
             check_out(out)
-        card = candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, "auto").card
+        card = candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, DEFAULTS).card
         if out is not None:
             hand_over(Handover(run=run, cache=data, out=out, data_licence=data_licence))
         else:
@@ -258,11 +258,11 @@ def _recipe_of(*, cached: bool, besides: bool) -> str:
     return "inserted" if besides else "tumours"
 
 
-def _model(name: str, run: Path, data: Path | None, averaging: Averaging = ALL) -> LungTumourSegmenter:
+def _model(name: str, run: Path, data: Path | None, settings: InferenceSettings = DEFAULTS) -> LungTumourSegmenter:
     if name == RUN_MODEL and data is not None:
         facts = ModelFacts(name=run.name, licence="not stated", network=trained_network(run))
-        return candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, "auto")
-    model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, "auto", averaging)
+        return candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, settings)
+    model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, settings)
     if not isinstance(model, LungTumourSegmenter):
         raise typer.BadParameter(f"--model {name}: only a lung_tumour model gives probabilities here")
     return model

@@ -10,18 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.lung_tumour.segmenter import LungTumourSegmenter
-from models.segmenter import Averaging, ModelCard, read_card
+from models.segmenter import InferenceSettings, ModelCard, read_card
 from models.weights import verified_weights
 from training.evaluate import OperatingPoint, choose_point, predict
 from training.export import ModelFacts, export
 from training.stack import Stack
 
-ALL = Averaging()
 FIRST = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 
 
 def candidate_of(
-    run: Path, validation: Callable[[], Sequence[Stack]], facts: ModelFacts, device: str
+    run: Path, validation: Callable[[], Sequence[Stack]], facts: ModelFacts, settings: InferenceSettings
 ) -> LungTumourSegmenter:
     """Return the run's model; its operating point is chosen where that was not done for the same weights before."""
     folder, hidden = run / "candidate", run / ".candidate"
@@ -32,17 +31,17 @@ def candidate_of(
     if known is not None and known.weights_sha256 == digest:
         point = OperatingPoint(threshold=known.threshold, peak_threshold=known.peak_threshold)
     else:
-        point = choose_point(predict(loaded(hidden, device), validation()))
+        point = choose_point(predict(loaded(hidden, settings), validation()))
     export([run / "average.pt"], hidden, facts, point)
     shutil.rmtree(folder, ignore_errors=True)
     hidden.replace(folder)
-    return loaded(folder, device)
+    return loaded(folder, settings)
 
 
-def loaded(folder: Path, device: str, averaging: Averaging = ALL) -> LungTumourSegmenter:
+def loaded(folder: Path, settings: InferenceSettings) -> LungTumourSegmenter:
     """Return the model of a folder that `export` has written."""
     card = read_card(folder / "model.toml")
-    return LungTumourSegmenter(card, verified_weights(folder, card), device, averaging)
+    return LungTumourSegmenter(card, verified_weights(folder, card), settings)
 
 
 def _card(folder: Path) -> ModelCard | None:

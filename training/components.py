@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.lung_tumour.segmenter import scores
+from models.lung_tumour.scoring import scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from models.lung_tumour.network import IN_TURN, kinds_of
-from models.lung_tumour.segmenter import LungTumourSegmenter, stored_networks
-from models.segmenter import Averaging, ModelError, read_card
+from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.lung_tumour.stored_networks import stored_networks
+from models.segmenter import InferenceSettings, ModelError, read_card
 from models.weights import verified_weights
 from training.bootstrap import estimate_mean, estimate_median
 from training.candidate import FIRST, loaded
@@ -41,32 +42,32 @@ RULES = (
 
 
 def cross_validate(
-    runs: Sequence[Path], data: Path, committed: Path, facts: ModelFacts, *, mirrored: bool, threshold: float | None
+    runs: Sequence[Path], data: Path, committed: Path, facts: ModelFacts, *, flip_tta: bool, threshold: float | None
 ) -> dict[str, Any]:
     """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
 
     Of several RUNS a fold is judged by the mean of its networks, where one that is named twice counts twice; what is
     written goes into the first. The candidate averages one network of each fold, of the RUNS in turn, at the point that
-    is chosen over all folds. mirrored: each network also looks at the mirrored chest. threshold: of all points, where
+    is chosen over all folds. flip_tta: each network also looks at the mirrored chest. threshold: of all points, where
     none is to be chosen. Raises RunRefused where a run is not there or held back another fold, DataRefused where the
     data has no folds or the threshold is not to be had.
     """
     folded = _folded_data(data, committed, threshold)
     by_fold = list(zip(*(_runs(folder, folded.count) for folder in runs), strict=True))
-    folds = [fold_of(_model(networks, mirrored=mirrored), folded, number) for number, networks in enumerate(by_fold)]
+    folds = [fold_of(_model(networks, flip_tta=flip_tta), folded, number) for number, networks in enumerate(by_fold)]
     point = best_point(
         *(fold.labelled_held_back for fold in folds),
         *(fold.labelled_validation for fold in folds),
         threshold=threshold,
     )
     digest = _export([networks[number % len(runs)] for number, networks in enumerate(by_fold)], runs, facts, point)
-    found = {"operating_point": asdict(point), **_judged_by(digest, folds, folded, threshold, mirrored=mirrored)}
+    found = {"operating_point": asdict(point), **_judged_by(digest, folds, folded, threshold, flip_tta=flip_tta)}
     (runs[0] / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 
 
 def judge_networks(
-    model: Path, data: Path, committed: Path, *, mirrored: bool, threshold: float | None
+    model: Path, data: Path, committed: Path, *, flip_tta: bool, threshold: float | None
 ) -> dict[str, Any]:
     """Judge the networks of a model that `cross_validate` has made, each alone on the patients that it did not see.
 
@@ -86,16 +87,17 @@ def judge_networks(
         for number, (kind, network) in enumerate(zip(kinds, networks, strict=True)):
             torch.save(network.state_dict(), Path(hidden) / "average.pt")
             export([Path(hidden) / "average.pt"], Path(hidden), ModelFacts(network=kind), FIRST)
-            folds.append(fold_of(loaded(Path(hidden), "auto", Averaging(mirrored=mirrored)), folded, number))
-    return _judged_by(card.weights_sha256, folds, folded, threshold, mirrored=mirrored)
+            settings = InferenceSettings(flip_tta=flip_tta, cascade=False)
+            folds.append(fold_of(loaded(Path(hidden), settings), folded, number))
+    return _judged_by(card.weights_sha256, folds, folded, threshold, flip_tta=flip_tta)
 
 
 def _judged_by(
-    digest: str, folds: Sequence[Fold], folded: FoldedData, threshold: float | None, *, mirrored: bool
+    digest: str, folds: Sequence[Fold], folded: FoldedData, threshold: float | None, *, flip_tta: bool
 ) -> dict[str, Any]:
     return {
         "weights_sha256": digest,
-        "mirrored": mirrored,
+        "flip_tta": flip_tta,
         "split": folded.split_facts(),
         "rules": list(RULES),
         "given_threshold": threshold,
@@ -134,11 +136,11 @@ def _runs(runs: Path, count: int) -> list[Path]:
     return folders
 
 
-def _model(runs: Sequence[Path], *, mirrored: bool) -> LungTumourSegmenter:
+def _model(runs: Sequence[Path], *, flip_tta: bool) -> LungTumourSegmenter:
     folder = runs[0] / "network"
     folder.mkdir(exist_ok=True)
     export([run / "average.pt" for run in runs], folder, ModelFacts(name=runs[0].name, network=_kinds(runs)), FIRST)
-    return loaded(folder, "auto", Averaging(mirrored=mirrored))
+    return loaded(folder, InferenceSettings(flip_tta=flip_tta, cascade=False))
 
 
 def _judged(

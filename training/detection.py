@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.lung_tumour.segmenter import score
+from models.lung_tumour.scoring import score
 from models.segmenter import ModelCard
 from models.volume import Mask
 from training.attachment import Attachment, attachment_of

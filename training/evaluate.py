@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.segmenter import around_lungs, outlined
+from models.lung_tumour.predictors import EVERYWHERE, Area
+from models.lung_tumour.scoring import outlined
+from models.lung_tumour.segmenter import around_lungs
 from models.lungs.field import lung_field
 from models.segmenter import ModelCard, Progress
 from training.components import Labelled, dice_at, labelled, volume_ratio_at
@@ -70,9 +72,13 @@ class Predictor(Protocol):
         ...
 
     def probability(
-        self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
+        self,
+        hu: NDArray[np.float32],
+        spacing: tuple[float, float, float],
+        progress: Progress,
+        area: Area = EVERYWHERE,
     ) -> NDArray[np.float32]:
-        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`)."""
+        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`); wanted only in `area`."""
         ...
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.lung_tumour.averaging import Averaged
 from models.lung_tumour.network import build_networks
+from models.lung_tumour.stored_networks import named_tensors
 from training.evaluate import OperatingPoint
 
 CARD = """\
@@ -55,7 +55,7 @@ def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: 
     normalisation, which grow beyond its range.
     """
     weights = folder / WEIGHTS_FILE
-    tensors = _averaged(checkpoints, facts.network).tensors()
+    tensors = named_tensors(_trained(checkpoints, facts.network))
     save_file({name: _stored(one.detach(), halved=len(checkpoints) > 1) for name, one in tensors.items()}, weights)
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -75,11 +75,11 @@ def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: 
     return digest
 
 
-def _averaged(checkpoints: Sequence[Path], network: str) -> Averaged:
+def _trained(checkpoints: Sequence[Path], network: str) -> list[nn.Module]:
     networks = build_networks(network, len(checkpoints))
     for one, path in zip(networks, checkpoints, strict=True):
         one.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return Averaged(networks, mirrored=False)
+    return networks
 
 
 def _stored(tensor: Tensor, *, halved: bool) -> Tensor:

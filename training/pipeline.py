@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.segmenter import read_card
+from models.segmenter import InferenceSettings, read_card
 from training.cache import manifest
 from training.candidate import candidate_of, loaded
 from training.datasets import phantoms
@@ -59,6 +59,11 @@ class Pipeline:
     def cache(self) -> Path:
         """Where the prepared data lies."""
         return self.request.cache
+
+    @property
+    def inference(self) -> InferenceSettings:
+        """How the trained model is run to be judged: on the device that it is trained on."""
+        return InferenceSettings(device=self.training.device)
 
 
 def run_pipeline(pipeline: Pipeline, say: Say) -> None:
@@ -150,9 +155,7 @@ def _train(pipeline: Pipeline) -> None:
 
 
 def _evaluate(pipeline: Pipeline, say: Say) -> None:
-    model = candidate_of(
-        pipeline.run, lambda: _stacks(pipeline, "validation"), pipeline.facts, pipeline.training.device
-    )
+    model = candidate_of(pipeline.run, lambda: _stacks(pipeline, "validation"), pipeline.facts, pipeline.inference)
     judged = held_back(pipeline.cache, "test", pipeline.cache / "splits.json")
     for line in headlines(evaluate_model(model, judged, pipeline.run / "evaluation", pipeline.chests)):
         say(f"  {line}")
@@ -161,7 +164,7 @@ def _evaluate(pipeline: Pipeline, say: Say) -> None:
 def _figures(pipeline: Pipeline, say: Say) -> None:
     names = list(dict.fromkeys(case_name(stack) for stack in _stacks(pipeline, "test")))[: pipeline.shown]
     cases = named_cases(names, pipeline.cache, pipeline.cache / "splits.json")
-    drawn = draw_figures([pipeline.run], cases, lambda: loaded(pipeline.run / "candidate", pipeline.training.device))
+    drawn = draw_figures([pipeline.run], cases, lambda: loaded(pipeline.run / "candidate", pipeline.inference))
     say(f"  {len(list(drawn))} files in {pipeline.run / 'figures'}")
 
 

@@ -12,8 +12,7 @@ from typing import Annotated
 
 import typer
 
-from models.lung_tumour.network import NETWORKS, RELEASED
-from models.lung_tumour.windows import MULTIPLE
+from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
 from training.export import ModelFacts
 from training.layouts.case import DataRefused
 from training.layouts.outline import DEFAULT, Tumour

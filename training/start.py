@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.lung_tumour.network import kinds_of
-from models.lung_tumour.segmenter import stored_networks
+from models.lung_tumour.stored_networks import stored_networks
 from models.segmenter import ModelError, read_card
 from models.weights import verified_weights
 from training.layouts.case import DataRefused

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from models.lung_tumour.segmenter import outlined
+from models.lung_tumour.scoring import outlined
 from models.segmenter import ModelCard
 from training.bootstrap import Estimate, estimate_mean, estimate_median, estimate_spread
 from training.calibration import Calibration, Sums, calibration, sums_of

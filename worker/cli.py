@@ -64,7 +64,7 @@ def run(
 
     with _exit_codes(), _bar("analysing") as bar:
         settings = load_settings(config).worker
-        segmenter = load_model(settings.model, settings.device, settings.averaging)
+        segmenter = load_model(settings.model, settings.inference)
         earlier = earlier_in_folders(prior or [], out_folder, settings, segmenter, bar)
         findings = analyse_folder(ct_folder, out_folder, settings, segmenter, bar, earlier).findings
         if pictures:
@@ -121,7 +121,7 @@ def worker(config: Config = None) -> None:
     with _exit_codes():
         settings = load_settings(config)
         chosen = settings.worker
-        raise typer.Exit(run_worker(settings, load_model(chosen.model, chosen.device, chosen.averaging)))
+        raise typer.Exit(run_worker(settings, load_model(chosen.model, chosen.inference)))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from models.downloads import DownloadInterrupted, Told
 from models.registry import KINDS, MODELS, check_model, kind_of, model_card, model_folder
-from models.segmenter import ModelError
+from models.segmenter import InferenceSettings, ModelError
 
 REFUSED, FAILED = 2, 1
 
@@ -77,7 +77,7 @@ def pull(
 def verify(name: Name, device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto") -> None:
     """Check that a model's weights are those of its card; one made elsewhere is loaded once, too."""
     with _exit_codes():
-        check = check_model(_named(name), device)
+        check = check_model(_named(name), InferenceSettings(device=device))
     card = check.card
     line = f"{card.name} {card.version} is whole: {card.weights_sha256}"
     out.print(line, highlight=False, markup=False, soft_wrap=True)

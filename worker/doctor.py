@@ -90,8 +90,9 @@ def _journal(settings: Settings) -> Diagnosis:
 
 def _model(settings: Settings) -> Diagnosis:
     def look() -> str:
-        check = check_model(settings.worker.model, settings.worker.device, settings.worker.networks)
-        return f"{check.card.name} {check.card.version}, weights verified, runs on {check.device}"
+        check = check_model(settings.worker.model, settings.worker.inference)
+        what = f"{check.card.name} {check.card.version}, weights verified"
+        return f"{what}, runs on {check.device} by {check.card.engine or 'its own library'}"
 
     return _caught("model", look, "set worker.model and worker.device, or restore the weights from the repository")
 

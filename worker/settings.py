@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError as UnreadableEnvironment
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
-from models.segmenter import Averaging, ModelCard
+from models.segmenter import EngineName, InferenceSettings, ModelCard, PrecisionName
 
 _PREFIX = "LUNGSPREAD_"
 _DELIMITER = "__"
@@ -30,18 +30,29 @@ class WorkerSettings(BaseModel):
         "lung_tumour"
     )
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    networks: Annotated[int, Field(ge=0, le=20)] = 0
-    """How many of the model's networks are averaged; 0: all. Of a model of our own training."""
-    mirrored: bool = True
+    engine: EngineName = "auto"
+    precision: PrecisionName = "auto"
+    ensemble_size: Annotated[int, Field(ge=0, le=20)] = 0
+    """How many of the model's networks are averaged; 0: all. Of a model of our own training, as are the next two."""
+    flip_tta: bool = True
     """Whether each of them also looks at the mirrored chest, as operating points are chosen: twice the work."""
+    cascade: bool = True
+    """Whether one network looks at whole slices, and all of them only where it sees something."""
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
     """Whether the PACS gets an SR of a series that was refused, with the reason."""
 
     @property
-    def averaging(self) -> Averaging:
-        """What the model averages."""
-        return Averaging(networks=self.networks, mirrored=self.mirrored)
+    def inference(self) -> InferenceSettings:
+        """How the model runs."""
+        return InferenceSettings(
+            engine=self.engine,
+            device=self.device,
+            precision=self.precision,
+            ensemble_size=self.ensemble_size,
+            flip_tta=self.flip_tta,
+            cascade=self.cascade,
+        )
 
 
 class Settings(BaseSettings):
@@ -105,8 +116,12 @@ def recipe(settings: WorkerSettings, card: ModelCard) -> str:
         "threshold": card.threshold,
         "peak_threshold": card.peak_threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
-        "networks": settings.networks,
-        "mirrored": settings.mirrored,
+        "first_network": card.first_network,
+        "engine": settings.engine,
+        "precision": settings.precision,
+        "ensemble_size": settings.ensemble_size,
+        "flip_tta": settings.flip_tta,
+        "cascade": settings.cascade,
         "outputs": sorted(set(settings.outputs)),
         "report_rejected": settings.report_rejected,
     }

@@ -23,6 +23,8 @@ IN_TURN = " + "
 """Between the kinds of a model whose networks are of several, in turn."""
 SIDES = {"2.5d": 16, "2.5d-residual": 32, "2.5d-efficientnet": 32, "3d": 16}
 """Of which the sides of a window are multiples: so often does the network halve them."""
+MULTIPLE = max(SIDES.values())
+"""Of which the sides of a training example are multiples."""
 FEATURES = (32, 32, 64, 128, 256, 32)
 FEATURES_3D = (16, 16, 32, 64, 128, 16)
 """Half as wide: a block has as many voxels as some thirty slices have pixels."""

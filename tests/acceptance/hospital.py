@@ -71,7 +71,7 @@ class Site:
     pacs_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     service: subprocess.Popen[bytes] | None = None
-    averaging: str = "networks = 1\nmirrored = false"
+    averaging: str = "ensemble_size = 1\nflip_tta = false"
     """Of the worker; "" for all that is averaged by default. What most of these tests look at does not hang on it."""
 
     @property

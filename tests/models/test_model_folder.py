@@ -8,7 +8,7 @@ from models.bundle_folder import read_bundle
 from models.model_folder import FolderOptions, folder_card, read_options, tumour_label
 from models.nnunet_folder import NnunetOptions, nnunet_card, read_nnunet
 from models.registry import load_model, model_card
-from models.segmenter import ModelError
+from models.segmenter import ON_CPU, ModelError
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_model_of_no_kind_names_those_that_there_are() -> None:
     with pytest.raises(
         ModelError, match="there are: lung_tumour, lung_tumour:FOLDER, nnunet:FOLDER, monai_bundle:FOLDER"
     ):
-        load_model("onnx:/models/x", "cpu")
+        load_model("onnx:/models/x", ON_CPU)
 
 
 def test_options_left_out_have_defaults(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.registry import check_model, load_model, model_card
-from models.segmenter import ModelError
+from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
 from tests.models.poison import Poison
 
@@ -182,7 +182,7 @@ def test_a_bundle_marks_what_its_own_workflow_marks(
     bundle: Path, spacing: tuple[float, float, float], tmp_path: Path
 ) -> None:
     volume, shares = chest(spacing), list[float]()
-    mask = load_model(f"monai_bundle:{bundle}", "cpu").segment(volume, shares.append)
+    mask = load_model(f"monai_bundle:{bundle}", ON_CPU).segment(volume, shares.append)
     expected = outlined_by_monai(bundle, volume, tmp_path)
 
     assert 0.005 < (expected == 2).mean() < 0.2
@@ -209,7 +209,7 @@ def change(copied: Path, name: str, value: object) -> None:
 
 
 def marked(folder: Path, volume: Volume) -> NDArray[np.bool_]:
-    return load_model(f"monai_bundle:{folder}", "cpu").segment(volume, lambda _: None).voxels
+    return load_model(f"monai_bundle:{folder}", ON_CPU).segment(volume, lambda _: None).voxels
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 2)], ids=["feet first", "prone", "rotated"])
@@ -248,7 +248,7 @@ def test_the_card_comes_from_the_metadata(bundle: Path, copied: Path) -> None:
     card = model_card(f"monai_bundle:{bundle}")
 
     assert (card.name, card.version, card.licence) == ("Tiny lung tumours", "0.3.1", "CC0-1.0")
-    assert check_model(f"monai_bundle:{bundle}", "cpu").card == card
+    assert check_model(f"monai_bundle:{bundle}", ON_CPU).card == card
     change(copied, "inferer", {"_target_": "SimpleInferer"})
     assert model_card(f"monai_bundle:{copied}").weights_sha256 != card.weights_sha256
 
@@ -257,7 +257,7 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run_it(copied: Path,
     torch.save({"model": Poison(tmp_path / "it-ran")}, copied / "models" / "model.pt")
 
     with pytest.raises(ModelError, match=r"model\.pt is refused: it holds more than weights \(posix\.mkdir"):
-        load_model(f"monai_bundle:{copied}", "cpu")
+        load_model(f"monai_bundle:{copied}", ON_CPU)
     assert not (tmp_path / "it-ran").exists()
 
 
@@ -265,7 +265,7 @@ def test_a_bundle_that_cannot_be_built_is_refused_in_one_line(copied: Path) -> N
     change(copied, "inferer", {"_target_": "NoSuchInferer"})
 
     with pytest.raises(ModelError, match=r"cannot build this bundle: .*NoSuchInferer") as refusal:
-        load_model(f"monai_bundle:{copied}", "cpu")
+        load_model(f"monai_bundle:{copied}", ON_CPU)
     assert "\n" not in str(refusal.value)
 
 
@@ -274,7 +274,7 @@ def test_a_configuration_that_lacks_a_part_is_refused_by_name(copied: Path, name
     change(copied, name, None)
 
     with pytest.raises(ModelError, match=f"cannot build this bundle: .*{name}"):
-        load_model(f"monai_bundle:{copied}", "cpu")
+        load_model(f"monai_bundle:{copied}", ON_CPU)
 
 
 def test_a_bundle_that_does_not_return_to_the_images_grid_is_refused(copied: Path) -> None:

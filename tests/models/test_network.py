@@ -10,13 +10,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.lung_tumour.averaging import Averaged
+from models.engines.torch_engine import TorchEngine
 from models.lung_tumour.efficientnet import Depthwise
+from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.network import IN_TURN, NETWORKS, RELEASED, build_network, kinds_of
+from models.lung_tumour.predictors import EVERYWHERE, BlockPredictor, SlicePredictor
 from models.lung_tumour.segmenter import LungTumourSegmenter
-from models.lung_tumour.windows import BlockWindows, SliceWindows
+from models.lung_tumour.stored_networks import named_tensors
 from models.registry import load_model, model_card
-from models.segmenter import Averaging, ModelCard, ModelError, read_card
+from models.segmenter import ON_CPU, InferenceSettings, ModelCard, ModelError, read_card
+
+WHOLE = InferenceSettings(device="cpu", precision="float32", cascade=False)
 
 CARD = ModelCard(
     name="x",
@@ -47,9 +51,17 @@ class ToTheLeft(nn.Module):
         return self.slope * torch.arange(images.shape[-1]).float().expand(len(images), 1, *images.shape[2:])
 
 
+def ensemble(*networks: nn.Module, flip_tta: bool = False) -> Ensemble:
+    return Ensemble([TorchEngine(one, torch.device("cpu"), torch.float32) for one in networks], flip_tta=flip_tta)
+
+
+def ignore(_share: float) -> None:
+    """Progress that nobody looks at."""
+
+
 def weights(folder: Path, kind: str) -> Path:
     torch.manual_seed(1)
-    save_file(Averaged([build_network(kind)], mirrored=False).tensors(), folder / "x.safetensors")
+    save_file(named_tensors([build_network(kind)]), folder / "x.safetensors")
     return folder / "x.safetensors"
 
 
@@ -78,7 +90,7 @@ def test_the_released_weights_are_for_the_network_that_is_trained_without_a_word
     card = model_card("lung_tumour")
 
     assert RELEASED in card.network.split(IN_TURN)
-    assert load_model("lung_tumour", "cpu").card == card
+    assert replace(load_model("lung_tumour", ON_CPU).card, engine="") == card
 
 
 def test_a_card_names_its_network_and_the_segmenter_runs_it(tmp_path: Path) -> None:
@@ -89,7 +101,7 @@ def test_a_card_names_its_network_and_the_segmenter_runs_it(tmp_path: Path) -> N
     (tmp_path / "model.toml").write_text("[model]\n" + "\n".join(lines))
 
     assert read_card(tmp_path / "model.toml").network == "3d"
-    model = load_model(f"lung_tumour:{tmp_path}", "cpu")
+    model = load_model(f"lung_tumour:{tmp_path}", ON_CPU)
     assert isinstance(model, LungTumourSegmenter)
     probability = model.probability(np.zeros((7, 40, 50), np.float32), (3.0, 1.2, 0.9), lambda _: None)
     assert probability.shape == (7, 40, 50)
@@ -101,26 +113,27 @@ def test_weights_of_the_other_network_are_refused(tmp_path: Path, kind: str) -> 
     other = next(name for name in NETWORKS if name != kind)
 
     with pytest.raises(ModelError, match=f"not the weights of a {other} network"):
-        LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), "cpu", Averaging())
+        LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), ON_CPU)
 
 
 def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_path: Path) -> None:
     kinds = ["2.5d", "2.5d-efficientnet", "2.5d"]
     networks = [build_network(kind).eval() for kind in kinds]
-    save_file(Averaged(networks, mirrored=False).tensors(), tmp_path / "x.safetensors")
+    save_file(named_tensors(networks), tmp_path / "x.safetensors")
     card = replace(CARD, network="2.5d + 2.5d-efficientnet", networks=3)
     hu, spacing = np.random.default_rng(1).normal(-500, 300, (2, 40, 32)).astype(np.float32), (2.5, 1.0, 1.0)
 
-    model = LungTumourSegmenter(card, tmp_path / "x.safetensors", "cpu", Averaging())
+    model = LungTumourSegmenter(card, tmp_path / "x.safetensors", WHOLE)
     said = model.probability(hu, spacing, lambda _: None).astype(np.float64)
 
     with torch.inference_mode():
         alone = [
-            SliceWindows(one, torch.device("cpu"), 32).probability(hu, spacing, lambda _: None) for one in networks
+            SlicePredictor(ensemble(one, flip_tta=True), 32).probability(hu, spacing, EVERYWHERE, ignore)
+            for one in networks
         ]
     logits = [np.log(one / (1 - one)) for one in np.asarray(alone, np.float64)]
     assert kinds_of(card.network, 3) == kinds
-    assert np.log(said / (1 - said)) == pytest.approx(np.mean(logits, 0), abs=0.02)  # the mean is rounded to bfloat16
+    assert np.log(said / (1 - said)) == pytest.approx(np.mean(logits, 0), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -134,51 +147,53 @@ def test_kinds_that_cannot_be_averaged_are_refused(network: str, why: str) -> No
 
 
 def test_networks_are_averaged_by_their_logits() -> None:
-    logits = Averaged([ToTheLeft(1.0), ToTheLeft(4.0)], mirrored=False)(torch.zeros(1, 5, 2, 3))
+    logits = ensemble(ToTheLeft(1.0), ToTheLeft(4.0)).mean_logits(torch.zeros(1, 5, 2, 3))
 
     assert logits.tolist() == [[[[0.0, 2.5, 5.0], [0.0, 2.5, 5.0]]]]
 
 
 def test_what_a_network_says_of_the_mirrored_chest_is_turned_back_and_averaged_in() -> None:
-    logits = Averaged([ToTheLeft(1.0)], mirrored=True)(torch.zeros(1, 5, 1, 4))
+    logits = ensemble(ToTheLeft(1.0), flip_tta=True).mean_logits(torch.zeros(1, 5, 1, 4))
 
     assert logits.flatten().tolist() == [1.5, 1.5, 1.5, 1.5]  # (0, 1, 2, 3) and (3, 2, 1, 0)
 
 
 def test_a_file_of_several_networks_gives_as_many_as_are_wanted(tmp_path: Path) -> None:
     networks = [build_network() for _ in range(3)]
-    save_file(Averaged(networks, mirrored=False).tensors(), tmp_path / "x.safetensors")
+    save_file(named_tensors(networks), tmp_path / "x.safetensors")
     card = replace(CARD, networks=3)
     hu, spacing = np.random.default_rng(1).normal(-500, 300, (2, 32, 32)).astype(np.float32), (2.5, 1.0, 1.0)
 
     def logits(wanted: int) -> np.ndarray:
-        model = LungTumourSegmenter(card, tmp_path / "x.safetensors", "cpu", Averaging(networks=wanted))
+        model = LungTumourSegmenter(
+            card, tmp_path / "x.safetensors", replace(WHOLE, ensemble_size=wanted, flip_tta=False)
+        )
         probability = model.probability(hu, spacing, lambda _: None).astype(np.float64)
         return np.log(probability / (1 - probability))
 
     with torch.inference_mode():
         alone = [
-            SliceWindows(network, torch.device("cpu")).probability(hu, spacing, lambda _: None) for network in networks
+            SlicePredictor(ensemble(network), 32).probability(hu, spacing, EVERYWHERE, ignore) for network in networks
         ]
     truth = [np.log(probability / (1 - probability)) for probability in np.asarray(alone, np.float64)]
-    assert logits(1) == pytest.approx(truth[0], abs=0.02)  # the mean is rounded to bfloat16
+    assert logits(1) == pytest.approx(truth[0], abs=0.01)
     assert logits(2) == pytest.approx(np.mean(truth[:2], 0), abs=0.02)
     assert logits(0) == pytest.approx(np.mean(truth, 0), abs=0.02)
-    with pytest.raises(ModelError, match=r"worker\.networks is 4, the model has 3"):
+    with pytest.raises(ModelError, match=r"worker\.ensemble_size is 4, the model has 3"):
         logits(4)
 
 
-@pytest.mark.parametrize("windows", [SliceWindows, BlockWindows])
+@pytest.mark.parametrize("predictor", [SlicePredictor, BlockPredictor])
 @pytest.mark.parametrize("spacing", [(0.7, 0.9, 0.6), (2.5, 1.0, 1.0), (5.0, 1.4, 1.4)])
 def test_what_a_network_says_lies_where_it_saw_it(
-    windows: type[SliceWindows | BlockWindows], spacing: tuple[float, float, float]
+    predictor: type[SlicePredictor | BlockPredictor], spacing: tuple[float, float, float]
 ) -> None:
     shape = tuple(round(side / size) for side, size in zip((60, 100, 110), spacing, strict=True))
     grid = np.moveaxis(np.indices(shape), 0, -1) * spacing
     ball = ((grid - (32, 40, 66)) ** 2).sum(-1) <= 18**2
     hu = np.where(ball, 200, -900).astype(np.float32)
 
-    probability = windows(Denser(), torch.device("cpu")).probability(hu, spacing, lambda _: None)
+    probability = predictor(ensemble(Denser()), 16).probability(hu, spacing, EVERYWHERE, ignore)
 
     marked = probability > 0.5
     assert 2 * (marked & ball).sum() / (marked.sum() + ball.sum()) > 0.93
@@ -188,7 +203,7 @@ def test_what_a_network_says_lies_where_it_saw_it(
 def test_blocks_that_overlap_give_what_one_block_gives() -> None:
     hu = np.random.default_rng(1).uniform(-1000, 400, (60, 230, 200)).astype(np.float32)
 
-    probability = BlockWindows(Denser(), torch.device("cpu")).probability(hu, (2.5, 1.0, 1.0), lambda _: None)
+    probability = BlockPredictor(ensemble(Denser()), 16).probability(hu, (2.5, 1.0, 1.0), EVERYWHERE, ignore)
 
     expected = 1 / (1 + np.exp(-10 * np.clip((hu + 1000) * 2 / 1400 - 1, -1, 1)))
     assert np.abs(probability - expected).max() < 0.02  # bfloat16 has eight bits
@@ -199,7 +214,7 @@ def test_of_a_thick_slice_the_probability_is_the_mean_over_its_parts() -> None:
     hu = np.full((3, 32, 32), -1000, np.float32)
     hu[1] = 400
 
-    said = SliceWindows(Denser(), torch.device("cpu"), 32).probability(hu, (5.0, 1.0, 1.0), lambda _: None)
+    said = SlicePredictor(ensemble(Denser()), 32).probability(hu, (5.0, 1.0, 1.0), EVERYWHERE, ignore)
 
     sure, unsure, never = (1 / (1 + np.exp(-logit)) for logit in (5.0, -5.0, -10.0))
     assert said[:, 16, 16] == pytest.approx([(unsure + never) / 2, sure, (unsure + never) / 2], rel=1e-4)

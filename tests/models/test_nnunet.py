@@ -17,7 +17,7 @@ import torch
 from models.nnunet import facing, trained_orientation
 from models.nnunet_folder import read_nnunet
 from models.registry import check_model, load_model, model_card
-from models.segmenter import ModelError
+from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
 from tests.models.poison import Poison
 from tests.models.trained_nnunet import LABELS, chest, predicted_by_nnunet, trained, write_nifti
@@ -72,7 +72,7 @@ def test_a_folder_marks_what_nnunets_own_predictor_marks(
     hu, truth = chest(11, shape)
     write_nifti(hu, tmp_path / "ct.nii.gz", spacing)
     shares: list[float] = []
-    mask = load_model(f"nnunet:{folder}", "cpu").segment(upright(hu, spacing), shares.append)
+    mask = load_model(f"nnunet:{folder}", ON_CPU).segment(upright(hu, spacing), shares.append)
     expected = predicted_by_nnunet(folder, tmp_path / "ct.nii.gz")
 
     assert 0.005 < (expected == TUMOUR).mean() < 0.2
@@ -92,7 +92,7 @@ def test_a_flipped_stack_is_turned_to_what_the_network_knows(
     write_nifti(volume.hu, tmp_path / "upright.nii.gz")
     write_nifti(np.flip(volume.hu, axes).copy(), tmp_path / "flipped.nii.gz")
     turned = flipped(volume, axes)
-    mask = load_model(f"nnunet:{copied}", "cpu").segment(turned, lambda _: None)
+    mask = load_model(f"nnunet:{copied}", ON_CPU).segment(turned, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "upright.nii.gz", mirroring=False) == TUMOUR
     careless = predicted_by_nnunet(copied, tmp_path / "flipped.nii.gz", mirroring=False) == TUMOUR
 
@@ -110,7 +110,7 @@ def test_images_that_lay_mirrored_in_training_lie_so_again(copied: Path, tmp_pat
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
     write_nifti(np.flip(volume.hu, 1).copy(), tmp_path / "las.nii.gz")
     say(copied, mirroring=False, orientation="LAS")
-    mask = load_model(f"nnunet:{copied}", "cpu").segment(volume, lambda _: None)
+    mask = load_model(f"nnunet:{copied}", ON_CPU).segment(volume, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "las.nii.gz", mirroring=False) == TUMOUR
 
     assert dice(mask.voxels, np.flip(expected, 1)) >= 0.999
@@ -151,7 +151,7 @@ def test_the_card_comes_from_the_folder(folder: Path, copied: Path) -> None:
     assert card.weights_file == "fold_0/checkpoint_final.pth, fold_1/checkpoint_final.pth"
     assert card.version == card.weights_sha256[:12]
     assert card.licence == "CC0-1.0"
-    assert check_model(f"nnunet:{folder}", "cpu").card == card
+    assert check_model(f"nnunet:{folder}", ON_CPU).card == card
     one_fold = model_card(f"nnunet:{copied}")
     assert one_fold.weights_sha256 != card.weights_sha256
     say(copied, mirroring=False, version="2.1", smallest_lesion_ml=0.5)
@@ -168,7 +168,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run_it(copied:
     with pytest.raises(
         ModelError, match=r"checkpoint_final\.pth is refused: it holds more than weights \(posix\.mkdir"
     ):
-        load_model(f"nnunet:{copied}", "cpu")
+        load_model(f"nnunet:{copied}", ON_CPU)
     assert not (tmp_path / "it-ran").exists()
 
 
@@ -178,7 +178,7 @@ def test_plans_that_name_a_class_that_is_no_network_are_refused(copied: Path) ->
     (copied / "plans.json").write_text(json.dumps(plans))
 
     with pytest.raises(ModelError, match=r"of subprocess\.Popen, which is no network$"):
-        load_model(f"nnunet:{copied}", "cpu")
+        load_model(f"nnunet:{copied}", ON_CPU)
 
 
 def test_weights_of_another_network_are_refused_in_one_line(copied: Path) -> None:
@@ -187,7 +187,7 @@ def test_weights_of_another_network_are_refused_in_one_line(copied: Path) -> Non
     (copied / "dataset.json").write_text(json.dumps(dataset))
 
     with pytest.raises(ModelError, match="nnU-Net cannot build this network: RuntimeError: ") as refusal:
-        load_model(f"nnunet:{copied}", "cpu")
+        load_model(f"nnunet:{copied}", ON_CPU)
     assert "\n" not in str(refusal.value)
 
 
@@ -195,7 +195,7 @@ def test_without_nnunet_one_line_says_what_to_install(copied: Path) -> None:
     code = (
         "import sys; sys.modules['nnunetv2'] = None\n"
         "from models.registry import load_model\n"
-        f"load_model('nnunet:{copied}', 'cpu')"
+        f"load_model('nnunet:{copied}')"
     )
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ import torch
 from models.downloads import DownloadInterrupted
 from models.pull import Wanted, pull
 from models.registry import MODELS, load_model, model_card
-from models.segmenter import ModelError
+from models.segmenter import ON_CPU, ModelError
 from tests.models.poison import Poison
 from tests.models.range_server import Served, serving
 
@@ -73,7 +73,7 @@ def test_a_pulled_model_is_one_that_the_worker_can_load(server: Served, tmp_path
 
     assert names == [f"lung_tumour:{tmp_path}/mine/lung_tumour-0.1"]
     assert model_card(names[0]) == model_card("lung_tumour")
-    assert load_model(names[0], "cpu").card.version == model_card("lung_tumour").version
+    assert load_model(names[0], ON_CPU).card.version == model_card("lung_tumour").version
     assert names_in(tmp_path) == ["mine"]
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.lung_tumour.segmenter import outlined, score
+from models.lung_tumour.scoring import outlined, score
 from models.lungs.field import lung_field
 from models.registry import load_model
-from models.segmenter import Averaging, ModelError, Segmenter
+from models.segmenter import InferenceSettings, ModelError, Segmenter
 from models.volume import Mask, Volume, spacing_of, voxel_volume_ml
 from worker.demo.phantom import Phantom, PhantomLesion, PhantomSpec, chest_phantom
 
@@ -19,7 +19,7 @@ def phantom() -> Phantom:
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     """Two of the networks: whatever is tested here holds for any number of them."""
-    return load_model("lung_tumour", "cpu", Averaging(networks=2, mirrored=False))
+    return load_model("lung_tumour", InferenceSettings(device="cpu", ensemble_size=2, flip_tta=False))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ModelError, match="cuda is not available"):
-        load_model("lung_tumour", "cuda")
+        load_model("lung_tumour", InferenceSettings(device="cuda"))
 
 
 def test_a_sheared_grid_keeps_its_voxel_volume() -> None:

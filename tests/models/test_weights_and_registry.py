@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.registry import MODELS, load_model, model_card
-from models.segmenter import ModelError, read_card
+from models.segmenter import ON_CPU, ModelError, read_card
 from models.weights import verified_weights
 
 
@@ -39,7 +39,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 def test_an_unknown_model_names_those_that_there_are() -> None:
     with pytest.raises(ModelError, match="there are: lung_tumour"):
-        load_model("liver", "cpu")
+        load_model("liver", ON_CPU)
 
 
 def test_a_card_without_a_field_is_refused(tmp_path: Path) -> None:

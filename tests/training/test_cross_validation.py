@@ -15,11 +15,15 @@ from safetensors.torch import load_file
 from scipy.ndimage import find_objects
 from typer.testing import CliRunner, Result
 
+from models.engines.torch_engine import TorchEngine
+from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.network import build_network
-from models.lung_tumour.segmenter import LungTumourSegmenter, outlined
-from models.lung_tumour.windows import SliceWindows
+from models.lung_tumour.predictors import EVERYWHERE, SlicePredictor
+from models.lung_tumour.scoring import outlined
+from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lungs.field import lung_field
 from models.registry import load_model
+from models.segmenter import ON_CPU, InferenceSettings
 from tests.training.short_run import phantom_stack, settings
 from training.__main__ import app
 from training.cache import close, read_stacks, write_stack
@@ -36,6 +40,8 @@ SPLIT = {
     "msd": {"train": list(PATIENTS), "validation": [], "test": [], "fold-0": ["a", "b"], "fold-1": ["c", "d"]},
     "lidc": {"train": [], "validation": ["v"], "test": []},
 }
+
+EXACT = InferenceSettings(device="cpu", precision="float32", cascade=False)
 
 
 def stack_of(patient: str, source: str) -> Stack:
@@ -91,12 +97,12 @@ def of_run(run: Path, stack: Stack) -> np.ndarray:
     network.load_state_dict(torch.load(run / "average.pt", weights_only=True))
     near = np.zeros(stack.hu.shape, bool)
     near[lungs_of(stack)] = True
-    hu, windows = np.asarray(stack.hu, np.float32), SliceWindows(network, torch.device("cpu"))
-    with torch.inference_mode():
-        seen, mirrored = (
-            logits(windows.probability(np.ascontiguousarray(image), stack.spacing_mm, lambda _: None))
-            for image in (hu, np.flip(hu, 2))
-        )
+    alone = Ensemble([TorchEngine(network, torch.device("cpu"), torch.float32)], flip_tta=False)
+    hu, predictor = np.asarray(stack.hu, np.float32), SlicePredictor(alone, 16)
+    seen, mirrored = (
+        logits(predictor.probability(np.ascontiguousarray(image), stack.spacing_mm, EVERYWHERE, lambda _: None))
+        for image in (hu, np.flip(hu, 2))
+    )
     return np.asarray(1 / (1 + np.exp(-(seen + np.flip(mirrored, 2)) / 2)), np.float32) * near
 
 
@@ -176,13 +182,13 @@ def test_a_threshold_that_is_given_holds_for_every_fold_and_the_model(cache: Pat
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "cross_validation.json").read_text())
     assert {fold["operating_point"]["threshold"] for fold in found["folds"]} == {0.85}
-    assert load_model(f"lung_tumour:{tmp_path / 'candidate'}", "cpu").card.threshold == 0.85
+    assert load_model(f"lung_tumour:{tmp_path / 'candidate'}", ON_CPU).card.threshold == 0.85
     assert refused.exit_code == 2
     assert "threshold 0.77: there are 0.3, " in refused.stderr
 
 
 def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
-    model = load_model(f"lung_tumour:{runs / 'candidate'}", "cpu")
+    model = load_model(f"lung_tumour:{runs / 'candidate'}", EXACT)
 
     assert model.card.networks == 2
     assert model.card.version == "3"
@@ -208,8 +214,8 @@ def test_of_several_runs_each_fold_is_judged_by_their_mean_and_the_model_takes_i
     done = crossval(cache, first, *more, "--threshold", "0.5")
 
     assert done.exit_code == 0, done.output
-    judged = load_model(f"lung_tumour:{first / 'fold-1' / 'network'}", "cpu")
-    made = load_model(f"lung_tumour:{first / 'candidate'}", "cpu")
+    judged = load_model(f"lung_tumour:{first / 'fold-1' / 'network'}", EXACT)
+    made = load_model(f"lung_tumour:{first / 'candidate'}", EXACT)
     assert judged.card.network == made.card.network == "2.5d + 2.5d-efficientnet"
     ways = {(run, fold): average(run / f"fold-{fold}") for run in (first, second) for fold in (0, 1)}
     assert_holds(first / "fold-1" / "network", [ways[first, 1], ways[second, 1]] * 2)

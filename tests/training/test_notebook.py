@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 from models.registry import check_model
+from models.segmenter import ON_CPU
 from tests.training.msd_data import write_msd
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,7 +66,7 @@ def test_it_comes_from_data_to_a_model_that_the_worker_can_load(
 ) -> None:
     said = "".join(map(output_of, cells))
 
-    card = check_model(f"lung_tumour:{folders['MODEL_FOLDER']}", "cpu").card
+    card = check_model(f"lung_tumour:{folders['MODEL_FOLDER']}", ON_CPU).card
     assert (card.name, card.version) == ("RUN", card.weights_sha256[:12])
     assert "msd: 4 patients, 4 stacks" in said
     assert "train: 2 patients" in said

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from models.lung_tumour.network import RELEASED
 from models.registry import check_model, load_model
+from models.segmenter import ON_CPU
 from tests.training.msd_data import chest, save_image, write_msd
 from training.__main__ import app
 from training.splits import PARTS
@@ -78,9 +79,9 @@ def test_one_command_makes_a_model_that_the_worker_can_load(made: tuple[Path, Pa
 
     assert steps(result.output) == ["prepare", "train", "evaluate", "figures", "export"]
     assert "train: 3 patients" in result.output
-    card = check_model(f"lung_tumour:{model}", "cpu").card
+    card = check_model(f"lung_tumour:{model}", ON_CPU).card
     assert (card.name, card.version, card.licence, card.network) == ("mine", "1.0", "CC0-1.0", RELEASED)
-    assert load_model(f"lung_tumour:{model}", "cpu").card == card
+    assert load_model(f"lung_tumour:{model}", ON_CPU).card == card
     evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert evaluation["model"]["weights_sha256"] == card.weights_sha256
     assert (run / "evaluation" / "report.html").is_file()
@@ -141,7 +142,7 @@ def test_what_is_gone_is_made_again_and_nothing_else(data: Path, made: tuple[Pat
     again = pipeline(data, run, model)
 
     assert again.output.count("done already") == 3
-    assert check_model(f"lung_tumour:{model}", "cpu").card.version == "1.0"
+    assert check_model(f"lung_tumour:{model}", ON_CPU).card.version == "1.0"
     assert (run / "average.pt").stat().st_mtime_ns == weights
 
 
@@ -319,9 +320,9 @@ def test_the_3d_network_goes_the_same_way(tmp_path: Path) -> None:
     done = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model", "--network", "3d", "--steps", "2")
 
     assert done.exit_code == 0, done.output
-    card = check_model(f"lung_tumour:{tmp_path / 'model'}", "cpu").card
+    card = check_model(f"lung_tumour:{tmp_path / 'model'}", ON_CPU).card
     assert card.network == "3d"
-    assert load_model(f"lung_tumour:{tmp_path / 'model'}", "cpu").card == card
+    assert load_model(f"lung_tumour:{tmp_path / 'model'}", ON_CPU).card == card
     assert "| network | MONAI BasicUNet in 3D" in (tmp_path / "model" / "README.md").read_text()
 
 

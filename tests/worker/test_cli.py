@@ -38,8 +38,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUNGSPREAD_WORKER__NETWORKS", "1")
-    monkeypatch.setenv("LUNGSPREAD_WORKER__MIRRORED", "false")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "1")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__FLIP_TTA", "false")
 
     done = lungspread("run", ct, "--out", tmp_path / "out", "--pictures")
 
@@ -109,12 +109,12 @@ def test_doctor_says_what_is_wrong_and_what_to_do(config: Path) -> None:
 def test_doctor_says_that_more_networks_are_wanted_than_there_are(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LUNGSPREAD_WORKER__NETWORKS", "9")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "9")
 
     told = lungspread("doctor", "--config", config)
 
     assert "FAIL model" in told.stdout
-    assert "worker.networks is 9, the model has 5" in told.stdout
+    assert "worker.ensemble_size is 9, the model has 5" in told.stdout
 
 
 def test_send_to_a_stranger_names_the_peers(ct: Path, config: Path) -> None:

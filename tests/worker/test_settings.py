@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings import Peer
-from models.segmenter import Averaging, ModelCard
+from models.segmenter import InferenceSettings, ModelCard
 from worker.settings import Settings, WorkerSettings, load_settings, recipe
 
 WRITTEN = Path(__file__).parents[2] / "lungspread.toml"
@@ -167,13 +167,23 @@ def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]
     assert recipe(WorkerSettings(), replace(CARD, **changed)) != recipe(WorkerSettings(), CARD)
 
 
-@pytest.mark.parametrize("changed", [{"outputs": ("sr",)}, {"networks": 1}, {"mirrored": False}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"outputs": ("sr",)},
+        {"ensemble_size": 1},
+        {"flip_tta": False},
+        {"cascade": False},
+        {"engine": "torch"},
+        {"precision": "float32"},
+    ],
+)
 def test_a_recipe_changes_with_the_settings_that_change_a_result(changed: dict[str, Any]) -> None:
     assert recipe(WorkerSettings(**changed), CARD) != recipe(WorkerSettings(), CARD)
 
 
 def test_a_model_of_ones_own_training_is_named_by_its_folder(tmp_path: Path) -> None:
-    settings = load_settings(write(tmp_path, "[worker]\nmodel = 'lung_tumour:/models/mine'\nnetworks = 1"))
+    settings = load_settings(write(tmp_path, "[worker]\nmodel = 'lung_tumour:/models/mine'\nensemble_size = 1"))
 
     assert settings.worker.model == "lung_tumour:/models/mine"
-    assert settings.worker.averaging == Averaging(networks=1)
+    assert settings.worker.inference == InferenceSettings(ensemble_size=1)

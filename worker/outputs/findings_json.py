@@ -58,6 +58,7 @@ def _model(card: ModelCard) -> Json:
         "weights_sha256": card.weights_sha256,
         "threshold": card.threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
+        "engine": card.engine,
     }
 
 

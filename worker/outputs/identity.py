@@ -94,7 +94,8 @@ def device_uid(card: ModelCard) -> str:
 
 def algorithm_parameters(card: ModelCard) -> dict[str, str]:
     """Return what decides the outcome besides name and version."""
-    return {
+    engine = {"engine": card.engine} if card.engine else {}
+    return engine | {
         "weights_sha256": card.weights_sha256,
         "threshold": str(card.threshold),
         "peak_threshold": str(card.peak_threshold),

@@ -1,0 +1,1 @@
+"""What computes a network: OpenVINO or torch, behind one interface (`engine.py`)."""

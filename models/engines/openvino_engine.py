@@ -1,0 +1,115 @@
+"""Networks run by OpenVINO on a CPU. Each is converted once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import openvino
+import torch
+from platformdirs import user_cache_path
+from torch import nn
+
+from models.engines.networks import TrainedNetworks
+from models.segmenter import ModelError
+
+log = logging.getLogger(__name__)
+
+_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+_FILE = "network.xml"
+
+
+class OpenvinoEngine:
+    """A compiled network; images may have any sides that the network takes.
+
+    It uses as many threads as torch would (OMP_NUM_THREADS, torch.set_num_threads).
+    """
+
+    def __init__(self, model: openvino.Model, dtype: torch.dtype) -> None:
+        self._precision = str(dtype).removeprefix("torch.")
+        options = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        try:
+            self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot run the network in {self._precision} on this CPU") from error
+
+    @property
+    def description(self) -> str:
+        """Library, version and precision."""
+        return f"OpenVINO {_version()} {self._precision}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where images must lie."""
+        return torch.device("cpu")
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 logits (n, 1, ...) of images (n, channel, ...)."""
+        self._request.infer([images.contiguous().numpy()], share_inputs=True)
+        return torch.from_numpy(self._request.get_output_tensor().data.copy())
+
+
+def openvino_engines(networks: TrainedNetworks, dtype: torch.dtype) -> list[OpenvinoEngine]:
+    """Return an engine for each network; networks that are not in the cache are built, converted and put there."""
+    folders = [_cache_folder(networks.key, number) for number in range(networks.count)]
+    models = [_read(folder) for folder in folders]
+    if None in models:
+        built = networks.build()
+        for number, folder in enumerate(folders):
+            if models[number] is None:
+                models[number] = convert(built[number], networks.image_shape)
+                _keep(models[number], folder)
+    return [OpenvinoEngine(model, dtype) for model in models]
+
+
+def convert(network: nn.Module, image_shape: tuple[int, ...]) -> openvino.Model:
+    """Return a network as OpenVINO's model; batch and sides of its images stay open, the channels are fixed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates its own tracing, by which OpenVINO reads a network
+        model = openvino.convert_model(network.eval(), example_input=torch.zeros(1, *image_shape))
+    model.reshape([-1, image_shape[0], *[-1] * (len(image_shape) - 1)])
+    return model
+
+
+def _version() -> str:
+    return str(openvino.__version__).partition("-")[0]
+
+
+def _cache_folder(key: str, number: int) -> Path | None:
+    """Return where a converted network is kept; None for networks without a key."""
+    if not key:
+        return None
+    return user_cache_path("lungspread") / f"openvino-{_version()}" / f"{key}-{number}"
+
+
+def _read(folder: Path | None) -> openvino.Model | None:
+    """Return the converted network in a folder, None if there is none that can be read."""
+    if folder is None or not (folder / _FILE).is_file():
+        return None
+    try:
+        return openvino.Core().read_model(folder / _FILE)
+    except RuntimeError:
+        log.warning("converted network %s cannot be read, and is made again", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _keep(model: openvino.Model, folder: Path | None) -> None:
+    """Put a converted network into the cache, whole or not at all; without a writable cache, nowhere."""
+    if folder is None:
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as hidden:
+            openvino.save_model(model, Path(hidden) / "made" / _FILE, compress_to_fp16=False)
+            (Path(hidden) / "made").rename(folder)
+    except (OSError, RuntimeError) as error:
+        if not folder.is_dir():  # else another process was faster
+            log.warning("the converted network is not kept (%s): each start converts it again", type(error).__name__)

@@ -1,0 +1,58 @@
+"""Several networks as one: the mean of their logits, and of what each says of the mirrored chest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from models.engines.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One network seeing an image, as it is or mirrored left to right."""
+
+    network: int
+    mirrored: bool
+
+
+class Ensemble:
+    """The networks of a model, each run by an engine.
+
+    looks: all that are averaged, in the order in which the cascade takes them: first the networks that see the chest as
+    it is, beginning with `first_network`, then those that see it mirrored.
+    """
+
+    def __init__(self, engines: Sequence[Engine], *, flip_tta: bool, first_network: int = 0) -> None:
+        self._engines = engines
+        first = first_network % len(engines)
+        numbers = [*range(first, len(engines)), *range(first)]
+        self.looks = tuple(
+            Look(network=number, mirrored=mirrored) for mirrored in ((False, True) if flip_tta else (False,))
+            for number in numbers
+        )  # fmt: skip
+
+    @property
+    def device(self) -> torch.device:
+        """Where images must lie."""
+        return self._engines[0].device
+
+    @property
+    def description(self) -> str:
+        """The engine with its precision."""
+        return self._engines[0].description
+
+    def logits(self, images: torch.Tensor, look: Look) -> torch.Tensor:
+        """Return float32 logits (n, 1, ...) of images (n, channel, ...), the last axis of which runs to the left."""
+        engine = self._engines[look.network]
+        return engine.logits(images.flip(-1)).flip(-1) if look.mirrored else engine.logits(images)
+
+    def sum_of_logits(self, images: torch.Tensor, looks: Sequence[Look]) -> torch.Tensor:
+        """Return the sum of the logits of these looks."""
+        return torch.stack([self.logits(images, look) for look in looks]).sum(0)
+
+    def mean_logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the logits of all looks, as nnU-Net averages its folds."""
+        return self.sum_of_logits(images, self.looks) / len(self.looks)

@@ -1,0 +1,113 @@
+"""The cascade against the whole ensemble, with networks whose answer is known on paper."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.engines.torch_engine import TorchEngine
+from models.lung_tumour.cascade import Rule
+from models.lung_tumour.ensemble import Ensemble
+from models.lung_tumour.predictors import EVERYWHERE, CascadePredictor, SlicePredictor
+
+RULE = Rule(outline_logit=1.386, score_logit=3.892)  # thresholds of 0.8 and 0.98
+SPACING = (1.5, 0.8, 0.8)
+SHAPE = (40, 250, 250)
+
+
+class Tissue(nn.Module):
+    """Marks what lies above -300 HU in the middle plane, and counts the pixels that it sees."""
+
+    def __init__(self, gain: float = 10.0) -> None:
+        super().__init__()
+        self.gain = gain
+        self.pixels: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.pixels.append(images.shape[0] * images.shape[2] * images.shape[3])
+        return self.gain * images[:, 2:3]
+
+
+def ensemble(*networks: nn.Module) -> Ensemble:
+    return Ensemble([TorchEngine(one, torch.device("cpu"), torch.float32) for one in networks], flip_tta=True)
+
+
+def chest(balls_mm: Sequence[tuple[tuple[float, float, float], float]]) -> np.ndarray:
+    """Air of -900 HU with balls of 60 HU at these places and radii, in mm along (slice, row, column)."""
+    grid = np.moveaxis(np.indices(SHAPE), 0, -1) * SPACING
+    hu = np.full(SHAPE, -900, np.float32)
+    for centre, radius in balls_mm:
+        hu[((grid - centre) ** 2).sum(-1) <= radius**2] = 60
+    return hu
+
+
+BALLS = (((30.0, 60.0, 60.0), 8.0), ((20.0, 140.0, 150.0), 4.0))
+
+
+def test_where_all_networks_agree_the_cascade_says_what_the_whole_ensemble_says() -> None:
+    hu, networks = chest(BALLS), [Tissue(), Tissue(8.0), Tissue(12.0)]
+
+    whole = SlicePredictor(ensemble(*networks), 32).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+    by_whole = sum(sum(one.pixels) for one in networks)
+    for one in networks:
+        one.pixels.clear()
+    seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+
+    assert np.array_equal(seen > 0.8, whole > 0.8)
+    assert seen[whole > 0.8] == pytest.approx(whole[whole > 0.8], abs=1e-4)
+    assert (seen > 0.8).any((1, 2)).sum() == pytest.approx((38 - 16) / 1.5, abs=1)  # from 16 to 38 mm
+    assert sum(sum(one.pixels) for one in networks) < 0.6 * by_whole
+
+
+def test_a_candidate_that_the_other_networks_deny_is_dropped_before_all_have_looked() -> None:
+    hu, first, deny, third = chest(BALLS), Tissue(), Tissue(-10.0), Tissue()
+
+    seen = CascadePredictor(ensemble(first, deny, third), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+
+    assert not seen.any()
+    assert third.pixels == []
+
+
+def test_outside_the_area_nothing_is_looked_for() -> None:
+    hu = chest(BALLS)
+    left = (slice(0, 250), slice(0, 110))  # columns up to 88 mm: the first ball alone
+
+    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, left, lambda _: None)
+
+    columns = np.flatnonzero((seen > 0.8).any((0, 1))) * SPACING[2]
+    assert columns.min() == pytest.approx(52, abs=2)
+    assert columns.max() == pytest.approx(68, abs=2)
+
+
+def test_specks_are_no_candidates() -> None:
+    """A ball of 1.2 mm has 0.007 ml, of which a lesion of 0.1 ml has fourteen times as much."""
+    networks = [Tissue(), Tissue()]
+
+    seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(
+        chest([((30.0, 60.0, 60.0), 1.2)]), SPACING, EVERYWHERE, lambda _: None
+    )
+
+    assert not seen.any()
+    assert networks[1].pixels == []
+
+
+def test_progress_rises_to_one() -> None:
+    shares: list[float] = []
+
+    CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(
+        chest(BALLS), SPACING, EVERYWHERE, shares.append
+    )
+
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_stack_of_few_slices_is_looked_at(slices: int) -> None:
+    hu = np.repeat(chest(BALLS)[20:21], slices, 0)
+
+    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+
+    assert (seen > 0.8).any((1, 2)).all()
