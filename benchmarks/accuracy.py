@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from models.devices import choose_device, choose_dtype
 from models.lung_tumour.predictors import EVERYWHERE, Area
 from models.segmenter import ModelCard, Progress
-from training.cross_validation import judge_folds, together_lines
-from training.datasets import msd_slices
-from training.evaluate import predict
-from training.folds import Fold
-from training.splits import folds_of, read_splits
-from training.stack import Stack
+from training.data.datasets import msd_slices
+from training.data.splits import folds_of, read_splits
+from training.data.volume import Stack
+from training.evaluation.cross_validation import judge_folds, together_lines
+from training.evaluation.folds import Fold
+from training.evaluation.predict import predict
 
 SPLITS = Path(__file__).parent.parent / "training" / "splits" / "lung_tumour_v2.json"
 DATASET = "Dataset606_Slices"

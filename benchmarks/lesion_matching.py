@@ -1,11 +1,11 @@
 """Judges the matching of lesions over time by masks alone: python -m benchmarks.lesion_matching --masks FOLDER.
 
 FOLDER holds `PATIENT_YYYYMMDD_k.nii`, lungs 1 and tumour 2: followup-masks, from BAMF AIMI annotations of TCIA
-collections. The truth is tests/worker/follow_up_reference.json, read by eye before any of this ran; it also says how
-bodies are cut out and numbered. Each pair of scans goes the product's way: register the lungs, bring the earlier
-bodies over, match. Printed are precision and recall of matches (each earlier body with each later one that it is,
-merged into or split into), of new bodies and of vanished ones, and every one that is missed or wrong, by name: E1 is
-the earlier scan's first body, L1 the later one's. What touches an undecidable body is not judged.
+collections. The truth is tests/fixtures/worker/follow_up_reference.json, read by eye before any of this ran; it also
+says how bodies are cut out and numbered. Each pair of scans goes the product's way: register the lungs, bring the
+earlier bodies over, match. Printed are precision and recall of matches (each earlier body with each later one that it
+is, merged into or split into), of new bodies and of vanished ones, and every one that is missed or wrong, by name: E1
+is the earlier scan's first body, L1 the later one's. What touches an undecidable body is not judged.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.volume import Mask
-from worker.identification import ERROR_MM, MOST_POINTS
-from worker.matching import Body, match
-from worker.registration import Points, Registration, register
+from worker.follow_up.matching import Body, match
+from worker.follow_up.scan_match import ERROR_MM, MOST_POINTS
+from worker.registration.register import Points, Registration, register
 
-REFERENCE = Path(__file__).parent.parent / "tests" / "worker" / "follow_up_reference.json"
+REFERENCE = Path(__file__).parent.parent / "tests" / "fixtures" / "worker" / "follow_up_reference.json"
 LUNG, TUMOUR = 1, 2
 SMALLEST_ML = 0.2
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

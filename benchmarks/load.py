@@ -20,9 +20,9 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from worker.demo.phantom import Phantom, PhantomSpec
-from worker.demo.phantom_dicom import write_series
-from worker.load import load
+from worker.ct.reader import load
+from worker.phantom.chest import Phantom, PhantomSpec
+from worker.phantom.dicom import write_series
 
 sitk: Any = SimpleITK  # untyped
 Hounsfield = NDArray[np.float32]

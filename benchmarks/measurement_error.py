@@ -1,9 +1,10 @@
 """Fits the 95 % intervals of sizes on bodies known on paper: python -m benchmarks.measurement_error [--write].
 
-Draws bodies and settings (tests/worker/size_phantoms.py), outlines them half-way between lung and lesion, measures them
-with the product's own code, and fits the 2.5 % and 97.5 % bounds of the error: linear quantile regression (Koenker and
-Bassett 1978) of the logarithm of the error, so that a bound never changes its sign. Prints bias, spread and coverage on
-draws of their own seed; --write replaces worker/uncertainty_model.py (format it afterwards). About four minutes.
+Draws bodies and settings (tests/fixtures/worker/size_phantoms.py), outlines them half-way between lung and lesion,
+measures them with the product's own code, and fits the 2.5 % and 97.5 % bounds of the error: linear quantile regression
+(Koenker and Bassett 1978) of the logarithm of the error, so that a bound never changes its sign. Prints bias, spread
+and coverage on draws of their own seed; --write replaces worker/lesions/uncertainty_model.py (format it afterwards).
+About four minutes.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from tests.worker.size_phantoms import KINDS, Draw, draw, outlined, scan
-from worker import uncertainty_model
-from worker.measurements import measure
-from worker.uncertainty import Sizes, Uncertainty, features, sizes_of, uncertainty_of
-from worker.uncertainty_model import BOUNDS, READER_FACTORS, Bounds
+from tests.fixtures.worker.size_phantoms import KINDS, Draw, draw, outlined, scan
+from worker.lesions import uncertainty_model
+from worker.lesions.measure import measure
+from worker.lesions.uncertainty import Sizes, Uncertainty, features, sizes_of, uncertainty_of
+from worker.lesions.uncertainty_model import BOUNDS, READER_FACTORS, Bounds
 
 Array = NDArray[np.float64]
 FIT_DRAWS, FIT_SEED = 6000, 20
@@ -140,7 +141,7 @@ def is_covered(row: Row, name: str) -> bool:
 
 
 def model_source(bounds: dict[str, Bounds], count: int) -> str:
-    """Return the text of worker/uncertainty_model.py; the readers' factors stay as they are."""
+    """Return the text of worker/lesions/uncertainty_model.py; the readers' factors stay as they are."""
     head = Path(uncertainty_model.__file__).read_text(encoding="utf-8").split("BOUNDS = {")[0]
     lines = [f'    "{name}": Bounds(below={side.below}, above={side.above}),' for name, side in bounds.items()]
     return "\n".join([
@@ -154,7 +155,7 @@ def model_source(bounds: dict[str, Bounds], count: int) -> str:
 def main() -> None:
     """Print the tables; fit first, with --write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="fit anew and replace worker/uncertainty_model.py")
+    parser.add_argument("--write", action="store_true", help="fit anew and replace worker/lesions/uncertainty_model.py")
     if parser.parse_args().write:
         fit = list(rows(FIT_DRAWS, FIT_SEED, FIT_DIAMETERS_MM))
         BOUNDS.update(fitted(fit))

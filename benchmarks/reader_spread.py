@@ -3,8 +3,8 @@
 FOLDER holds LIDC-IDRI nodules as `nodules.csv` (patient_id, nodule, pixel_spacing_mm, slice_spacing_mm) and
 `PATIENT/NODULE/NNN.webp` with `NNN.readers.png`, in which bit r of a pixel is set where reader r marked it. Each
 reader's mask is measured with the product's own code. Prints the spread between readers by size, the factors of
-worker/uncertainty_model.py, and how often one reader's intervals hold what another measures. The factors are taken from
-half of the patients and checked on the other half; those committed are from all.
+worker/lesions/uncertainty_model.py, and how often one reader's intervals hold what another measures. The factors are
+taken from half of the patients and checked on the other half; those committed are from all.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from PIL import Image
 
 from models.segmenter import ModelCard
 from models.volume import Mask, Volume
-from worker.lesions import find_lesions
-from worker.measurements import measure
-from worker.uncertainty import Sizes, sizes_of, uncertainty_of
+from worker.lesions.lesion import find_lesions
+from worker.lesions.measure import measure
+from worker.lesions.uncertainty import Sizes, sizes_of, uncertainty_of
 
 CARD = ModelCard(name="reader", version="1", weights_file="", weights_sha256="", licence="", threshold=0.5,
                  smallest_lesion_ml=0.0)  # fmt: skip

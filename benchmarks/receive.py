@@ -22,13 +22,13 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from dicom_node.commitment import CommitmentReport
-from dicom_node.intake import Intake
-from dicom_node.journal import Journal
-from dicom_node.network import SUCCESS, silence_libraries
-from dicom_node.scp import Door, close
+from dicom_node.delivery.commitment import CommitmentReport
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scp import Door, close
+from dicom_node.network.status import SUCCESS, silence_libraries
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.spool import Spool
+from dicom_node.storage.receiver import Intake
+from dicom_node.storage.spool import Spool
 
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1"}  # dcmtk's own switch; without it each image waits 40 ms
 

@@ -2,10 +2,10 @@
 
 Generated lungs of a chest of so many slices (300), outlined on the grid of about 2 mm that the product keeps, at two
 times: the patient has breathed out, is turned by some degrees and lies elsewhere. The truth is a formula
-(tests/worker/breathing_lungs.py), so each point inside the lungs has a known place in the later scan. Ours and elastix
-(`pip install .[bench]`: itk-elastix, default parameter maps rigid, then bspline) get the same two masks, in one run.
-Printed are seconds, seconds of all cores together (which others on the machine change less) and the target registration
-error, mean and 95th percentile, with their ratios to ours. elastix takes some minutes.
+(tests/fixtures/worker/breathing_lungs.py), so each point inside the lungs has a known place in the later scan. Ours and
+elastix (`pip install .[bench]`: itk-elastix, default parameter maps rigid, then bspline) get the same two masks, in one
+run. Printed are seconds, seconds of all cores together (which others on the machine change less) and the target
+registration error, mean and 95th percentile, with their ratios to ours. elastix takes some minutes.
 
 elastix maps fixed to moving, so its fixed image is the earlier scan. It gets the masks as they are, 0 and 1, and the
 same again as distance maps, which suit it better.
@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.volume import Mask
-from tests.worker.breathing_lungs import Breath, Grid, pairs_within, scan
-from worker.registration import Points, register
-from worker.registration_maps import distance_map
+from tests.fixtures.worker.breathing_lungs import Breath, Grid, pairs_within, scan
+from worker.registration.distance_map import distance_map
+from worker.registration.register import Points, register
 
 BREATH = Breath(sink_mm=-30, dome_mm=-12, wider=-0.04, turn_deg=(3, -4, 6), shift_mm=(25, -15, 60))
 LENGTH_MM = 330.0

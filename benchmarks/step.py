@@ -19,13 +19,13 @@ import numpy as np
 from models.registry import load_model
 from models.segmenter import ON_CPU
 from models.volume import Mask
-from training.datasets import lesion_mask
-from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
-from worker.demo.phantom_dicom import write_series
-from worker.load import load
-from worker.outputs import encode
-from worker.outputs.findings_json import write_findings
-from worker.outputs.page import write_page
+from training.data.datasets import lesion_mask
+from worker.ct.reader import load
+from worker.outputs.encode import encode
+from worker.outputs.json.write import write_findings
+from worker.outputs.page.page import write_page
+from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
 from worker.pipeline import find
 
 JOB_KEY = "0" * 64

@@ -26,17 +26,17 @@ from models.orientation import orientation_of
 from models.registry import load_model
 from models.segmenter import InferenceSettings, Segmenter
 from models.volume import Mask, Volume
-from training.datasets import Stack, lidc_cubes, lidc_slices
-from training.detection import LesionNumbers, detect
-from training.evaluate import OperatingPoint, Predicted
-from training.judged_case import case_of
-from training.sites import Sites
-from training.splits import read_splits
-from training.stack import upright_stack
-from training.synthesis import insert, real
+from training.data.datasets import Stack, lidc_cubes, lidc_slices
+from training.data.splits import read_splits
+from training.data.volume import upright_stack
+from training.evaluation.case import case_of
+from training.evaluation.detection import LesionNumbers, detect
+from training.evaluation.predict import OperatingPoint, Predicted
+from training.synthesis.lesions import insert, real
+from training.synthesis.placement import Sites
+from worker.ct.reader import LoadedSeries, load
 from worker.folder import dicom_files
-from worker.lesions import Lesion, find_lesions
-from worker.load import LoadedSeries, load
+from worker.lesions.lesion import Lesion, find_lesions
 
 SPLITS = Path(__file__).parent.parent / "training" / "splits" / "lung_tumour_v2.json"
 C3N_TUMOUR_MM = (-81.0, -190.0, -193.0)

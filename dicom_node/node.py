@@ -16,23 +16,23 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from dicom_node.assembler import assemble
-from dicom_node.delivery import Courier, plan_deliveries, take_report
+from dicom_node.delivery.commitment_reports import PromiseKeeper
+from dicom_node.delivery.delivery import Courier, plan_deliveries, take_report
 from dicom_node.errors import NodeError, SettingsError
-from dicom_node.history import History
-from dicom_node.intake import Intake
 from dicom_node.jobs import make_celery, ring
-from dicom_node.journal import Journal
-from dicom_node.network import silence_libraries
-from dicom_node.prior_search import PriorSearcher
-from dicom_node.promises import PromiseKeeper
-from dicom_node.reconciler import Reconciler, growing_pause, remove_committed
-from dicom_node.redis_server import redis_url
-from dicom_node.retrieval import make_source, take
-from dicom_node.scp import Door, Listening, close
-from dicom_node.scu import PacsClient
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scp import Door, Listening, close
+from dicom_node.network.scu import PacsClient
+from dicom_node.network.status import silence_libraries
+from dicom_node.priors.search import PriorSearcher
+from dicom_node.priors.source import make_source, take
+from dicom_node.priors.timeline import History
+from dicom_node.queue.assembler import assemble
+from dicom_node.queue.reconciler import Reconciler, growing_pause, remove_committed
+from dicom_node.queue.redis_server import redis_url
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
-from dicom_node.spool import Spool
+from dicom_node.storage.receiver import Intake
+from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 

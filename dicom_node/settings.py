@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from dicom_node.spool import journal_file
+from dicom_node.storage.spool import journal_file
 
 
 def _ae_title(text: str) -> str:

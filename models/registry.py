@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle_folder import bundle_card, read_bundle
-from models.nnunet_folder import nnunet_card, read_nnunet
+from models.external.bundle_folder import bundle_card, read_bundle
+from models.external.nnunet_folder import nnunet_card, read_nnunet
 from models.segmenter import (
     DEFAULTS,
     InferenceSettings,
@@ -19,7 +19,7 @@ from models.segmenter import (
     Segmenter,
     read_card,
 )
-from models.weights import verified_weights
+from models.store.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
 OWN_KIND = "lung_tumour"
@@ -104,7 +104,7 @@ def _made_elsewhere(name: str) -> tuple[str, Path]:
 def _load_nnunet(folder: Path, device: str) -> Segmenter:
     trained = read_nnunet(folder)
     try:
-        from models.nnunet import NnunetSegmenter
+        from models.external.nnunet import NnunetSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"an nnU-Net needs {_library(missing)}: pip install 'lungspread[nnunet]'") from None
     return NnunetSegmenter(trained, device)
@@ -113,7 +113,7 @@ def _load_nnunet(folder: Path, device: str) -> Segmenter:
 def _load_bundle(folder: Path, device: str) -> Segmenter:
     bundle = read_bundle(folder)
     try:
-        from models.monai_bundle import BundleSegmenter
+        from models.external.monai_bundle import BundleSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"a MONAI bundle needs {_library(missing)}: pip install 'lungspread[monai-bundle]'") from None
     return BundleSegmenter(bundle, device)

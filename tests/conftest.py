@@ -14,13 +14,15 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import evt
 
-from dicom_node.delivery import take_report
-from dicom_node.intake import Intake
-from dicom_node.journal import Journal
-from dicom_node.network import silence_libraries
-from dicom_node.scp import Door, close
+from dicom_node.delivery.delivery import take_report
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scp import Door, close
+from dicom_node.network.status import silence_libraries
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.spool import Spool
+from dicom_node.storage.receiver import Intake
+from dicom_node.storage.spool import Spool
+
+pytest_plugins = ["tests.fixtures.dicom_node.journals", "tests.fixtures.worker.analysed_series"]
 
 MakeCt = Callable[..., Dataset]
 WriteCt = Callable[..., list[Path]]

@@ -12,22 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.segmenter import InferenceSettings, read_card
-from training.cache import manifest
-from training.candidate import candidate_of, loaded
-from training.datasets import phantoms
-from training.evaluation import evaluate_model, headlines, held_back
-from training.examples import recipe_for
-from training.export import ModelFacts
-from training.gallery import draw_figures, named_cases
-from training.handover import Handover, check_out, hand_over
-from training.inserted import read_inserted, write_inserted
-from training.judged_case import case_name
-from training.layouts.case import DataRefused
-from training.prepare import Request, prepare, summary
-from training.splits import PARTS, read_splits
-from training.stack import Stack
-from training.steps import Step, done
-from training.train import TrainingSettings, train
+from training.data.cache import manifest
+from training.data.datasets import phantoms
+from training.data.prepare import Request, prepare, summary
+from training.data.splits import PARTS, read_splits
+from training.data.volume import Stack
+from training.evaluation.case import case_name
+from training.evaluation.evaluate import evaluate_model, headlines, held_back
+from training.export.package import Handover, check_out, hand_over
+from training.export.run_model import candidate_of, loaded
+from training.export.weights import ModelFacts
+from training.optimise.settings import TrainingSettings
+from training.optimise.train import train
+from training.readers.case import DataRefused
+from training.reporting.case_figures import draw_figures, named_cases
+from training.run_once import Step, done
+from training.sampling.batches import recipe_for
+from training.synthesis.insertion import read_inserted, write_inserted
 
 FIRST_SEED = 1000
 INSERTED = "inserted"

@@ -13,14 +13,14 @@ from typing import Annotated
 import typer
 
 from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
-from training.export import ModelFacts
-from training.layouts.case import DataRefused
-from training.layouts.outline import DEFAULT, Tumour
+from training.data.prepare import KINDS, Request, Source, parse_source
+from training.export.weights import ModelFacts
+from training.optimise.initial_weights import START, start_weights
+from training.optimise.settings import TrainingSettings
 from training.pipeline import Pipeline, run_pipeline
-from training.prepare import KINDS, Request, Source, parse_source
+from training.readers.case import DataRefused
+from training.readers.outline import DEFAULT, Tumour
 from training.run_folder import RunRefused
-from training.start import START, start_weights
-from training.train import TrainingSettings
 
 REFUSED = 2
 MOST_LETTERS = {"name": 40, "version": 20}

@@ -10,13 +10,12 @@ from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-if TYPE_CHECKING:
-    from training.train import TrainingSettings
+from training.optimise.settings import TrainingSettings
 
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 

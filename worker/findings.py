@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from models.lungs.lungs import Lungs
 from models.segmenter import ModelCard
 from models.volume import Volume
-from worker.anatomy import Place
-from worker.comparison import Comparison
-from worker.lesions import Lesion
-from worker.measurements import Measurement
-from worker.spread import Spread
-from worker.uncertainty import Uncertainty
+from worker.follow_up.comparison import Comparison
+from worker.lesions.lesion import Lesion
+from worker.lesions.location import Place
+from worker.lesions.measure import Measurement
+from worker.lesions.uncertainty import Uncertainty
+from worker.staging.extent import Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.jobs import job_key
 from models.segmenter import Progress, Segmenter
-from worker.earlier import LUNGS_FILE, NOT_ASKED, EarlierFiles
 from worker.pipeline import Analysis, AnalysisRequest, analyse
+from worker.priors.collect import LUNGS_FILE, NOT_ASKED, EarlierFiles
 from worker.settings import WorkerSettings, recipe
 
 _RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", LUNGS_FILE)

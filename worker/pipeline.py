@@ -12,20 +12,20 @@ from models.lungs.lungs import Lungs
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
-from worker.acquisition import acquisition_of
-from worker.anatomy import place
-from worker.earlier import LUNGS_FILE, NOT_ASKED, EarlierFiles, read_earlier
+from worker.ct.acquisition import acquisition_of
+from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
-from worker.follow_up import follow_up
-from worker.lesions import Lesion, find_lesions
-from worker.load import LoadedSeries, load
-from worker.lung_file import write_lungs
-from worker.measurements import measure
-from worker.outputs import encode
-from worker.outputs.findings_json import write_findings
-from worker.outputs.page import write_page
-from worker.spread import spread_of
-from worker.uncertainty import sizes_of, uncertainty_of
+from worker.follow_up.compare import follow_up
+from worker.lesions.lesion import Lesion, find_lesions
+from worker.lesions.location import place
+from worker.lesions.measure import measure
+from worker.lesions.uncertainty import sizes_of, uncertainty_of
+from worker.outputs.encode import encode
+from worker.outputs.json.write import write_findings
+from worker.outputs.page.page import write_page
+from worker.priors.collect import LUNGS_FILE, NOT_ASKED, EarlierFiles, read_earlier
+from worker.priors.lung_mask import write_lungs
+from worker.staging.extent import spread_of
 
 PAGE = "page"
 """The output that is no DICOM document: report.png and report.pdf."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from models.registry import model_card
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
-from tests.worker.phantom_course import TrueSegmenter, phantom_course
+from tests.fixtures.worker.phantom_course import TrueSegmenter, phantom_course
+from worker.queue.tasks import run_worker
 from worker.settings import load_settings
-from worker.tasks import run_worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

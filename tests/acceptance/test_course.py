@@ -15,13 +15,13 @@ import pydicom
 import pytest
 
 from dicom_node.jobs import JobState
-from dicom_node.journal import JobRecord, Journal
-from dicom_node.priors import PriorSearch
-from dicom_node.redis_server import redis_url, server_command, wait_until_well
-from dicom_node.spool import Spool
-from tests.acceptance.hospital import ROOT, STORESCU, Site, listens, needs_shared, wait_for
-from tests.worker.phantom_course import phantom_course
-from worker.demo.course import write_visit
+from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.prior import PriorSearch
+from dicom_node.queue.redis_server import redis_url, server_command, wait_until_well
+from dicom_node.storage.spool import Spool
+from tests.fixtures.orthanc_stack import ROOT, STORESCU, Site, listens, needs_shared, wait_for
+from tests.fixtures.worker.phantom_course import phantom_course
+from worker.phantom.visit import write_visit
 from worker.settings import load_settings
 
 WORKER = Path(__file__).with_name("course_worker.py")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.acceptance.hospital import STORESCU, Site, needs_shared, wait_for
-from worker.demo.phantom import PhantomLesion, PhantomSpec, chest_phantom
-from worker.demo.phantom_dicom import write_series
+from tests.fixtures.orthanc_stack import STORESCU, Site, needs_shared, wait_for
+from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
 
 SLICES = 40
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 20.0), half_axes_mm=(18.0, 18.0, 18.0))

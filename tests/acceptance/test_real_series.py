@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.acceptance.hospital import ROOT, SHARED, STORESCU, Site, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, Site, needs_shared, wait_for
 
 # C3N-00247: a spiculated tumour of the right lung, its centre near here (LPS mm).
 CENTRE = (-81.0, -190.0, -193.0)

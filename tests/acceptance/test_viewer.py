@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from models.segmenter import ModelCard
 from models.volume import Mask
-from tests.acceptance.hospital import SHARED, Site, needs_shared
-from worker.demo.phantom import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
-from worker.demo.phantom_dicom import write_series
+from tests.fixtures.orthanc_stack import SHARED, Site, needs_shared
+from worker.ct.reader import load
 from worker.findings import Findings
-from worker.load import load
-from worker.outputs import encode
+from worker.outputs.encode import encode
+from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
 from worker.pipeline import find
 
 OHIF_SHOT = SHARED / "tools" / "ohif-shot"

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.priors import PriorSearch
+from dicom_node.prior import PriorSearch
 from models.volume import Mask
-from tests.acceptance.hospital import Site, needs_shared
 from tests.acceptance.test_viewer import CARD, Shown, truth
-from worker.acquisition import acquisition_of
-from worker.comparison import Statement
-from worker.demo.phantom import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
-from worker.demo.phantom_dicom import write_series
-from worker.earlier import Earlier
-from worker.follow_up import follow_up
-from worker.load import load
-from worker.matching import Event
-from worker.outputs import encode
+from tests.fixtures.orthanc_stack import Site, needs_shared
+from worker.ct.acquisition import acquisition_of
+from worker.ct.reader import load
+from worker.follow_up.compare import follow_up
+from worker.follow_up.comparison import Statement
+from worker.follow_up.matching import Event
+from worker.outputs.encode import encode
+from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
 from worker.pipeline import find
-from worker.priors import Prior, PriorFiles, read_prior
+from worker.priors.collect import Earlier
+from worker.priors.read import Prior, PriorFiles, read_prior
 
 FIRST, LATER = datetime(2026, 1, 5, 9, 30), datetime(2026, 5, 4, 9, 30)
 NEW = PhantomLesion(centre_mm=(-70.0, 45.0, 10.0), half_axes_mm=(8.0, 8.0, 8.0))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from worker.demo.course import write_visit
 from worker.demo.patient import VISITS
-from worker.demo.phantom import PhantomLesion
 from worker.folder import dicom_files
+from worker.phantom.chest import PhantomLesion
+from worker.phantom.visit import write_visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

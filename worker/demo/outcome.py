@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.comparison import Statement
-from worker.growth import DoublingTime
-from worker.matching import Event
-from worker.tracked import State
+from worker.follow_up.comparison import Statement
+from worker.follow_up.growth import DoublingTime
+from worker.follow_up.matching import Event
+from worker.recist.timepoints import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

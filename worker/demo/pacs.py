@@ -15,7 +15,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
-from dicom_node.association import make_careful, on_connected
+from dicom_node.network.association import make_careful, on_connected
 from worker.demo.archive import UNIQUE_KEYS, Archive
 
 VERIFICATION = "1.2.840.10008.1.1"

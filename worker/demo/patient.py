@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.demo.canvas import Point
-from worker.demo.course import Visit, placed
-from worker.demo.phantom import DEMO_LESIONS, PhantomLesion, PhantomSpec
-from worker.demo.posture import Posture
+from worker.phantom.canvas import Point
+from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec
+from worker.phantom.patient_pose import Posture
+from worker.phantom.visit import Visit, placed
 
 BASELINE, INTERVAL_DAYS = datetime(2026, 2, 2, 9, 30), 91
 DOUBLING_DAYS = 120.0

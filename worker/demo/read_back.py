@@ -9,10 +9,10 @@ from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
 from models.volume import Mask
+from worker.ct.reader import LoadedSeries
 from worker.findings import Finding, Findings
-from worker.load import LoadedSeries
 from worker.pipeline import find
-from worker.priors import read_labels
+from worker.priors.read import read_labels
 
 
 def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:

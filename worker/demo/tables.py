@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 from rich.table import Table
 
-from worker.comparison import Statement
-from worker.demo.course_truth import CourseComparison
+from worker.demo.follow_up_ground_truth import CourseComparison
 from worker.demo.outcome import LesionOutcome, Outcome
 from worker.demo.patient import TrueCourse
-from worker.demo.phantom import PhantomLesion
 from worker.findings import Findings
-from worker.growth import DoublingTime
-from worker.matching import Event
+from worker.follow_up.comparison import Statement
+from worker.follow_up.growth import DoublingTime
+from worker.follow_up.matching import Event
+from worker.phantom.chest import PhantomLesion
 
 TO = "\N{RIGHTWARDS ARROW}"
 FALSE_MARK = " *"

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from pydicom.sr.coding import Code
 
-from worker import codes, codes_over_time
-from worker.anatomy import Place
-from worker.density import Density, Intensity
+from worker.codes import follow_up as codes_over_time
+from worker.codes import lesions as codes
 from worker.findings import Finding
-from worker.measurements import Measurement
-from worker.shape import Shape
-from worker.spread import LobeBurden, Spread
-from worker.uncertainty import Interval, SizeIntervals, Uncertainty
+from worker.lesions.density import Density, Intensity
+from worker.lesions.location import Place
+from worker.lesions.measure import Measurement
+from worker.lesions.shape import Shape
+from worker.lesions.uncertainty import Interval, SizeIntervals, Uncertainty
+from worker.staging.extent import LobeBurden, Spread
 
 DECIMALS = {
     codes.MILLILITRE: 4,
@@ -42,8 +43,8 @@ DECIMALS = {
 class Quantity:
     """One number of the report.
 
-    interval, reader_interval: the ends, in the same unit, of the 95 % intervals that worker/uncertainty.py tells apart:
-    what the scan allows, and what another reader would measure.
+    interval, reader_interval: the ends, in the same unit, of the 95 % intervals that worker/lesions/uncertainty.py
+    tells apart: what the scan allows, and what another reader would measure.
     """
 
     key: str

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from pydicom.sr.coding import Code
 
-from worker import codes
-from worker import codes_over_time as over_time
-from worker.change import Change, Difference
-from worker.comparison import LesionCourse
-from worker.growth import DoublingTime, Growth
+from worker.codes import follow_up as over_time
+from worker.codes import lesions as codes
+from worker.follow_up.change import Change, Difference
+from worker.follow_up.comparison import LesionCourse
+from worker.follow_up.growth import DoublingTime, Growth
+from worker.lesions.uncertainty import Interval, Sizes
 from worker.outputs.quantities import Quantity, quantity, rounded_ends
-from worker.uncertainty import Interval, Sizes
 
 
 def of_course(course: LesionCourse) -> list[Quantity]:

@@ -1,0 +1,1 @@
+"""Sends results to their destinations, and both roles of storage commitment."""

@@ -1,0 +1,119 @@
+"""Storage commitment in both roles, as data: what a request names, what a report says (PS3.4 Annex J). No network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+
+from dicom_node.errors import InvalidUid
+from dicom_node.journal.commitments import Reference
+from dicom_node.journal.journal import Journal
+from dicom_node.series import Instance
+from dicom_node.storage.spool import Spool, checked_uid
+
+REQUEST_COMMITMENT = 1
+"""Action Type ID, PS3.4 table J.3-1."""
+ALL_COMMITTED, FAILURES_EXIST = 1, 2
+"""Event Type IDs, PS3.4 J.3.3.1.1."""
+PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_INSTANCE_CONFLICT = 0x0110, 0x0112, 0x0119
+"""Failure Reasons, PS3.3 C.14.1.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentReport:
+    """What became of a request. failed: the reason by SOP instance UID."""
+
+    transaction_uid: str
+    committed: frozenset[str]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+# -- we are SCU: what we ask, and what we are told --
+
+
+def request_dataset(transaction_uid: str, references: Sequence[Reference]) -> Dataset:
+    """Return the action information of a request (PS3.4 table J.3-1)."""
+    request = Dataset()
+    request.TransactionUID = transaction_uid
+    request.ReferencedSOPSequence = [_item(reference) for reference in references]
+    return request
+
+
+def read_report(report: Dataset) -> CommitmentReport:
+    """Read the event information of a report (PS3.4 table J.3-2). Raises AttributeError when it is not one."""
+    return CommitmentReport(
+        transaction_uid=str(report.TransactionUID),
+        committed=frozenset(str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence") or ()),
+        failed={
+            str(item.ReferencedSOPInstanceUID): f"commitment failed, reason 0x{int(item.FailureReason):04X}"
+            for item in report.get("FailedSOPSequence") or ()
+        },
+    )
+
+
+# -- we are SCP: what we are asked, and what we can promise --
+
+
+def read_request(request: Dataset) -> tuple[str, list[Reference]]:
+    """Return the Transaction UID and the references of a request.
+
+    Raises AttributeError when one is missing, InvalidUid when one is none.
+    """
+    items = request.ReferencedSOPSequence
+    references = [
+        (checked_uid(str(item.ReferencedSOPClassUID)), checked_uid(str(item.ReferencedSOPInstanceUID)))
+        for item in items
+    ]
+    return checked_uid(str(request.TransactionUID)), references
+
+
+def examine(references: Sequence[Reference], journal: Journal, spool: Spool) -> dict[Reference, int | None]:
+    """Return for each reference why it cannot be committed; None where the journal and the file itself say that it is.
+
+    A promise is only as good as the bytes on the disk: each file is read.
+    """
+    held: dict[str, Instance] = {}
+    for instance in journal.instances({uid for _, uid in references}):
+        held[instance.sop_instance_uid] = instance
+    return {reference: _failure(reference, held.get(reference[1]), spool) for reference in references}
+
+
+def report_dataset(transaction_uid: str, failures: Mapping[Reference, int | None]) -> tuple[int, Dataset]:
+    """Return event type and event information of a report (PS3.4 table J.3-2)."""
+    report = Dataset()
+    report.TransactionUID = transaction_uid
+    committed = [_item(reference) for reference, reason in failures.items() if reason is None]
+    failed = [_failed_item(reference, reason) for reference, reason in failures.items() if reason is not None]
+    if committed:
+        report.ReferencedSOPSequence = committed
+    if failed:
+        report.FailedSOPSequence = failed
+    return (FAILURES_EXIST if failed else ALL_COMMITTED), report
+
+
+def _failure(reference: Reference, instance: Instance | None, spool: Spool) -> int | None:
+    if instance is None:
+        return NO_SUCH_INSTANCE
+    if instance.sop_class_uid != reference[0]:
+        return CLASS_INSTANCE_CONFLICT
+    try:
+        path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
+        is_whole = hashlib.sha256(path.read_bytes()).hexdigest() == instance.file_sha256
+    except (OSError, InvalidUid):
+        return NO_SUCH_INSTANCE
+    return None if is_whole else PROCESSING_FAILURE
+
+
+def _item(reference: Reference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = reference
+    return item
+
+
+def _failed_item(reference: Reference, reason: int) -> Dataset:
+    item = _item(reference)
+    item.FailureReason = reason
+    return item

@@ -1,0 +1,1 @@
+"""The journal: tables, transactions, and one module for each kind of record."""

@@ -1,0 +1,234 @@
+"""The journal's half about patients over time: whose scan a series is, and what its job is compared with.
+
+Knows no patient: a key stands for each, and only who holds the salt and the patient's own data can make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+
+from dicom_node.jobs import JobState
+from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions, job_priors, job_searches, results, searches
+from dicom_node.journal.schema import Database, documents, instances, jobs, series
+from dicom_node.prior import NOT_ASKED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
+
+__all__ = ["FETCHED", "SENT", "Acquisition", "PriorJournal", "put_priors"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquisition:
+    """Whose a CT series is, and how it came to us."""
+
+    series_uid: str
+    study_uid: str
+    patient_key: str | None
+    """None: the header does not tell enough to know the person again."""
+    acquired_on: str | None
+    """Date and time of the study, YYYYMMDDHHMMSS."""
+    role: str
+    """SENT by a peer of its own accord, or FETCHED by us."""
+    is_complete: bool
+    """False while it is being fetched, and after that failed: it is not analysed."""
+    read_at: float
+    """When its header was read; what has arrived since is to be read again."""
+
+
+class PriorJournal(Database):
+    """Patients by key, their scans by date, and the earlier ones that each job was given."""
+
+    def record_acquisition(self, acquisition: Acquisition) -> None:
+        """Record whose a series is, in place of what was known."""
+        with self._write() as connection:
+            connection.execute(delete(acquisitions).where(acquisitions.c.series_uid == acquisition.series_uid))
+            connection.execute(insert(acquisitions).values(**asdict(acquisition)))
+
+    def acquisition(self, series_uid: str) -> Acquisition | None:
+        """Return whose a series is; None when nobody has looked yet."""
+        with self._read() as connection:
+            row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
+            return None if row is None else _acquisition(row)
+
+    def mark_complete(self, series_uid: str, patient_key: str, acquired_on: str) -> None:
+        """Record that all of a fetched series is here, and what its header says of it."""
+        this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
+        with self._write() as connection:
+            connection.execute(this.values(is_complete=True, patient_key=patient_key, acquired_on=acquired_on))
+
+    def mark_partial(self, series_uid: str) -> None:
+        """Record that a series is being fetched again."""
+        self._set_complete(series_uid, is_complete=False)
+
+    def mark_whole(self, series_uid: str) -> None:
+        """Record that fetching it again has ended."""
+        self._set_complete(series_uid, is_complete=True)
+
+    def _set_complete(self, series_uid: str, *, is_complete: bool) -> None:
+        this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
+        with self._write() as connection:
+            connection.execute(this.values(is_complete=is_complete))
+
+    def record_results(self, found: Iterable[Result]) -> None:
+        """Record SEG and SR that lie in the inbox."""
+        with self._write() as connection:
+            for result in found:
+                same = and_(
+                    results.c.sop_instance_uid == result.sop_instance_uid,
+                    results.c.ct_series_uid == result.ct_series_uid,
+                )
+                connection.execute(delete(results).where(same))
+                connection.execute(insert(results).values(**asdict(result)))
+
+    def results_of(self, ct_series_uid: str) -> tuple[Result, ...]:
+        """Return the SEG and SR that were fetched for a CT series."""
+        with self._read() as connection:
+            return _results(connection, ct_series_uid)
+
+    def series_with_results(self, study_uid: str) -> set[str]:
+        """Return the CT series of a study that fetched SEG or SR are about: ours, or readers' where there are none."""
+        of_study = select(results.c.ct_series_uid, results.c.is_ours).where(results.c.study_uid == study_uid)
+        with self._read() as connection:
+            found = connection.execute(of_study).all()
+        return {row.ct_series_uid for row in found if row.is_ours} or {row.ct_series_uid for row in found}
+
+    def record_search(self, series_uid: str, search: PriorSearch, reason: str | None, now: float) -> None:
+        """Record how the search for a series' earlier scans ended."""
+        with self._write() as connection:
+            connection.execute(delete(searches).where(searches.c.series_uid == series_uid))
+            row = {"series_uid": series_uid, "search": search, "reason": reason, "ended_at": now}
+            connection.execute(insert(searches).values(**row))
+
+    def search_of(self, series_uid: str, since: float = 0.0) -> Priors | None:
+        """Return how the search ended, without scans; None when none has ended since."""
+        this = and_(searches.c.series_uid == series_uid, searches.c.ended_at >= since)
+        with self._read() as connection:
+            row = connection.execute(select(searches).where(this)).first()
+            return None if row is None else Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
+
+    def priors_of(self, job_key: str) -> Priors:
+        """Return what a job is compared with; NOT_ASKED of a job that was queued without a search."""
+        with self._read() as connection:
+            row = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key)).first()
+            if row is None:
+                return NOT_ASKED
+            given = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
+            scans = tuple(_prior_scan(prior) for prior in connection.execute(given))
+            return Priors(search=PriorSearch(row.search), reason=row.reason, scans=scans)
+
+    def patients(self) -> list[str]:
+        """Return the keys of all patients of whom a scan is known."""
+        with self._read() as connection:
+            known = select(acquisitions.c.patient_key).where(acquisitions.c.patient_key.is_not(None)).distinct()
+            return sorted(key for key in connection.execute(known).scalars() if key is not None)
+
+    def scans_of(self, patient_key: str) -> list[KnownScan]:
+        """Return a patient's scans by date, the oldest first."""
+        of_patient = (
+            select(acquisitions, series.c.dirty)
+            .join_from(acquisitions, series, acquisitions.c.series_uid == series.c.series_uid, isouter=True)
+            .where(acquisitions.c.patient_key == patient_key)
+            .order_by(acquisitions.c.acquired_on, acquisitions.c.series_uid)
+        )
+        with self._read() as connection:
+            return [_known(connection, row) for row in connection.execute(of_patient).all()]
+
+    def reopen(self, series_uid: str) -> bool:
+        """Make a series dirty, so that it is assembled again; False when its files are not held any more."""
+        with self._write() as connection:
+            opened = update(series).where(series.c.series_uid == series_uid).values(dirty=True)
+            return connection.execute(opened).rowcount == 1
+
+    def leave(self, series_uid: str) -> None:
+        """Take a series for done without a job."""
+        with self._write() as connection:
+            connection.execute(update(series).where(series.c.series_uid == series_uid).values(dirty=False))
+
+    def drop_series(self, series_uid: str) -> None:
+        """Forget the instances of a series that was fetched in vain, and what is known of its results."""
+        with self._write() as connection:
+            connection.execute(delete(results).where(results.c.series_uid == series_uid))
+            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
+            connection.execute(delete(series).where(series.c.series_uid == series_uid))
+
+
+def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
+    """Record what a new job is compared with."""
+    if priors.search is PriorSearch.NOT_ASKED:
+        return
+    connection.execute(insert(job_searches).values(job_key=job_key, search=priors.search, reason=priors.reason))
+    for position, scan in enumerate(priors.scans):
+        row = {"study_uid": scan.study_uid, "series_uid": scan.series_uid, "prior_job_key": scan.job_key}
+        lists = {"ct_uids": list(scan.ct_uids), "results": [list(pair) for pair in scan.results]}
+        connection.execute(insert(job_priors).values(job_key=job_key, position=position, **row, **lists))
+
+
+def _known(connection: Connection, row: Row[tuple[object, ...]]) -> KnownScan:
+    found = _results(connection, row.series_uid)
+    # What was fetched together with results of ours needs no job; what came only in part gets none.
+    awaits_job = row.is_complete and (row.role == SENT or not any(result.is_ours for result in found))
+    held = select(instances.c.sop_instance_uid).where(instances.c.series_uid == row.series_uid)
+    return KnownScan(
+        study_uid=row.study_uid,
+        series_uid=row.series_uid,
+        day=row.acquired_on[:8],
+        is_dirty=bool(row.dirty and awaits_job),
+        job=_latest_job(connection, row.series_uid),
+        ct_uids=tuple(sorted(connection.execute(held).scalars())) if row.is_complete else (),
+        results=found,
+    )
+
+
+def _latest_job(connection: Connection, series_uid: str) -> KnownJob | None:
+    of_series = and_(jobs.c.series_uid == series_uid, jobs.c.state != JobState.SUPERSEDED)
+    latest = select(jobs).where(of_series).order_by(jobs.c.updated_at.desc(), jobs.c.job_key)
+    row = connection.execute(latest).first()
+    if row is None:
+        return None
+    written = select(documents.c.job_key).where(documents.c.job_key == row.job_key)
+    return KnownJob(
+        job_key=row.job_key,
+        state=JobState(row.state),
+        recipe=row.recipe,
+        sop_instance_uids=tuple(row.sop_instance_uids),
+        has_documents=connection.execute(written).first() is not None,
+    )
+
+
+def _results(connection: Connection, ct_series_uid: str) -> tuple[Result, ...]:
+    of_ct = select(results).where(results.c.ct_series_uid == ct_series_uid).order_by(results.c.sop_instance_uid)
+    return tuple(
+        Result(
+            sop_instance_uid=row.sop_instance_uid,
+            sop_class_uid=row.sop_class_uid,
+            series_uid=row.series_uid,
+            study_uid=row.study_uid,
+            ct_series_uid=row.ct_series_uid,
+            is_ours=row.is_ours,
+            refers_to=tuple((sop_class, uid) for sop_class, uid in row.refers_to),
+        )
+        for row in connection.execute(of_ct)
+    )
+
+
+def _prior_scan(row: Row[tuple[object, ...]]) -> PriorScan:
+    return PriorScan(
+        study_uid=row.study_uid,
+        series_uid=row.series_uid,
+        job_key=row.prior_job_key,
+        ct_uids=tuple(row.ct_uids),
+        results=tuple((series_uid, uid) for series_uid, uid in row.results),
+    )
+
+
+def _acquisition(row: Row[tuple[object, ...]]) -> Acquisition:
+    return Acquisition(
+        series_uid=row.series_uid,
+        study_uid=row.study_uid,
+        patient_key=row.patient_key,
+        acquired_on=row.acquired_on,
+        role=row.role,
+        is_complete=row.is_complete,
+        read_at=row.read_at,
+    )

@@ -1,0 +1,143 @@
+"""The journal's half about what was received: series and instances, by UID. Knows no files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
+
+from dicom_node.jobs import JobState
+from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions
+from dicom_node.journal.schema import Database, instances, jobs, series
+from dicom_node.prior import RESULTS
+from dicom_node.series import Instance, Series
+
+_ASKED_AT_ONCE = 500  # SQLite limits the parameters of a statement
+
+
+class SeriesJournal(Database):
+    """What was received, and what is new of it."""
+
+    def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
+        """Record an instance that is on the disk; True when it is new or its file has changed.
+
+        is_fetched: we asked for it. What a peer sends of its own accord it wants to have analysed and delivered.
+        """
+        with self._write() as connection:
+            _touch_series(connection, instance, now)
+            if not is_fetched:
+                fetched = and_(acquisitions.c.series_uid == instance.series_uid, acquisitions.c.role == FETCHED)
+                connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
+            same = and_(
+                instances.c.series_uid == instance.series_uid,
+                instances.c.sop_instance_uid == instance.sop_instance_uid,
+            )
+            known = connection.execute(select(instances.c.file_sha256).where(same)).scalar_one_or_none()
+            if known == instance.file_sha256:
+                return False
+            connection.execute(delete(instances).where(same))
+            row = asdict(instance)
+            del row["study_uid"]  # the series has it
+            connection.execute(insert(instances).values(**row, arrived_at=now))
+            if instance.sop_class_uid not in RESULTS:  # these are compared with, not analysed
+                of_series = series.c.series_uid == instance.series_uid
+                connection.execute(update(series).where(of_series).values(dirty=True))
+            return True
+
+    def quiet_series(self, before: float) -> list[Series]:
+        """Return the series with something new whose last arrival is earlier than `before`.
+
+        One that was fetched is complete when the peer says so; if that failed, it is never.
+        """
+        of_series = acquisitions.c.series_uid == series.c.series_uid
+        is_partial = exists().where(of_series, ~acquisitions.c.is_complete)
+        is_fetched = exists().where(of_series, acquisitions.c.role == FETCHED)
+        is_quiet = or_(series.c.last_arrival < before, is_fetched)
+        with self._read() as connection:
+            ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
+            quiet = ready.order_by(series.c.last_arrival)
+            return [
+                Series(
+                    series_uid=row.series_uid,
+                    study_uid=row.study_uid,
+                    sop_instance_uids=uids_of(connection, row.series_uid),
+                    last_arrival=row.last_arrival,
+                )
+                for row in connection.execute(quiet).all()
+            ]
+
+    def held(self, series_uid: str) -> tuple[str, ...]:
+        """Return the instances of a series that are held, sorted; none of a series that is not known."""
+        with self._read() as connection:
+            return uids_of(connection, series_uid)
+
+    def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
+        """Return which of these instances were received and are still held."""
+        asked, held = sorted(sop_instance_uids), set[str]()
+        with self._read() as connection:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
+                held |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
+        return held
+
+    def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
+        """Return these of the instances that were received and are still held, once for each series they came in."""
+        asked, held = sorted(sop_instance_uids), list[Instance]()
+        with self._read() as connection:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
+                of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
+                held += [_instance(row) for row in connection.execute(of_some)]
+        return held
+
+    def committed_series(self, before: float) -> list[str]:
+        """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`.
+
+        Of what we fetched the results are not delivered, or it is a result itself: it only has to be that old.
+        """
+        uid = series.c.series_uid
+        of_series = jobs.c.series_uid == uid
+        is_fetched = exists().where(acquisitions.c.series_uid == uid, acquisitions.c.role == FETCHED)
+        images = exists().where(instances.c.series_uid == uid, instances.c.sop_class_uid.not_in(RESULTS))
+        is_ours_to_keep = and_(or_(is_fetched, ~images), series.c.last_arrival < before)
+        on_its_way = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
+        is_open = and_(~is_fetched, jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]))
+        busy = exists().where(of_series, or_(on_its_way, is_open, jobs.c.updated_at >= before))
+        done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
+        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, is_ours_to_keep), ~busy)
+        with self._read() as connection:
+            return list(connection.execute(old).scalars())
+
+    def forget_series(self, series_uid: str) -> None:
+        """Forget the instances of a series whose files are gone, unless something new has arrived; its jobs stay."""
+        with self._write() as connection:
+            of_series = series.c.series_uid == series_uid
+            if connection.execute(select(series.c.dirty).where(of_series)).scalar():
+                return
+            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
+            connection.execute(delete(series).where(of_series))
+
+
+def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
+    """Return the SOP instance UIDs of a series, sorted."""
+    of_series = select(instances.c.sop_instance_uid).where(instances.c.series_uid == series_uid)
+    return tuple(sorted(connection.execute(of_series).scalars()))
+
+
+def _touch_series(connection: Connection, instance: Instance, now: float) -> None:
+    touched = update(series).where(series.c.series_uid == instance.series_uid).values(last_arrival=now)
+    if connection.execute(touched).rowcount == 0:
+        row = {"series_uid": instance.series_uid, "study_uid": instance.study_uid, "last_arrival": now}
+        connection.execute(insert(series).values(**row, dirty=False))
+
+
+def _instance(row: Row[tuple[object, ...]]) -> Instance:
+    return Instance(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        series_uid=row.series_uid,
+        study_uid=row.study_uid,
+        calling_ae_title=row.calling_ae_title,
+        file_sha256=row.file_sha256,
+    )

@@ -1,0 +1,85 @@
+"""Asks a peer for earlier studies over DICOMweb: QIDO-RS and WADO-RS (PS3.18). Decides nothing; sends nothing.
+
+A search names the patient ID in its URL, as QIDO-RS wants it: use https where others could read along.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import requests
+from dicomweb_client.web import DICOMwebClient
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.errors import PacsUnavailable
+from dicom_node.network.scu import Keep, Retrieval
+from dicom_node.settings import NodeSettings, Peer
+
+_AS_STORED = (("application/dicom", "*"),)
+"""PS3.18 8.7.3.5.2: in the transfer syntax that the peer keeps it in."""
+
+
+class DicomwebSource:
+    """One peer's DICOMweb services."""
+
+    def __init__(self, peer: Peer, node: NodeSettings, keep: Keep) -> None:
+        self.peer = peer
+        self._keep = keep
+        self._hung_up = threading.Event()
+        session = requests.Session()
+        session.trust_env = False  # no proxy and no password of the environment: a patient ID goes to the peer alone
+        if secret := peer.dicomweb_authorization.get_secret_value():
+            session.headers["Authorization"] = secret
+        timeouts = (node.connect_timeout_s, node.network_timeout_s)
+        self._session = session
+        self._client = DICOMwebClient(peer.dicomweb_url.rstrip("/"), session=session, timeout=timeouts)
+        self._client.set_http_retry_params(retry=False)
+
+    def find(self, query: Dataset) -> list[Dataset]:
+        """QIDO-RS."""
+        filters = {element.keyword: element.value for element in query if element.value}
+        level, study_uid = filters.pop("QueryRetrieveLevel"), filters.pop("StudyInstanceUID", None)
+        fields = [element.keyword for element in query if element.keyword != "QueryRetrieveLevel"]
+        with self._answering("QIDO-RS"):
+            if level == "STUDY":
+                found = self._client.search_for_studies(fields=fields, search_filters=filters)
+            else:
+                found = self._client.search_for_series(study_uid, fields=fields, search_filters=filters)
+            return [Dataset.from_json(answer) for answer in found]
+
+    def retrieve(self, study_uid: str, series_uid: str) -> Retrieval:
+        """WADO-RS: the instances come in the answer."""
+        count = 0
+        with self._answering("WADO-RS"):
+            for instance in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
+                if self._hung_up.is_set():
+                    raise PacsUnavailable(self.peer.name, "WADO-RS: ended by us")
+                self._keep(str(instance.SOPInstanceUID), _file(instance))
+                count += 1
+        return Retrieval(completed=count, failed=0)
+
+    def hang_up(self) -> None:
+        """End a retrieval before its next instance; a search ends by its time limit."""
+        self._hung_up.set()
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        """Turn whatever goes wrong into PacsUnavailable, without the URL, which names the patient."""
+        self._hung_up.clear()
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            raise PacsUnavailable(self.peer.name, f"{what}: HTTP status {status}", status) from None
+        except (requests.RequestException, InvalidDicomError, ValueError, KeyError, AttributeError, EOFError) as error:
+            raise PacsUnavailable(self.peer.name, f"{what}: {type(error).__name__}") from None
+
+
+def _file(instance: Dataset) -> bytes:
+    buffer = BytesIO()
+    instance.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Finds, chooses and fetches the earlier scans of a patient."""

@@ -1,0 +1,65 @@
+"""What a fetched SEG or SR says of itself: who made it, which CT it is about, which results it builds on.
+
+Reads headers alone; what the results found is the worker's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.errors import UnreadableInstance
+from dicom_node.prior import CT_IMAGE, RESULTS, SEGMENTATIONS, Result
+
+OUR_MANUFACTURER = "LungSpread"
+"""As the worker's documents have it."""
+_EVIDENCE = (
+    "CurrentRequestedProcedureEvidenceSequence",
+    "PertinentOtherEvidenceSequence",
+    "PredecessorDocumentsSequence",
+)
+
+
+def read_results(path: Path) -> list[Result]:
+    """Return the result in a file, once for each CT series of its study that it is about. Raises UnreadableInstance."""
+    try:
+        header = dcmread(path, stop_before_pixels=True)
+        return [_result(header, series_uid) for series_uid in sorted(set(_ct_series(header)))]
+    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+        # The library's message may quote values: only its kind is told.
+        raise UnreadableInstance(f"a fetched result cannot be read ({type(error).__name__})") from None
+
+
+def _result(header: Dataset, ct_series_uid: str) -> Result:
+    return Result(
+        sop_instance_uid=str(header.SOPInstanceUID),
+        sop_class_uid=str(header.SOPClassUID),
+        series_uid=str(header.SeriesInstanceUID),
+        study_uid=str(header.StudyInstanceUID),
+        ct_series_uid=ct_series_uid,
+        is_ours=str(header.get("Manufacturer") or "").strip() == OUR_MANUFACTURER,
+        refers_to=tuple(sorted({pair for pair in _references(header) if pair[0] in RESULTS})),
+    )
+
+
+def _ct_series(header: Dataset) -> Iterator[str]:
+    """A report over time refers to the CT of earlier studies, too: it is about the one of its own."""
+    if header.SOPClassUID in SEGMENTATIONS:
+        yield from (str(series.SeriesInstanceUID) for series in header.get("ReferencedSeriesSequence") or [])
+        return
+    for study in header.get("CurrentRequestedProcedureEvidenceSequence") or []:
+        if study.StudyInstanceUID == header.StudyInstanceUID:
+            for series in study.ReferencedSeriesSequence:
+                if any(item.ReferencedSOPClassUID == CT_IMAGE for item in series.ReferencedSOPSequence):
+                    yield str(series.SeriesInstanceUID)
+
+
+def _references(header: Dataset) -> Iterator[tuple[str, str]]:
+    for keyword in _EVIDENCE:
+        for study in header.get(keyword) or []:
+            for series in study.get("ReferencedSeriesSequence") or []:
+                for item in series.get("ReferencedSOPSequence") or []:
+                    yield str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)

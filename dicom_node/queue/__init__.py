@@ -1,0 +1,1 @@
+"""Makes jobs of complete series, enqueues them, and the embedded Redis server."""

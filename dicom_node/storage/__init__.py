@@ -1,0 +1,1 @@
+"""Received instances on disk: the spool's folders, and the header of a data set."""

@@ -1,0 +1,1 @@
+"""Models trained elsewhere: nnU-Net folders and MONAI bundles."""

@@ -1,0 +1,94 @@
+"""What a MONAI bundle's folder is, read without MONAI: its card, its label of tumours, its files. Runs nothing.
+
+https://docs.monai.io/en/stable/mb_specification.html: configs/metadata.json, configs/inference.json (or .yaml), and
+models/model.pt or, as TorchScript, models/model.ts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.external.folder import FolderOptions, folder_card, read_json, read_options, tumour_label
+from models.segmenter import ModelCard, ModelError
+
+_CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
+_PROGRAMS = {".json", ".yaml", ".yml", ".py"}
+_WEIGHTS = ("models/model.pt", "models/model.ts")
+
+
+class BundleOptions(FolderOptions):
+    """What may be said in `lungspread.json` of a MONAI bundle."""
+
+    weights: str | None = None
+    """The weights' file below the bundle, .pt or .ts; models/model.pt or else models/model.ts when left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFolder:
+    """A bundle, without its weights.
+
+    image, prediction: the bundle's own names for the CT and for what comes of it.
+    channels: what its outputs mean by number, from the metadata's channel_def, such as {0: background, 1: tumour}.
+    """
+
+    path: Path
+    options: BundleOptions
+    metadata: dict[str, Any]
+    configuration: Path
+    weights: Path
+    image: str
+    prediction: str
+    channels: dict[int, str]
+
+    @property
+    def tumour(self) -> int:
+        """The number of the channel that means tumour."""
+        numbers = {name: number for number, name in self.channels.items() if name.lower() != "background"}
+        return numbers[tumour_label(list(numbers), self.options, self.path)]
+
+
+def read_bundle(path: Path) -> BundleFolder:
+    """Read a bundle, without its weights. Raises ModelError when it is not one, or needs more than a CT."""
+    options = read_options(path, BundleOptions)
+    metadata = read_json(path / "configs" / "metadata.json")
+    try:
+        inputs, outputs = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
+        (image, wanted), (prediction, given) = next(iter(inputs.items())), next(iter(outputs.items()))
+        channels = {int(number): str(name) for number, name in given["channel_def"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
+        raise ModelError(f"{path}: metadata.json does not say in network_data_format what goes in and out") from None
+    if len(inputs) != 1 or wanted.get("num_channels", 1) != 1:
+        raise ModelError(f"{path}: the network wants more than one image of each patient; there is one, the CT")
+    return BundleFolder(
+        path=path,
+        options=options,
+        metadata=metadata,
+        configuration=_first(path, [f"configs/{name}" for name in _CONFIGURATIONS]),
+        weights=_first(path, [options.weights] if options.weights else _WEIGHTS),
+        image=image,
+        prediction=prediction,
+        channels=channels,
+    )
+
+
+def bundle_card(bundle: BundleFolder) -> ModelCard:
+    """Return the card of a bundle; its hash covers weights, configurations, scripts and options."""
+    facts = {
+        "name": str(bundle.metadata.get("name") or bundle.path.resolve().name),
+        "version": str(bundle.metadata.get("version", "")),
+        "licence": str(bundle.metadata.get("license", "")),
+        "weights_file": bundle.weights.relative_to(bundle.path).as_posix(),
+    }
+    programs = [file for name in ("configs", "scripts") for file in (bundle.path / name).rglob("*")]
+    return folder_card(
+        bundle.path, [bundle.weights, *(file for file in programs if file.suffix in _PROGRAMS)], bundle.options, facts
+    )
+
+
+def _first(path: Path, names: list[str] | tuple[str, ...]) -> Path:
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise ModelError(f"{path}: there is no {' or '.join(names)}")

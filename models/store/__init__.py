@@ -1,0 +1,1 @@
+"""Model files: download, unpack, verify, open."""

@@ -1,0 +1,124 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
+
+ROOT = Path(__file__).parent.parent.parent
+LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 10.0), half_axes_mm=(18.0, 18.0, 18.0))
+
+
+def lungspread(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "worker.cli", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ct")
+    spec = PhantomSpec(shape=(20, 176, 176), spacing_mm=(4.0, 2.0, 2.0), lesions=(LESION,))
+    write_series(folder, chest_phantom(spec))
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "lungspread.toml"
+    path.write_text(
+        f'[node]\ndata_dir = "{tmp_path / "var"}"\nport = 1\nmin_free_mb = 1\n'
+        '[[peers]]\nname = "gone"\nae_title = "GONE"\nhost = "127.0.0.1"\nport = 1\n'
+        "ask_for_priors = true\n"
+    )
+    return path
+
+
+def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "1")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__FLIP_TTA", "false")
+
+    done = lungspread("run", ct, "--out", tmp_path / "out", "--pictures")
+
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"seg.dcm", "sr.dcm", "findings.json", "overview.png", "lesion-1.png"}
+    lesions = json.loads((tmp_path / "out" / "findings.json").read_text())["lesions"]
+    assert lesions[0]["centroid_lps_mm"] == pytest.approx(LESION.centre_mm, abs=3)
+
+
+def test_a_refused_series_ends_with_2_and_one_line(ct: Path, tmp_path: Path) -> None:
+    for path in sorted(ct.glob("*.dcm")):
+        if path.name != "0010.dcm":
+            (tmp_path / path.name).symlink_to(path)
+
+    refused = lungspread("run", tmp_path, "--out", tmp_path / "out")
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "8.00 mm" in refused.stderr
+    assert pydicom.dcmread(ct / "0001.dcm").SeriesInstanceUID in refused.stderr
+
+
+def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+
+    refused = lungspread("run", tmp_path, "--out", tmp_path / "out")
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+
+
+def test_an_unknown_setting_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[node]\nprot = 104\n")
+
+    failed = lungspread("jobs", "--config", tmp_path / "bad.toml")
+
+    assert failed.returncode == 1
+    assert failed.stderr == "lungspread: node.prot: there is no such setting\n"
+
+
+def test_jobs_of_a_new_data_directory_are_none(config: Path) -> None:
+    listed = lungspread("jobs", "--json", "--config", config)
+
+    assert listed.returncode == 0
+    assert json.loads(listed.stdout) == []
+
+
+def test_replay_of_an_unknown_job_says_so(config: Path) -> None:
+    failed = lungspread("replay", "abc", "--config", config)
+
+    assert failed.returncode == 1
+    assert "0 jobs begin with abc" in failed.stderr
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(config: Path) -> None:
+    told = lungspread("doctor", "--config", config)
+
+    assert told.returncode == 1
+    assert "ok   model" in told.stdout
+    assert "ok   journal" in told.stdout
+    assert "FAIL peer gone" in told.stdout
+    assert "-> check host, port and AE title of gone" in told.stdout
+    assert "FAIL priors of gone" in told.stdout
+
+
+def test_doctor_says_that_more_networks_are_wanted_than_there_are(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "9")
+
+    told = lungspread("doctor", "--config", config)
+
+    assert "FAIL model" in told.stdout
+    assert "worker.ensemble_size is 9, the model has 5" in told.stdout
+
+
+def test_send_to_a_stranger_names_the_peers(ct: Path, config: Path) -> None:
+    failed = lungspread("send", ct, "--to", "nobody", "--config", config)
+
+    assert failed.returncode == 1
+    assert "no peer is called nobody; there are: gone" in failed.stderr

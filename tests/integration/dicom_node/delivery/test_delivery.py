@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from dicom_node.delivery.delivery import Courier, plan_deliveries, take_report
+from dicom_node.jobs import JobState
+from dicom_node.journal.delivery_records import DeliveryState
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scp import Door, close
+from dicom_node.network.scu import PacsClient
+from dicom_node.series import Document, Instance
+from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.receiver import Intake
+from dicom_node.storage.spool import Spool
+from worker.demo.pacs import SmallPacs
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+LATER = 1e6  # s: every pause is over, however long this machine took for the step before
+MakeCt = Callable[..., Dataset]
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
+    with SmallPacs(folder=tmp_path / "pacs") as running:
+        yield running
+
+
+@dataclass(kw_only=True)
+class Outbox:
+    """A node's delivering half, with finished documents in it."""
+
+    journal: Journal
+    spool: Spool
+    node: NodeSettings
+    make_ct: MakeCt
+    clock: float = 0.0
+
+    def finish_job(self, number: int = 1, documents: int = 2) -> str:
+        """Put a job's documents into the outbox, as a worker does; they are CT images here."""
+        series_uid, now = f"1.2.{number}", time.time()
+        instance = Instance(
+            sop_instance_uid=f"{series_uid}.1",
+            sop_class_uid=CT,
+            series_uid=series_uid,
+            study_uid="1.2",
+            calling_ae_title="PACS",
+            file_sha256="0",
+        )
+        self.journal.record_instance(instance, now)
+        found = next(s for s in self.journal.quiet_series(now + 1) if s.series_uid == series_uid)
+        job = self.journal.create_job(found, "recipe", now)
+        assert job is not None
+        assert self.journal.claim(job.job_key, "worker", now + 60, now)
+        written = []
+        with self.spool.new_outbox(job.job_key) as folder:
+            for member in range(documents):
+                ct = self.make_ct(member, series_uid=f"2.{number}")
+                ct.save_as(folder / f"{member}.dcm", enforce_file_format=True)
+                written.append(
+                    Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name=f"{member}.dcm")
+                )
+            self.spool.publish(folder, job.job_key)
+        assert self.journal.mark_analysed(job.job_key, "worker", written, now)
+        return job.job_key
+
+    def plan(self, *peers: Peer) -> None:
+        plan_deliveries(self.journal, peers, time.time())
+
+    def courier(self, peer: Peer, **settings: float) -> Courier:
+        node = self.node.model_copy(update=settings)
+        client = PacsClient(peer, node)
+        return Courier(peer=peer, node=node, journal=self.journal, spool=self.spool, client=client)
+
+    def step(self, courier: Courier) -> None:
+        """Deliver, at a time when the last pause is over."""
+        self.clock += LATER
+        courier.step(time.time() + self.clock)
+
+    def states(self, job_key: str) -> list[DeliveryState]:
+        return [delivery.state for delivery in self.journal.deliveries_of(job_key)]
+
+    def job(self, job_key: str) -> JobState:
+        return self.journal.job(job_key).state
+
+
+@pytest.fixture
+def outbox(tmp_path: Path, make_ct: MakeCt) -> Iterator[Outbox]:
+    node = NodeSettings(
+        ae_title="LUNGNODE",
+        data_dir=tmp_path / "node",
+        min_free_mb=0,
+        port=0,
+        connect_timeout_s=2.0,
+        network_timeout_s=5.0,
+        commitment_wait_s=3.0,
+    )
+    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
+    yield Outbox(journal=journal, spool=Spool(node.data_dir), node=node, make_ct=make_ct)
+    journal.close()
+
+
+def peer_of(pacs: SmallPacs, name: str = "pacs", commitment: bool = False) -> Peer:
+    return Peer(
+        name=name,
+        ae_title=pacs.ae_title,
+        host=pacs.host,
+        port=pacs.port,
+        send_results=True,
+        commitment=commitment,
+    )
+
+
+@pytest.fixture
+def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
+    """The node's door, where a PACS reports on an association of its own."""
+    door = Door(
+        node=outbox.node,
+        peers=[peer_of(pacs, commitment=True)],
+        journal=outbox.journal,
+        intake=Intake(journal=outbox.journal, spool=outbox.spool),
+        on_report=lambda report, peers: take_report(outbox.journal, report, outbox.node, {p.name for p in peers}),
+    )
+    server = door.open()
+    pacs.peers = {"LUNGNODE": ("127.0.0.1", server.server_address[1])}
+    yield
+    close(server)
+
+
+def test_a_finished_job_is_stored_and_committed_without_being_asked_for(outbox: Outbox, pacs: SmallPacs) -> None:
+    key = outbox.finish_job()
+    outbox.plan(peer_of(pacs))
+
+    outbox.step(outbox.courier(peer_of(pacs)))
+
+    # A peer that is not asked for commitment has done all that is wanted of it.
+    assert outbox.job(key) is JobState.COMMITTED
+    sent = [outbox.spool.document_path(key, name) for name in ("0.dcm", "1.dcm")]
+    assert [dcmread(file) for file in pacs.stored()] == [dcmread(file) for file in sent]
+
+
+@pytest.mark.parametrize("same_association", [True, False], ids=["same association", "new association"])
+def test_a_commitment_closes_the_job_wherever_it_is_reported(
+    outbox: Outbox, pacs: SmallPacs, listening: None, same_association: bool
+) -> None:
+    pacs.behaviour.report_on_same_association = same_association
+    key = outbox.finish_job()
+    peer = peer_of(pacs, commitment=True)
+    outbox.plan(peer)
+
+    outbox.step(outbox.courier(peer))
+
+    assert outbox.states(key) == [DeliveryState.COMMITTED] * 2
+    assert outbox.job(key) is JobState.COMMITTED
+    assert len(pacs.commitment_requests) == 1
+
+
+def test_the_documents_of_many_jobs_travel_over_one_association(outbox: Outbox, pacs: SmallPacs) -> None:
+    keys = [outbox.finish_job(number) for number in (1, 2, 3)]
+    outbox.plan(peer_of(pacs))
+
+    outbox.step(outbox.courier(peer_of(pacs)))
+
+    assert [outbox.job(key) for key in keys] == [JobState.COMMITTED] * 3
+    assert len(pacs.stored()) == 6
+
+
+def test_a_document_that_is_refused_ends_its_job_with_the_status_and_no_other(
+    outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs.behaviour.refused_instances = frozenset({"2.1.0"})
+    bad, good = outbox.finish_job(1), outbox.finish_job(2)
+    outbox.plan(peer_of(pacs))
+
+    outbox.step(outbox.courier(peer_of(pacs)))
+
+    assert outbox.states(bad) == [DeliveryState.REFUSED, DeliveryState.STORED]
+    assert outbox.job(bad) is JobState.FAILED
+    assert outbox.journal.job(bad).reason == "pacs: instance 2.1.0: refused with status 0xC000"
+    assert outbox.job(good) is JobState.COMMITTED
+    assert [record.levelno for record in caplog.records if "refused" in record.getMessage()] == [logging.ERROR]
+
+
+def test_a_pacs_that_is_down_gets_everything_when_it_is_back(outbox: Outbox, tmp_path: Path, free_port: int) -> None:
+    pacs = SmallPacs(folder=tmp_path / "late", port=free_port)
+    key = outbox.finish_job()
+    outbox.plan(peer_of(pacs))
+    courier = outbox.courier(peer_of(pacs))
+
+    for _ in range(2):
+        outbox.step(courier)
+
+    assert outbox.job(key) is JobState.ANALYSED
+    assert [delivery.attempts for delivery in outbox.journal.deliveries_of(key)] == [2, 2]
+    with pacs:
+        outbox.step(courier)
+    assert outbox.job(key) is JobState.COMMITTED
+    assert len(pacs.stored()) == 2
+
+
+def test_pauses_grow_up_to_the_longest(outbox: Outbox, pacs: SmallPacs) -> None:
+    pacs.stop()
+    key = outbox.finish_job(documents=1)
+    outbox.plan(peer_of(pacs))
+    courier = outbox.courier(peer_of(pacs), first_retry_s=4.0, longest_retry_s=10.0)
+
+    for pause_s in (4, 8, 10, 10):
+        before = time.time()
+        outbox.step(courier)
+        (delivery,) = outbox.journal.deliveries_of(key)
+        assert before + pause_s <= delivery.next_attempt_at <= time.time() + pause_s
+
+
+def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallPacs, free_port: int) -> None:
+    down = Peer(name="down", ae_title="DOWN", host="127.0.0.1", port=free_port, send_results=True)
+    key = outbox.finish_job()
+    outbox.plan(down, peer_of(pacs))
+
+    for peer in (down, peer_of(pacs)):
+        outbox.step(outbox.courier(peer))
+
+    by_peer = {d.peer: d.state for d in outbox.journal.deliveries_of(key)}
+    assert by_peer == {"down": DeliveryState.PENDING, "pacs": DeliveryState.STORED}
+
+
+def test_a_pacs_without_room_is_tried_again(outbox: Outbox, pacs: SmallPacs) -> None:
+    pacs.behaviour.store_status = 0xA700
+    key = outbox.finish_job()
+    outbox.plan(peer_of(pacs))
+    courier = outbox.courier(peer_of(pacs))
+
+    outbox.step(courier)
+    assert outbox.job(key) is JobState.ANALYSED
+    pacs.behaviour.store_status = 0x0000
+    outbox.step(courier)
+
+    assert outbox.job(key) is JobState.COMMITTED
+
+
+def test_a_delivery_that_failed_for_too_long_is_given_up_loudly(
+    outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs.stop()
+    key = outbox.finish_job(documents=1)
+    outbox.plan(peer_of(pacs))
+    courier = outbox.courier(peer_of(pacs), first_retry_s=10.0, longest_retry_s=20.0, give_up_after_s=50.0)
+
+    for _ in range(3):  # pauses of 10, 20, 20 s
+        outbox.step(courier)
+    assert outbox.job(key) is JobState.ANALYSED
+    outbox.step(courier)
+
+    assert outbox.job(key) is JobState.FAILED
+    reason = outbox.journal.job(key).reason
+    assert reason is not None
+    assert "given up after 3 attempts: no association with" in reason
+    assert any(record.levelno == logging.ERROR and "given up" in record.getMessage() for record in caplog.records)
+
+
+def test_a_failed_commitment_is_sent_again_with_a_new_transaction(outbox: Outbox, pacs: SmallPacs) -> None:
+    pacs.behaviour.report_on_same_association = True
+    pacs.behaviour.uncommitted = frozenset({"2.1.1"})
+    peer = peer_of(pacs, commitment=True)
+    key = outbox.finish_job()
+    outbox.plan(peer)
+    courier = outbox.courier(peer)
+
+    outbox.step(courier)
+
+    failed = outbox.journal.deliveries_of(key)
+    assert [delivery.state for delivery in failed] == [DeliveryState.COMMITTED, DeliveryState.PENDING]
+    assert failed[1].reason == "commitment failed, reason 0x0112"
+    pacs.archive.path("2.1.1").unlink()
+    pacs.behaviour.uncommitted = frozenset()
+    outbox.step(courier)
+    assert outbox.job(key) is JobState.COMMITTED
+    assert pacs.archive.path("2.1.1").exists()
+    assert len(set(pacs.commitment_requests)) == len(pacs.commitment_requests) == 2
+
+
+def test_an_overdue_commitment_is_sent_again_with_a_new_transaction(
+    outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs.behaviour.report_on_same_association = pacs.behaviour.keeps_silent = True
+    peer = peer_of(pacs, commitment=True)
+    key = outbox.finish_job()
+    outbox.plan(peer)
+    courier = outbox.courier(peer, commitment_wait_s=0.1)
+
+    outbox.step(courier)
+    assert outbox.job(key) is JobState.DELIVERED
+    outbox.step(courier)  # notices that the answer is overdue
+    assert any("has not answered in time" in line for line in caplog.messages)
+    assert outbox.states(key) == [DeliveryState.PENDING] * 2
+    pacs.behaviour.keeps_silent = False
+    outbox.step(outbox.courier(peer))
+
+    assert outbox.job(key) is JobState.COMMITTED
+    assert len(set(pacs.commitment_requests)) == 2
+
+
+def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Outbox, pacs: SmallPacs) -> None:
+    peer = peer_of(pacs, commitment=True)  # it does not know our address, so it refuses
+    key = outbox.finish_job()
+    outbox.plan(peer)
+    courier = outbox.courier(peer)
+
+    outbox.step(courier)
+    assert outbox.job(key) is JobState.DELIVERED
+    pacs.behaviour.report_on_same_association = True
+    outbox.step(courier)
+
+    assert outbox.job(key) is JobState.COMMITTED
+    assert len(pacs.stored()) == 2
+
+
+def test_a_commitment_that_never_comes_is_given_up_too(outbox: Outbox, pacs: SmallPacs) -> None:
+    pacs.behaviour.report_on_same_association = True
+    pacs.behaviour.uncommitted = frozenset({"2.1.0"})
+    peer = peer_of(pacs, commitment=True)
+    key = outbox.finish_job(documents=1)
+    outbox.plan(peer)
+    courier = outbox.courier(peer, first_retry_s=10.0, longest_retry_s=20.0, give_up_after_s=30.0)
+
+    for _ in range(3):
+        outbox.step(courier)
+
+    assert outbox.job(key) is JobState.FAILED
+    assert outbox.journal.job(key).reason == "pacs: given up after 2 attempts: commitment failed, reason 0x0112"
+
+
+def test_what_was_delivered_is_not_sent_again(outbox: Outbox, pacs: SmallPacs) -> None:
+    peer = peer_of(pacs)
+    outbox.finish_job()
+    outbox.plan(peer)
+    courier = outbox.courier(peer)
+    outbox.step(courier)
+    for file in pacs.stored():
+        file.unlink()
+
+    outbox.plan(peer)
+    outbox.step(courier)
+
+    assert list(pacs.folder.iterdir()) == []
+
+
+def test_a_document_that_has_left_the_outbox_fails_its_job(outbox: Outbox, pacs: SmallPacs) -> None:
+    key = outbox.finish_job()
+    outbox.spool.document_path(key, "0.dcm").unlink()
+    outbox.plan(peer_of(pacs))
+
+    outbox.step(outbox.courier(peer_of(pacs)))
+
+    assert outbox.job(key) is JobState.FAILED
+    assert "cannot be read" in str(outbox.journal.job(key).reason)

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import pytest
+
+from dicom_node.jobs import Job, JobState
+from dicom_node.journal.journal import DeliveryRecord, DeliveryState, Journal
+from dicom_node.series import Document, Instance
+from dicom_node.settings import Peer
+
+SEG = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="2.25.1", file_name="seg.dcm")
+SR = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="2.25.2", file_name="sr.dcm")
+
+
+def peer(name: str, *, commitment: bool) -> Peer:
+    return Peer(name=name, ae_title=name.upper(), host="127.0.0.1", port=104, send_results=True, commitment=commitment)
+
+
+PROMISING = peer("pacs", commitment=True)
+PLAIN = peer("archive", commitment=False)
+
+
+def receive(journal: Journal, number: int) -> Job:
+    received = Instance(
+        sop_instance_uid=f"1.2.{number}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        series_uid="1.2",
+        study_uid="1",
+        calling_ae_title="SENDER",
+        file_sha256="x",
+    )
+    journal.record_instance(received, 10.0 * number)
+    (series,) = journal.quiet_series(1000.0)
+    job = journal.create_job(series, "recipe", 10.0 * number)
+    assert job is not None
+    return job
+
+
+@pytest.fixture
+def job(journal: Journal) -> Job:
+    """An analysed job with two documents."""
+    job = receive(journal, 1)
+    journal.claim(job.job_key, "worker", 100.0, 20.0)
+    journal.mark_analysed(job.job_key, "worker", [SR, SEG], 30.0)
+    return job
+
+
+def store(journal: Journal, now: float) -> list[DeliveryRecord]:
+    """Store all that is due."""
+    due = journal.due_deliveries(now)
+    for delivery in due:
+        journal.mark_stored(delivery, now)
+    return due
+
+
+def state(journal: Journal, job: Job) -> JobState:
+    return journal.job(job.job_key).state
+
+
+def states(journal: Journal, job: Job) -> list[tuple[str, str, DeliveryState]]:
+    return [(each.peer, each.document.file_name, each.state) for each in journal.deliveries_of(job.job_key)]
+
+
+def test_every_document_goes_to_every_peer_once_however_often_it_is_asked_for(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+    journal.mark_stored(journal.due_deliveries(40.0)[0], 41.0)
+    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 42.0)
+
+    assert states(journal, job) == [
+        ("archive", "seg.dcm", DeliveryState.STORED),
+        ("archive", "sr.dcm", DeliveryState.PENDING),
+        ("pacs", "seg.dcm", DeliveryState.PENDING),
+        ("pacs", "sr.dcm", DeliveryState.PENDING),
+    ]
+    assert {delivery.document for delivery in journal.due_deliveries(42.0)} == {SEG, SR}
+
+
+def test_a_peer_that_is_no_longer_a_destination_holds_nothing_up(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+    for delivery in journal.due_deliveries(40.0)[:2]:
+        journal.mark_stored(delivery, 41.0)
+    assert state(journal, job) is JobState.ANALYSED
+
+    journal.ensure_deliveries(job.job_key, [PLAIN], 50.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_the_jobs_whose_deliveries_are_to_be_planned_are_known(journal: Journal, job: Job) -> None:
+    assert journal.unplanned([PROMISING]) == [job.job_key]
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+
+    assert journal.unplanned([PROMISING]) == []
+    assert journal.unplanned([PROMISING, PLAIN]) == [job.job_key]
+    assert journal.unplanned([peer("pacs", commitment=False)]) == [job.job_key]
+    assert journal.unplanned([]) == [job.job_key]
+    store(journal, 41.0)
+    assert journal.unplanned([PROMISING]) == []
+    assert journal.unplanned([PLAIN]) == [job.job_key]
+
+
+def test_a_peer_that_is_no_longer_asked_for_commitment_is_not_waited_for(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    assert state(journal, job) is JobState.DELIVERED
+
+    journal.ensure_deliveries(job.job_key, [peer("pacs", commitment=False)], 50.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_a_job_without_destinations_stays_analysed(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [], 40.0)
+
+    assert (journal.deliveries_of(job.job_key), state(journal, job)) == ([], JobState.ANALYSED)
+
+
+def test_a_job_is_delivered_when_all_is_stored_and_committed_when_every_promise_is_given(
+    journal: Journal, job: Job
+) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+    store(journal, 41.0)
+    assert state(journal, job) is JobState.DELIVERED
+    assert {delivery.peer for delivery in journal.awaiting_commitment(41.0)} == {"pacs"}
+
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+    assert journal.awaiting_commitment(42.0) == []
+    assert journal.record_commitment("2.25.7", ["2.25.1", "2.25.2"], {}, 50.0, 60.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_a_job_whose_peers_promise_nothing_is_committed_when_it_is_stored(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    store(journal, 41.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+    assert journal.awaiting_commitment(41.0) == []
+
+
+def test_a_postponed_delivery_is_due_at_its_time_and_says_why(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    for delivery in journal.due_deliveries(40.0):
+        journal.postpone(delivery, "archive: connection refused", 55.0)
+
+    assert journal.due_deliveries(54.9) == []
+    due = journal.due_deliveries(55.0)
+    assert [(each.attempts, each.reason) for each in due] == [(1, "archive: connection refused")] * 2
+
+
+def test_a_refused_document_fails_the_job_loudly_when_nothing_else_is_to_be_sent(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    seg, sr = journal.due_deliveries(40.0)
+    journal.mark_refused(seg, "status 0xA900", 41.0)
+    assert state(journal, job) is JobState.ANALYSED
+
+    journal.mark_stored(sr, 42.0)
+
+    record = journal.job(job.job_key)
+    assert (record.state, record.reason) == (JobState.FAILED, "archive: status 0xA900")
+
+
+def test_what_a_commitment_does_not_name_as_committed_is_sent_again(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+
+    journal.record_commitment("2.25.7", ["2.25.1"], {"2.25.2": "0x0112"}, 50.0, 60.0)
+
+    assert state(journal, job) is JobState.ANALYSED
+    assert journal.due_deliveries(59.9) == []
+    (again,) = journal.due_deliveries(60.0)
+    assert (again.document, again.reason, again.attempts, again.transaction_uid) == (SR, "0x0112", 1, None)
+
+
+def test_what_a_commitment_does_not_name_at_all_is_sent_again(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+
+    journal.record_commitment("2.25.7", ["2.25.1"], {}, 50.0, 60.0)
+
+    assert [each.document for each in journal.due_deliveries(60.0)] == [SR]
+
+
+def test_a_document_sent_again_is_promised_by_a_transaction_of_its_own(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+    (overdue,) = journal.overdue_transactions(600.0)
+    journal.record_commitment("2.25.7", (), dict.fromkeys(overdue.sop_instance_uids, "no answer"), 601.0, 601.0)
+
+    store(journal, 602.0)
+    journal.open_transaction("2.25.8", "pacs", ["2.25.1", "2.25.2"], 1200.0)
+    assert not journal.record_commitment("2.25.7", ["2.25.1", "2.25.2"], {}, 603.0, 603.0)
+    assert state(journal, job) is JobState.DELIVERED
+    assert journal.record_commitment("2.25.8", ["2.25.1", "2.25.2"], {}, 604.0, 604.0)
+
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_a_transaction_is_overdue_at_its_time_and_while_it_is_open(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+
+    assert journal.overdue_transactions(599.9) == []
+    (overdue,) = journal.overdue_transactions(600.0)
+    assert (overdue.peer, overdue.sop_instance_uids, overdue.open) == ("pacs", ("2.25.1", "2.25.2"), True)
+    journal.record_commitment("2.25.7", ["2.25.1", "2.25.2"], {}, 700.0, 700.0)
+    assert journal.overdue_transactions(1000.0) == []
+
+
+def test_an_answer_to_an_unknown_transaction_changes_nothing_and_to_a_closed_one_neither(
+    journal: Journal, job: Job
+) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+    journal.record_commitment("2.25.7", ["2.25.1", "2.25.2"], {}, 50.0, 60.0)
+
+    assert not journal.record_commitment("2.25.9", ["2.25.1"], {}, 50.0, 60.0)
+    assert not journal.record_commitment("2.25.7", [], {"2.25.1": "0x0112"}, 50.0, 60.0)
+    assert journal.transaction("2.25.9") is None
+    closed = journal.transaction("2.25.7")
+    assert closed is not None
+    assert not closed.open
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_a_request_that_did_not_reach_the_peer_is_made_again_and_nothing_is_sent_again(
+    journal: Journal, job: Job
+) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    store(journal, 41.0)
+    journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
+
+    journal.cancel_transaction("2.25.7", "pacs: connection refused", 60.0)
+
+    assert journal.due_deliveries(1000.0) == []
+    assert journal.awaiting_commitment(59.9) == []
+    assert [each.document for each in journal.awaiting_commitment(60.0)] == [SEG, SR]
+    assert state(journal, job) is JobState.DELIVERED
+
+
+def test_a_superseded_job_is_not_delivered_any_more(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    receive(journal, 2)
+
+    assert state(journal, job) is JobState.SUPERSEDED
+    assert journal.due_deliveries(1000.0) == []
+
+
+def test_a_replayed_job_delivers_its_documents_once_more(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    store(journal, 41.0)
+    journal.replay(job.job_key, 50.0)
+    assert journal.deliveries_of(job.job_key) == []
+
+    journal.claim(job.job_key, "worker", 100.0, 60.0)
+    journal.mark_analysed(job.job_key, "worker", [SR, SEG], 70.0)
+    journal.ensure_deliveries(job.job_key, [PLAIN], 80.0)
+
+    assert len(store(journal, 80.0)) == 2
+    assert state(journal, job) is JobState.COMMITTED
+
+
+def test_only_a_series_whose_every_job_is_committed_or_replaced_may_be_removed(journal: Journal, job: Job) -> None:
+    assert journal.committed_series(1000.0) == []
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    store(journal, 41.0)
+
+    assert journal.committed_series(41.0) == []
+    assert journal.committed_series(42.0) == ["1.2"]
+    receive(journal, 2)
+    assert journal.committed_series(1000.0) == []
+
+
+def test_the_report_of_a_rejected_series_is_delivered_and_the_job_stays_rejected(journal: Journal) -> None:
+    job = receive(journal, 1)
+    journal.claim(job.job_key, "worker", 100.0, 20.0)
+    journal.mark_rejected(job.job_key, "worker", "MissingSlices: a gap", 30.0, [SR])
+    assert journal.unplanned([PLAIN]) == [job.job_key]
+
+    journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
+    store(journal, 41.0)
+
+    assert states(journal, job) == [("archive", "sr.dcm", DeliveryState.STORED)]
+    assert journal.unplanned([PLAIN]) == []
+    assert state(journal, job) is JobState.REJECTED
+    assert journal.job(job.job_key).reason == "MissingSlices: a gap"

@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dicom_node.errors import ForbiddenChange, InstancesRemoved, JournalUnavailable, UnknownJob
+from dicom_node.jobs import Job, JobState, job_key
+from dicom_node.journal.journal import ALLOWED, Journal
+from dicom_node.journal.schema import change
+from dicom_node.series import Document, Instance, Series
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+SEG = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="2.25.1", file_name="seg.dcm")
+
+
+def instance(number: int, series_uid: str = "1.2", file_sha256: str = "first") -> Instance:
+    return Instance(
+        sop_instance_uid=f"{series_uid}.{number}",
+        sop_class_uid=CT,
+        series_uid=series_uid,
+        study_uid="1",
+        calling_ae_title="SENDER",
+        file_sha256=file_sha256,
+    )
+
+
+def receive(journal: Journal, *numbers: int, series_uid: str = "1.2", now: float = 100.0) -> Series:
+    for number in numbers:
+        journal.record_instance(instance(number, series_uid), now)
+    (series,) = journal.quiet_series(now + 1)
+    return series
+
+
+def queued(journal: Journal, *numbers: int, series_uid: str = "1.2", recipe: str = "recipe", now: float = 100.0) -> Job:
+    job = journal.create_job(receive(journal, *numbers, series_uid=series_uid, now=now), recipe, now)
+    assert job is not None
+    return job
+
+
+def running(journal: Journal, now: float = 100.0) -> Job:
+    job = queued(journal, 1, 2)
+    assert journal.claim(job.job_key, "worker", now + 60, now)
+    return job
+
+
+def state(journal: Journal, job: Job) -> JobState:
+    return journal.job(job.job_key).state
+
+
+# -- what was received --
+
+
+def test_an_instance_is_new_once_and_again_when_its_file_changed(journal: Journal) -> None:
+    assert journal.record_instance(instance(1), 100.0)
+    assert not journal.record_instance(instance(1), 101.0)
+    assert journal.record_instance(instance(1, file_sha256="second"), 102.0)
+
+
+def test_a_series_is_quiet_only_after_its_last_arrival_and_names_its_instances_sorted(journal: Journal) -> None:
+    for number in (3, 1, 2):
+        journal.record_instance(instance(number), 100.0 + number)
+    journal.record_instance(instance(2), 110.0)
+
+    assert journal.quiet_series(110.0) == []
+    assert journal.quiet_series(110.1) == [
+        Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1", "1.2.2", "1.2.3"))
+    ]
+
+
+def test_one_sop_instance_uid_in_two_series_is_held_for_both(journal: Journal) -> None:
+    for series_uid in ("1.2", "1.3"):
+        same = Instance(
+            sop_instance_uid="9.9",
+            sop_class_uid=CT,
+            series_uid=series_uid,
+            study_uid="1",
+            calling_ae_title="SENDER",
+            file_sha256="x",
+        )
+        assert journal.record_instance(same, 100.0)
+
+    assert [series.sop_instance_uids for series in journal.quiet_series(101.0)] == [("9.9",), ("9.9",)]
+
+
+def test_the_held_ones_of_a_thousand_instances_are_known(journal: Journal) -> None:
+    receive(journal, 5, 700)
+
+    assert journal.has_instances({f"1.2.{number}" for number in range(1000)}) == {"1.2.5", "1.2.700"}
+
+
+# -- jobs, as the node sees them --
+
+
+def test_a_quiet_series_becomes_one_queued_job_and_is_quiet_no_more(journal: Journal) -> None:
+    job = queued(journal, 2, 1)
+
+    record = journal.job(job.job_key)
+    assert job.job_key == job_key(("1.2.1", "1.2.2"), "recipe")
+    assert (record.job, record.state, record.sop_instance_uids) == (job, JobState.QUEUED, ("1.2.1", "1.2.2"))
+    assert journal.quiet_series(1000.0) == []
+    assert [found.job for found in journal.unrung(100.0)] == [job]
+
+
+def test_a_slice_that_arrives_while_the_job_is_made_is_not_forgotten(journal: Journal) -> None:
+    seen = receive(journal, 1, 2)
+    journal.record_instance(instance(3), 101.0)
+
+    assert journal.create_job(seen, "recipe", 102.0) is None
+    (again,) = journal.quiet_series(200.0)
+    assert again.sop_instance_uids == ("1.2.1", "1.2.2", "1.2.3")
+
+
+def test_late_slices_make_another_job_and_the_first_is_superseded(journal: Journal) -> None:
+    first = queued(journal, 1, 2)
+    second = queued(journal, 3, now=200.0)
+
+    record = journal.job(first.job_key)
+    assert (record.state, record.reason) == (JobState.SUPERSEDED, f"replaced by job {second.job_key}")
+    assert state(journal, second) is JobState.QUEUED
+
+
+def test_the_same_series_sent_again_makes_nothing_new(journal: Journal) -> None:
+    job = queued(journal, 1, 2)
+    journal.record_instance(instance(1, file_sha256="other header"), 200.0)
+    (series,) = journal.quiet_series(300.0)
+
+    assert journal.create_job(series, "recipe", 300.0) is None
+    assert [record.job for record in journal.jobs()] == [job]
+
+
+def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: Journal) -> None:
+    job = running(journal)
+    journal.mark_rejected(job.job_key, "worker", "truncated", 110.0)
+    journal.record_instance(instance(1, file_sha256="repaired"), 200.0)
+    (series,) = journal.quiet_series(300.0)
+
+    assert journal.create_job(series, "recipe", 300.0) == job
+    record = journal.job(job.job_key)
+    assert (record.state, record.reason, record.attempts) == (JobState.QUEUED, None, 0)
+
+
+def test_a_series_that_is_repaired_while_its_job_runs_is_looked_at_again_afterwards(journal: Journal) -> None:
+    job = running(journal)
+    journal.record_instance(instance(1, file_sha256="repaired"), 110.0)
+    (series,) = journal.quiet_series(200.0)
+    assert journal.create_job(series, "recipe", 200.0) is None
+    journal.mark_rejected(job.job_key, "worker", "truncated", 201.0)
+
+    (series,) = journal.quiet_series(300.0)
+    assert journal.create_job(series, "recipe", 300.0) == job
+
+
+def test_a_job_that_waits_for_an_exchanged_model_is_replaced_and_may_come_back(journal: Journal) -> None:
+    old = queued(journal, 1, 2, recipe="old")
+
+    assert journal.reopen_outdated("new") == 1
+    new = queued(journal, recipe="new", now=200.0)
+    assert journal.reopen_outdated("new") == 0
+    assert (state(journal, old), state(journal, new)) == (JobState.SUPERSEDED, JobState.QUEUED)
+
+    assert journal.reopen_outdated("old") == 1
+    assert queued(journal, recipe="old", now=300.0) == old
+    assert (state(journal, old), state(journal, new)) == (JobState.QUEUED, JobState.SUPERSEDED)
+
+
+def test_a_job_is_rung_for_again_only_when_its_time_has_come(journal: Journal) -> None:
+    job = queued(journal, 1)
+    journal.mark_rung(job.job_key, 130.0)
+
+    assert journal.unrung(129.0) == []
+    assert [record.rings for record in journal.unrung(130.0)] == [1]
+
+
+def test_an_expired_lease_is_taken_back_until_the_last_attempt(journal: Journal) -> None:
+    job = queued(journal, 1)
+    for attempt in (1, 2):
+        now = 1000.0 * attempt
+        assert journal.claim(job.job_key, "worker", now + 60, now)
+        assert journal.expired_leases(now + 60) == []
+        assert journal.requeue(job.job_key, now + 60, max_attempts=2) is JobState.RUNNING
+        assert [record.job for record in journal.expired_leases(now + 61)] == [job]
+        last = journal.requeue(job.job_key, now + 61, max_attempts=2)
+
+    record = journal.job(job.job_key)
+    assert last is record.state is JobState.FAILED
+    assert (record.attempts, record.reason) == (2, "its worker ended without an answer")
+
+
+def test_jobs_are_listed_by_state_the_oldest_first(journal: Journal) -> None:
+    second = queued(journal, 1, series_uid="1.3", now=200.0)
+    first = queued(journal, 1, series_uid="1.2", now=100.0)
+
+    assert [record.job for record in journal.jobs()] == [first, second]
+    assert journal.jobs([JobState.RUNNING]) == []
+
+
+def test_an_unknown_job_is_an_error(journal: Journal) -> None:
+    with pytest.raises(UnknownJob):
+        journal.job("0" * 64)
+
+
+# -- jobs, as a worker sees them --
+
+
+def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
+    job = running(journal)
+
+    assert journal.renew(job.job_key, "worker", 500.0)
+    assert not journal.renew(job.job_key, "another", 900.0)
+    assert journal.expired_leases(499.0) == []
+    assert len(journal.expired_leases(501.0)) == 1
+
+
+def test_the_result_of_a_worker_that_lost_its_lease_is_not_recorded(journal: Journal) -> None:
+    job = running(journal)
+    journal.requeue(job.job_key, 1000.0, max_attempts=5)
+    journal.claim(job.job_key, "another", 2000.0, 1000.0)
+
+    assert not journal.renew(job.job_key, "worker", 2000.0)
+    assert not journal.mark_analysed(job.job_key, "worker", [SEG], 1001.0)
+    assert not journal.mark_rejected(job.job_key, "worker", "reason", 1001.0)
+    assert not journal.release(job.job_key, "worker", "reason", 1001.0, 5)
+    assert journal.mark_analysed(job.job_key, "another", [SEG], 1002.0)
+
+
+def test_a_running_job_that_was_superseded_is_lost_for_its_worker(journal: Journal) -> None:
+    job = running(journal)
+    queued(journal, 3, now=200.0)
+
+    assert not journal.renew(job.job_key, "worker", 300.0)
+    assert not journal.mark_analysed(job.job_key, "worker", [SEG], 300.0)
+
+
+def test_a_released_job_waits_for_its_pause_and_fails_after_its_last_attempt(journal: Journal) -> None:
+    job = running(journal)
+    assert journal.release(job.job_key, "worker", "ValueError", 110.0, 2, pause_s=30.0)
+    assert journal.unrung(139.0) == []
+    assert [record.attempts for record in journal.unrung(140.0)] == [1]
+
+    journal.claim(job.job_key, "worker", 300.0, 200.0)
+    assert journal.release(job.job_key, "worker", "ValueError", 210.0, 2)
+    assert (state(journal, job), journal.job(job.job_key).reason) == (JobState.FAILED, "ValueError")
+
+
+def test_a_failure_that_was_not_the_jobs_is_not_counted(journal: Journal) -> None:
+    job = running(journal)
+    journal.release(job.job_key, "worker", "ModelError", 110.0, None)
+
+    record = journal.job(job.job_key)
+    assert (record.state, record.attempts, record.reason) == (JobState.QUEUED, 0, "ModelError")
+
+
+# -- replay --
+
+
+@pytest.mark.parametrize("end", ["rejected", "failed", "analysed"])
+def test_a_job_at_its_end_is_replayed(journal: Journal, end: str) -> None:
+    job = running(journal)
+    if end == "rejected":
+        journal.mark_rejected(job.job_key, "worker", "reason", 110.0)
+    elif end == "failed":
+        journal.release(job.job_key, "worker", "reason", 110.0, 1)
+    else:
+        journal.mark_analysed(job.job_key, "worker", [SEG], 110.0)
+
+    journal.replay(job.job_key, 200.0)
+
+    record = journal.job(job.job_key)
+    assert (record.state, record.attempts, record.reason) == (JobState.QUEUED, 0, None)
+    assert journal.unrung(200.0) == [record]
+
+
+def test_a_job_that_waits_or_runs_is_not_replayed(journal: Journal) -> None:
+    job = queued(journal, 1, 2)
+    with pytest.raises(ForbiddenChange, match="QUEUED already"):
+        journal.replay(job.job_key, 110.0)
+    journal.claim(job.job_key, "worker", 200.0, 110.0)
+    with pytest.raises(ForbiddenChange, match="RUNNING already"):
+        journal.replay(job.job_key, 120.0)
+
+
+def test_a_job_whose_series_was_removed_is_not_replayed(journal: Journal) -> None:
+    job = running(journal)
+    journal.mark_rejected(job.job_key, "worker", "reason", 110.0)
+    journal.forget_series("1.2")
+
+    with pytest.raises(InstancesRemoved, match="2 of 2 instances"):
+        journal.replay(job.job_key, 200.0)
+
+
+def test_a_series_of_which_something_new_arrived_is_not_forgotten(journal: Journal) -> None:
+    running(journal)
+    journal.record_instance(instance(3), 110.0)
+    journal.forget_series("1.2")
+
+    assert journal.has_instances(["1.2.1", "1.2.3"]) == {"1.2.1", "1.2.3"}
+
+
+# -- changes of state --
+
+
+def test_every_change_that_is_not_allowed_is_refused_and_every_allowed_one_is_made(journal: Journal) -> None:
+    job = queued(journal, 1)
+    ways = {JobState.QUEUED: [JobState.QUEUED]}
+    for at, way in (found := list(ways.items())):
+        new = {to: [*way, to] for to in ALLOWED[at] if to not in ways}
+        ways |= new
+        found += new.items()
+    assert set(ways) == set(JobState)
+
+    for start in JobState:
+        for target in JobState:
+            _bring_to(journal, job, ways[start])
+            with journal._write() as connection:
+                if target in ALLOWED[start]:
+                    change(connection, job.job_key, target, 200.0)
+                else:
+                    with pytest.raises(ForbiddenChange, match=f"is {start}, it cannot become {target}"):
+                        change(connection, job.job_key, target, 200.0)
+            assert state(journal, job) is (target if target in ALLOWED[start] else start)
+
+
+def _bring_to(journal: Journal, job: Job, way: list[JobState]) -> None:
+    aside = {JobState.QUEUED: [JobState.SUPERSEDED], JobState.RUNNING: [JobState.FAILED]}
+    at = state(journal, job)
+    with journal._write() as connection:
+        for step in [*aside.get(at, []), *way]:
+            change(connection, job.job_key, step, 100.0)
+
+
+def test_nothing_leads_anywhere_from_an_unknown_job(journal: Journal) -> None:
+    with journal._write() as connection, pytest.raises(UnknownJob):
+        change(connection, "0" * 64, JobState.RUNNING, 100.0)
+
+
+# -- several threads and processes --
+
+CLAIM = """
+import sys, time
+from dicom_node.journal.journal import Journal
+journal = Journal(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+print([journal.claim(key, sys.argv[2], 1e12, time.time()) for key in sys.argv[3:]].count(True))
+journal.close()
+"""
+RECORD = """
+import sys
+from dicom_node.journal.journal import Journal
+from dicom_node.series import Instance
+journal = Journal(sys.argv[1])
+for number in range(100000):
+    journal.record_instance(
+        Instance(sop_instance_uid=f"1.2.{number}", sop_class_uid="1", series_uid="1.2", study_uid="1",
+                 calling_ae_title="SENDER", file_sha256="x"), 100.0)
+    print(number, flush=True)
+"""
+
+
+def test_of_six_processes_that_claim_twenty_jobs_exactly_one_gets_each(journal_url: str, journal: Journal) -> None:
+    keys = [queued(journal, 1, series_uid=f"1.2.{number}").job_key for number in range(20)]
+    claimers = [_python(CLAIM, journal_url, f"worker {number}", *keys) for number in range(6)]
+    for claimer in claimers:
+        assert claimer.stdout is not None
+        assert claimer.stdout.readline() == "ready\n"
+    for claimer in claimers:
+        assert claimer.stdin is not None
+        claimer.stdin.write("go\n")
+        claimer.stdin.flush()
+
+    wins = [int(claimer.communicate(timeout=60)[0]) for claimer in claimers]
+
+    assert sum(wins) == len(keys)
+    assert {record.state for record in journal.jobs()} == {JobState.RUNNING}
+
+
+def test_what_was_answered_before_a_sigkill_is_in_the_journal_and_nothing_is_half(
+    journal_url: str, journal: Journal
+) -> None:
+    for pause_s in (0.05, 0.11, 0.23):
+        recorder = _python(RECORD, journal_url)
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline() == "0\n"
+        time.sleep(pause_s)
+        recorder.kill()
+        answered = 1 + recorder.communicate()[0].count("\n")
+
+        (series,) = journal.quiet_series(1000.0)
+        held = journal.has_instances({f"1.2.{number}" for number in range(answered)})
+        assert len(held) == answered
+        assert set(series.sop_instance_uids) == journal.has_instances(series.sop_instance_uids)
+
+
+def test_many_threads_record_at_once(journal: Journal) -> None:
+    def record(thread: int) -> None:
+        for number in range(10):
+            journal.record_instance(instance(thread * 100 + number), 100.0)
+
+    threads = [threading.Thread(target=record, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (series,) = journal.quiet_series(101.0)
+    assert len(series.sop_instance_uids) == 160
+
+
+def test_six_processes_make_one_new_journal_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new/journal.db"
+    makers = [_python(CLAIM, url, "worker") for _ in range(6)]
+
+    assert [maker.communicate("go\n", timeout=60)[0] for maker in makers] == ["ready\n0\n"] * 6
+
+
+def test_a_sqlite_journal_survives_power_loss_and_lets_readers_read_while_it_writes(tmp_path: Path) -> None:
+    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
+    with journal._read() as connection:
+        pragmas = ["journal_mode", "synchronous", "foreign_keys", "busy_timeout"]
+        found = [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
+    with journal._write():
+        assert journal.jobs() == []
+    journal.close()
+
+    assert found == ["wal", 2, 1, 30000]  # synchronous = 2 is FULL
+
+
+def test_a_journal_that_cannot_be_opened_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+
+    with pytest.raises(JournalUnavailable, match=r"\Athe journal's database does not answer: [^\n]+\Z"):
+        Journal(f"sqlite:///{tmp_path}/journal.db")
+
+
+def _python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )

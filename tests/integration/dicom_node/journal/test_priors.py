@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dicom_node.jobs import JobState, job_key
+from dicom_node.journal.journal import Journal
+from dicom_node.journal.priors import FETCHED, SENT, Acquisition
+from dicom_node.prior import NOT_ASKED, Priors, PriorScan, PriorSearch, Result
+from dicom_node.series import Document, Instance, Series
+from dicom_node.settings import Peer
+
+CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
+PATIENT = "ab" * 32
+EARLIER = Acquisition(
+    series_uid="1.2",
+    study_uid="1",
+    patient_key=PATIENT,
+    acquired_on="20250110101500",
+    role=FETCHED,
+    is_complete=False,
+    read_at=100.0,
+)
+LATER = replace(EARLIER, series_uid="1.3", study_uid="3", acquired_on="20260703101500", role=SENT, is_complete=True)
+OURS = Result(
+    sop_instance_uid="9.1",
+    sop_class_uid=SEG,
+    series_uid="9",
+    study_uid="1",
+    ct_series_uid="1.2",
+    is_ours=True,
+    refers_to=((SEG, "9.0"),),
+)
+GIVEN = Priors(
+    search=PriorSearch.FOUND,
+    reason="pacs: away",
+    scans=(
+        PriorScan(study_uid="1", series_uid="1.2", job_key=None, ct_uids=("1.2.1",), results=(("9", "9.1"),)),
+        PriorScan(study_uid="2", series_uid="1.4", job_key="cd" * 32, ct_uids=(), results=()),
+    ),
+)
+
+
+def receive(
+    journal: Journal, series_uid: str, *, is_fetched: bool, sop_class_uid: str = CT, now: float = 100.0
+) -> None:
+    instance = Instance(
+        sop_instance_uid=f"{series_uid}.1",
+        sop_class_uid=sop_class_uid,
+        series_uid=series_uid,
+        study_uid="1",
+        calling_ae_title="PACS",
+        file_sha256="a",
+    )
+    journal.record_instance(instance, 100.0, is_fetched)
+
+
+def quiet(journal: Journal, before: float = 1000.0) -> list[str]:
+    return [series.series_uid for series in journal.quiet_series(before)]
+
+
+def test_what_is_fetched_is_quiet_when_the_peer_says_that_it_is_complete_and_not_before(journal: Journal) -> None:
+    journal.record_acquisition(EARLIER)
+    receive(journal, "1.2", is_fetched=True)
+    assert quiet(journal) == []
+
+    journal.mark_complete("1.2", PATIENT, "20250110101500")
+
+    assert quiet(journal, before=0.0) == ["1.2"]
+
+
+def test_what_a_peer_sends_of_its_own_accord_counts_as_sent_though_it_was_being_fetched(journal: Journal) -> None:
+    journal.record_acquisition(EARLIER)
+    receive(journal, "1.2", is_fetched=True)
+    receive(journal, "1.2", is_fetched=False)
+
+    acquisition = journal.acquisition("1.2")
+    assert acquisition is not None
+    assert (acquisition.role, acquisition.is_complete) == (SENT, True)
+    assert (quiet(journal, before=0.0), quiet(journal)) == ([], ["1.2"])
+
+
+def test_results_are_no_series_to_analyse(journal: Journal) -> None:
+    receive(journal, "9", is_fetched=True, sop_class_uid=SEG)
+
+    assert quiet(journal) == []
+    assert journal.held("9") == ("9.1",)
+
+
+def test_a_job_keeps_what_it_is_compared_with(journal: Journal) -> None:
+    receive(journal, "1.3", is_fetched=False)
+    (series,) = journal.quiet_series(1000.0)
+    job = journal.create_job(series, "recipe", 200.0, GIVEN)
+
+    assert job is not None
+    assert job.job_key == job_key(("1.3.1",), "recipe", ("1.2 9.1", "cd" * 32))
+    assert journal.priors_of(job.job_key) == GIVEN
+    assert journal.priors_of("00" * 32) == NOT_ASKED
+
+
+def test_other_priors_make_another_job_in_place_of_the_first(journal: Journal) -> None:
+    receive(journal, "1.3", is_fetched=False)
+    (series,) = journal.quiet_series(1000.0)
+    first = journal.create_job(series, "recipe", 200.0)
+    assert journal.reopen("1.3")
+    second = journal.create_job(series, "recipe", 300.0, GIVEN)
+
+    assert first is not None
+    assert second is not None
+    assert journal.job(first.job_key).state is JobState.SUPERSEDED
+    assert journal.job(second.job_key).state is JobState.QUEUED
+
+
+def test_a_patients_scans_come_by_date_with_their_jobs_and_results(journal: Journal) -> None:
+    journal.record_acquisition(LATER)
+    journal.record_acquisition(EARLIER)
+    journal.record_acquisition(replace(EARLIER, series_uid="1.9", patient_key=None))
+    journal.record_results([OURS])
+    journal.record_results([OURS])
+    receive(journal, "1.3", is_fetched=False)
+    (series,) = journal.quiet_series(1000.0)
+    job = journal.create_job(series, "recipe", 200.0)
+    assert job is not None
+
+    earlier, later = journal.scans_of(PATIENT)
+
+    assert (earlier.series_uid, earlier.day, earlier.results, earlier.is_usable) == ("1.2", "20250110", (OURS,), True)
+    assert (later.series_uid, later.is_open, later.job and later.job.job_key) == ("1.3", True, job.job_key)
+    assert journal.patients() == [PATIENT]
+    assert [scan.series_uid for scan in journal.scans_of(PATIENT) if scan.job] == ["1.3"]
+
+
+def test_a_series_that_is_held_no_more_cannot_be_reopened(journal: Journal) -> None:
+    assert not journal.reopen("1.2")
+
+
+def test_a_search_is_remembered_until_more_of_the_series_arrives(journal: Journal) -> None:
+    journal.record_search("1.3", PriorSearch.NOT_FETCHED, "pacs: away", 300.0)
+    journal.record_search("1.3", PriorSearch.NONE_EXISTS, None, 400.0)
+
+    assert journal.search_of("1.3") == Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
+    assert journal.search_of("1.3", since=401.0) is None
+
+
+@pytest.mark.parametrize("is_fetched", [True, False])
+def test_results_of_what_was_fetched_are_planned_only_where_that_is_wanted(journal: Journal, is_fetched: bool) -> None:
+    journal.record_acquisition(EARLIER)
+    receive(journal, "1.2", is_fetched=is_fetched)
+    series = Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1",))
+    job = journal.create_job(series, "recipe", 200.0)
+    assert job is not None
+    journal.claim(job.job_key, "worker", 900.0, 300.0)
+    document = Document(sop_class_uid=SEG, sop_instance_uid="2.25.1", file_name="seg.dcm")
+    journal.mark_analysed(job.job_key, "worker", [document], 300.0)
+    peer = Peer(name="pacs", ae_title="PACS", host="h", port=1)
+
+    assert journal.unplanned([peer], with_backfill=True) == [job.job_key]
+    assert journal.unplanned([peer], with_backfill=False) == ([] if is_fetched else [job.job_key])

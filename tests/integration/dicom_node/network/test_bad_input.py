@@ -1,0 +1,265 @@
+"""What a hospital network throws at an open port. Each does no harm, and leaves one line in the log."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.filewriter import dcmwrite
+from pynetdicom import AE
+from pynetdicom.presentation import build_context
+
+from dicom_node.journal.journal import Journal
+from dicom_node.settings import NodeSettings, Peer
+from tests.conftest import CLOSES_ITS_SOCKET
+
+CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
+WriteCt = Callable[..., list[Path]]
+MakeCt = Callable[..., Dataset]
+
+
+class OpenDoor(Protocol):
+    node: NodeSettings
+    port: int
+    journal: Journal
+
+    def files(self) -> list[Path]: ...
+
+
+OpenDoorWith = Callable[..., OpenDoor]
+
+
+@pytest.fixture
+def door(open_door: OpenDoorWith, sender: Peer) -> OpenDoor:
+    return open_door(sender, network_timeout_s=1.0, connect_timeout_s=1.0, max_associations=8)
+
+
+def connect(door: OpenDoor) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", door.port), timeout=5)
+
+
+def is_hung_up(connection: socket.socket, within_s: float = 5.0) -> bool:
+    """Whether the node ends the connection; what it says before (an A-ABORT) is read."""
+    connection.settimeout(within_s)
+    try:
+        while connection.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def node_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("dicom_node")]
+
+
+def wait_for_line(caplog: pytest.LogCaptureFixture, text: str, within_s: float = 5.0) -> int:
+    until = time.monotonic() + within_s
+    while time.monotonic() < until and not any(text in line for line in node_lines(caplog)):
+        time.sleep(0.02)
+    return sum(text in line for line in node_lines(caplog))
+
+
+def assert_unharmed(door: OpenDoor, files: list[Path]) -> None:
+    """A series goes in as if nothing had happened."""
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
+    statuses = [visit.send_c_store(dcmread(file)).Status for file in files]
+    visit.release()
+    assert statuses == [0x0000] * len(files)
+    assert len(door.files()) == len(files)
+    (series,) = door.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == len(files)
+
+
+def pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
+    """PS3.8 9.3: type, reserved, length, and what follows."""
+    return struct.pack(">BBI", kind, 0, len(body) if length is None else length) + body
+
+
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\nHost: node\r\n\r\n",
+    "tls": bytes.fromhex("1603010200010001fc0303") + bytes(range(200)),
+    "zeros": bytes(4096),
+    "all bytes": bytes(range(256)) * 64,
+    "a request that is nonsense inside": pdu(1, b"\xff" * 300),
+    "data before any association": pdu(4, bytes(64)),
+    "an unending PDU": pdu(4, bytes(1000), 0xFFFFFFFF),
+    "an unending request": pdu(1, bytes(1000), 0x7FFFFFFF),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_on_the_port_is_hung_up_on(
+    door: OpenDoor, write_ct: WriteCt, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with connect(door) as connection:
+        connection.sendall(GARBAGE[name])
+
+        assert is_hung_up(connection)
+
+    assert wait_for_line(caplog, "ended without an association") == 1
+    assert_unharmed(door, write_ct(2))
+
+
+def test_a_port_scan_is_one_line(door: OpenDoor, write_ct: WriteCt, caplog: pytest.LogCaptureFixture) -> None:
+    connect(door).close()
+
+    assert wait_for_line(caplog, "ended without an association") == 1
+    assert_unharmed(door, write_ct(2))
+
+
+@pytest.mark.parametrize("said", [b"", pdu(1, b"", 500)[:6], pdu(1, b"\0\1", 500)], ids=["nothing", "a head", "a part"])
+def test_a_half_open_connection_is_hung_up_on_after_its_time(door: OpenDoor, write_ct: WriteCt, said: bytes) -> None:
+    with connect(door) as silent:
+        silent.sendall(said)
+        assert_unharmed(door, write_ct(2))
+
+        assert is_hung_up(silent)
+
+
+def test_a_peer_that_drips_bytes_is_hung_up_on(door: OpenDoor) -> None:
+    with connect(door) as dripping:
+        dripping.sendall(pdu(1, b"", 500))
+        started = time.monotonic()
+        ended = threading.Event()
+
+        def drip() -> None:
+            while not ended.is_set():
+                try:
+                    dripping.sendall(b"\0")
+                except OSError:
+                    return
+                time.sleep(0.1)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        assert is_hung_up(dripping)
+        ended.set()
+        thread.join()
+
+    assert time.monotonic() - started < 4
+
+
+def test_silent_connections_do_not_use_up_the_places(door: OpenDoor, write_ct: WriteCt) -> None:
+    silent = [connect(door) for _ in range(20)]
+    time.sleep(2.5)
+
+    assert_unharmed(door, write_ct(2))
+    for connection in silent:
+        assert is_hung_up(connection)
+        connection.close()
+
+
+def association_request(contexts: int) -> bytes:
+    """An A-ASSOCIATE-RQ (PS3.8 9.3.2) with so many presentation contexts, all of CT."""
+
+    def item(kind: int, body: bytes) -> bytes:
+        return struct.pack(">BBH", kind, 0, len(body)) + body
+
+    abstract, transfer = item(0x30, CT.encode()), item(0x40, b"1.2.840.10008.1.2.1")
+    items = item(0x10, b"1.2.840.10008.3.1.1.1")
+    for number in range(contexts):
+        items += item(0x20, bytes([(2 * number + 1) % 256, 0, 0, 0]) + abstract + transfer)
+    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3")
+    head = struct.pack(">HH16s16s32x", 1, 0, b"LUNGNODE".ljust(16), b"SENDER".ljust(16))
+    return pdu(1, head + items + item(0x50, user))
+
+
+@pytest.mark.parametrize("contexts", [129, 1000, 8000])
+def test_an_association_with_too_many_presentation_contexts_harms_nothing(
+    door: OpenDoor, write_ct: WriteCt, contexts: int
+) -> None:
+    with connect(door) as connection:
+        connection.sendall(association_request(contexts))
+        connection.settimeout(5)
+        answer = connection.recv(1)
+        # Accepted as far as context IDs go, or ended: PS3.8 leaves it open.
+        assert answer in {b"\2", b"\3", b"\7", b""}
+
+    assert_unharmed(door, write_ct(2))
+
+
+def start_of_a_store(ct: Dataset, folder: Path) -> tuple[bytes, bytes]:
+    """The P-DATA PDUs of a C-STORE of this image: the command, and the first half of the data set."""
+    command = Dataset()
+    command.AffectedSOPClassUID, command.AffectedSOPInstanceUID = CT, ct.SOPInstanceUID
+    command.CommandField, command.MessageID, command.Priority, command.CommandDataSetType = 1, 1, 0, 1
+    encoded = bytearray()
+    for element in sorted(command, key=lambda element: element.tag):
+        value = element.value
+        body = struct.pack("<H", value) if isinstance(value, int) else value.encode() + b"\0" * (len(value) % 2)
+        encoded += struct.pack("<HHI", element.tag.group, element.tag.element, len(body)) + body
+    encoded = bytearray(struct.pack("<HHII", 0, 0, 4, len(encoded))) + encoded
+    dcmwrite(folder / "whole.dcm", ct, enforce_file_format=True)
+    half = (folder / "whole.dcm").read_bytes()[400:1400]
+
+    def data(header: int, body: bytes) -> bytes:
+        return pdu(4, struct.pack(">IBB", len(body) + 2, 1, header) + body)
+
+    return data(3, bytes(encoded)), data(0, half)
+
+
+@pytest.mark.parametrize("ending", ["abort", "reset", "silence"])
+def test_an_association_that_ends_in_mid_store_leaves_no_file(
+    door: OpenDoor, make_ct: MakeCt, write_ct: WriteCt, tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    command, half = start_of_a_store(make_ct(9), tmp_path)
+    connection = connect(door)
+    connection.sendall(association_request(1))
+    assert connection.recv(4096)[:1] == b"\2"
+    connection.sendall(command + half)
+    if ending == "abort":
+        connection.sendall(pdu(7, bytes(4)))
+    if ending == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    assert wait_for_line(caplog, "was aborted") == 1
+    assert door.files() == []
+    connection.close()
+    assert_unharmed(door, write_ct(2))
+
+
+def test_a_message_that_is_no_command_ends_its_association_alone(door: OpenDoor, write_ct: WriteCt) -> None:
+    with connect(door) as connection:
+        connection.sendall(association_request(1))
+        assert connection.recv(4096)[:1] == b"\2"
+        body = b"\xff" * 100
+        connection.sendall(pdu(4, struct.pack(">IBB", len(body) + 2, 1, 3) + body))
+
+        assert is_hung_up(connection)
+
+    assert_unharmed(door, write_ct(2))
+
+
+def test_nothing_of_the_patient_is_logged(
+    door: OpenDoor, make_ct: MakeCt, write_ct: WriteCt, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    broken = make_ct(8)
+    del broken.SeriesInstanceUID
+    broken.PatientBirthDate = "19630215"
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
+    assert visit.send_c_store(broken).Status == 0xC000
+    visit.release()
+
+    assert_unharmed(door, write_ct(2))
+
+    written = caplog.text
+    assert "0xC000" in written
+    for secret in ("SECRET", "CHEST", "19630215"):
+        assert secret not in written

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import hashlib
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scu import PacsClient
+from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.spool import Spool
+from tests.conftest import CLOSES_ITS_SOCKET
+
+CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
+WriteCt = Callable[..., list[Path]]
+MakeCt = Callable[..., Dataset]
+
+
+class OpenDoor(Protocol):
+    node: NodeSettings
+    port: int
+    journal: Journal
+    spool: Spool
+
+    def files(self) -> list[Path]: ...
+
+
+OpenDoorWith = Callable[..., OpenDoor]
+
+
+def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run dcmtk's own program; pynetdicom installs others of the same names."""
+    if not Path(f"/usr/bin/{name}").exists():
+        pytest.skip(f"no /usr/bin/{name}: dcmtk is not installed")
+    command = [f"/usr/bin/{name}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def storescu(door: OpenDoor, files: list[Path], *options: str) -> int:
+    called = ["-aet", "SENDER", "-aec", "LUNGNODE", *options, "127.0.0.1", door.port]
+    return run("storescu", *called, *files).returncode
+
+
+@pytest.fixture
+def door(open_door: OpenDoorWith, sender: Peer) -> OpenDoor:
+    return open_door(sender)
+
+
+def to_door(door: OpenDoor, ae_title: str = "SENDER") -> PacsClient:
+    peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=door.port)
+    return PacsClient(peer, NodeSettings(ae_title=ae_title, network_timeout_s=10))
+
+
+def association(door: OpenDoor, *sop_classes: str, calling: str = "SENDER", called: str = "LUNGNODE") -> Association:
+    contexts = [build_context(sop_class) for sop_class in sop_classes or (CT,)]
+    return AE(calling).associate("127.0.0.1", door.port, contexts, called, evt_handlers=[CLOSES_ITS_SOCKET])
+
+
+# -- who may come in --
+
+
+def test_an_echo_of_a_known_peer_is_answered(door: OpenDoor) -> None:
+    assert run("echoscu", "-aet", "SENDER", "-aec", "LUNGNODE", "127.0.0.1", door.port).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("calling", "called", "diagnostic"),
+    [("STRANGER", "LUNGNODE", 3), ("SENDER", "ANOTHER", 7)],
+    ids=["unknown calling title", "wrong called title"],
+)
+def test_a_stranger_is_rejected_with_the_reason_of_the_standard(
+    door: OpenDoor, caplog: pytest.LogCaptureFixture, calling: str, called: str, diagnostic: int
+) -> None:
+    refused = association(door, calling=calling, called=called)
+
+    answer = refused.acceptor.primitive
+    assert refused.is_rejected
+    # PS3.8 table 9-21: rejected for good, by the service user.
+    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
+    assert sum("rejected" in line for line in caplog.messages) == 1
+
+
+def test_without_any_peer_strangers_are_rejected_too(open_door: OpenDoorWith) -> None:
+    assert association(open_door(), calling="SENDER").is_rejected
+
+
+def test_a_peer_that_may_not_send_may_echo_and_nothing_else(open_door: OpenDoorWith) -> None:
+    door = open_door(Peer(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=1, send_results=True))
+
+    visit = association(door, VERIFICATION, CT, calling="VIEWER")
+
+    assert [context.abstract_syntax for context in visit.accepted_contexts] == [VERIFICATION]
+    visit.release()
+
+
+def test_only_ct_images_are_taken(door: OpenDoor) -> None:
+    visit = association(door, MR, CT)
+
+    assert [context.abstract_syntax for context in visit.accepted_contexts] == [CT]
+    visit.release()
+
+
+# -- what was answered with success --
+
+
+def test_a_stored_series_lies_on_the_disk_as_it_came_and_stands_in_the_journal(
+    door: OpenDoor, write_ct: WriteCt
+) -> None:
+    files = write_ct(5)
+
+    assert storescu(door, files) == 0
+
+    (series,) = door.journal.quiet_series(before=4e9)
+    assert (series.series_uid, series.study_uid, len(series.sop_instance_uids)) == ("1.2.3", "1.2", 5)
+    for file in files:
+        sent = dcmread(file)
+        kept = dcmread(door.spool.instance_path("1.2.3", sent.SOPInstanceUID))
+        assert kept == sent
+        assert kept.file_meta.MediaStorageSOPInstanceUID == sent.SOPInstanceUID
+
+
+def test_the_journal_knows_each_files_hash_and_who_sent_it(door: OpenDoor, write_ct: WriteCt) -> None:
+    storescu(door, write_ct(2))
+
+    for instance in door.journal.instances(["1.2.3.1", "1.2.3.2"]):
+        path = door.spool.instance_path(instance.series_uid, instance.sop_instance_uid)
+        assert instance.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert instance.calling_ae_title == "SENDER"
+
+
+def write_as(folder: Path, ct: Dataset, syntax: str) -> Path:
+    file = folder / "compressed.dcm"
+    if syntax in {JPEGLosslessSV1, "1.2.840.10008.1.2.4.57"}:
+        plain = folder / "plain.dcm"
+        ct.save_as(plain, enforce_file_format=True)
+        assert run("dcmcjpeg", "+e1" if syntax == JPEGLosslessSV1 else "+el", plain, file).returncode == 0
+    elif syntax in {ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}:
+        ct.file_meta.TransferSyntaxUID = syntax
+        ct.save_as(file, enforce_file_format=True)
+    else:
+        options = {JPEG2000: {"j2k_psnr": [80.0]}, JPEGLSNearLossless: {"jls_error": 2}}.get(syntax, {})
+        ct.compress(syntax, generate_instance_uid=False, **options)
+        ct.save_as(file, enforce_file_format=True)
+    assert dcmread(file).file_meta.TransferSyntaxUID == syntax
+    return file
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        "1.2.840.10008.1.2.4.57",  # JPEG Lossless, Process 14
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEGLSNearLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+        RLELossless,
+    ],
+)
+def test_a_compressed_image_is_kept_in_its_own_syntax(
+    door: OpenDoor, make_ct: MakeCt, tmp_path: Path, syntax: str
+) -> None:
+    file = write_as(tmp_path, make_ct(1), syntax)
+
+    visit = AE("SENDER").associate(
+        "127.0.0.1", door.port, [build_context(CT, syntax)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    )
+    status = visit.send_c_store(dcmread(file))
+    visit.release()
+
+    assert status.Status == 0x0000
+    kept = dcmread(door.spool.instance_path("1.2.3", "1.2.3.1"))
+    assert kept.file_meta.TransferSyntaxUID == syntax
+    assert kept.PixelData == dcmread(file).PixelData
+    assert (kept.pixel_array == dcmread(file).pixel_array).all()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "option"),
+    [
+        (JPEGLosslessSV1, "-xs"), (JPEGLSLossless, "-xt"), (JPEGLSNearLossless, "-xu"), (JPEG2000Lossless, "-xv"),
+        (JPEG2000, "-xw"), (RLELossless, "-xr"), (DeflatedExplicitVRLittleEndian, "-xd"), (ExplicitVRBigEndian, "-xb"),
+    ],
+)  # fmt: skip
+def test_what_dcmtk_sends_compressed_is_kept(
+    door: OpenDoor, make_ct: MakeCt, tmp_path: Path, syntax: str, option: str
+) -> None:
+    file = write_as(tmp_path, make_ct(1), syntax)
+
+    assert storescu(door, [file], option) == 0
+
+    kept = dcmread(door.spool.instance_path("1.2.3", "1.2.3.1"))
+    assert kept.file_meta.TransferSyntaxUID == syntax
+    assert (kept.pixel_array == dcmread(file).pixel_array).all()
+
+
+def test_an_instance_sent_twice_is_held_once(door: OpenDoor, write_ct: WriteCt) -> None:
+    files = write_ct(3)
+
+    assert storescu(door, files) == storescu(door, files) == 0
+
+    (series,) = door.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == len(door.files()) == 3
+
+
+def test_a_series_over_several_associations_is_one_series(door: OpenDoor, write_ct: WriteCt) -> None:
+    files = write_ct(6)
+
+    for start in range(0, 6, 2):
+        assert storescu(door, files[start : start + 2]) == 0
+
+    (series,) = door.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == 6
+
+
+def test_eight_associations_at_once_lose_nothing(door: OpenDoor, write_ct: WriteCt) -> None:
+    files = write_ct(80)
+    codes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda part=files[start::8]: codes.append(storescu(door, part))) for start in range(8)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert codes == [0] * 8
+    (series,) = door.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == len(door.files()) == 80
+
+
+# -- what is answered when it cannot be kept --
+
+
+def store_as(door: OpenDoor, ct: Dataset, **command: str) -> int:
+    """C-STORE a data set under a command that may say something else."""
+    visit = association(door)
+
+    def rewrite(event: evt.Event) -> None:
+        for keyword, value in command.items():
+            setattr(event.message.command_set, keyword, value)
+
+    visit.bind(evt.EVT_DIMSE_SENT, rewrite)
+    status = visit.send_c_store(ct)
+    visit.release()
+    return int(status.Status)
+
+
+def test_a_full_disk_is_answered_with_out_of_resources(
+    open_door: OpenDoorWith, sender: Peer, make_ct: MakeCt, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = open_door(sender, min_free_mb=1 << 40)
+
+    assert store_as(door, make_ct(1)) == 0xA700
+    assert door.files() == []
+    assert sum("0xA700" in line and "MiB are free" in line for line in caplog.messages) == 1
+
+
+def test_a_data_set_of_another_instance_than_the_command_says_is_refused(door: OpenDoor, make_ct: MakeCt) -> None:
+    assert store_as(door, make_ct(1), AffectedSOPInstanceUID="1.2.3.99") == 0xA900
+    assert door.files() == []
+
+
+def test_a_data_set_of_another_sop_class_than_the_command_says_is_refused(door: OpenDoor, make_ct: MakeCt) -> None:
+    assert store_as(door, make_ct(1), AffectedSOPClassUID=MR) == 0xA900
+    assert door.files() == []
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_data_set_without_its_uids_is_not_understood(door: OpenDoor, make_ct: MakeCt, keyword: str) -> None:
+    ct = make_ct(1)
+    del ct[keyword]
+
+    assert store_as(door, ct) == 0xC000
+    assert door.files() == []
+
+
+# -- the connection itself --
+
+
+def test_an_accepted_connection_sends_without_delay(door: OpenDoor, sender: Peer) -> None:
+    visit = association(door, VERIFICATION)
+    (accepted,) = [thread for thread in threading.enumerate() if getattr(thread, "is_acceptor", False)]
+
+    connection = accepted.dul.socket.socket  # type: ignore[attr-defined]
+
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert connection.gettimeout() == door.node.network_timeout_s
+    visit.release()
+
+
+def test_a_client_of_ours_reaches_the_door(door: OpenDoor, write_ct: WriteCt) -> None:
+    to_door(door).echo()
+    outcomes = list(to_door(door).store(write_ct(3)))
+
+    assert [outcome.refusal for outcome in outcomes] == [None, None, None]
+    assert len(door.files()) == 3

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from dicom_node.errors import QueueUnavailable
+from dicom_node.jobs import QUEUE, TASK, Job, job_key, make_celery, ring
+from dicom_node.queue.redis_server import redis_url, server_command, socket_path, wait_until_well, waiting_messages
+from dicom_node.settings import QueueSettings
+
+JOB = Job(job_key="0" * 64, study_uid="1.2", series_uid="1.2.3", recipe="abc")
+
+
+class Queue:
+    """A Redis server, and an application on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = redis_url(QueueSettings(), folder)
+        self.app: Celery = make_celery(self.url)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(server_command(self.folder), stdout=subprocess.DEVNULL)
+        assert wait_until_well(self.url, 10)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    queue = Queue(tmp_path)
+    queue.start()
+    yield queue
+    queue.app.close()
+    queue.kill()
+
+
+def test_a_key_is_the_hash_of_the_sorted_uids_and_the_recipe() -> None:
+    assert job_key(("1.2.10", "1.2.9"), "abc") == hashlib.sha256(b"1.2.10\n1.2.9\nabc").hexdigest()
+    assert job_key(("1.2.9", "1.2.10"), "abc") == job_key(("1.2.10", "1.2.9"), "abc")
+    assert job_key(("1.2.9",), "abc") != job_key(("1.2.10", "1.2.9"), "abc") != job_key(("1.2.10", "1.2.9"), "abd")
+
+
+def test_what_crosses_the_queue_is_json_with_uids_and_a_version_and_nothing_else(queue: Queue) -> None:
+    ring(queue.app, JOB)
+
+    with redis.Redis(unix_socket_path=str(socket_path(queue.folder))) as client:
+        (raw,) = client.lrange(QUEUE, 0, -1)
+    message = json.loads(raw)
+    positional, named, _ = json.loads(base64.b64decode(message["body"]))
+    assert message["content-type"] == "application/json"
+    assert message["headers"]["task"] == TASK
+    assert (positional, named) == ([], asdict(JOB))
+    assert set(named) == {"job_key", "study_uid", "series_uid", "recipe", "schema_version"}
+
+
+def test_a_queue_that_is_away_is_told_within_seconds(queue: Queue) -> None:
+    queue.kill()
+    begin = time.monotonic()
+
+    with pytest.raises(QueueUnavailable, match=f"job {JOB.job_key}: not rung"):
+        ring(queue.app, JOB)
+
+    assert time.monotonic() - begin < 5.0
+
+
+def test_a_node_rings_again_after_its_redis_was_killed_and_came_back(queue: Queue) -> None:
+    for rung in range(1, 4):
+        ring(queue.app, JOB)
+        time.sleep(1.2)  # appendfsync everysec
+        queue.kill()
+        with pytest.raises(QueueUnavailable):
+            ring(queue.app, JOB)
+        queue.start()
+
+        assert waiting_messages(queue.url) == rung

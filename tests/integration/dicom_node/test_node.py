@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from dicom_node.errors import PacsUnavailable, SettingsError
+from dicom_node.jobs import JobState
+from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.network.scu import PacsClient
+from dicom_node.node import Node, NodeConfiguration
+from dicom_node.queue.redis_server import server_command, wait_until_well, waiting_messages
+from dicom_node.series import Document
+from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.storage.spool import Spool
+from worker.demo.pacs import SmallPacs
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+PACS_UP = Path(__file__).parents[4] / "shared" / "tools" / "pacs-up"
+WriteCt = Callable[..., list[Path]]
+MakeCt = Callable[..., Dataset]
+
+
+def until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A node's configuration in a folder, and what a worker would do there."""
+
+    folder: Path
+    peer: Peer
+    node_port: int
+    make_ct: MakeCt
+
+    @property
+    def configuration(self) -> NodeConfiguration:
+        node = NodeSettings(
+            ae_title="LUNGNODE",
+            port=self.node_port,
+            data_dir=self.folder,
+            min_free_mb=0,
+            quiet_period_s=1.0,
+            first_retry_s=0.5,
+            longest_retry_s=1.0,
+            commitment_wait_s=3.0,
+            connect_timeout_s=5.0,
+        )
+        queue = QueueSettings(url=f"redis+socket://{self.folder}/redis/redis.sock")
+        return NodeConfiguration(node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), recipe="recipe")
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(JournalSettings().url_in(self.folder))
+
+    def jobs(self) -> list[JobRecord]:
+        return self.journal.jobs()
+
+    def states(self) -> list[JobState]:
+        return [record.state for record in self.jobs()]
+
+    def send(self, files: list[Path]) -> None:
+        node = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=self.node_port)
+        outcomes = PacsClient(node, NodeSettings(ae_title=self.peer.ae_title)).store(files)
+        assert [outcome.refusal for outcome in outcomes] == [None] * len(files)
+
+    def work(self) -> None:
+        """Finish every waiting job, as a worker does; the documents are CT images of the same study."""
+        journal, spool = self.journal, Spool(self.folder)
+        for record in journal.jobs([JobState.QUEUED]):
+            key, now = record.job.job_key, time.time()
+            assert journal.claim(key, "worker", now + 60, now)
+            ct = self.make_ct(1, series_uid=f"2.25.{int(key[:12], 16)}")
+            with spool.new_outbox(key) as folder:
+                ct.save_as(folder / "seg.dcm", enforce_file_format=True)
+                spool.publish(folder, key)
+            document = Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name="seg.dcm")
+            assert journal.mark_analysed(key, "worker", [document], now)
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
+    with SmallPacs(folder=tmp_path / "pacs") as running:
+        yield running
+
+
+@pytest.fixture
+def site(pacs: SmallPacs, tmp_path: Path, free_port: int, make_ct: MakeCt) -> Iterator[Site]:
+    pacs.peers = {"LUNGNODE": ("127.0.0.1", free_port)}
+    peer = Peer(
+        name="pacs",
+        ae_title=pacs.ae_title,
+        host=pacs.host,
+        port=pacs.port,
+        may_send=True,
+        send_results=True,
+        commitment=True,
+    )
+    site = Site(folder=tmp_path / "node", peer=peer, node_port=free_port, make_ct=make_ct)
+    yield site
+    site.journal.close()
+
+
+def test_a_series_goes_in_and_its_results_come_back_committed(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+    with Node(site.configuration):
+        site.send(write_ct(4))
+        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert len(site.jobs()[0].sop_instance_uids) == 4
+        site.work()
+        assert until(lambda: site.states() == [JobState.COMMITTED])
+
+    assert len(pacs.stored()) == 1
+
+
+def test_a_waiting_job_is_rung_for_in_redis(site: Site, write_ct: WriteCt) -> None:
+    redis = subprocess.Popen(server_command(site.folder))
+    url = site.configuration.queue.url
+    try:
+        assert wait_until_well(url, 10)
+        with Node(site.configuration):
+            site.send(write_ct(2))
+
+            assert until(lambda: waiting_messages(url) == 1)
+    finally:
+        redis.terminate()
+        redis.wait()
+
+
+def test_late_slices_make_another_job_in_place_of_the_first(site: Site, write_ct: WriteCt) -> None:
+    files = write_ct(4)
+    with Node(site.configuration):
+        site.send(files[:2])
+        assert until(lambda: site.states() == [JobState.QUEUED])
+        site.send(files[2:])
+        assert until(lambda: site.states() == [JobState.SUPERSEDED, JobState.QUEUED])
+
+
+def test_a_series_sent_again_makes_no_new_job(site: Site, write_ct: WriteCt) -> None:
+    with Node(site.configuration):
+        site.send(write_ct(2))
+        assert until(lambda: site.states() == [JobState.QUEUED])
+        site.send(write_ct(2))
+        time.sleep(2.5)
+
+    assert site.states() == [JobState.QUEUED]
+
+
+def test_a_node_that_was_stopped_goes_on_where_it_was(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+    with Node(site.configuration):
+        site.send(write_ct(3))
+    assert site.states() == []
+
+    with Node(site.configuration):
+        assert until(lambda: site.states() == [JobState.QUEUED])
+    site.work()
+    with Node(site.configuration):
+        assert until(lambda: site.states() == [JobState.COMMITTED])
+
+    assert len(pacs.stored()) == 1
+
+
+def test_a_series_that_a_restart_interrupted_becomes_one_job(site: Site, write_ct: WriteCt) -> None:
+    files = write_ct(3)
+    with Node(site.configuration):
+        site.send(files[:1])
+    time.sleep(1.2)  # longer than the quiet period
+
+    with Node(site.configuration):
+        time.sleep(0.7)  # the sender needs a moment to notice that the node is back
+        site.send(files[1:])
+        assert until(lambda: site.states() == [JobState.QUEUED])
+
+    assert [len(record.sop_instance_uids) for record in site.jobs()] == [3]
+
+
+def test_a_pacs_that_is_down_gets_its_results_when_it_is_back(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+    with Node(site.configuration):
+        site.send(write_ct(2))
+        pacs.stop()
+        assert until(lambda: site.states() == [JobState.QUEUED])
+        site.work()
+        assert until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
+        pacs.start()
+
+        assert until(lambda: site.states() == [JobState.COMMITTED])
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(site: Site) -> None:
+    with (
+        socket.create_server(("127.0.0.1", site.node_port)),
+        pytest.raises(SettingsError, match="cannot listen on"),
+        Node(site.configuration),
+    ):
+        pass
+
+
+def test_a_stop_waits_for_no_silent_peer(site: Site, write_ct: WriteCt, pacs: SmallPacs) -> None:
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(Node(site.configuration))
+        site.send(write_ct(1))
+        assert until(lambda: site.states() == [JobState.QUEUED])
+        pacs.behaviour.delay_s = 30.0  # it takes our result and does not answer
+        site.work()
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+        silent.sendall(b"\1\0\0\0")
+        time.sleep(2.0)
+        started = time.monotonic()
+        node.__exit__(None, None, None)
+        assert time.monotonic() - started < 3
+        pacs.behaviour.delay_s = 0.0
+
+
+# -- the process --
+
+RUN_NODE = """
+import logging, signal, sys, threading
+from pathlib import Path
+from dicom_node.node import NodeConfiguration, run_node
+from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+logging.basicConfig(level=logging.INFO)
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+peer = Peer(name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=1, may_send=True)
+node = NodeSettings(ae_title="LUNGNODE", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mb=0)
+queue = QueueSettings(url="redis://127.0.0.1:1")
+run_node(NodeConfiguration(node=node, peers=[peer], queue=queue, journal=JournalSettings(), recipe="r"), stop)
+"""
+
+
+@pytest.fixture
+def process(site: Site) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", RUN_NODE, str(site.folder), str(site.node_port)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_sigterm_ends_the_process_within_seconds_even_with_open_connections(
+    site: Site, process: subprocess.Popen[str], write_ct: WriteCt
+) -> None:
+    assert until(lambda: is_listening(site.node_port))
+    site.send(write_ct(1))
+    with socket.create_connection(("127.0.0.1", site.node_port)) as half_open:
+        half_open.sendall(b"\1\0\0\0\1")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=5) == 0
+
+
+def test_what_was_answered_survives_sigkill(site: Site, process: subprocess.Popen[str], write_ct: WriteCt) -> None:
+    assert until(lambda: is_listening(site.node_port))
+    node = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=site.node_port)
+    answered = 0
+    outcomes = PacsClient(node, NodeSettings(ae_title="SMALLPACS")).store(write_ct(200))
+    with contextlib.suppress(PacsUnavailable):
+        for outcome in outcomes:
+            answered += outcome.refusal is None
+            if answered == 57:
+                os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+
+    assert 57 <= answered < 200
+    (series,) = site.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) >= answered
+    spool = Spool(site.folder)
+    for instance in site.journal.instances(series.sop_instance_uids):
+        assert spool.instance_path(instance.series_uid, instance.sop_instance_uid).exists()
+
+
+def test_the_process_logs_nothing_of_the_patient(
+    site: Site, process: subprocess.Popen[str], write_ct: WriteCt, make_ct: MakeCt, tmp_path: Path
+) -> None:
+    assert until(lambda: is_listening(site.node_port))
+    odd = make_ct(5)
+    odd.PatientBirthDate, odd.PatientAddress = "19630215", "SECRET"
+    odd.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
+    site.send([*write_ct(1), tmp_path / "odd.dcm"])
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+
+    assert "listens on" in said
+    for secret in ("SECRET", "CHEST", "19630215"):
+        assert secret not in said
+
+
+# -- Orthanc --
+
+
+def ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
+    """A real PACS, and the port where it believes the node to be: (dicom, http, node)."""
+    if not PACS_UP.exists() or shutil.which("Orthanc") is None:
+        pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
+    dicom, http, node = ports(3)
+    environment = os.environ | {
+        "PACS_DICOM_PORT": str(dicom),
+        "PACS_HTTP_PORT": str(http),
+        "NODE_PORT": str(node),
+        "PACS_LUA": str(PACS_UP.with_name("forward-ct.lua")),
+    }
+    subprocess.run([PACS_UP, tmp_path / "orthanc"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    yield dicom, http, node
+    subprocess.run([PACS_UP, "--stop", tmp_path / "orthanc"], check=True)
+
+
+def instances_of(http: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{http}/statistics") as answer:
+        return int(json.load(answer)["CountInstances"])
+
+
+def test_orthanc_forwards_a_series_and_promises_to_keep_its_result(
+    orthanc: tuple[int, int, int], tmp_path: Path, make_ct: MakeCt, write_ct: WriteCt, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    dicom, http, node_port = orthanc
+    peer = Peer(
+        name="orthanc",
+        ae_title="ORTHANC",
+        host="127.0.0.1",
+        port=dicom,
+        may_send=True,
+        send_results=True,
+        commitment=True,
+    )
+    site = Site(folder=tmp_path / "node", peer=peer, node_port=node_port, make_ct=make_ct)
+    with Node(site.configuration):
+        list(PacsClient(peer, NodeSettings(ae_title="TESTSCU")).store(write_ct(5)))
+        assert until(lambda: site.states() == [JobState.QUEUED], within_s=40)
+        assert len(site.jobs()[0].sop_instance_uids) == 5
+        site.work()
+
+        assert until(lambda: site.jobs()[0].state is JobState.COMMITTED)
+
+    assert instances_of(http) == 6
+    assert any("committed 1, failed 0" in line for line in caplog.messages)
+    site.journal.close()

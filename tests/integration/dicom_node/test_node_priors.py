@@ -1,0 +1,259 @@
+"""The whole node with priors: its threads, its door, a PACS, and a worker that writes SEG and SR."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dicom_node.jobs import JobState
+from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.network.scu import PacsClient
+from dicom_node.node import Node, NodeConfiguration
+from dicom_node.prior import PriorSearch
+from dicom_node.priors.result_header import OUR_MANUFACTURER
+from dicom_node.series import Document
+from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.storage.spool import Spool
+from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, chain
+from tests.integration.dicom_node.test_node import PACS_UP, ports
+from worker.demo.pacs import SmallPacs
+
+FIVE = [Scan(date=date) for date in ("20250110", "20250412", "20250901", "20260115", "20260703")]
+ENDED = (JobState.COMMITTED, JobState.ANALYSED, JobState.SUPERSEDED, JobState.DELIVERED)
+
+
+class Ward:
+    """A node's configuration, its journal seen from outside, and a worker's work."""
+
+    def __init__(self, folder: Path, node_port: int, peer: Peer, **settings: object) -> None:
+        self.folder, self.peer = folder, peer
+        base = NodeSettings(
+            ae_title="LUNGNODE",
+            port=node_port,
+            data_dir=folder,
+            min_free_mb=0,
+            quiet_period_s=1.0,
+            first_retry_s=0.5,
+            longest_retry_s=1.0,
+            commitment_wait_s=3.0,
+            connect_timeout_s=5.0,
+            priors_time_limit_s=60.0,
+        )
+        self.node = base.model_copy(update=settings)
+        queue = QueueSettings(url=f"redis+socket://{folder}/redis/redis.sock")
+        self.configuration = NodeConfiguration(
+            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), recipe="recipe"
+        )
+        self.journal = Journal(JournalSettings().url_in(folder))
+        self.spool = Spool(folder)
+        self._stop = threading.Event()
+
+    @contextmanager
+    def open(self) -> Iterator[Node]:
+        """Run the node and a worker."""
+        worker = threading.Thread(target=self._work, daemon=True)
+        with Node(self.configuration) as node:
+            worker.start()
+            yield node
+            self._stop.set()
+            worker.join()
+        self.journal.close()
+
+    def _work(self) -> None:
+        while not self._stop.wait(0.1):
+            for record in self.journal.jobs([JobState.QUEUED])[:1]:
+                self._analyse(record)
+
+    def _analyse(self, record: JobRecord) -> None:
+        key, now = record.job.job_key, time.time()
+        if not self.journal.claim(key, "worker", now + 60, now):
+            return
+        date, birth_date, number = record.job.series_uid.split(".")[2:]
+        scan = Scan(date=date, birth_date=birth_date, number=int(number))
+        seg, sr = (f"2.25.{int(key[:20], 16)}{role}" for role in (1, 2))
+        files = {
+            "seg.dcm": scan.result(SEG, seg, OUR_MANUFACTURER),
+            "sr.dcm": scan.result(SR, sr, OUR_MANUFACTURER, [(SEG, seg)]),
+        }
+        with self.spool.new_outbox(key) as folder:
+            for name, result in files.items():
+                result.save_as(folder / name, enforce_file_format=True)
+            self.spool.publish(folder, key)
+        documents = [
+            Document(sop_class_uid=str(r.SOPClassUID), sop_instance_uid=str(r.SOPInstanceUID), file_name=name)
+            for name, r in files.items()
+        ]
+        self.journal.mark_analysed(key, "worker", documents, time.time())
+
+    def job(self, scan: Scan) -> JobRecord | None:
+        records = [record for record in self.journal.jobs() if record.job.series_uid == scan.series_uid]
+        return next((record for record in records if record.state is not JobState.SUPERSEDED), None)
+
+    def keys(self, scans: Sequence[Scan]) -> dict[str, str]:
+        jobs = {scan.series_uid: self.job(scan) for scan in scans}
+        return {series_uid: job.job.job_key for series_uid, job in jobs.items() if job is not None}
+
+    def is_at_rest(self) -> bool:
+        return not self.journal.quiet_series(time.time() + 99) and all(r.state in ENDED for r in self.journal.jobs())
+
+
+def until(condition: Callable[[], bool], within_s: float) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return condition()
+
+
+def files_of(scan: Scan, folder: Path) -> list[Path]:
+    folder = folder / scan.series_uid
+    folder.mkdir(parents=True)
+    for number, image in enumerate(scan.images()):
+        image.save_as(folder / f"{number:03d}.dcm", enforce_file_format=True)
+    return sorted(folder.iterdir())
+
+
+def send(files: list[Path], to: Peer, by: str) -> None:
+    outcomes = PacsClient(to, NodeSettings(ae_title=by)).store(files)
+    assert [outcome.refusal for outcome in outcomes] == [None] * len(files)
+
+
+@pytest.fixture
+def pacs(tmp_path: Path, free_port: int) -> Iterator[SmallPacs]:
+    pacs = SmallPacs(folder=tmp_path / "pacs", peers={"LUNGNODE": ("127.0.0.1", free_port)})
+    with pacs:
+        yield pacs
+
+
+@pytest.fixture
+def ward(tmp_path: Path, pacs: SmallPacs, free_port: int) -> Ward:
+    rights = {"may_send": True, "send_results": True, "ask_for_priors": True, "commitment": True}
+    peer = Peer(name="pacs", ae_title=pacs.ae_title, host=pacs.host, port=pacs.port, **rights)  # type: ignore[arg-type]
+    return Ward(tmp_path / "node", free_port, peer)
+
+
+def test_a_history_in_the_pacs_is_fetched_analysed_and_not_delivered(
+    ward: Ward, pacs: SmallPacs, tmp_path: Path
+) -> None:
+    for scan in FIVE[:2]:
+        send(files_of(scan, tmp_path / "ct"), ward.peer, by="SCANNER")
+    with ward.open() as node:
+        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+        send(files_of(FIVE[2], tmp_path / "ct"), ours, by=pacs.ae_title)
+        assert until(lambda: len(ward.journal.jobs([JobState.COMMITTED])) == 1, 60)
+
+        assert ward.keys(FIVE[:3]) == chain(FIVE[:3])
+        assert [record.state for record in ward.journal.jobs()].count(JobState.ANALYSED) == 2
+    assert len(pacs.stored(SEG)) == 1
+
+
+def test_a_pacs_that_dies_meanwhile_delays_the_report_by_no_more_than_the_limit(
+    ward: Ward, pacs: SmallPacs, tmp_path: Path
+) -> None:
+    with ward.open() as node:
+        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+        pacs.stop()
+        send(files_of(FIVE[0], tmp_path / "ct"), ours, by=pacs.ae_title)
+        assert until(lambda: ward.job(FIVE[0]) is not None, 20)
+        given = ward.journal.priors_of(ward.keys(FIVE[:1])[FIVE[0].series_uid])
+        pacs.start()
+
+    assert given.search is PriorSearch.NOT_FETCHED
+
+
+# -- Orthanc --
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
+    """A real PACS that forwards CT, and the port where it believes the node to be: (dicom, http, node)."""
+    if not PACS_UP.exists() or shutil.which("Orthanc") is None:
+        pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
+    dicom, http, node = ports(3)
+    environment = os.environ | {
+        "PACS_DICOM_PORT": str(dicom),
+        "PACS_HTTP_PORT": str(http),
+        "NODE_PORT": str(node),
+        "PACS_LUA": str(PACS_UP.with_name("forward-ct.lua")),
+    }
+    subprocess.run([PACS_UP, tmp_path / "orthanc"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    yield dicom, http, node
+    subprocess.run([PACS_UP, "--stop", tmp_path / "orthanc"], check=True)
+
+
+def at_orthanc(dicom: int, http: int, retrieve: str = "move") -> Peer:
+    return Peer.model_validate(
+        {
+            "name": "orthanc",
+            "ae_title": "ORTHANC",
+            "host": "127.0.0.1",
+            "port": dicom,
+            "may_send": True,
+            "send_results": True,
+            "ask_for_priors": True,
+            "commitment": True,
+            "retrieve": retrieve,
+            "dicomweb_url": f"http://127.0.0.1:{http}/dicom-web",
+        }
+    )
+
+
+def test_five_scans_in_orthanc_in_any_order_end_with_the_jobs_of_the_right_order(
+    orthanc: tuple[int, int, int], tmp_path: Path
+) -> None:
+    dicom, http, node_port = orthanc
+    ward = Ward(tmp_path / "node", node_port, at_orthanc(dicom, http), quiet_period_s=5.0)
+    order = random.Random(7).sample(FIVE, 5)
+    with ward.open():
+        for scan in order:
+            send(files_of(scan, tmp_path / "ct"), ward.peer, by="TESTSCU")
+        assert until(lambda: ward.keys(FIVE) == chain(FIVE) and ward.is_at_rest(), 240)
+        assert until(lambda: len(ward.journal.jobs([JobState.COMMITTED])) == 5, 60)
+
+        assert stored_at(http, "SEG") >= 5
+        last = ward.journal.priors_of(chain(FIVE)[FIVE[4].series_uid])
+        assert (last.search, [prior.job_key for prior in last.scans]) == (
+            PriorSearch.FOUND,
+            [chain(FIVE)[scan.series_uid] for scan in FIVE[:4]],
+        )
+
+
+@pytest.mark.parametrize("retrieve", ["move", "get", "wado"])
+def test_what_only_orthanc_has_is_fetched_each_way(
+    orthanc: tuple[int, int, int], tmp_path: Path, retrieve: str
+) -> None:
+    dicom, http, node_port = orthanc
+    peer = at_orthanc(dicom, http, retrieve)
+    send(files_of(FIVE[0], tmp_path / "ct"), peer, by="TESTSCU")
+    time.sleep(5)  # Orthanc forwards it now, to a node that is not there yet
+    stranger = Scan(date="20250115", birth_date="19770707")
+    send(files_of(stranger, tmp_path / "ct"), peer, by="TESTSCU")
+    time.sleep(5)
+    ward = Ward(tmp_path / "node", node_port, peer)
+    with ward.open() as node:
+        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+        send(files_of(FIVE[1], tmp_path / "ct"), ours, by="ORTHANC")
+        assert until(lambda: len(ward.keys(FIVE[:2])) == 2 and ward.is_at_rest(), 60), ward.journal.jobs()
+
+        assert ward.keys(FIVE[:2]) == chain(FIVE[:2])
+        assert ward.job(stranger) is None
+        statement = ward.journal.priors_of(chain(FIVE[:2])[FIVE[1].series_uid])
+        assert statement.reason == "1 studies or series of the same patient ID belong to somebody else"
+
+
+def stored_at(http: int, modality: str) -> int:
+    query = json.dumps({"Level": "Instance", "Query": {"Modality": modality}}).encode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{http}/tools/find", query) as answer:
+        return len(json.load(answer))

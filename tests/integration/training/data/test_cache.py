@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.data.array import OnDisk, write_array
+from training.data.cache import close, manifest, read_stacks, reopen, write_stack
+from training.data.datasets import Stack
+from training.readers.case import DataRefused
+
+ROOT = Path(__file__).parents[4]
+RNG = np.random.default_rng(3)
+VOLUME = RNG.integers(-1000, 400, (9, 20, 30)).astype(np.int16)
+
+
+def stack_of(name: str = "a", shape: tuple[int, int, int] = (4, 12, 10), **changed: object) -> Stack:
+    hu = RNG.integers(-1024, 3072, shape).astype(np.int16)
+    facts = {"source": "msd", "patient": name, "name": name, "spacing_mm": (2.5, 0.7, 0.8), "whole": True, **changed}
+    return Stack(hu=hu, mask=hu > 2500, **facts)  # type: ignore[arg-type]
+
+
+def closed(cache: Path, *stacks: Stack) -> None:
+    close(cache, [write_stack(cache, stack, {"f": "0"}) for stack in stacks], "{}\n")
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> OnDisk:
+    path = tmp_path_factory.mktemp("arrays") / "a.b2nd"
+    write_array(path, VOLUME)
+    return OnDisk(path)
+
+
+def test_a_stack_is_read_as_it_was_written(tmp_path: Path) -> None:
+    readers = np.arange(480, dtype=np.uint8).reshape(4, 12, 10) % 16
+    one, two = stack_of("P1/nodule-3", readers=readers, whole=False), stack_of("b", first_slice=17, estimated=True)
+    closed(tmp_path, one, two)
+
+    for stack, back in zip((one, two), read_stacks(tmp_path), strict=True):
+        assert np.array_equal(stack.hu, back.hu)
+        assert np.array_equal(stack.mask, back.mask)
+        assert (back.hu.dtype, back.mask.dtype) == (np.int16, np.bool_)
+        assert (stack.name, stack.spacing_mm, stack.whole) == (back.name, back.spacing_mm, back.whole)
+        assert (stack.first_slice, stack.estimated) == (back.first_slice, back.estimated)
+        assert (stack.readers is None) == (back.readers is None)
+    assert np.array_equal(read_stacks(tmp_path, {"P1/nodule-3"})[0].readers, readers)
+
+
+def test_the_manifest_counts_tumour_slices_and_millilitres(tmp_path: Path) -> None:
+    stack = stack_of()
+    stack.mask[:] = False
+    stack.mask[1:3, 0, :5] = True
+    closed(tmp_path, stack)
+
+    (entry,) = manifest(tmp_path).stacks
+
+    assert entry.tumour_slices == 2
+    assert entry.tumour_ml == pytest.approx(10 * 2.5 * 0.7 * 0.8 / 1000, abs=1e-4)
+    assert entry.files == {"f": "0"}
+
+
+def test_a_cache_without_manifest_is_not_read(tmp_path: Path) -> None:
+    closed(tmp_path, stack_of())
+    reopen(tmp_path)
+
+    with pytest.raises(DataRefused, match=r"manifest.json: not there, the cache was not prepared to the end"):
+        read_stacks(tmp_path)
+
+
+def test_a_cache_of_another_format_is_not_read(tmp_path: Path) -> None:
+    closed(tmp_path, stack_of())
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**content, "format": 99}))
+
+    with pytest.raises(DataRefused, match="format 99 where 1 is needed"):
+        read_stacks(tmp_path)
+
+
+def test_a_patient_that_is_not_there_is_named(tmp_path: Path) -> None:
+    closed(tmp_path, stack_of("a"), stack_of("b"))
+
+    with pytest.raises(DataRefused, match="patient c is not in the cache"):
+        read_stacks(tmp_path, {"a", "c"})
+
+
+def test_names_that_differ_in_punctuation_alone_do_not_meet(tmp_path: Path) -> None:
+    closed(tmp_path, stack_of("a/b"), stack_of("a b"), stack_of("a_b"), stack_of("ä:b"), stack_of("../a"))
+
+    assert sorted(stack.name for stack in read_stacks(tmp_path)) == sorted(["a/b", "a b", "a_b", "ä:b", "../a"])
+    assert all(path.parent == tmp_path / "stacks" for path in (tmp_path / "stacks").iterdir())
+
+
+def test_a_cache_may_be_moved(tmp_path: Path) -> None:
+    stack = stack_of()
+    closed(tmp_path / "here", stack)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+
+    assert np.array_equal(read_stacks(tmp_path / "there")[0].hu, stack.hu)
+
+
+def test_a_whole_scan_stays_on_disk(tmp_path: Path) -> None:
+    hu = np.zeros((40, 512, 512), np.int16)
+    hu[7] = 40
+    scan = Stack(source="msd", patient="p", name="p", hu=hu, mask=hu > 0, spacing_mm=(1.0, 1.0, 1.0), whole=True)
+    closed(tmp_path, scan)
+
+    (back,) = read_stacks(tmp_path)
+
+    assert isinstance(back.hu, OnDisk)
+    assert back.mask[7].all()
+    assert int(back.hu[[6, 7, 7, 8]].sum()) == 2 * 40 * 512 * 512
+    files = [path.stat().st_size for path in tmp_path.rglob("*.b2nd")]
+    assert len(files) == 2
+    assert sum(files) < 0.02 * hu.nbytes
+
+
+@pytest.mark.parametrize(
+    "key",
+    [0, -1, np.int64(4), slice(2, 5), slice(None), slice(None, None, -2), [1, 1, 8], [-1, 0], (3, 4, 5),
+     (2, slice(1, 9)), (slice(1, 4), 5), (slice(2, 6), slice(None), slice(3, 7)), (..., 2), np.arange(9) < 4, (None, 2),
+     ([1, 2], [3, 4], [5, 6])],
+    ids=str,
+)  # fmt: skip
+def test_indexing_gives_what_numpy_gives(on_disk: OnDisk, key: object) -> None:
+    assert np.array_equal(on_disk[key], VOLUME[key])  # type: ignore[call-overload]
+    assert np.asarray(on_disk[key]).dtype == VOLUME.dtype
+
+
+def test_an_index_beyond_the_last_slice_is_an_error(on_disk: OnDisk) -> None:
+    with pytest.raises(IndexError):
+        on_disk[9]
+
+
+def test_it_computes_as_the_array_does(on_disk: OnDisk) -> None:
+    assert (on_disk.shape, on_disk.ndim, len(on_disk), on_disk.nbytes) == (VOLUME.shape, 3, 9, VOLUME.nbytes)
+    assert np.array_equal((on_disk > -960) & (on_disk < -500), (VOLUME > -960) & (VOLUME < -500))
+    assert np.array_equal(on_disk + on_disk, VOLUME + VOLUME)
+    assert np.array_equal(on_disk.astype(np.float32), VOLUME.astype(np.float32))
+    assert on_disk.sum() == VOLUME.sum()
+    assert np.array_equal(np.flip(on_disk, 1), np.flip(VOLUME, 1))
+    assert np.array_equal([plane.max() for plane in on_disk], VOLUME.max((1, 2)))
+
+
+def test_it_cannot_be_written(on_disk: OnDisk) -> None:
+    with pytest.raises(TypeError):
+        on_disk[0] = 0  # type: ignore[index]
+
+
+def test_it_crosses_to_another_process(on_disk: OnDisk) -> None:
+    assert np.array_equal(pickle.loads(pickle.dumps(on_disk))[2:5], VOLUME[2:5])
+
+
+def test_processes_that_were_forked_read_an_array_that_was_open_before(tmp_path: Path) -> None:
+    write_array(tmp_path / "a.b2nd", VOLUME)
+    code = """
+import multiprocessing, sys
+from pathlib import Path
+from training.data.array import OnDisk
+array = OnDisk(Path(sys.argv[1]))
+whole = int(array.sum())
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    planes = pool.map(array.__getitem__, range(9))
+print(whole, sum(int(plane.sum()) for plane in planes))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "a.b2nd")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
+
+    assert result.stdout.split() == [str(VOLUME.sum())] * 2

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from dicom_node.errors import SettingsError
+from dicom_node.prior import PriorSearch
+from models.segmenter import ModelCard, Progress
+from models.volume import Mask, Volume
+from tests.fixtures.worker.phantom_course import CARD, TrueLesion, true_mask
+from worker.cli.prior_folders import earlier_in_folders
+from worker.folder import analyse_folder
+from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.matching import Event
+from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
+from worker.priors.collect import NOT_ASKED, EarlierFiles
+from worker.settings import WorkerSettings
+
+LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 20.0), half_axes_mm=(14.0, 14.0, 14.0))
+SETTINGS = WorkerSettings(device="cpu", outputs=("seg", "sr"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarksTheLesion:
+    """A stand-in for the network: both scans hold the same lesion at the same place."""
+
+    card: ModelCard = CARD
+
+    def segment(self, volume: Volume, progress: Progress) -> Mask:
+        progress(1.0)
+        lesion = TrueLesion(key="one", bodies=(LESION,))
+        return Mask(voxels=true_mask(lesion, volume.hu.shape, volume.affine), affine=volume.affine)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two CT series of one patient, half a year apart."""
+    root = tmp_path_factory.mktemp("scans")
+    phantom = chest_phantom(PhantomSpec(shape=(52, 176, 176), spacing_mm=(5.0, 2.0, 2.0), lesions=(LESION,)))
+    for name, when in (("first", datetime(2026, 1, 5)), ("later", datetime(2026, 7, 6))):
+        write_series(root / name, phantom, name=name, when=when)
+    return {name: root / name for name in ("first", "later")}
+
+
+def earlier(out: Path, *folders: Path) -> EarlierFiles:
+    return earlier_in_folders(folders, out, SETTINGS, MarksTheLesion(), lambda _: None)
+
+
+def compared(ct: Path, out: Path, files: EarlierFiles) -> Comparison:
+    findings = analyse_folder(ct, out, SETTINGS, MarksTheLesion(), lambda _: None, files).findings
+    assert findings.comparison is not None
+    return findings.comparison
+
+
+def test_a_ct_without_results_is_analysed_first_and_compared_with(scans: dict[str, Path], tmp_path: Path) -> None:
+    files = earlier(tmp_path, scans["first"])
+    comparison = compared(scans["later"], tmp_path, files)
+
+    assert {path.name for path in (tmp_path / "priors" / "1").iterdir()} >= {"seg.dcm", "sr.dcm", "lungs.nii.gz"}
+    assert comparison.statement is Statement.COMPARED
+    (course,) = comparison.lesions
+    assert course.event is Event.SAME
+    first = dcmread(tmp_path / "priors" / "1" / "seg.dcm").SegmentSequence[0].TrackingUID
+    assert course.tracking_uid == dcmread(tmp_path / "seg.dcm").SegmentSequence[0].TrackingUID == first
+
+
+def test_results_alone_are_enough(scans: dict[str, Path], tmp_path: Path) -> None:
+    """The folder of an earlier run, whose CT is gone: SEG, SR and the lungs are left."""
+    analyse_folder(scans["first"], tmp_path / "before", SETTINGS, MarksTheLesion(), lambda _: None)
+    comparison = compared(scans["later"], tmp_path / "now", earlier(tmp_path / "now", tmp_path / "before"))
+
+    assert not (tmp_path / "now" / "priors").exists(), "nothing had to be analysed"
+    assert comparison.statement is Statement.COMPARED
+    assert [course.event for course in comparison.lesions] == [Event.SAME]
+
+
+def test_without_folders_nothing_was_asked(tmp_path: Path) -> None:
+    assert earlier(tmp_path) == NOT_ASKED
+    assert NOT_ASKED.search is PriorSearch.NOT_ASKED
+
+
+def test_another_comparison_has_other_uids(scans: dict[str, Path], tmp_path: Path) -> None:
+    compared(scans["later"], tmp_path / "alone", NOT_ASKED)
+    compared(scans["later"], tmp_path / "among", earlier(tmp_path / "among", scans["first"]))
+    uids = [dcmread(tmp_path / name / "sr.dcm").SOPInstanceUID for name in ("alone", "among")]
+
+    assert uids[0] != uids[1]
+
+
+def test_a_folder_of_nothing_is_refused_by_its_number(scans: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "SECRET^NAME").mkdir()
+
+    with pytest.raises(SettingsError, match=r"^--prior 2: the folder holds neither") as refused:
+        earlier(tmp_path, scans["first"], tmp_path / "SECRET^NAME")
+    assert "SECRET" not in str(refused.value)
+
+
+def test_a_scan_without_a_date_cannot_be_put_in_order(scans: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "undated").mkdir()
+    image = dcmread(next(scans["first"].iterdir()))
+    del image.StudyDate
+    image.save_as(tmp_path / "undated" / "1.dcm")
+
+    with pytest.raises(SettingsError, match="no StudyDate"):
+        earlier(tmp_path, tmp_path / "undated")

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from tests.fixtures.worker.ct_series import Series, save
+from worker.ct.reader import load
+
+sitk: Any = SimpleITK  # untyped
+
+SHARED = Path(__file__).parents[5] / "shared" / "data"
+
+HALF = math.sqrt(0.5)
+TILT = math.radians(20)
+
+ORIENTATIONS: dict[str, Series] = {
+    "head first, supine": Series(),
+    "feet first, supine": Series(orientation=(-1, 0, 0, 0, 1, 0)),
+    "prone": Series(orientation=(-1, 0, 0, 0, -1, 0)),
+    "rows reversed": Series(orientation=(1, 0, 0, 0, -1, 0)),
+    "rows and columns exchanged": Series(orientation=(0, 1, 0, 1, 0, 0)),
+    "turned in the plane": Series(orientation=(HALF, HALF, 0, -HALF, HALF, 0)),
+    "tilted, slices stacked along their normal": Series(
+        orientation=(1, 0, 0, 0, math.cos(TILT), math.sin(TILT))
+    ),
+    "gantry tilt, slices stacked along the table": Series(
+        orientation=(1, 0, 0, 0, math.cos(TILT), math.sin(TILT)), step=(0, 0, 2.5)
+    ),
+}  # fmt: skip
+SQUARE_TO_THE_STACK = [name for name in ORIENTATIONS if "gantry" not in name]
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_every_voxel_lies_where_its_image_says(name: str, tmp_path: Path) -> None:
+    series = ORIENTATIONS[name]
+
+    volume = load(save(series.images(), tmp_path, shuffled=True)).volume
+
+    index = np.stack(np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij"), axis=-1)
+    places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert np.abs(volume.hu - series.hu_at(places)).max() <= 0.51
+    assert volume.hu.dtype == np.float32
+    assert volume.spacing[1:] == pytest.approx(series.spacing_mm[1:])
+
+
+def test_slices_are_ordered_along_the_normal_with_their_uids_and_headers(tmp_path: Path) -> None:
+    images = Series().images()
+
+    series = load(save(images, tmp_path, shuffled=True))
+
+    assert series.sop_instance_uids == tuple(image.SOPInstanceUID for image in images)
+    assert [image.SOPInstanceUID for image in series.datasets] == list(series.sop_instance_uids)
+    assert all("PixelData" not in image for image in series.datasets)
+    assert (series.study_uid, series.series_uid, series.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
+
+
+@pytest.mark.parametrize("name", SQUARE_TO_THE_STACK)
+def test_voxels_and_affine_are_those_of_highdicom(name: str, tmp_path: Path) -> None:
+    files = save(ORIENTATIONS[name].images(), tmp_path, shuffled=True)
+
+    volume = load(files).volume
+
+    theirs = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files])
+    assert_same_volume(volume.hu, volume.affine, theirs.array, theirs.affine)
+
+
+@pytest.mark.parametrize("name", SQUARE_TO_THE_STACK)
+def test_voxels_and_affine_are_those_of_simpleitk(name: str, tmp_path: Path) -> None:
+    files = save(ORIENTATIONS[name].images(), tmp_path, shuffled=True)
+
+    volume = load(files).volume
+
+    assert_same_volume(volume.hu, volume.affine, *read_by_simpleitk(tmp_path))
+
+
+def read_by_simpleitk(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    affine = np.eye(4)
+    affine[:3, :3] = (np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing())[:, ::-1]
+    affine[:3, 3] = image.GetOrigin()
+    return sitk.GetArrayFromImage(image).astype(np.float32), affine
+
+
+def assert_same_volume(
+    hu: NDArray[np.float32], affine: NDArray[np.float64], other: NDArray[Any], other_affine: NDArray[np.float64]
+) -> None:
+    """Compare two volumes that may be stacked in opposite directions."""
+    if other_affine[:3, 0] @ affine[:3, 0] < 0:
+        other = other[::-1]
+        other_affine = other_affine.copy()
+        other_affine[:3, 3] += other_affine[:3, 0] * (len(other) - 1)
+        other_affine[:3, 0] *= -1
+    assert affine == pytest.approx(other_affine, abs=1e-4)
+    assert np.array_equal(hu, other)
+
+
+@pytest.mark.parametrize("name", ["c3n-00247", "lung-dx-a0001"])
+def test_a_real_series_has_the_voxels_and_affine_of_both_readers(name: str, tmp_path: Path) -> None:
+    if not (SHARED / "unpack").exists():
+        pytest.skip("the shared data is not there")
+    subprocess.run([SHARED / "unpack", tmp_path, name], check=True, capture_output=True)
+    files = sorted((tmp_path / name).glob("*.dcm"))
+
+    volume = load(files).volume
+
+    assert_same_volume(volume.hu, volume.affine, *read_by_simpleitk(tmp_path / name))
+    theirs = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files], dtype=np.float32)
+    assert_same_volume(volume.hu, volume.affine, theirs.array, theirs.affine)
+
+
+Encode = Callable[[Path], object]
+
+
+def dcmtk(*words: str) -> Encode:
+    def encode(file: Path) -> None:
+        program = shutil.which(words[0], path="/usr/bin:/usr/local/bin")  # a virtual environment may shadow dcmtk's
+        if program is None:
+            pytest.skip(f"dcmtk's {words[0]} is not installed")
+        subprocess.run([program, *words[1:], str(file), str(file)], check=True, capture_output=True)
+
+    return encode
+
+
+def by_pydicom(syntax: pydicom.uid.UID) -> Encode:
+    def encode(file: Path) -> None:
+        image = pydicom.dcmread(file)
+        image.compress(syntax, generate_instance_uid=False)
+        image.save_as(file)
+
+    return encode
+
+
+def rewritten(syntax: pydicom.uid.UID) -> Encode:
+    def encode(file: Path) -> None:
+        image = pydicom.dcmread(file)
+        if syntax == ExplicitVRBigEndian:
+            image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
+        image.file_meta.TransferSyntaxUID = syntax
+        little = syntax != ExplicitVRBigEndian
+        pydicom.dcmwrite(file, image, implicit_vr=syntax.is_implicit_VR, little_endian=little, force_encoding=True)
+
+    return encode
+
+
+ENCODINGS: dict[str, tuple[Encode, str]] = {
+    "Implicit VR Little Endian": (rewritten(ImplicitVRLittleEndian), "1.2.840.10008.1.2"),
+    "Explicit VR Big Endian": (rewritten(ExplicitVRBigEndian), "1.2.840.10008.1.2.2"),
+    "Deflated Explicit VR Little Endian": (rewritten(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.1.99"),
+    "JPEG Lossless, process 14": (dcmtk("dcmcjpeg", "+el"), "1.2.840.10008.1.2.4.57"),
+    "JPEG Lossless, process 14, selection value 1": (dcmtk("dcmcjpeg", "+e1"), "1.2.840.10008.1.2.4.70"),
+    "JPEG-LS Lossless by dcmtk": (dcmtk("dcmcjpls", "+el"), "1.2.840.10008.1.2.4.80"),
+    "JPEG-LS Lossless by pydicom": (by_pydicom(JPEGLSLossless), "1.2.840.10008.1.2.4.80"),
+    "JPEG 2000 Lossless": (by_pydicom(JPEG2000Lossless), "1.2.840.10008.1.2.4.90"),
+    "RLE Lossless by dcmtk": (dcmtk("dcmcrle"), "1.2.840.10008.1.2.5"),
+    "RLE Lossless by pydicom": (by_pydicom(RLELossless), "1.2.840.10008.1.2.5"),
+}
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_every_transfer_syntax_holds_the_same_voxels(name: str, signed: bool, tmp_path: Path) -> None:
+    encode, syntax = ENCODINGS[name]
+    files = save(Series(rows=40, columns=48, signed=signed, noise_hu=200).images(), tmp_path)
+    truth = load(files).volume
+    for file in files:
+        encode(file)
+
+    series = load(files)
+
+    assert {image.file_meta.TransferSyntaxUID for image in series.datasets} == {syntax}
+    assert np.array_equal(series.volume.hu, truth.hu)
+    assert truth.hu.min() < -1000
+
+
+def test_near_lossless_jpeg_ls_stays_within_its_error(tmp_path: Path) -> None:
+    files = save(Series(noise_hu=200).images(), tmp_path)
+    truth = load(files).volume.hu
+    for file in files:
+        dcmtk("dcmcjpls", "+en", "+md", "2")(file)
+
+    hu = load(files).volume.hu
+
+    assert 0 < np.abs(hu - truth).max() <= 2
+
+
+def change(files: list[Path], alter: Callable[[Dataset], object], which: slice = slice(None)) -> list[Path]:
+    for file in files[which]:
+        image = pydicom.dcmread(file)
+        alter(image)
+        image.save_as(file)
+    return files
+
+
+def stored(image: Dataset, dtype: str = "<u2") -> NDArray[Any]:
+    return np.frombuffer(image.PixelData, dtype).reshape(image.Rows, image.Columns).copy()
+
+
+def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
+    files = save(Series().images(), tmp_path)
+    truth = load(files).volume.hu.copy()
+
+    def halve(image: Dataset) -> None:
+        image.PixelData = (stored(image) * 2).tobytes()
+        image.RescaleSlope, image.BitsStored, image.HighBit = 0.5, 16, 15
+
+    change(files, halve, slice(1, 3))
+
+    assert np.array_equal(load(files).volume.hu, truth)
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+def test_bits_that_are_not_stored_do_not_count(signed: bool, tmp_path: Path) -> None:
+    files = save(Series(signed=signed, noise_hu=200).images(), tmp_path)
+    truth = load(files).volume.hu.copy()
+
+    def overlay(image: Dataset) -> None:
+        assert image.BitsStored == 12
+        image.PixelData = (stored(image) & 0x0FFF | 0xA000).tobytes()
+
+    change(files, overlay)
+
+    assert np.array_equal(load(files).volume.hu, truth)
+
+
+def test_stored_bits_may_lie_at_the_top(tmp_path: Path) -> None:
+    files = save(Series().images(), tmp_path)
+    truth = load(files).volume.hu.copy()
+
+    def shift(image: Dataset) -> None:
+        image.PixelData = (stored(image) << 4).tobytes()
+        image.HighBit = 15
+
+    change(files, shift)
+
+    assert np.array_equal(load(files).volume.hu, truth)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "air"),
+    [
+        ({"PixelPaddingValue": -2000}, [True, False, False]),
+        ({"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900}, [True, True, False]),
+        ({"PixelPaddingValue": -1900, "PixelPaddingRangeLimit": -2000}, [True, True, False]),
+        ({"PixelPaddingValue": 40}, [False, False, False]),  # not believed: a tissue's value
+    ],
+    ids=["a value", "a range", "a range upside down", "a value of tissue"],
+)
+def test_padding_becomes_air(attributes: dict[str, int], air: list[bool], tmp_path: Path) -> None:
+    values = [-2000, -1950, 40]
+
+    def pad(image: Dataset) -> None:
+        pixels = stored(image, "<i2")
+        pixels[0, :3] = values
+        image.PixelData = pixels.tobytes()
+        image.BitsStored, image.HighBit, image.RescaleIntercept = 16, 15, 0
+        for keyword, value in attributes.items():
+            image.add_new(keyword, "SS", value)
+
+    files = change(save(Series(signed=True).images(), tmp_path), pad)
+
+    corner = load(files).volume.hu[:, 0, :3]
+
+    expected = [-1000 if is_air else value for is_air, value in zip(air, values, strict=True)]
+    assert corner.tolist() == [expected] * len(files)
+
+
+def test_padding_written_as_unsigned_is_understood_in_signed_pixels(tmp_path: Path) -> None:
+    def pad(image: Dataset) -> None:
+        pixels = stored(image, "<i2")
+        pixels[0, 0] = -2000
+        image.PixelData = pixels.tobytes()
+        image.BitsStored, image.HighBit, image.RescaleIntercept = 16, 15, 0
+        image.add_new("PixelPaddingValue", "US", 63536)
+
+    files = change(save(Series(signed=True).images(), tmp_path), pad)
+
+    assert load(files).volume.hu[:, 0, 0].tolist() == [-1000] * len(files)
+
+
+def test_positions_written_with_few_decimals_are_placed(tmp_path: Path) -> None:
+    def round_it(image: Dataset) -> None:
+        image.ImagePositionPatient = [round(value, 1) for value in image.ImagePositionPatient]
+
+    files = change(save(Series(spacing_mm=(0.625, 0.7, 0.8), slices=40).images(), tmp_path), round_it)
+
+    assert load(files).volume.spacing[0] == pytest.approx(0.625, abs=0.003)

@@ -1,0 +1,130 @@
+"""Real tumour masks over time against a reference by eye; the judge itself against cases counted on paper."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.lesion_matching import KINDS, Pair, Said, Tally, judge, read, reference, run, volume_ml
+from tests.fixtures.orthanc_stack import SHARED
+
+MOST_PAIRS = 8
+"""As many as a minute is enough for; `python -m benchmarks.lesion_matching` judges all 45."""
+LEAST = 0.90
+
+needs_masks = pytest.mark.skipif(
+    not (SHARED / "data" / "unpack").is_file(), reason="the shared reference material is not beside the repository"
+)
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Half of what a run of all tests writes: gone again when these have run."""
+    folder = tmp_path_factory.mktemp("data")
+    subprocess.run([SHARED / "data" / "unpack", folder, "followup-masks"], check=True, capture_output=True)
+    yield folder / "followup-masks"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def judged(masks: Path) -> dict[str, Tally]:
+    return run(sorted(reference(), key=judged_bodies, reverse=True)[:MOST_PAIRS], masks)[0]
+
+
+def judged_bodies(pair: Pair) -> int:
+    """Return how much there is to get right: the bodies of which the reader says what became of them."""
+    return sum(len(earlier) + len(later) for event, earlier, later in pair.said if event != "undecidable")
+
+
+def test_the_reference_says_of_every_body_of_at_least_20_patients_what_became_of_it_and_why() -> None:
+    pairs = reference()
+    assert len({pair.patient for pair in pairs}) >= 20
+    for pair in pairs:
+        bodies = [key for _, earlier, later in pair.said for key in (*earlier, *later)]
+        numbered = {"E": len(pair.earlier_ml), "L": len(pair.later_ml)}
+        assert sorted(bodies) == sorted(f"{side}{n}" for side, count in numbered.items() for n in range(1, count + 1))
+        assert all(pair.reasons)
+
+
+def test_each_event_of_the_reference_has_as_many_bodies_as_its_word_says() -> None:
+    said = [(event, len(earlier), len(later)) for pair in reference() for event, earlier, later in pair.said]
+    counts = {event: {(a, b) for word, a, b in said if word == event} for event, _, _ in said}
+    assert counts["same"] == {(1, 1)}
+    assert counts["new"] == {(0, 1)}
+    assert counts["vanished"] == {(1, 0)}
+    assert all(a > 1 and b == 1 for a, b in counts["merged"])
+    assert all(a == 1 and b > 1 for a, b in counts["split"])
+
+
+PAPER = Pair(
+    patient="P",
+    earlier="20200101",
+    later="20200601",
+    earlier_ml=(9.0, 8.0, 7.0, 6.0),
+    later_ml=(9.0, 5.0, 4.0, 3.0, 2.0),
+    said=(
+        ("merged", ["E1", "E2"], ["L1"]),
+        ("vanished", ["E3"], []),
+        ("undecidable", ["E4"], ["L4"]),
+        ("new", [], ["L2"]),
+        ("new", [], ["L3"]),
+        ("new", [], ["L5"]),
+    ),
+    reasons=("", "", "", "", "", ""),
+)
+
+
+def counted(*said: Said) -> dict[str, tuple[int, int, int]]:
+    tallies = {kind: Tally() for kind in KINDS}
+    judge(tallies, PAPER, said)
+    return {kind: (len(one.right), len(one.missed), len(one.wrong)) for kind, one in tallies.items()}
+
+
+def test_the_judge_agrees_with_the_reader_who_says_the_same() -> None:
+    assert counted(*PAPER.said) == {"match": (2, 0, 0), "new": (3, 0, 0), "vanished": (1, 0, 0)}
+
+
+def test_the_judge_counts_misses_and_errors_and_leaves_out_what_is_undecidable() -> None:
+    found = counted(
+        ("same", ["E1"], ["L1"]),  # one of two links of the merging
+        ("same", ["E2"], ["L2"]),  # wrong; the other link is missed, and L2 is new
+        ("same", ["E4"], ["L5"]),  # E4 is undecidable: no wrong match, but L5 is not said to be new
+        ("vanished", ["E3"], []),
+        ("new", [], ["L3"]),
+        ("new", [], ["L4"]),  # undecidable
+    )
+    assert found == {"match": (1, 1, 1), "new": (1, 2, 0), "vanished": (1, 0, 0)}
+
+
+def test_saying_nothing_has_no_precision_and_no_recall() -> None:
+    assert (Tally().precision, Tally().recall) == (0.0, 0.0)
+
+
+@needs_masks
+def test_the_bodies_of_the_reference_are_those_of_the_masks(masks: Path) -> None:
+    for pair in reference()[::3]:
+        for date, expected_ml in ((pair.earlier, pair.earlier_ml), (pair.later, pair.later_ml)):
+            bodies = read(masks / f"{pair.patient}_{date}_0.nii").bodies
+            assert [volume_ml(body) for body in bodies] == pytest.approx(expected_ml, abs=0.006), pair.name
+
+
+@needs_masks
+def test_the_small_right_lung_of_one_patient_lies_to_the_right_in_lps(masks: Path) -> None:
+    """In its picture, the right lung is a fraction of the left one."""
+    lungs = read(masks / "PD-1-Lung-00014_20090116_0.nii").lungs
+    x = (np.argwhere(lungs.voxels) @ lungs.affine[:3, :3].T + lungs.affine[:3, 3])[:, 0]
+    middle = (x.min() + x.max()) / 2
+    assert np.count_nonzero(x > middle) > 2 * np.count_nonzero(x < middle)
+
+
+@needs_masks
+@pytest.mark.parametrize("kind", KINDS)
+def test_matches_new_and_vanished_bodies_are_found_as_by_eye(judged: dict[str, Tally], kind: str) -> None:
+    tally = judged[kind]
+    assert tally.precision >= LEAST, tally.wrong
+    assert tally.recall >= LEAST, tally.missed

@@ -1,0 +1,718 @@
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from tests.fixtures.worker.analysed_series import CARD
+from tests.fixtures.worker.described import LUNGS, described
+from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, alone, compared
+from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
+from worker.findings import Finding, Findings
+from worker.follow_up.comparison import Origin, Statement
+from worker.lesions.uncertainty import sizes_of
+from worker.outputs.dicom.sr.report import encode_refusal
+from worker.priors.lung_mask import write_lungs
+from worker.priors.read import Prior, PriorFiles, PriorLesion, PriorUnreadable, read_prior
+from worker.priors.seg import read_outlines
+from worker.recist.timepoints import State
+
+Analyse = Callable[..., Made]
+
+SCANS = {
+    "head first": {},
+    "feet first": {"orientation": (-1, 0, 0, 0, 1, 0)},
+    "prone": {"orientation": (-1, 0, 0, 0, -1, 0)},
+    "last slice first": {"last_slice_first": True},
+    "pixels that are not square": {"spacing_mm": (3.0, 0.6, 1.1)},
+    "tilted gantry": {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.29552)},
+}
+
+
+def read(made: Made, folder: Path, *documents: Path, findings: Findings | None = None, ct: bool = True) -> Prior:
+    files = saved(made, folder, findings=findings)
+    files_of_ct = tuple(made.ct_files) if ct else ()
+    return read_prior(PriorFiles(ct=files_of_ct, documents=(*files.values(), *documents)), CARD)
+
+
+def by_uid(prior: Prior) -> dict[str, PriorLesion]:
+    found = {lesion.tracking_uid: lesion for lesion in prior.lesions}
+    assert len(found) == len(prior.lesions)
+    return found
+
+
+def marked_mm(lesion: PriorLesion) -> set[tuple[float, ...]]:
+    """The centres of the voxels of an outline, to a tenth of a millimetre."""
+    assert lesion.outline
+    indices = np.argwhere(lesion.outline.voxels)
+    points = indices @ lesion.outline.affine[:3, :3].T + lesion.outline.affine[:3, 3]
+    return {tuple(float(value) + 0.0 for value in point) for point in points.round(1)}
+
+
+def known_mm(made: Made, voxels: Any) -> set[tuple[float, ...]]:  # noqa: ANN401
+    affine = made.findings.volume.affine
+    points = np.argwhere(voxels) @ affine[:3, :3].T + affine[:3, 3]
+    return {tuple(float(value) + 0.0 for value in point) for point in points.round(1)}
+
+
+def uids_of(made: Made) -> list[str]:
+    return [finding.lesion.tracking_uid for finding in made.findings.findings]
+
+
+@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+def test_outlines_lie_where_they_were(analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool) -> None:
+    made = analysed(FIVE, **scan)
+
+    lesions = by_uid(read(made, tmp_path, ct=ct))
+
+    assert list(lesions) == uids_of(made)
+    for number, uid in enumerate(uids_of(made), start=1):
+        assert marked_mm(lesions[uid]) == known_mm(made, made.mask == number)
+
+
+@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+def test_a_lesion_is_known_with_the_image_through_its_middle(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any]
+) -> None:
+    made = analysed(FIVE, **scan)
+
+    prior = read(made, tmp_path, ct=True)
+
+    for number, lesion in enumerate(prior.lesions, start=1):
+        slices = np.argwhere(made.mask == number)[:, 0]
+        image = made.findings.sop_instance_uids.index(str(lesion.image_uid))
+        assert abs(image - slices.mean()) <= 0.501, "the nearest one; of an even number of slices either"
+    assert [lesion.image_uid for lesion in read(made, tmp_path, ct=False).lesions] == [None] * 5
+
+
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+def test_what_our_report_says_of_a_course_is_read_back(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
+    made = analysed(FIVE)
+
+    prior = read(made, tmp_path, findings=compared(described(made.findings)), ct=ct)
+
+    lesions = by_uid(prior)
+    first, second, third, fourth, fifth = uids_of(made)
+    assert list(lesions) == [first, second, third, fourth, fifth, VANISHED_UID, MERGED_UID]
+    assert [lesion.tracking_id for lesion in prior.lesions] == [f"lesion-{number}" for number in range(1, 8)]
+    assert [lesion.state for lesion in prior.lesions] == [State.PRESENT] * 5 + [State.VANISHED, State.MERGED]
+    assert lesions[MERGED_UID].merged_into == third
+    assert lesions[fourth].split_from == third
+    assert [lesion.mass_g for lesion in prior.lesions] == [1.5171 + order for order in range(5)] + [None] * 2
+    for gone in (lesions[VANISHED_UID], lesions[MERGED_UID]):
+        assert (gone.outline, gone.sizes) == (None, None)
+    assert prior.origin is Origin.OURS
+
+
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+def test_sizes_are_those_of_the_report_and_not_measured_again(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
+    made = analysed(FIVE)
+    findings = compared(made.findings)
+    first = findings.findings[0]
+    larger = replace(first, measurement=replace(first.measurement, volume_ml=7.7777))
+    findings = replace(findings, findings=(larger, *findings.findings[1:]))
+
+    prior = read(made, tmp_path, findings=findings, ct=ct)
+
+    for lesion, finding in zip(prior.lesions, findings.findings, strict=False):
+        known = sizes_of(finding.lesion, finding.measurement, findings.volume)
+        assert lesion.sizes == replace(known, noise=pytest.approx(known.noise, abs=1e-6))
+    assert prior.lesions[0].sizes
+    assert prior.lesions[0].sizes.volume_ml == 7.7777
+
+
+def test_a_doubtful_lesion_has_its_outline_and_its_sizes(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    findings = compared(made.findings)
+    assert findings.comparison
+    first, *others = findings.comparison.lesions
+    doubtful = replace(first, sightings=(replace(first.now, state=State.DOUBTFUL),))
+    comparison = replace(findings.comparison, lesions=(doubtful, *others))
+
+    lesion = read(made, tmp_path, findings=replace(findings, comparison=comparison)).lesions[0]
+
+    assert lesion.state is State.DOUBTFUL
+    assert lesion.outline is not None
+    assert lesion.sizes is not None
+
+
+def test_a_report_that_compared_nothing_says_that_its_lesions_are_there(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+
+    for findings in (made.findings, alone(made.findings, Statement.NO_PRIOR)):
+        lesions = read(made, tmp_path, findings=findings).lesions
+        assert [lesion.state for lesion in lesions] == [State.PRESENT] * 5
+
+
+def test_the_scan_is_known_by_its_headers(analysed: Analyse, tmp_path: Path) -> None:
+    def agent(image: Dataset) -> None:
+        image.ConvolutionKernel, image.ContrastBolusAgent = "B60f", "Iohexol"
+
+    made = analysed(FIVE, change=agent)
+
+    prior = read(made, tmp_path, findings=compared(made.findings))
+
+    assert prior.date.isoformat() == "2026-05-04"
+    assert (prior.study_uid, prior.series_uid, prior.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
+    assert (prior.slice_mm, prior.kernel, prior.has_contrast) == (2.5, "B60f", True)
+    sr = pydicom.dcmread(tmp_path / "sr.dcm")
+    assert prior.report
+    assert (prior.report.sop_instance_uid, prior.report.series_uid) == (sr.SOPInstanceUID, sr.SeriesInstanceUID)
+    assert (prior.report.sop_class_uid, prior.report.study_uid) == (sr.SOPClassUID, "1.2.1")
+
+
+def test_a_scan_whose_ct_is_gone_is_known_by_its_documents(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+
+    prior = read(made, tmp_path, ct=False)
+
+    assert prior.date.isoformat() == "2026-05-04"
+    assert (prior.study_uid, prior.series_uid, prior.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
+    assert prior.slice_mm == pytest.approx(2.5)
+    assert (prior.kernel, prior.has_contrast, prior.lungs) == (None, None, None)
+
+
+def test_lungs_that_were_kept_are_taken_without_the_ct_and_damaged_ones_are_not(
+    analysed: Analyse, tmp_path: Path
+) -> None:
+    made = analysed(FIVE)
+    files = saved(made, tmp_path)
+    lobes = (np.indices((4, 5, 6)).sum(axis=0) % 6).astype(np.uint8)
+    affine = np.array([[0, 0, 2.0, 10], [0, 3.0, 0, 20], [4.0, 0, 0, 30], [0, 0, 0, 1]])
+    write_lungs(replace(LUNGS, lobes=lobes, affine=affine), tmp_path / "lungs.nii.gz")
+    at_hand = PriorFiles(ct=(), documents=tuple(files.values()), lungs=tmp_path / "lungs.nii.gz")
+
+    lungs = read_prior(at_hand, CARD).lungs
+
+    assert lungs is not None
+    assert np.array_equal(lungs.voxels, lobes > 0)
+    assert np.allclose(lungs.affine, affine)
+    (tmp_path / "lungs.nii.gz").write_bytes(b"no lungs")
+    assert read_prior(at_hand, CARD).lungs is None
+
+
+def test_of_a_report_alone_the_sizes_are_left(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE, spacing_mm=(3.0, 0.6, 1.1))
+    findings = compared(made.findings)
+    saved(made, tmp_path, findings=findings)
+
+    prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm",)), CARD)
+
+    assert prior.slice_mm == pytest.approx(3.0)
+    assert prior.frame_of_reference_uid == "1.2.3"
+    for lesion, finding in zip(prior.lesions, findings.findings, strict=False):
+        known = sizes_of(finding.lesion, finding.measurement, findings.volume)
+        assert lesion.outline is None
+        assert lesion.sizes == replace(
+            known, noise=pytest.approx(known.noise, abs=1e-6), spacing_mm=pytest.approx((3.0, 0.6, 1.1))
+        )
+
+
+def test_a_readers_axes_find_their_lesion_by_their_uid_where_our_report_alone_is_left(
+    analysed: Analyse, tmp_path: Path
+) -> None:
+    made = analysed(FIVE)
+    saved(made, tmp_path, findings=compared(made.findings))
+    sr = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+
+    prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm", sr)), CARD)
+
+    assert prior.lesions[2].sizes
+    assert prior.lesions[2].sizes.long_axis_mm == 9.5
+
+
+def test_a_report_of_no_lesion_is_a_scan_without_lesions(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed([])
+
+    assert read(made, tmp_path).lesions == ()
+
+
+# -- a reader's SEG, written by dcmqi --
+
+
+def by_reader(
+    made: Made,
+    folder: Path,
+    segments: list[Any],
+    uids: list[str | None] | None = None,
+    *,
+    category: str = "49755003",
+    algorithm: str | None = None,
+) -> Path:
+    """A SEG as dcmqi writes it: one segment for each of these arrays, on the volume's grid."""
+    folder = folder / f"reader-{len(list(folder.glob('reader-*')))}"
+    (folder / "ct").mkdir(parents=True)
+    for file in made.ct_files:
+        (folder / "ct" / file.name).write_bytes(file.read_bytes())
+    affine = made.findings.volume.affine
+    paths = []
+    for number, voxels in enumerate(segments, start=1):
+        image: Any = SimpleITK.GetImageFromArray(voxels.astype(np.uint8))
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        image.SetSpacing(spacing[::-1].tolist())
+        image.SetOrigin(affine[:3, 3].tolist())
+        image.SetDirection((affine[:3, :3] / spacing)[:, ::-1].ravel().tolist())
+        paths.append(folder / f"{number}.nrrd")
+        SimpleITK.WriteImage(image, str(paths[-1]))
+    (folder / "meta.json").write_text(json.dumps(META | {
+        "segmentAttributes": [[segment_of(category, algorithm, uid)] for uid in uids or [None] * len(segments)]
+    }))  # fmt: skip
+    command = [str(BIN / "itkimage2segimage"), "--inputImageList", ",".join(map(str, paths)), "--inputDICOMDirectory",
+               str(folder / "ct"), "--inputMetadata", str(folder / "meta.json"), "--outputDICOM",
+               str(folder / "seg.dcm")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "seg.dcm"
+
+
+META = {
+    "ContentCreatorName": "Reader", "ClinicalTrialSeriesID": "1", "ClinicalTrialTimePointID": "1",
+    "SeriesDescription": "corrected", "SeriesNumber": "300", "InstanceNumber": "1", "BodyPartExamined": "CHEST",
+    "ContentLabel": "LESIONS", "ContentDescription": "corrected by hand",
+}  # fmt: skip
+
+
+def segment_of(category: str, algorithm: str | None, uid: str | None) -> dict[str, Any]:
+    def code(value: str, meaning: str) -> dict[str, str]:
+        return {"CodeValue": value, "CodingSchemeDesignator": "SCT", "CodeMeaning": meaning}
+
+    return {
+        "labelID": 1, "SegmentDescription": "a tumour", "SegmentAlgorithmType": "AUTOMATIC" if algorithm else "MANUAL",
+        **({"SegmentAlgorithmName": algorithm} if algorithm else {}),
+        "SegmentedPropertyCategoryCodeSequence": code(category, "category"),
+        "SegmentedPropertyTypeCodeSequence": code("108369006", "Neoplasm"),
+        **({"TrackingUniqueIdentifier": uid, "TrackingIdentifier": "a tumour"} if uid else {}),
+    }  # fmt: skip
+
+
+def test_a_readers_outline_replaces_ours_and_keeps_its_identity(analysed: Analyse, tmp_path: Path) -> None:
+    """A slice more on either side: 25 instead of 20 voxels of the third lesion's four slices."""
+    made = analysed(FIVE)
+    corrected = made.mask == 3
+    corrected[4, 12:15, 20:30] = True
+    seg = by_reader(made, tmp_path, [made.mask == 1, corrected])
+
+    prior = read(made, tmp_path, seg, findings=compared(described(made.findings)))
+
+    lesions = by_uid(prior)
+    first, second, third, fourth, fifth = uids_of(made)
+    assert prior.origin is Origin.READER
+    assert marked_mm(lesions[third]) == known_mm(made, corrected)
+    assert lesions[third].tracking_id == "lesion-3"
+    assert lesions[third].sizes
+    assert lesions[third].sizes.volume_ml == round(5 * 3 * 10 * 2.5 * 0.75 * 0.75 / 1000, 4)
+    assert not {second, fourth, fifth} & set(lesions), "a reader left them out"
+    assert lesions[VANISHED_UID].state is State.VANISHED
+    assert lesions[MERGED_UID].merged_into == third
+    assert first in lesions
+
+
+@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+def test_a_readers_outline_lies_where_dcmqi_wrote_it(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool
+) -> None:
+    if "lean_mm" in scan:
+        pytest.skip("ITK has no sheared grid")
+    made = analysed(FIVE, **scan)
+    seg = by_reader(made, tmp_path, [made.mask == 2])
+
+    prior = read(made, tmp_path, seg, ct=ct)
+
+    (lesion,) = prior.lesions
+    assert lesion.tracking_uid == uids_of(made)[1]
+    assert marked_mm(lesion) == known_mm(made, made.mask == 2)
+
+
+def test_with_and_without_the_ct_the_sizes_of_a_readers_outline_agree(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    seg = by_reader(made, tmp_path, [made.mask == 1, made.mask == 5])
+    files = tuple(made.ct_files)
+
+    with_ct, without = (read_prior(PriorFiles(ct=ct, documents=(seg,)), CARD) for ct in (files, ()))
+
+    assert len(with_ct.lesions) == 2
+    for one, other, number in zip(with_ct.lesions, without.lesions, (0, 4), strict=True):
+        measured = made.findings.findings[number].measurement
+        assert one.sizes
+        assert other.sizes
+        for sizes in (one.sizes, other.sizes):
+            assert sizes.volume_ml == pytest.approx(measured.volume_ml)
+            assert sizes.long_axis_mm == pytest.approx(measured.long_axis.length_mm, abs=1e-3)
+            assert sizes.short_axis_mm == pytest.approx(measured.short_axis.length_mm, abs=1e-3)
+        assert one.mass_g is not None
+        assert other.mass_g is None
+
+
+def test_a_segment_with_our_uid_is_that_lesion_wherever_it_lies(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    first, second, *_ = uids_of(made)
+    seg = by_reader(made, tmp_path, [made.mask == 2, made.mask == 1], [first, None])
+
+    lesions = by_uid(read(made, tmp_path, seg))
+
+    assert marked_mm(lesions[first]) == known_mm(made, made.mask == 2)
+    (other,) = set(lesions) - {first}
+    assert other != second, "the part that overlaps nothing of ours but a lesion that is claimed is new"
+
+
+def test_one_segment_for_all_tumours_is_taken_apart(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    new = np.zeros_like(made.mask, bool)
+    new[2:4, 28:34, 14:20] = True
+    seg = by_reader(made, tmp_path, [(made.mask == 1) | (made.mask == 3) | new], ["1.2.77"])
+
+    lesions = by_uid(read(made, tmp_path, seg))
+
+    first, _, third, *_ = uids_of(made)
+    assert set(lesions) == {first, third, "1.2.77"}
+    assert marked_mm(lesions["1.2.77"]) == known_mm(made, new)
+    assert lesions["1.2.77"].tracking_id.startswith("reader-"), "a reader's free text may name a patient"
+
+
+def test_a_new_lesion_without_a_uid_gets_one_that_stays(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(ONE)
+    new = np.zeros_like(made.mask, bool)
+    new[8:10, 28:34, 14:20] = True
+    seg = by_reader(made, tmp_path, [new])
+
+    once, again = (read(made, tmp_path, seg).lesions for _ in range(2))
+
+    assert once[0].tracking_uid == again[0].tracking_uid
+    assert once[0].tracking_uid not in uids_of(made)
+    assert pydicom.uid.UID(once[0].tracking_uid).is_valid
+
+
+def test_an_outlined_organ_is_no_lesion(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    lung = np.zeros_like(made.mask, bool)
+    lung[2:10, 4:36, 4:32] = True
+    seg = by_reader(made, tmp_path, [lung], category="123037004")
+
+    prior = read(made, tmp_path, seg)
+
+    assert [lesion.tracking_uid for lesion in prior.lesions] == uids_of(made)
+    assert prior.origin is Origin.OURS
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "origin"),
+    [("lung_tumour", Origin.READER), ("OHIF Brush", Origin.READER), ("another nodule finder", Origin.OURS)],
+)
+def test_another_program_is_no_reader(analysed: Analyse, tmp_path: Path, algorithm: str, origin: Origin) -> None:
+    """OHIF 3.13 keeps the name of the algorithm whose outline a reader corrects."""
+    made = analysed(FIVE)
+    seg = by_reader(made, tmp_path, [made.mask == 1], algorithm=algorithm)
+
+    assert read(made, tmp_path, seg).origin is origin
+
+
+def test_a_readers_seg_counts_though_a_program_made_a_newer_one(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    paths = [
+        by_reader(made, tmp_path, [made.mask == 1]),
+        by_reader(made, tmp_path, [made.mask == 2], algorithm="another nodule finder"),
+    ]
+    for path, time in zip(paths, ("110000", "120000"), strict=True):
+        seg = pydicom.dcmread(path)
+        seg.ContentDate, seg.ContentTime = "20260601", time
+        seg.save_as(path)
+
+    (lesion,) = read(made, tmp_path, *paths).lesions
+
+    assert lesion.tracking_uid == uids_of(made)[0]
+
+
+def test_the_newest_of_a_readers_documents_counts(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    paths = [by_reader(made, tmp_path, [made.mask == number]) for number in (1, 2)]
+    for path, time in zip(paths, ("120000", "110000"), strict=True):
+        seg = pydicom.dcmread(path)
+        seg.ContentDate, seg.ContentTime = "20260601", time
+        seg.save_as(path)
+
+    (lesion,) = read(made, tmp_path, *paths).lesions
+
+    assert lesion.tracking_uid == uids_of(made)[0]
+
+
+def test_a_readers_document_of_another_scan_is_none_of_this_one(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    path = by_reader(made, tmp_path, [made.mask == 1])
+    seg = pydicom.dcmread(path)
+    seg.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.999"
+    seg.save_as(path)
+
+    assert read(made, tmp_path, path).origin is Origin.OURS
+
+
+@pytest.mark.parametrize("kind", ["LABELMAP", "FRACTIONAL"])
+def test_other_kinds_of_segmentations_are_read_alike(analysed: Analyse, tmp_path: Path, kind: str) -> None:
+    made = analysed(FIVE)
+    labels = np.stack([made.mask == number for number in range(1, 6)], axis=-1)
+    pixels = labels.astype(np.float32) * 0.6 if kind == "FRACTIONAL" else made.mask
+    if kind == "FRACTIONAL":
+        pixels[0, 0, 0, 0] = 0.4  # not half of it
+    seg = hd.seg.Segmentation(
+        source_images=[pydicom.dcmread(file) for file in made.ct_files],
+        pixel_array=pixels,
+        segmentation_type=kind,
+        segment_descriptions=[
+            hd.seg.SegmentDescription(
+                segment_number=number, segment_label="lesion", algorithm_type="MANUAL",
+                segmented_property_category=standard.SCT.MorphologicallyAbnormalStructure,
+                segmented_property_type=standard.SCT.Neoplasm,
+            )
+            for number in range(1, 6)
+        ],
+        series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1,
+        manufacturer="Reader", manufacturer_model_name="R", software_versions="1", device_serial_number="1",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )  # fmt: skip
+    seg.save_as(tmp_path / "other.dcm")
+
+    outlines = read_outlines(pydicom.dcmread(tmp_path / "other.dcm"))
+
+    for outline in outlines:
+        lesion = PriorLesion(
+            tracking_uid="1.2", tracking_id="", state=State.PRESENT, merged_into=None, split_from=None,
+            outline=outline.mask, sizes=None, mass_g=None,
+        )  # fmt: skip
+        assert marked_mm(lesion) == known_mm(made, made.mask == outline.number)
+    assert len(outlines) == 5
+
+
+# -- a reader's SR, as OHIF writes it --
+
+
+def by_ohif(
+    made: Made, folder: Path, finding: Finding, tracking_uid: str, sizes_mm: tuple[float, float], scheme: str = "SCT"
+) -> Path:
+    """An SR of the two axes of a lesion, drawn by hand: Manufacturer, names and units as OHIF has them."""
+    codes = {"SCT": ("103339001", "103340004"), "SRT": ("G-A185", "G-A186")}[scheme]
+    measured = finding.measurement
+    image = made.series.datasets[measured.long_axis.slice_index]
+    numbers = [
+        hd.sr.Measurement(
+            name=hd.sr.CodedConcept(code, scheme, meaning), value=size_mm,
+            unit=hd.sr.CodedConcept("mm", "UCUM", "millimeter"),
+            referenced_coordinates=[
+                hd.sr.CoordinatesForMeasurement(
+                    graphic_type="POLYLINE",
+                    graphic_data=np.array([axis.start_px, axis.end_px]) + 0.5,
+                    source_image=hd.sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
+                )
+            ],
+        )
+        for code, meaning, size_mm, axis in zip(
+            codes, ("Long Axis", "Short Axis"), sizes_mm, (measured.long_axis, measured.short_axis), strict=True
+        )
+    ]  # fmt: skip
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(
+            uid=tracking_uid, identifier="Cornerstone3DTools@^0.1.0:Bidirectional"
+        ),
+        measurements=numbers,
+    )
+    observer = hd.sr.ObserverContext(
+        observer_type=standard.DCM.Person,
+        observer_identifying_attributes=hd.sr.PersonObserverIdentifyingAttributes("Reader^A"),
+    )
+    report = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(observer_person_context=observer),
+        procedure_reported=standard.LN.CTUnspecifiedBodyRegion,
+        imaging_measurements=[group],
+    )
+    sr = hd.sr.Comprehensive3DSR(
+        evidence=[pydicom.dcmread(file) for file in made.ct_files], content=report,
+        series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1,
+        manufacturer="Unspecified",
+    )  # fmt: skip
+    path = folder / f"ohif-{len(list(folder.glob('ohif-*')))}.dcm"
+    sr.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+@pytest.mark.parametrize("scheme", ["SCT", "SRT"])
+def test_a_readers_axes_replace_those_of_the_lesion_that_they_were_drawn_in(
+    analysed: Analyse, tmp_path: Path, ct: bool, scheme: str
+) -> None:
+    made = analysed(FIVE)
+    sr = by_ohif(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25), scheme)
+
+    prior = read(made, tmp_path, sr, findings=compared(made.findings), ct=ct)
+
+    third = prior.lesions[2]
+    assert third.sizes
+    assert (third.sizes.long_axis_mm, third.sizes.short_axis_mm) == (9.5, 4.25)
+    assert third.sizes.volume_ml == made.findings.findings[2].measurement.volume_ml
+    first = prior.lesions[0].sizes
+    assert first
+    assert first.long_axis_mm == made.findings.findings[0].measurement.long_axis.length_mm
+    assert prior.origin is Origin.READER
+    assert prior.report
+    assert prior.report.sop_instance_uid == pydicom.dcmread(tmp_path / "sr.dcm").SOPInstanceUID
+
+
+def test_a_readers_axes_with_our_uid_are_of_that_lesion(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    sr = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[0], (9.5, 4.25))
+
+    prior = read(made, tmp_path, sr)
+
+    assert prior.lesions[0].sizes
+    assert prior.lesions[2].sizes
+    assert prior.lesions[0].sizes.long_axis_mm == 9.5
+    assert prior.lesions[2].sizes.long_axis_mm != 9.5
+
+
+def test_what_another_device_measured_changes_nothing(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    path = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+    sr = pydicom.dcmread(path)
+    (observer,) = [
+        item for item in sr.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Observer Type"
+    ]
+    observer.ConceptCodeSequence[0].CodeValue = "121007"
+    sr.save_as(path)
+
+    assert read(made, tmp_path, path).origin is Origin.OURS
+
+
+def test_axes_drawn_outside_of_every_lesion_change_nothing(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    finding = made.findings.findings[2]
+    axes = [replace(axis, start_px=(1.0, 37.0), end_px=(3.0, 37.0)) for axis in (finding.measurement.long_axis,) * 2]
+    measurement = replace(finding.measurement, long_axis=axes[0], short_axis=axes[1])
+    sr = by_ohif(made, tmp_path, replace(finding, measurement=measurement), generate_uid(), (9.5, 4.25))
+
+    prior = read(made, tmp_path, sr)
+
+    assert all(lesion.sizes and lesion.sizes.long_axis_mm != 9.5 for lesion in prior.lesions)
+    assert prior.origin is Origin.OURS
+
+
+def test_outlines_of_one_reader_and_axes_of_another_are_both_taken(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    seg = by_reader(made, tmp_path, [made.mask == 3])
+    sr = by_ohif(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25))
+
+    (lesion,) = read(made, tmp_path, seg, sr).lesions
+
+    assert lesion.sizes
+    assert lesion.sizes.long_axis_mm == 9.5
+    assert lesion.sizes.volume_ml == pytest.approx(made.findings.findings[2].measurement.volume_ml)
+
+
+# -- what cannot be read --
+
+
+def test_a_document_that_ends_early_is_named_without_the_patient(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    files = saved(made, tmp_path)
+    for name, share in itertools.product(("seg", "sr"), (0.3, 0.5, 2 / 3, 0.9, 0.99)):
+        whole = files[name].read_bytes()
+        files[name].write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(PriorUnreadable) as caught:
+            read_prior(PriorFiles(ct=tuple(made.ct_files), documents=tuple(files.values())), CARD)
+        assert "SECRET" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        files[name].write_bytes(whole)
+
+
+def test_a_report_without_content_is_damaged_and_not_empty(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed([])
+    files = saved(made, tmp_path)
+    sr = pydicom.dcmread(files["sr"])
+    del sr.ContentSequence
+    sr.save_as(files["sr"])
+
+    with pytest.raises(PriorUnreadable):
+        read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(files["sr"],)), CARD)
+
+
+@pytest.mark.parametrize("what", ["PerFrameFunctionalGroupsSequence", "SegmentSequence", "PixelData"])
+def test_a_seg_without_what_it_needs_is_unreadable(analysed: Analyse, tmp_path: Path, what: str) -> None:
+    made = analysed(FIVE)
+    files = saved(made, tmp_path)
+    seg = pydicom.dcmread(files["seg"])
+    uid = seg.SOPInstanceUID
+    del seg[what]
+    seg.save_as(files["seg"])
+
+    with pytest.raises(PriorUnreadable, match=uid.replace(".", r"\.")):
+        read_prior(PriorFiles(ct=(), documents=tuple(files.values())), CARD)
+
+
+def test_a_seg_of_another_analysis_than_the_report_is_not_mixed_in(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    (tmp_path / "other").mkdir()
+    other = saved(replace_job(made), tmp_path / "other")["seg"]
+
+    prior = read(made, tmp_path, other)
+    alone_with_it = read_prior(PriorFiles(ct=(), documents=(other, tmp_path / "sr.dcm")), CARD)
+
+    assert [lesion.tracking_uid for lesion in prior.lesions] == uids_of(made)
+    assert [lesion.tracking_uid for lesion in alone_with_it.lesions] == uids_of(made)
+    assert not any(lesion.outline for lesion in alone_with_it.lesions)
+
+
+def replace_job(made: Made) -> Made:
+    findings = [
+        replace(each, lesion=replace(each.lesion, tracking_uid=f"1.2.5.{each.lesion.number}"))
+        for each in made.findings.findings
+    ]
+    return replace(made, findings=replace(made.findings, job_key="f" * 64, findings=tuple(findings)))
+
+
+def test_a_result_counts_more_than_a_refusal_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    for key in ("0", "8", "f"):  # whatever its UID comes to
+        encode_refusal(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+        assert len(read(made, tmp_path, tmp_path / "refusal.dcm").lesions) == 5
+
+
+def test_a_scan_that_was_refused_is_no_prior(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    encode_refusal("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+
+    with pytest.raises(PriorUnreadable, match="not analysed"):
+        read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(tmp_path / "refusal.dcm",)), CARD)
+
+
+def test_a_ct_without_documents_and_documents_without_a_date_are_unreadable(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    with pytest.raises(PriorUnreadable, match="none of 0 documents"):
+        read_prior(PriorFiles(ct=tuple(made.ct_files), documents=()), CARD)
+
+    files = saved(made, tmp_path)
+    for file in files.values():
+        document = pydicom.dcmread(file)
+        document.StudyDate = ""
+        document.save_as(file)
+    with pytest.raises(PriorUnreadable, match="study date"):
+        read_prior(PriorFiles(ct=(), documents=tuple(files.values())), CARD)
+
+
+def test_half_of_a_ct_is_as_good_as_none(analysed: Analyse, tmp_path: Path) -> None:
+    made = analysed(FIVE)
+    files = saved(made, tmp_path)
+
+    prior = read_prior(PriorFiles(ct=(*made.ct_files[:3], *made.ct_files[8:]), documents=tuple(files.values())), CARD)
+
+    assert [marked_mm(lesion) for lesion in prior.lesions] == [known_mm(made, made.mask == n) for n in range(1, 6)]
+    assert prior.lungs is None

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom_node.errors import LeaseLost
+from dicom_node.jobs import Job
+from dicom_node.journal.journal import Journal
+from dicom_node.series import Instance
+from worker.queue.lease import Lease
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def job(journal: Journal) -> Job:
+    """A job that runs, with a lease of 0.4 s."""
+    received = Instance(
+        sop_instance_uid="1.2.1",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        series_uid="1.2",
+        study_uid="1",
+        calling_ae_title="SENDER",
+        file_sha256="x",
+    )
+    journal.record_instance(received, 0.0)
+    (series,) = journal.quiet_series(1.0)
+    job = journal.create_job(series, "recipe", 1.0)
+    assert job is not None
+    assert journal.claim(job.job_key, "worker", time.time() + 0.4, time.time())
+    return job
+
+
+def test_a_lease_lasts_as_long_as_its_block_and_ends_soon_after(journal: Journal, job: Job) -> None:
+    with Lease(journal, job.job_key, "worker", 0.4) as lease:
+        time.sleep(1.0)
+        assert journal.expired_leases(time.time()) == []
+        lease.check()
+
+    assert len(journal.expired_leases(time.time() + 0.4)) == 1
+
+
+def test_a_lease_that_another_has_taken_is_lost_and_says_so(journal: Journal, job: Job) -> None:
+    with Lease(journal, job.job_key, "worker", 0.4) as lease:
+        journal.requeue(job.job_key, time.time() + 10, max_attempts=5)
+        time.sleep(0.3)
+        with pytest.raises(LeaseLost, match=job.job_key):
+            lease.check()
+        with pytest.raises(LeaseLost):
+            lease.renew()
+
+
+def test_a_journal_that_is_locked_for_a_while_does_not_lose_the_lease(journal: Journal, job: Job) -> None:
+    with Lease(journal, job.job_key, "worker", 0.4) as lease:
+        with journal._write():
+            time.sleep(0.6)
+        lease.renew()
+        lease.check()

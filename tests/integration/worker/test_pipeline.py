@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from scipy import ndimage
+
+from dicom_node.errors import SeriesRejected
+from models.segmenter import ModelCard, ModelError, Progress
+from models.volume import Mask, Volume
+from worker.ct.rejections import MissingSlices
+from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
+from worker.pipeline import Analysis, AnalysisRequest, analyse
+
+KEY = "e" * 64
+LESIONS = (
+    PhantomLesion(centre_mm=(-78.0, -12.0, 4.0), half_axes_mm=(18.0, 14.0, 16.0), turn_rad=0.5),
+    PhantomLesion(centre_mm=(82.0, 14.0, -12.0), half_axes_mm=(12.0, 12.0, 12.0)),
+)
+SPEC = PhantomSpec(
+    shape=(32, 200, 200), spacing_mm=(2.5, 1.75, 1.75), lesions=LESIONS, noise_hu=5.0, vessels_per_lung=0
+)
+CARD = ModelCard(
+    name="threshold", version="0.0.1", weights_file="", weights_sha256="f" * 64, licence="none", threshold=0.5,
+    smallest_lesion_ml=1.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolidInLung:
+    """A small real segmenter: what is solid and lies within a hand's breadth of a lesion's place."""
+
+    lesions: tuple[PhantomLesion, ...] = LESIONS
+    card: ModelCard = CARD
+
+    def segment(self, volume: Volume, progress: Progress) -> Mask:
+        """Threshold half way between lung and tumour, in a ball around each lesion."""
+        index = np.stack(np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij"), axis=-1)
+        places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        near = np.zeros(volume.hu.shape, bool)
+        for lesion in self.lesions:
+            near |= np.linalg.norm(places - lesion.centre_mm, axis=-1) < max(lesion.half_axes_mm) + 4
+        progress(1.0)
+        solid = ndimage.gaussian_filter(volume.hu, (0, 0.3, 0.3)) > -410
+        return Mask(voxels=near & solid, affine=volume.affine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A segmenter whose device is lost."""
+
+    card: ModelCard = CARD
+
+    def segment(self, volume: Volume, progress: Progress) -> Mask:
+        """Fail when it has begun."""
+        progress(0.1)
+        raise ModelError(f"device lost over {volume.hu.size} voxels")
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_series(tmp_path_factory.mktemp("ct"), chest_phantom(SPEC))
+
+
+def analysed(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, ...] = ("seg", "sr")) -> Analysis:  # noqa: ANN401  (a Segmenter)
+    out.mkdir(exist_ok=True)
+    request = AnalysisRequest(job_key=KEY, recipe="r", outputs=outputs)
+    return analyse(ct, request, segmenter, out, lambda _share: None)
+
+
+def test_the_line_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tmp_path: Path) -> None:
+    findings = analysed(ct, tmp_path, SolidInLung()).findings.findings
+
+    assert len(findings) == 2
+    for finding, truth in zip(findings, LESIONS, strict=True):
+        assert finding.lesion.centroid_mm == pytest.approx(truth.centre_mm, abs=0.5)
+        assert finding.measurement.volume_ml == pytest.approx(truth.volume_ml, rel=0.05)
+        assert finding.measurement.long_axis.length_mm == pytest.approx(truth.long_axis_mm, abs=1.75)
+        assert finding.measurement.short_axis.length_mm == pytest.approx(truth.short_axis_mm, abs=1.75)
+
+
+def test_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> None:
+    documents = analysed(ct, tmp_path, SolidInLung()).documents
+
+    assert [document.file_name for document in documents] == ["seg.dcm", "sr.dcm"]
+    assert {path.name for path in tmp_path.iterdir()} == {"seg.dcm", "sr.dcm", "findings.json"}
+    for document in documents:
+        written = pydicom.dcmread(tmp_path / document.file_name)
+        assert written.SOPInstanceUID == document.sop_instance_uid
+        assert written.SOPClassUID == document.sop_class_uid
+
+
+def test_only_the_outputs_asked_for_are_written(ct: list[Path], tmp_path: Path) -> None:
+    documents = analysed(ct, tmp_path, SolidInLung(), outputs=("sr",)).documents
+
+    assert [document.file_name for document in documents] == ["sr.dcm"]
+    assert {path.name for path in tmp_path.iterdir()} == {"sr.dcm", "findings.json"}
+
+
+def test_a_scan_without_a_lesion_has_a_report_and_no_segmentation(ct: list[Path], tmp_path: Path) -> None:
+    analysis = analysed(ct, tmp_path, SolidInLung(lesions=()))
+
+    assert analysis.findings.findings == ()
+    assert [document.file_name for document in analysis.documents] == ["sr.dcm"]
+    assert json.loads((tmp_path / "findings.json").read_text())["lesions"] == []
+
+
+def test_a_repeated_job_writes_the_same_bytes(ct: list[Path], tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        analysed(ct[:: 1 if name == "first" else -1], tmp_path / name, SolidInLung())
+
+    for file in ("findings.json", "seg.dcm", "sr.dcm"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_findings_json_holds_every_number_of_the_report_with_its_unit(ct: list[Path], tmp_path: Path) -> None:
+    analysed(ct, tmp_path, SolidInLung())
+    written = json.loads((tmp_path / "findings.json").read_text())
+    report = pydicom.dcmread(tmp_path / "sr.dcm")
+
+    numbers, lines = set(), []
+    for item in content(report):
+        if item.ValueType == "NUM":
+            numbers.add(round(float(item.MeasuredValueSequence[0].NumericValue), 4))
+        if item.ValueType == "SCOORD":
+            lines.append([round(value - 0.5, 3) for value in item.GraphicData])
+    assert len(written["lesions"]) == 2
+    for lesion in written["lesions"]:
+        for key in ("volume_ml", "long_axis_mm", "short_axis_mm", "mean_hu", "sd_hu"):
+            assert lesion[key] in numbers
+        for axis in (lesion["long_axis"], lesion["short_axis"]):
+            drawn = [*axis["start_column_row_px"], *axis["end_column_row_px"]]
+            assert any(drawn == pytest.approx(line, abs=0.002) for line in lines)
+
+
+def content(item: Any) -> list[Any]:  # noqa: ANN401  (an item of a report)
+    """All items below this one."""
+    below = list(item.get("ContentSequence", []))
+    return below + [deeper for each in below for deeper in content(each)]
+
+
+def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Path], tmp_path: Path) -> None:
+    analysis = analysed(ct, tmp_path, SolidInLung())
+    text = (tmp_path / "findings.json").read_text()
+    written = json.loads(text)
+
+    assert written["schema_version"] == 3
+    assert written["model"]["weights_sha256"] == "f" * 64
+    assert written["series_uid"] == analysis.findings.series_uid
+    assert written["frame_of_reference_uid"] == analysis.findings.frame_of_reference_uid
+    assert [lesion["tracking_uid"] for lesion in written["lesions"]] == [
+        finding.lesion.tracking_uid for finding in analysis.findings.findings
+    ]
+    assert list(written) == sorted(written)
+    for secret in ("PHANTOM", "PH-0001", "19500101", "20260504"):
+        assert secret not in text
+
+
+def test_lesions_below_the_cards_smallest_volume_are_not_reported(ct: list[Path], tmp_path: Path) -> None:
+    card = replace(CARD, smallest_lesion_ml=10.0)
+
+    findings = analysed(ct, tmp_path, SolidInLung(card=card)).findings.findings
+
+    assert len(findings) == 1
+
+
+def test_a_refused_series_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(MissingSlices) as refused:
+        analysed(ct[:10] + ct[11:], tmp_path, SolidInLung())
+
+    assert isinstance(refused.value, SeriesRejected)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_model_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="device lost"):
+        analysed(ct, tmp_path, Broken())
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""The conformance statement against the code beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom.datadict import dictionary_description
+
+from dicom_node.network.scp import TRANSFER_SYNTAXES
+from dicom_node.network.scu import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
+from dicom_node.network.status import COMMITMENT, COMPRESSED, VERIFICATION
+from dicom_node.prior import CT_IMAGE, REPORTS, RESULTS, SEGMENTATIONS
+from dicom_node.priors import query as prior_query
+from dicom_node.priors.patient_identity import Identity
+from dicom_node.settings import NodeSettings
+
+STATEMENT = (Path(prior_query.__file__).parents[1] / "CONFORMANCE.md").read_text(encoding="utf-8")
+
+
+def test_every_sop_class_is_stated_by_its_uid() -> None:
+    shortened = STATEMENT.replace("...", "1.2.840.10008.5.1.4.1.1.")
+    for uid in (VERIFICATION, COMMITMENT, CT_IMAGE, *RESULTS, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
+        assert uid in shortened, uid
+    for name in (REPORTS | SEGMENTATIONS).values():
+        assert name in STATEMENT, name
+
+
+def test_every_key_of_a_query_is_stated_at_its_level() -> None:
+    queries = (prior_query.study_query(Identity(patient_id="A")), prior_query.series_query("1.2"))
+    for query in queries:
+        (row,) = [line for line in STATEMENT.splitlines() if line.startswith(f"| {query.QueryRetrieveLevel} |")]
+        _, _, matching, returned, _ = row.split("|")
+        for element in query:
+            if element.keyword != "QueryRetrieveLevel":
+                column = returned if element.is_empty else matching
+                assert dictionary_description(element.tag) in column, element.keyword
+
+
+def test_the_limits_and_the_fewest_slices_are_stated() -> None:
+    for name in ("priors_time_limit_s", "priors_size_limit_mb", "most_priors"):
+        assert name in NodeSettings.model_fields
+        assert f"`node.{name}`" in STATEMENT
+    assert f"fewer than {prior_query.FEWEST_SLICES} instances" in STATEMENT
+
+
+def test_as_many_transfer_syntaxes_are_stated_as_are_taken() -> None:
+    assert len(TRANSFER_SYNTAXES) == 4 + len(COMPRESSED) == 11
+    for name in (
+        "explicit VR little",
+        "implicit VR little",
+        "deflated",
+        "big",
+        "JPEG Lossless",
+        "JPEG-LS",
+        "JPEG 2000",
+        "RLE",
+    ):
+        assert name in " ".join(STATEMENT.split()), name

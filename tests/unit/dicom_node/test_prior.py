@@ -1,0 +1,314 @@
+"""What a scan is compared with, on paper; who somebody is; what a result says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from dicom_node.errors import UnreadableInstance
+from dicom_node.jobs import JobState, job_key
+from dicom_node.prior import (
+    NOT_ASKED,
+    Choice,
+    KnownJob,
+    KnownScan,
+    Priors,
+    PriorSearch,
+    choose,
+    conclude,
+    key_parts,
+)
+from dicom_node.priors.patient_identity import UNKNOWN, Identity, identity_of, read_identity
+from dicom_node.priors.query import best_ct, earlier_studies, series_of, series_query, study_query
+from dicom_node.priors.result_header import OUR_MANUFACTURER, read_results
+from dicom_node.storage.spool import patient_salt
+from tests.fixtures.dicom_node.small_network import SEG, SR, Scan
+from worker.outputs.dicom.header import PRODUCT
+
+MakeCt = Callable[..., Dataset]
+SOMEBODY = Identity(
+    patient_id="SECRET-ID", issuer="HOSPITAL", birth_date="19500101", sex="F", acquired_on="20260703101500"
+)
+NONE_FOUND = Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
+
+
+def scan(day: str, state: JobState | None = JobState.COMMITTED, **values: object) -> KnownScan:
+    job = (
+        KnownJob(job_key=f"job of {day}", state=state, recipe="r", sop_instance_uids=("1", "2"), has_documents=False)
+        if state
+        else None
+    )
+    plain = {"study_uid": f"1.{day}", "series_uid": f"1.{day}.1", "is_dirty": False, "ct_uids": (), "results": ()}
+    return KnownScan(day=day, job=job, **(plain | values))  # type: ignore[arg-type]
+
+
+def days(choice: Choice) -> list[str]:
+    return [prior.study_uid.removeprefix("1.") for prior in choice.scans]
+
+
+# -- the choice --
+
+
+def test_the_newest_of_the_earlier_scans_are_chosen_by_date() -> None:
+    known = [scan(day) for day in ("20240101", "20250101", "20250601", "20260703", "20270101")]
+
+    assert days(choose(known, "20260703", most=2)) == ["20250101", "20250601"]
+
+
+def test_of_one_study_the_series_with_the_most_slices_is_chosen() -> None:
+    thick, thin = scan("20250101"), scan("20250101", series_uid="1.20250101.0")
+    assert thin.job is not None
+    thin = replace(thin, job=replace(thin.job, job_key="thin", sop_instance_uids=("1", "2", "3")))
+
+    assert [prior.job_key for prior in choose([thick, thin], "20260703", most=5).scans] == ["thin"]
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
+def test_what_is_still_analysed_is_open_and_not_chosen(state: JobState) -> None:
+    choice = choose([scan("20240101"), scan("20250101", state)], "20260703", most=5)
+
+    assert (days(choice), choice.open) == (["20240101"], 1)
+
+
+def test_a_job_whose_results_a_peer_refused_has_results_all_the_same() -> None:
+    failed = scan("20250101", JobState.FAILED)
+    assert failed.job is not None
+    delivered_in_vain = replace(failed, job=replace(failed.job, has_documents=True))
+
+    assert choose([failed], "20260703", most=5).scans[0].job_key is None
+    assert choose([delivered_in_vain], "20260703", most=5).scans[0].job_key == "job of 20250101"
+
+
+def test_what_could_not_be_analysed_takes_nobodys_place() -> None:
+    choice = choose([scan("20240101"), scan("20250101", JobState.REJECTED)], "20260703", most=1)
+
+    assert days(choice) == ["20240101"]
+    assert choice.endings == ("series 1.20250101.1 was not analysed: REJECTED",)
+
+
+# -- the statement --
+
+
+def test_none_exists_is_said_only_when_everyone_was_asked_and_nothing_is_open() -> None:
+    nothing = Choice(scans=(), endings=(), open=0)
+
+    assert conclude(nothing, NONE_FOUND, 300.0).search is PriorSearch.NONE_EXISTS
+    assert conclude(nothing, None, 300.0).search is PriorSearch.NOT_FETCHED
+    assert conclude(replace(nothing, open=1), NONE_FOUND, 300.0).search is PriorSearch.NOT_FETCHED
+    failed = replace(NONE_FOUND, search=PriorSearch.NOT_FETCHED, reason="pacs: away")
+    assert conclude(nothing, failed, 300.0) == failed
+
+
+def test_a_scan_that_is_here_is_compared_with_though_the_pacs_is_away() -> None:
+    choice = choose([scan("20250101")], "20260703", most=5)
+    away = Priors(search=PriorSearch.NOT_FETCHED, reason="pacs: away", scans=())
+
+    given = conclude(choice, away, 300.0)
+
+    assert (given.search, given.reason, len(given.scans)) == (PriorSearch.FOUND, "pacs: away", 1)
+
+
+# -- the key --
+
+
+def test_a_job_without_priors_has_the_key_of_old_and_another_with_each_set_of_priors() -> None:
+    def key(priors: Priors) -> str:
+        return job_key(("1.2.1", "1.2.2"), "recipe", key_parts(priors))
+
+    one = conclude(choose([scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
+    two = conclude(choose([scan("20240101"), scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
+    away = conclude(Choice(scans=(), endings=(), open=0), None, 300.0)
+
+    assert key(NOT_ASKED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "recipe")
+    assert len({key(NONE_FOUND), key(one), key(two), key(away)}) == 4
+    assert key_parts(two) == ("job of 20240101", "job of 20250101")
+
+
+# -- persons --
+
+
+def test_a_key_stands_for_a_person_and_tells_nothing_without_the_salt(tmp_path: Path) -> None:
+    salt = patient_salt(tmp_path)
+    key = SOMEBODY.patient_key(salt)
+
+    assert len(salt) == 32
+    assert patient_salt(tmp_path) == salt
+    assert (tmp_path / ".salt").stat().st_mode & 0o077 == 0
+    assert patient_salt(tmp_path / "other") != salt
+    assert key == replace(SOMEBODY, acquired_on="20200101000000").patient_key(salt)
+    for other in ({"birth_date": "19770707"}, {"sex": "M"}, {"issuer": ""}, {"patient_id": "SECRET"}):
+        assert replace(SOMEBODY, **other).patient_key(salt) != key
+    assert SOMEBODY.patient_key(patient_salt(tmp_path / "other")) != key
+
+
+@pytest.mark.parametrize("missing", ["patient_id", "birth_date", "sex", "acquired_on"])
+def test_who_is_not_known_for_certain_has_no_key(missing: str) -> None:
+    assert replace(SOMEBODY, **{missing: ""}).patient_key(b"salt") is None
+
+
+def test_an_identity_does_not_print_what_it_knows() -> None:
+    assert repr(SOMEBODY) == "Identity()"
+
+
+def test_silence_contradicts_nothing_and_a_difference_does() -> None:
+    assert not SOMEBODY.contradicts(replace(SOMEBODY, birth_date="", sex="", issuer=""))
+    for other in ({"birth_date": "19770707"}, {"sex": "M"}, {"issuer": "OTHER"}, {"patient_id": "B"}):
+        assert SOMEBODY.contradicts(replace(SOMEBODY, **other))
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        ({"StudyTime": "101559.25"}, "20260703101559"),
+        ({"StudyTime": ""}, "20260703000000"),
+        ({"StudyTime": "10"}, "20260703100000"),
+        ({"StudyDate": ""}, ""),
+    ],
+)
+def test_a_study_is_placed_in_time_as_far_as_its_header_tells(written: dict[str, str], known: str) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyDate, header.StudyTime = "SECRET-ID", "20260703", "101500"
+    for keyword, value in written.items():
+        setattr(header, keyword, value)
+
+    assert identity_of(header).acquired_on == known
+
+
+def test_a_file_that_is_no_dicom_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"reject")
+
+    assert read_identity(tmp_path / "a") == read_identity(tmp_path / "absent") == UNKNOWN
+
+
+# -- queries --
+
+
+def answer(**values: object) -> Dataset:
+    found = Dataset()
+    plain = {
+        "PatientID": "SECRET-ID",
+        "PatientBirthDate": "19500101",
+        "PatientSex": "F",
+        "StudyInstanceUID": "1.2",
+        "StudyDate": "20250110",
+        "ModalitiesInStudy": ["CT", "SR"],
+    }
+    for keyword, value in (plain | values).items():
+        setattr(found, keyword, value)
+    return found
+
+
+def studies(*answers: Dataset) -> list[str]:
+    return [study.study_uid for study in earlier_studies(answers, SOMEBODY).studies]
+
+
+def test_birth_date_sex_and_issuer_are_asked_for_and_not_matched() -> None:
+    query = study_query(SOMEBODY)
+
+    assert (query.QueryRetrieveLevel, query.PatientID) == ("STUDY", "SECRET-ID")
+    for keyword in ("PatientBirthDate", "PatientSex", "IssuerOfPatientID", "StudyDate", "ModalitiesInStudy"):
+        assert query[keyword].is_empty
+    assert series_query("1.2").StudyInstanceUID == "1.2"
+
+
+@pytest.mark.parametrize("text", ["", "CT Thorax", "CHEST^LUNG LOW DOSE", "CT chest abdomen pelvis"])
+def test_a_study_of_the_chest_or_of_nothing_named_is_relevant(text: str) -> None:
+    assert studies(answer(StudyDescription=text)) == ["1.2"]
+
+
+@pytest.mark.parametrize("text", ["CT HEAD W/O", "Abdomen/Pelvis", "knee left", "CCT Schädel", "lumbar spine"])
+def test_a_study_of_another_part_of_the_body_is_not(text: str) -> None:
+    assert studies(answer(StudyDescription=text)) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"StudyDate": "20260703"},
+        {"StudyDate": "20261224"},
+        {"StudyDate": ""},
+        {"ModalitiesInStudy": "MR"},
+        {"PatientID": "SECRET-ID2"},
+        {"PatientBirthDate": "19500102"},
+        {"PatientSex": "M"},
+        {"IssuerOfPatientID": "OTHER"},
+    ],
+    ids=str,
+)
+def test_a_study_that_is_no_earlier_one_of_this_person_is_left_out(other: dict[str, str]) -> None:
+    assert studies(answer(**other)) == []
+
+
+def test_studies_are_asked_about_from_the_newest_on_and_strangers_are_counted() -> None:
+    found = earlier_studies(
+        [answer(), answer(StudyInstanceUID="1.3", StudyDate="20260101"), answer(PatientSex="M")], SOMEBODY
+    )
+
+    assert [study.study_uid for study in found.studies] == ["1.3", "1.2"]
+    assert found.strangers == 1
+
+
+def series(uid: str, **values: object) -> Dataset:
+    return answer(SeriesInstanceUID=uid, **({"Modality": "CT", "NumberOfSeriesRelatedInstances": 100} | values))
+
+
+def test_the_ct_with_results_goes_before_the_one_with_the_most_slices() -> None:
+    found = series_of(
+        [
+            series("1.1", NumberOfSeriesRelatedInstances=2, SeriesDescription="Topogram"),
+            series("1.2"),
+            series("1.3", NumberOfSeriesRelatedInstances=400),
+            series("1.4", NumberOfSeriesRelatedInstances=900, BodyPartExamined="HEAD"),
+            series("1.5", Modality="SEG", NumberOfSeriesRelatedInstances=1),
+        ],
+        "1",
+    )
+
+    assert [one.series_uid for one in found if not one.is_relevant] == ["1.1", "1.4"]
+    assert best_ct(found, ()) == found[2]
+    assert best_ct(found, {"1.2"}) == found[1]
+    assert best_ct(found[:1], ()) is None
+
+
+# -- results --
+
+
+def written(result: Dataset, folder: Path) -> Path:
+    result.save_as(folder / "result.dcm", enforce_file_format=True)
+    return folder / "result.dcm"
+
+
+def test_ours_are_known_by_the_manufacturer_that_the_worker_writes() -> None:
+    assert OUR_MANUFACTURER == PRODUCT
+
+
+def test_a_report_is_about_the_ct_of_its_own_study_though_it_names_earlier_ones(tmp_path: Path) -> None:
+    now, before = Scan(date="20260703"), Scan(date="20250110")
+    report = now.result(SR, "1.9.2", PRODUCT, [(SEG, "1.9.1"), (SR, "1.8.1")])
+    report.CurrentRequestedProcedureEvidenceSequence.extend(
+        before.result(SR, "1.8.1", PRODUCT).CurrentRequestedProcedureEvidenceSequence
+    )
+
+    (result,) = read_results(written(report, tmp_path))
+
+    assert (result.ct_series_uid, result.is_ours) == (now.series_uid, True)
+    assert result.refers_to == ((SEG, "1.9.1"), (SR, "1.8.1"))
+
+
+def test_a_segmentation_of_a_reader_is_about_the_series_that_it_refers_to(tmp_path: Path) -> None:
+    scan = Scan(date="20260703")
+
+    (result,) = read_results(written(scan.result(SEG, "1.9.1", "Reader"), tmp_path))
+
+    assert (result.ct_series_uid, result.is_ours, result.refers_to) == (scan.series_uid, False, ())
+
+
+def test_a_result_that_cannot_be_read_is_told_without_its_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"SECRET")
+
+    with pytest.raises(UnreadableInstance, match=r"cannot be read \(InvalidDicomError\)"):
+        read_results(tmp_path / "a")

@@ -1,0 +1,110 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.training.judged import CARD
+from training.data.cache import Entry
+from training.export.model_card import Filled, card_text
+from training.run_once import Step, done
+
+ENTRY = Entry(
+    source="dicom",
+    patient="Smith",
+    name="Smith/1.2.3",
+    folder="x",
+    shape=(40, 512, 512),
+    spacing_mm=(2.0, 0.7, 0.7),
+    whole=True,
+    first_slice=0,
+    has_readers=False,
+    tumour_slices=5,
+    tumour_ml=1.5,
+    recipe="dicom 1",
+    files={},
+)
+FILLED = Filled(
+    card=CARD,
+    parameters=1_500_000,
+    data_licence="in house",
+    entries=(ENTRY, replace(ENTRY, patient="Jones", name="Jones/1.2.4", spacing_mm=(3.5, 0.7, 0.7))),
+    splits={"dicom": {"train": ["Smith"], "validation": [], "test": ["Jones"]}},
+    splits_sha256="5" * 64,
+    evaluation=None,
+    run={
+        "settings": {"steps": 700, "crop": 128},
+        "gpus": ["NVIDIA X"],
+        "machine": "x86_64",
+        "threads": 4,
+        "git_revision": "",
+        "python": "3.11",
+        "libraries": {"torch": "2.13.0"},
+    },
+    seconds=7200.0,
+)
+
+
+def test_what_a_site_called_its_folders_is_not_in_the_card_that_is_handed_on() -> None:
+    text = card_text(FILLED)
+
+    assert "Smith" not in text
+    assert "Jones" not in text
+    assert f"* dicom, train: 1: {hashlib.sha256(b'dicom/Smith').hexdigest()[:12]}" in text
+
+
+def test_the_card_names_the_data_the_budget_and_that_nothing_was_judged() -> None:
+    text = card_text(FILLED)
+
+    assert "| dicom | in house | 2 | 2 | 80 | 10 | 3.0 | 2 to 3.5 |" in text
+    assert "Trained on slices of 2 mm" in text  # those of the test part are not learnt from
+    assert "* 700 steps in 120 min on NVIDIA X" in text
+    assert "1.50 million parameters" in text
+    assert "Not judged" in text
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            {"network": "2.5d-efficientnet", "imagenet": True},
+            "what EfficientNet-lite0 learned on ImageNet's photographs",
+        ),
+        ({"network": "2.5d-efficientnet", "imagenet": False}, "weights drawn at random"),
+        ({"network": "2.5d-residual", "imagenet": True}, "weights drawn at random"),
+        ({"network": "2.5d", "start": "runs/Smith/average.pt"}, "the weights of another run."),
+        ({"network": "2.5d", "start": "models/Smith:3"}, "those of another model, whose data and licence go on in it."),
+    ],
+)
+def test_the_card_says_what_training_began_with(told: dict[str, object], said: str) -> None:
+    text = card_text(replace(FILLED, run={**FILLED.run, "settings": {**FILLED.run["settings"], **told}}))
+
+    assert f"* It began with {said}" in text
+    assert "Smith" not in text
+
+
+def test_a_step_is_done_once_for_the_same_inputs_while_its_outputs_are_there(tmp_path: Path) -> None:
+    output, calls = tmp_path / "output", []
+
+    def step(**inputs: object) -> Step:
+        def work() -> None:
+            calls.append(inputs)
+            output.write_text("")
+
+        return Step(name="train", inputs=inputs, outputs=[output], work=work)
+
+    assert done(tmp_path, step(data="a"))
+    assert not done(tmp_path, step(data="a"))
+    assert done(tmp_path, step(data="b"))
+    output.unlink()
+    assert done(tmp_path, step(data="b"))
+    assert calls == [{"data": "a"}, {"data": "b"}, {"data": "b"}]
+
+
+def test_a_step_that_failed_is_not_done(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            done(tmp_path, Step(name="train", inputs={}, outputs=[], work=fail))

@@ -1,0 +1,186 @@
+"""What the demo says of its two time points: read from findings.json, judged against what is known on paper."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from tests.fixtures.worker.make_comparisons import alone, compared, uid
+from worker.demo.examinations import own_examinations
+from worker.demo.follow_up_ground_truth import CourseComparison, compare_courses
+from worker.demo.outcome import LesionOutcome, Outcome, read_outcome
+from worker.demo.patient import COURSES, INTERVAL_DAYS, VISITS, TrueCourse
+from worker.demo.tables import FALSE_MARK, course_truth_table, outcome_lines, outcome_table
+from worker.findings import Findings
+from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.growth import DoublingTime
+from worker.follow_up.matching import Event
+from worker.outputs.json.comparison import comparison_json
+from worker.phantom.chest import Phantom, PhantomSpec, chest_phantom
+from worker.phantom.dicom import write_series
+from worker.recist.timepoints import State
+
+SHRINKS, STAYS, GROWS, NEW = COURSES
+
+
+def read(comparison: Comparison | None, folder: Path) -> Outcome | None:
+    said = comparison_json(comparison) if comparison else None
+    (folder / "findings.json").write_text(json.dumps({"comparison": said}), encoding="utf-8")
+    return read_outcome(folder / "findings.json")
+
+
+def said_of(course: TrueCourse, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
+    """What a perfect follow-up says."""
+    days = course.doubling_days
+    before, after = course.before, course.after
+    ends = (60.0, -400.0) if days is None else (60.0, 400.0) if days > 0 else (-200.0, -40.0)
+    perfect = LesionOutcome(
+        tracking_uid=course.name,
+        name=course.name,
+        event=Event.SAME if before else Event.NEW,
+        state=State.PRESENT,
+        before_ml=before.volume_ml if before else None,
+        after_ml=after.volume_ml if after else None,
+        percent=100 * (after.volume_ml / before.volume_ml - 1) if before and after else None,
+        is_beyond_chance=days is not None if before else None,
+        doubling=DoublingTime(days=days, fastest_days=ends[0], slowest_days=ends[1]) if before else None,
+        other=None,
+    )
+    return replace(perfect, **changed)
+
+
+def judged(*lesions: LesionOutcome) -> list[CourseComparison]:
+    """The verdicts where each true lesion was found at its place, under these tracking UIDs."""
+    found: list[Any] = [
+        SimpleNamespace(
+            lesion=SimpleNamespace(centroid_mm=course.after.centre_mm, tracking_uid=course.name),
+            measurement=SimpleNamespace(volume_ml=1.0, long_axis=SimpleNamespace(length_mm=1.0)),
+        )
+        for course in COURSES
+        if course.after
+    ]
+    later = cast(Findings, SimpleNamespace(findings=found, volume=SimpleNamespace(spacing=(3.0, 0.85, 0.85))))
+    return compare_courses(outcome_of(*lesions), later, COURSES)
+
+
+def outcome_of(*lesions: LesionOutcome) -> Outcome:
+    return Outcome(
+        statement=Statement.COMPARED, reason=None, interval_days=INTERVAL_DAYS, registration="registration: rigid",
+        lesions=lesions, response="PD", arithmetic=("sum 30.0 mm",),
+    )  # fmt: skip
+
+
+def printed(*parts: object) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    for part in parts:
+        console.print(part, highlight=False)
+    return cast(io.StringIO, console.file).getvalue()
+
+
+def test_the_patient_is_on_paper() -> None:
+    assert [(visit.when.date().isoformat(), len(visit.spec.lesions)) for visit in VISITS] == [
+        ("2026-02-02", 3), ("2026-05-04", 4),
+    ]  # fmt: skip
+    # 4/3 pi 10.5^3 = 4849.0 mm3, times 2^(91/120) = 1.69155.
+    assert GROWS.after is not None
+    assert GROWS.after.volume_ml == pytest.approx(8.2024, rel=1e-4)
+    assert GROWS.doubling_days == pytest.approx(120.0)
+    # 18 x 15 x 16 = 4320, 13.5 x 11.5 x 12 = 1863: 91 ln 2 / ln(1863 / 4320) = -75.0.
+    assert SHRINKS.doubling_days == pytest.approx(-75.0, abs=0.05)
+    assert STAYS.doubling_days is NEW.doubling_days is None
+
+
+def test_what_findings_json_says_is_read(tmp_path: Path) -> None:
+    outcome = read(compared(), tmp_path)
+
+    assert outcome is not None
+    assert (outcome.statement, outcome.interval_days) == (Statement.COMPARED, 88)  # day 276 to day 364
+    lesions = {lesion.tracking_uid: lesion for lesion in outcome.lesions}
+    grown = lesions[uid(1)]
+    # Balls of 27 and 30 mm: pi / 6 27^3 = 10306 mm3, 14137 mm3, +37.2 %.
+    assert (grown.before_ml, grown.after_ml) == pytest.approx((10.306, 14.1372), abs=1e-3)
+    assert grown.percent == pytest.approx(37.2, abs=0.05)
+    assert grown.doubling is not None
+    assert grown.doubling.allows(88 * 0.69315 / 0.31608)  # ln 2 / (3 ln(30 / 27))
+    vanished = lesions[uid(4)]
+    assert (vanished.event, vanished.state, vanished.after_ml) == (Event.VANISHED, State.VANISHED, None)
+    assert vanished.before_ml == pytest.approx(0.1131, abs=1e-4)  # pi / 6 x 6^3
+    assert lesions[uid(6)].other == lesions[uid(2)].name
+    assert lesions[uid(5)].other == grown.name
+    assert outcome.response == "PD"
+    assert any("new lesion" in line for line in outcome.arithmetic)
+
+
+def test_a_scan_without_a_comparison_says_why(tmp_path: Path) -> None:
+    outcome = read(alone(Statement.NOT_FETCHED, "no answer within 300 s"), tmp_path)
+
+    assert outcome is not None
+    assert list(outcome_lines(outcome)) == ["priors could not be fetched: no answer within 300 s"]
+    assert read(None, tmp_path) is None
+
+
+def test_what_is_as_on_paper_is_right() -> None:
+    assert all(each.is_right for each in judged(*map(said_of, COURSES)))
+
+
+@pytest.mark.parametrize(
+    ("course", "changed"),
+    [
+        (NEW, {"event": Event.SAME}),
+        (GROWS, {"event": Event.NEW}),
+        (GROWS, {"doubling": DoublingTime(days=300.0, fastest_days=200.0, slowest_days=500.0)}),
+        (STAYS, {"doubling": DoublingTime(days=100.0, fastest_days=80.0, slowest_days=150.0)}),
+        (SHRINKS, {"doubling": None}),
+        (SHRINKS, {"tracking_uid": "another"}),
+    ],
+)
+def test_what_is_not_as_on_paper_is_said_plainly(course: TrueCourse, changed: dict[str, Any]) -> None:
+    lesions = [said_of(each, **(changed if each is course else {})) for each in COURSES]
+    (wrong,) = [each for each in judged(*lesions) if not each.is_right]
+
+    assert wrong.truth is course
+    table = printed(course_truth_table(judged(*lesions)))
+    assert (table.count("ok"), table.count("not so") + table.count("missed")) == (3, 1)
+
+
+def test_a_mark_that_is_no_lesion_of_the_phantom_is_marked_so() -> None:
+    lesions = [*map(said_of, COURSES), said_of(NEW, tracking_uid="x", name="lesion-9")]
+    table = printed(outcome_table(outcome_of(*lesions), {"x"}))
+
+    assert [line.split()[1] for line in table.splitlines() if FALSE_MARK in line] == ["lesion-9"]
+    assert "120 (60, 400)" in table
+
+
+def test_the_tables_fit_a_terminal_of_80_columns() -> None:
+    lesions = [said_of(course, name=f"lesion-{number}") for number, course in enumerate(COURSES, start=9)]
+    for table in (outcome_table(outcome_of(*lesions), {"new"}), course_truth_table(judged(*lesions))):
+        rows = [line for line in printed(table).splitlines() if "│" in line]
+        assert len(rows) == len(COURSES)
+        assert max(map(len, rows)) <= 80
+
+
+def test_the_series_of_a_user_are_sent_by_date(tmp_path: Path) -> None:
+    phantom = chest_phantom(PhantomSpec(shape=(3, 48, 40), spacing_mm=(20.0, 8.0, 9.0), lesions=(), vessels_per_lung=0))
+    write(phantom, tmp_path / "one" / "late", 2025)
+    write(phantom, tmp_path / "one" / "early", 2023)
+    write(phantom, tmp_path / "two", 2024)
+
+    found = own_examinations([tmp_path / "one", tmp_path / "two"])
+
+    assert [each.name for each in found] == ["scan-1", "scan-2", "scan-3"]
+    assert [each.files[0].parent.name for each in found] == ["early", "two", "late"]
+    assert {len(each.files) for each in found} == {3}
+    assert {each.truth for each in found} == {None}
+
+
+def write(phantom: Phantom, folder: Path, year: int) -> Sequence[Path]:
+    return write_series(folder, phantom, f"scan of {year}", datetime(year, 3, 1, 9, 0))

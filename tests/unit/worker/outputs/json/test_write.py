@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from tests.fixtures.worker.described import PROPOSAL, described, spread
+from tests.fixtures.worker.make_comparisons import alone, compared
+from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, saved
+from tests.fixtures.worker.ucum import dimension
+from worker.findings import Findings
+from worker.follow_up.comparison import Statement
+from worker.outputs.json import write as findings_json
+from worker.outputs.json.write import as_json, write_findings
+from worker.outputs.quantities import of_lesion, of_lobe, of_place, of_spread
+
+Analyse = Callable[..., Made]
+
+SCHEMA = Path(findings_json.__file__).with_name("findings.schema.json")
+
+
+def of_the_report(file: Path) -> set[float]:
+    """Every number of the SR's measurement groups, those of intervals as their ends."""
+    found = set()
+    for group in items(pydicom.dcmread(file), *GROUP):
+        for item in (item for item in everything(group) if item.ValueType == "NUM"):
+            value = float(item.MeasuredValueSequence[0].NumericValue)
+            found.add(value)
+            for name, sign in (("+, range of upper", 1), ("-, range of lower", -1)):
+                for below in items(item, f"{name} measurement uncertainty"):
+                    change = float(below.MeasuredValueSequence[0].NumericValue)
+                    found.add(round(value + sign * change, 4))
+    return found
+
+
+def of_the_json(value: Any) -> Iterator[float]:  # noqa: ANN401  (a JSON value)
+    """Every number that is no count of voxels, place of a line, or identity."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if key not in {"number", "voxels", "centroid_lps_mm", "long_axis", "short_axis"}:
+                yield from of_the_json(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from of_the_json(inside)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield float(value)
+
+
+@pytest.mark.parametrize("boxes", [[], ONE, FIVE], ids=["none", "one", "five"])
+def test_the_file_holds_the_numbers_of_the_report_and_no_others(
+    analysed: Analyse, tmp_path: Path, boxes: list[Any]
+) -> None:
+    made = analysed(boxes)
+    findings = described(made.findings)
+
+    written = as_json(findings)
+
+    in_file = set(of_the_json(written["lesions"])) | set(of_the_json(written["spread"]))
+    in_report = of_the_report(saved(made, tmp_path, findings=findings)["sr"])
+    assert in_file <= in_report
+    differences = {95.0} | {
+        round(abs(end - lesion[key]), 4)
+        for lesion in written["lesions"]  # type: ignore[attr-defined]
+        for key in ("volume_ml", "long_axis_mm", "short_axis_mm")
+        for end in lesion[f"{key}_95"]
+    }
+    assert in_report - in_file <= differences
+
+
+ENDINGS = {"_ml": "ml", "_mm2": "mm2", "_per_mm": "/mm", "_mm": "mm", "_g": "g", "_hu": "[hnsf'U]"}
+
+
+def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
+    findings = described(analysed(ONE).findings)
+    (finding,) = findings.findings
+    assert finding.place
+    assert findings.spread
+
+    quantities = [*of_lesion(finding), *of_place(finding.place), *of_spread(findings.spread)]
+    quantities += [quantity for burden in findings.spread.by_lobe for quantity in of_lobe(burden)]
+
+    for quantity in quantities:
+        ending = next((ending for ending in ENDINGS if quantity.key.endswith(ending)), "")
+        if ending:
+            assert quantity.unit.value == ENDINGS[ending], quantity.key
+        else:
+            assert dimension(quantity.unit.value) == {}, quantity.key
+
+
+def variants(findings: Findings) -> list[Findings]:
+    """Everything known, earlier scans or none of them, nothing but sizes known, and no lungs."""
+    full = replace(described(findings), comparison=compared())
+    bare = tuple(
+        replace(one, measurement=replace(one.measurement, shape=None, intensity=None, density=None))
+        for one in findings.findings
+    )
+    unplaced = replace(
+        spread(len(findings.findings), PROPOSAL if findings.findings else None),
+        lesions_right=None,
+        lesions_left=None,
+        satellites=None,
+        lungs_ml=None,
+        burden_share=None,
+        by_lobe=(),
+    )
+    first = replace(findings, comparison=alone(Statement.NO_PRIOR))
+    return [full, first, findings, replace(findings, findings=bare), replace(findings, spread=unplaced)]
+
+
+@pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])
+def test_the_file_is_of_the_form_that_its_schema_describes(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+
+    for number, findings in enumerate(variants(analysed(boxes).findings)):
+        write_findings(findings, tmp_path / f"{number}.json")
+        assert [
+            error.message for error in validator.iter_errors(json.loads((tmp_path / f"{number}.json").read_text()))
+        ] == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda written: written.pop("lungs_found"),
+        lambda written: written.update(schema_version=2),
+        lambda written: written.pop("comparison"),
+        lambda written: written.update(comparison={}),
+        lambda written: written.update(patient="A"),
+        lambda written: written["lesions"][0].update(volume_mm3=1.0),
+        lambda written: written["lesions"][0].update(volume_ml="1"),
+        lambda written: written["lesions"][0]["place"].update(lobe="middle"),
+        lambda written: written["lesions"][0].update(volume_ml_95=[1.0]),
+        lambda written: written["spread"]["proposal"].update(n="N1"),
+        lambda written: written["spread"]["proposal"].update(t="cT2b"),
+        lambda written: written["spread"]["by_lobe"].pop(),
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_wrong(analysed: Analyse, spoil: Callable[[Any], object]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    written = json.loads(json.dumps(as_json(described(analysed(ONE).findings))))
+
+    spoil(written)
+
+    assert not jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).is_valid(written)
+
+
+def test_the_schema_describes_every_key_that_is_ever_written(analysed: Analyse) -> None:
+    schema = json.loads(SCHEMA.read_text())
+    written = as_json(described(analysed(FIVE).findings))
+
+    lesion, overall = schema["$defs"]["lesion"]["properties"], schema["$defs"]["spread"]["properties"]
+    assert set(schema["properties"]) == set(written)
+    assert set(lesion) == set().union(*written["lesions"])  # type: ignore[misc]
+    assert set(overall) == set(written["spread"])  # type: ignore[call-overload]
+
+
+def test_what_is_not_known_is_null_or_left_out(analysed: Analyse) -> None:
+    made = analysed(ONE)
+    (finding,) = made.findings.findings
+    bare = replace(finding, measurement=replace(finding.measurement, shape=None, intensity=None, density=None))
+
+    written = json.loads(json.dumps(as_json(replace(made.findings, findings=(bare,)))))
+
+    (lesion,) = written["lesions"]
+    assert written["lungs_found"] is False
+    assert written["spread"] is None
+    assert written["comparison"] is None
+    assert lesion["place"] is None
+    assert lesion["mean_hu"] == finding.measurement.mean_hu
+    assert not {"sphericity", "mass_g", "consistency", "skewness", "volume_ml_95"} & set(lesion)
+
+
+def test_place_and_proposal_read_as_words(analysed: Analyse) -> None:
+    written = json.loads(json.dumps(as_json(described(analysed(FIVE).findings))))
+
+    place = written["lesions"][1]["place"]
+    assert (place["lobe"], place["side"], place["carina_mm"]) == ("right_middle", "right", None)
+    assert (place["touches_wall"], place["touches_mediastinum"], place["is_lobe_sure"]) == (True, False, False)
+    assert written["spread"]["proposal"] == {"t": "T2b", "m1a": True, "basis": list(PROPOSAL.basis)}
+    assert [one["lobe"] for one in written["spread"]["by_lobe"]] == [
+        "right_upper",
+        "right_middle",
+        "right_lower",
+        "left_upper",
+        "left_lower",
+    ]
+    assert written["lesions"][2]["consistency"] == "ground-glass"
+
+
+def test_keys_are_sorted_and_the_same_findings_write_the_same_bytes(analysed: Analyse, tmp_path: Path) -> None:
+    findings = described(analysed(FIVE).findings)
+
+    for name in ("first", "second"):
+        write_findings(findings, tmp_path / name)
+
+    text = (tmp_path / "first").read_text()
+    assert text == (tmp_path / "second").read_text()
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"

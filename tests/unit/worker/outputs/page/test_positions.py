@@ -1,0 +1,168 @@
+"""Where things stand on the page: read back from its pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from tests.fixtures.worker.drawn_scans import (
+    BOXES,
+    TURNS,
+    cut,
+    extent_of,
+    findings,
+    overlaps,
+    pictures_of,
+    pixels_of,
+    placed,
+    ruler,
+    standing,
+    stored_otherwise,
+    texts_of,
+    words_of,
+)
+from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT, arrange, cells
+from worker.outputs.page.page import draw_page
+from worker.outputs.page.sections.overview import FILL, UPPER, spread_out
+from worker.outputs.page.sheet import DPI, Paper, Rect, plain_style
+
+
+@pytest.fixture(autouse=True)
+def style() -> Iterator[None]:
+    with plain_style():
+        yield
+
+
+@pytest.mark.parametrize(("order", "turned"), [((0, 1, 2), ()), *TURNS], ids=str)
+def test_outlines_and_axes_lie_on_the_lesion_however_it_is_stored(
+    order: tuple[int, int, int], turned: tuple[int, ...]
+) -> None:
+    hu, marked, affine = standing()
+    marked[BOXES[1]] = False  # 33 x 17 x 11 mm (head to feet, front to back, right to left) are left
+    made = stored_otherwise((hu, marked, affine), order, turned)
+    paper = draw_page(made)
+    pixels, (_, axial, coronal, sagittal) = pixels_of(paper), pictures_of(paper)
+    scale = _pixels_per_mm(paper)
+
+    for picture, wide_mm, high_mm in ((axial, 11, 17), (coronal, 11, 33), (sagittal, 17, 33)):
+        view = cut(pixels, picture)
+        left, right, top, bottom = extent_of(view, OUTLINE.colour)
+        # Half of a line of 1.1 pt lies outside of the outline.
+        assert (right - left - 2.6) / scale == pytest.approx(wide_mm, abs=0.4)
+        assert (bottom - top - 2.6) / scale == pytest.approx(high_mm, abs=0.4)
+        bright = view.min(axis=2) > 200
+        inside = bright[round(top) + 5 : round(bottom) - 5, round(left) + 5 : round(right) - 5]
+        beside = bright[round(top) + 5 : round(bottom) - 5, : round(left) - 5]
+        assert inside.mean() > 0.8  # the rest is the axes
+        assert beside.mean() < 0.05  # marks of the sides
+
+    view = cut(pixels, axial)
+    centre = np.array(extent_of(view, OUTLINE.colour)).reshape(2, 2).mean(axis=1)
+    for trace, axis in (
+        (LONG, made.findings[0].measurement.long_axis),
+        (SHORT, made.findings[0].measurement.short_axis),
+    ):
+        ends = np.array([axis.start_mm, axis.end_mm])[:, :2] - _middle_mm()
+        expected = [*sorted(centre[0] + ends[:, 0] * scale), *sorted(centre[1] + ends[:, 1] * scale)]
+        assert extent_of(view, trace.colour, 12) == pytest.approx(expected, abs=4)
+
+
+def _middle_mm() -> tuple[float, float]:
+    """x and y of the middle of the first box."""
+    return 11.0 - 25, 18.0 - 30
+
+
+def _pixels_per_mm(paper: Paper) -> float:
+    """Read from the scale bar of the first view: its length in pixels, and in mm as written."""
+    lines = [
+        line for line in paper.figure.findobj(Line2D) if isinstance(line, Line2D) and line.get_color() == "#ffffff"
+    ]
+    box = lines[0].get_window_extent(ruler(DPI))
+    said = next(match for word in words_of(paper) if (match := re.fullmatch(r"(\d+) mm", word)))
+    width = np.ptp(lines[0].get_transform().transform(lines[0].get_xydata())[:, 0])
+    assert width <= box.width
+    return float(width) / float(said[1])
+
+
+@pytest.mark.parametrize(("order", "turned"), [((0, 1, 2), ()), *TURNS], ids=str)
+def test_front_head_and_right_lie_where_the_letters_say(order: tuple[int, int, int], turned: tuple[int, ...]) -> None:
+    hu, marked, affine = standing()
+    marked[BOXES[1]] = False
+    hu[BOXES[1]] = -800
+    # Bright spots beside the lesion at slice 8 to 19, row 10 to 27, column 6 to 17: left of, in front of and above it.
+    for spot in (np.s_[8:19, 10:27, 24:27], np.s_[8:19, 3:6, 6:17], np.s_[5:7, 10:27, 6:17]):
+        hu[spot] = 30
+    paper = draw_page(stored_otherwise((hu, marked, affine), order, turned))
+    pixels, (_, *views) = pixels_of(paper), pictures_of(paper)
+
+    brightest = [_brightest_sides(cut(pixels, view)) for view in views]
+
+    assert brightest == [{"right", "top"}, {"right", "top"}, {"left", "top"}]
+    marks = [word for word in words_of(paper) if word in "RLAPHF"]
+    assert [marks[i : i + 4] for i in range(2, 14, 4)] == [list("RLAP"), list("RLHF"), list("APHF")]
+
+
+def _brightest_sides(view: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> set[str]:
+    """Where, beside its outline, something bright is seen; the marks at the edges are left out."""
+    left, right, top, bottom = (round(edge) for edge in extent_of(view, OUTLINE.colour))
+    bright, edge = view.min(axis=2) > 180, 30
+    sides = {
+        "left": bright[top:bottom, edge : left - 4],
+        "right": bright[top:bottom, right + 4 : -edge],
+        "top": bright[edge : top - 4, left:right],
+        "bottom": bright[bottom + 4 : -edge, left:right],
+    }
+    return {name for name, part in sides.items() if part.mean() > 0.02}
+
+
+def test_lobes_and_lesions_lie_in_the_overview_as_in_the_body() -> None:
+    made = placed(findings(*standing()))
+    paper = draw_page(made)
+    view = cut(pixels_of(paper), pictures_of(paper)[0])
+
+    # Lesion 1 ends at column 16 and slice 18, the right upper lobe at columns 4 and 21; the second lesion's box is
+    # columns 30 to 38, slices 22 to 24. Slices run downwards, 3 mm each; the lobes' grid is twice as coarse.
+    left, right, top, bottom = extent_of(view, FILL, 12)
+    scale = (right - left) / (38.5 - 5.5)
+    assert (bottom - top) / scale == pytest.approx(3 * (24.5 - 7.5), abs=1.5)
+    upper = extent_of(view, UPPER.colour, 60)
+    assert (upper[0] - left) / scale == pytest.approx((3 - 5.5), abs=2.5)
+    assert (upper[1] - left) / scale == pytest.approx((45 - 5.5), abs=2.5)
+    assert (upper[3] - top) / scale == pytest.approx(3 * (29 - 7.5), abs=6)
+
+
+def test_numbers_stand_on_the_side_of_their_lesions() -> None:
+    paper = draw_page(findings(*standing()))
+    overview, renderer = pictures_of(paper)[0], ruler(DPI)
+    one, two = (
+        next(text.get_window_extent(renderer) for text in texts_of(paper) if text.get_text() == number)
+        for number in ("1", "2")
+    )
+
+    assert overview.x0 - 20 < one.x1 < overview.x0
+    assert overview.x1 < two.x0 < overview.x1 + 20
+
+
+def test_numbers_that_lie_close_are_spread_out_in_their_order() -> None:
+    assert spread_out([1, 5, 9], 2, 0, 10) == [1, 5, 9]
+    assert spread_out([5, 5, 5], 2, 0, 10) == [5, 7, 9]
+    assert spread_out([9, 9.5, 10], 2, 0, 10) == [6, 8, 10]
+    assert spread_out([3] * 11, 2, 0, 10) == pytest.approx(list(range(11)))
+    assert spread_out([], 2, 0, 10) == []
+
+
+def test_views_fill_their_region_and_never_overlap() -> None:
+    region = Rect(left=10, top=20, width=186, height=140)
+    for count in range(1, 7):
+        found = cells(region, count)
+        views = [view for cell in found for view in arrange(cell)]
+        boxes = [Bbox.from_bounds(view.left, view.top, view.width, view.height) for view in views]
+        assert len(boxes) == 3 * count
+        assert overlaps(boxes, 0) == []
+        assert all(10 <= box.x0 < box.x1 <= 196.001 and 20 <= box.y0 < box.y1 <= 160.001 for box in boxes)
+        assert min(min(view.width, view.height) for view in views) > 28

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from dicom_node.prior import Priors, PriorScan, PriorSearch
+from dicom_node.storage.spool import Spool
+from tests.fixtures.worker.phantom_course import CARD
+from worker.priors.collect import EarlierFiles, earlier_files, read_earlier
+from worker.priors.read import PriorFiles
+
+KEY = "a" * 64
+
+
+def found(*scans: PriorScan) -> Priors:
+    return Priors(search=PriorSearch.FOUND, reason=None, scans=scans)
+
+
+def scan(job_key: str | None = None, results: tuple[tuple[str, str], ...] = ()) -> PriorScan:
+    return PriorScan(study_uid="1.2", series_uid="1.2.3", job_key=job_key, ct_uids=("1.2.3.1",), results=results)
+
+
+def test_files_are_those_of_the_inbox_and_of_our_jobs_outbox(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    ct = spool.write_instance("1.2.3", "1.2.3.1", b"ct")
+    fetched = spool.write_instance("1.2.4", "1.2.4.1", b"sr of a reader")
+    with spool.new_outbox(KEY) as folder:
+        for name in ("seg.dcm", "sr.dcm", "lungs.nii.gz"):
+            (folder / name).write_bytes(b"ours")
+        outbox = spool.publish(folder, KEY)
+
+    files = earlier_files(found(scan(KEY, (("1.2.4", "1.2.4.1"),))), spool)
+
+    ours = (outbox / "seg.dcm", outbox / "sr.dcm", fetched)
+    assert files.scans == (PriorFiles(ct=(ct,), documents=ours, lungs=outbox / "lungs.nii.gz"),)
+
+
+def test_what_is_gone_from_the_disk_is_left_out(tmp_path: Path) -> None:
+    files = earlier_files(found(scan(KEY)), Spool(tmp_path))
+
+    assert files.scans == (PriorFiles(ct=(), documents=(), lungs=None),)
+
+
+def test_a_damaged_scan_is_named_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    damaged = tmp_path / "sr.dcm"
+    damaged.write_bytes(b"DOE^JANE is no DICOM file")
+    files = EarlierFiles(
+        search=PriorSearch.FOUND,
+        reason="1 of 2 came",
+        scans=(PriorFiles(ct=(), documents=(damaged,)), PriorFiles(ct=(), documents=())),
+    )
+
+    earlier = read_earlier(files, CARD)
+
+    assert (earlier.search, earlier.priors) == (PriorSearch.FOUND, ())
+    assert earlier.reason is not None
+    for part in ("1 of 2 came", "document 1 of 1: InvalidDicomError", "0 documents refer to no CT"):
+        assert part in earlier.reason
+    assert "DOE" not in earlier.reason

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from dicom_node.errors import SettingsError
+from dicom_node.settings import Peer
+from models.segmenter import InferenceSettings, ModelCard
+from worker.settings import Settings, WorkerSettings, load_settings, recipe
+
+WRITTEN = Path(__file__).parents[3] / "lungspread.toml"
+CARD = ModelCard(
+    name="lung_tumour",
+    version="1",
+    weights_file="w",
+    weights_sha256="ab",
+    licence="Apache-2.0",
+    threshold=0.5,
+    smallest_lesion_ml=0.1,
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    config = folder / "lungspread.toml"
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def plain(section: BaseModel) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+# -- lungspread.toml --
+
+
+def test_lungspread_toml_names_every_setting_with_its_default() -> None:
+    written = tomllib.loads(WRITTEN.read_text(encoding="utf-8"))
+    defaults = plain(Settings())
+    assert defaults.pop("peers") == []
+
+    assert written == defaults
+    assert load_settings(WRITTEN) == Settings()
+
+
+def test_lungspread_toml_shows_every_setting_of_a_peer_with_its_default() -> None:
+    uncommented = re.sub(r"(?m)^#(?=[\[a-z])", "", WRITTEN.read_text(encoding="utf-8"))
+    (peer,) = tomllib.loads(uncommented)["peers"]
+
+    required = {name: peer[name] for name in ("name", "ae_title", "host", "port")}
+    assert peer == plain(Peer(**required))
+
+
+def test_every_line_of_lungspread_toml_says_what_it_means() -> None:
+    settings = [line for line in WRITTEN.read_text(encoding="utf-8").splitlines() if re.match(r"#?[a-z_]+ = ", line)]
+
+    silent = [line for line in settings if not re.search(r"  # .{5,}", line)]
+    assert silent == ["#port = 4242"]
+
+
+# -- file and environment --
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write(tmp_path, '[node]\nport = 104\nae_title = "FILE"\n')
+    monkeypatch.setenv("LUNGSPREAD_NODE__PORT", "105")
+    monkeypatch.setenv("LUNGSPREAD_WORKER__OUTPUTS", '["sr"]')
+
+    settings = load_settings(config)
+
+    assert (settings.node.port, settings.node.ae_title, settings.node.quiet_period_s) == (105, "FILE", 20.0)
+    assert settings.worker.outputs == ("sr",)
+
+
+def test_peers_come_from_the_file_or_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, '[[peers]]\nname = "a"\nae_title = "A"\nhost = "h"\nport = 104\nmay_send = true\n')
+    assert [peer.may_send for peer in load_settings(config).peers] == [True]
+
+    monkeypatch.setenv("LUNGSPREAD_PEERS", '[{"name": "b", "ae_title": "B", "host": "h", "port": 104}]')
+    assert [peer.name for peer in load_settings(config).peers] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[node]\nprt = 1", "node.prt: there is no such setting"),
+        ("[nde]\nport = 1", "nde: there is no such setting"),
+        ("[node]\nport = 99999", "node.port: Input should be less than or equal to 65535"),
+        ("[node]\nport = -1\nmin_free_mb = -1", "node.port: Input should be greater than or equal to 0 (and 1 more)"),
+        ("[worker]\noutputs = ['pdf']", "worker.outputs.0: Input should be 'seg', 'sr' or 'page'"),
+        ("[[peers]]\nname = 'a'\nhost = 'h'\nport = 1", "peers.0.ae_title: Field required"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(line)}$"):
+        load_settings(write(tmp_path, text))
+
+
+def test_two_peers_of_one_name_are_refused(tmp_path: Path) -> None:
+    peer = '[[peers]]\nname = "a"\nae_title = "A"\nhost = "h"\nport = 104\n'
+
+    with pytest.raises(SettingsError, match="two peers have the same name"):
+        load_settings(write(tmp_path, peer * 2))
+
+
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: No such file or directory$"):
+        load_settings(tmp_path / "absent.toml")
+    with pytest.raises(SettingsError, match="not TOML"):
+        load_settings(write(tmp_path, "[node"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("LUNGSPREAD_NODE__PRT", "1", "node.prt: there is no such setting"),
+        ("LUNGSPREAD_NDE__PORT", "1", "environment: LUNGSPREAD_NDE__PORT: there is no section 'nde'"),
+        ("LUNGSPREAD_NODE_PORT", "1", "environment: LUNGSPREAD_NODE_PORT: there is no section 'node_port'"),
+        ("LUNGSPREAD_PEERS", "pacs", 'environment: error parsing value for field "peers"'),
+    ],
+)
+def test_a_misspelt_variable_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{re.escape(line)}[^\n]*$"):
+        load_settings(None)
+
+
+def test_a_secret_in_a_wrong_url_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(write(tmp_path, "[journal]\nurl = 'postgresql://user:secret@host/journal'"))
+
+    assert "secret" not in str(refused.value)
+
+
+# -- recipe --
+
+
+def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> None:
+    first = recipe(WorkerSettings(outputs=("seg", "sr")), CARD)
+
+    assert re.fullmatch(r"[0-9a-f]{64}", first)
+    assert recipe(WorkerSettings(outputs=("sr", "seg"), device="cpu"), CARD) == first
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "2"},
+        {"weights_sha256": "cd"},
+        {"name": "other"},
+        {"threshold": 0.4},
+        {"smallest_lesion_ml": 0.2},
+        {"peak_threshold": 0.9},
+    ],
+)
+def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]) -> None:
+    assert recipe(WorkerSettings(), replace(CARD, **changed)) != recipe(WorkerSettings(), CARD)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"outputs": ("sr",)},
+        {"ensemble_size": 1},
+        {"flip_tta": False},
+        {"cascade": False},
+        {"engine": "torch"},
+        {"precision": "float32"},
+    ],
+)
+def test_a_recipe_changes_with_the_settings_that_change_a_result(changed: dict[str, Any]) -> None:
+    assert recipe(WorkerSettings(**changed), CARD) != recipe(WorkerSettings(), CARD)
+
+
+def test_a_model_of_ones_own_training_is_named_by_its_folder(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "[worker]\nmodel = 'lung_tumour:/models/mine'\nensemble_size = 1"))
+
+    assert settings.worker.model == "lung_tumour:/models/mine"
+    assert settings.worker.inference == InferenceSettings(ensemble_size=1)

@@ -1,0 +1,188 @@
+"""The table for trials: its rows by hand, its workbook read by another reader."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, Told, compared, uid
+from tests.fixtures.worker.make_reports import report
+from worker.follow_up.comparison import Comparison
+from worker.outputs.json.read import NoCourse
+from worker.recist.timepoints import State
+from worker.timeline.export import write_csv, write_xlsx
+from worker.timeline.patient_timeline import course
+from worker.timeline.table import COLUMNS, CourseTable, table_of
+
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def table(folder: Path, comparison: Comparison | None = None, subject: str | None = "S-001") -> CourseTable:
+    return table_of(course([report(folder, 364, comparison or compared())], "f" * 64), subject)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def cells_of(path: Path, sheet: str) -> list[list[str]]:
+    """The cells of a workbook as the ZIP and its XML say, without the library that wrote it (ECMA-376)."""
+    with zipfile.ZipFile(path) as book:
+        rows = ElementTree.fromstring(book.read(f"xl/worksheets/{sheet}.xml")).iter(f"{SHEET}row")
+        return [list(_row(row)) for row in rows]
+
+
+def _row(row: ElementTree.Element) -> Iterator[str]:
+    """An empty cell may be left out: its column's letter tells."""
+    column = 0
+    for cell in row:
+        letters = re.match("[A-Z]+", cell.get("r", ""))
+        assert letters
+        number = 0
+        for letter in letters[0]:
+            number = 26 * number + ord(letter) - 64
+        yield from [""] * (number - column - 1)
+        column = number
+        assert cell.get("t") in {"inlineStr", "n", "b", None}  # no shared strings
+        yield "".join(cell.itertext())
+
+
+def test_there_is_a_row_for_each_lesion_at_each_time_point(tmp_path: Path) -> None:
+    write_csv(table(tmp_path), tmp_path / "course.csv")
+    rows = rows_of(tmp_path / "course.csv")
+
+    expected = [(str(day), uid(told.number)) for day in FIVE_DAYS for told in STORY if day in told.seen]
+    assert [(row["day"], row["tracking_uid"]) for row in rows] == expected
+    assert {row["subject"] for row in rows} == {"S-001"}
+    assert list(rows[0]) == list(COLUMNS)
+
+
+def test_a_row_holds_what_was_measured_and_what_is_proposed(tmp_path: Path) -> None:
+    write_csv(table(tmp_path), tmp_path / "course.csv")
+    rows = {(row["day"], row["lesion"]): row for row in rows_of(tmp_path / "course.csv")}
+
+    last = rows["364", "lesion-1"]
+    assert (last["state"], last["role"], last["event"]) == ("present", "target", "same")
+    assert (float(last["volume_ml"]), float(last["long_axis_mm"])) == (14.1372, 30.0)  # pi / 6 * 30^3 mm3
+    assert float(last["volume_change_percent"]) == pytest.approx(37.17, abs=0.01)
+    assert last["is_beyond_chance"] == "True"
+    assert (last["sum_of_diameters_mm"], last["nadir_mm"], last["response"]) == ("53.0", "43.0", "PD")
+    assert float(last["volume_ml_low"]) < 14.1372 < float(last["volume_ml_high"])
+    assert (rows["364", "lesion-5"]["state"], rows["364", "lesion-5"]["merged_into"]) == ("merged", uid(1))
+    assert (rows["364", "lesion-6"]["split_from"], rows["364", "lesion-7"]["possible_match"]) == (uid(2), uid(4))
+    first = rows["0", "lesion-1"]
+    assert (first["sum_of_diameters_mm"], first["response"], first["event"]) == ("50.0", "", "")
+
+
+def test_roles_are_those_of_recist(tmp_path: Path) -> None:
+    write_csv(table(tmp_path), tmp_path / "course.csv")
+    roles = {row["lesion"]: row["role"] for row in rows_of(tmp_path / "course.csv")}
+
+    assert roles == {
+        "lesion-1": "target",
+        "lesion-2": "target",
+        "lesion-3": "new",
+        "lesion-4": "non-target",
+        "lesion-5": "non-target",
+        "lesion-6": "target",  # split from lesion-2
+        "lesion-7": "",  # in doubt
+    }
+
+
+def test_a_scan_without_a_lesion_has_a_row_of_its_own(tmp_path: Path) -> None:
+    told = [Told(number=1, seen={90: 12.0})]
+    write_csv(table(tmp_path, compared(told, (0, 90))), tmp_path / "course.csv")
+
+    first, second = rows_of(tmp_path / "course.csv")
+
+    assert (first["day"], first["tracking_uid"], first["burden_ml"]) == ("0", "", "0")
+    assert (second["day"], second["role"], second["response"]) == ("90", "new", "PD")
+
+
+def test_a_sum_that_is_not_complete_says_so(tmp_path: Path) -> None:
+    told = [Told(number=1, seen={0: 20.0, 90: 20.0}), Told(number=2, seen={0: 15.0, 90: State.NOT_EVALUABLE})]
+    write_csv(table(tmp_path, compared(told, (0, 90))), tmp_path / "course.csv")
+
+    last = rows_of(tmp_path / "course.csv")[-1]
+
+    assert (last["sum_of_diameters_mm"], last["is_sum_complete"]) == ("20.0", "False")
+    assert (last["state"], last["volume_ml"], last["is_burden_complete"]) == ("not evaluable", "", "False")
+
+
+def test_the_workbook_holds_the_rows_of_the_csv_and_what_the_columns_mean(tmp_path: Path) -> None:
+    made = table(tmp_path)
+    write_csv(made, tmp_path / "course.csv")
+    write_xlsx(made, tmp_path / "course.xlsx")
+
+    head, *rows = cells_of(tmp_path / "course.xlsx", "sheet1")
+    assert head == list(COLUMNS)
+    expected = [list(row.values()) for row in rows_of(tmp_path / "course.csv")]
+    assert len(rows) == len(expected)
+    for row, wanted in zip(rows, expected, strict=True):
+        padded = [*row, *[""] * (len(wanted) - len(row))]
+        assert [_same(*pair) for pair in zip(padded, wanted, strict=True)] == [True] * len(wanted)
+    meanings = cells_of(tmp_path / "course.xlsx", "sheet2")
+    assert [row[0] for row in meanings[1 : len(COLUMNS) + 1]] == list(COLUMNS)
+    assert "not for diagnosis" in meanings[-1][1]
+
+
+def _same(in_book: str, in_csv: str) -> bool:
+    if in_csv in {"True", "False"}:
+        return in_book == str(int(in_csv == "True"))
+    try:
+        return float(in_book) == float(in_csv)
+    except ValueError:
+        return in_book == in_csv
+
+
+def test_the_same_course_writes_the_same_bytes(tmp_path: Path) -> None:
+    made = table(tmp_path)
+    for name in ("one", "two"):
+        write_xlsx(made, tmp_path / f"{name}.xlsx")
+        write_csv(made, tmp_path / f"{name}.csv")
+
+    for kind in ("xlsx", "csv"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+
+
+def test_the_workbook_does_not_say_when_it_was_written(tmp_path: Path) -> None:
+    write_xlsx(table(tmp_path), tmp_path / "course.xlsx")
+
+    with zipfile.ZipFile(tmp_path / "course.xlsx") as book:
+        assert {entry.date_time for entry in book.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        for name in book.namelist():
+            assert f"{date.today():%Y-%m-%d}".encode() not in book.read(name), name
+        assert b"1980-01-01T00:00:00Z" in book.read("docProps/core.xml")
+
+
+def test_without_a_label_the_subject_is_the_beginning_of_the_key(tmp_path: Path) -> None:
+    assert {row[0] for row in table(tmp_path, subject=None).rows} == {"f" * 12}
+
+
+@pytest.mark.parametrize("subject", ["", "Doe^John", "=1+1", "a" * 65, "a b"])
+def test_a_label_that_is_none_is_refused(tmp_path: Path, subject: str) -> None:
+    with pytest.raises(NoCourse, match="--subject"):
+        table(tmp_path, subject=subject)
+
+
+def test_what_a_reader_s_software_wrote_stays_inside(tmp_path: Path) -> None:
+    foreign = "1.3.12.2.1107.5.1.4.20240101093000"
+    made = compared([Told(number=1, seen={0: 20.0, 364: 20.0})], (0, 364))
+    lesions = tuple(replace(each, name="Mr Doe's lesion", tracking_uid=foreign) for each in made.lesions)
+
+    rows = table(tmp_path, replace(made, lesions=lesions, recist=None)).rows
+
+    uids = {row[list(COLUMNS).index("tracking_uid")] for row in rows}
+    assert len(uids) == 1
+    assert uids != {foreign}
+    assert {row[list(COLUMNS).index("lesion")] for row in rows} == {None}
+    assert not any("Doe" in str(cell) or foreign in str(cell) for row in rows for cell in row)

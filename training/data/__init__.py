@@ -1,0 +1,1 @@
+"""Prepared data: volumes, cache, splits."""

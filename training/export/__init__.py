@@ -1,0 +1,1 @@
+"""Weights and model folders of a finished run."""

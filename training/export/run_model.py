@@ -1,0 +1,48 @@
+"""A run's own weights as a model that can be judged: RUN/candidate, its operating point chosen on validation patients.
+
+What is handed on is made of it at the end (`package.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from models.lung_tumour.segmenter import LungTumourSegmenter
+from models.segmenter import InferenceSettings, ModelCard, read_card
+from models.store.weights import verified_weights
+from training.data.volume import Stack
+from training.evaluation.predict import OperatingPoint, choose_point, predict
+from training.export.weights import ModelFacts, export
+
+FIRST = OperatingPoint(threshold=0.5, peak_threshold=0.5)
+
+
+def candidate_of(
+    run: Path, validation: Callable[[], Sequence[Stack]], facts: ModelFacts, settings: InferenceSettings
+) -> LungTumourSegmenter:
+    """Return the run's model; its operating point is chosen where that was not done for the same weights before."""
+    folder, hidden = run / "candidate", run / ".candidate"
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    digest = export([run / "average.pt"], hidden, facts, FIRST)
+    known = _card(folder)
+    if known is not None and known.weights_sha256 == digest:
+        point = OperatingPoint(threshold=known.threshold, peak_threshold=known.peak_threshold)
+    else:
+        point = choose_point(predict(loaded(hidden, settings), validation()))
+    export([run / "average.pt"], hidden, facts, point)
+    shutil.rmtree(folder, ignore_errors=True)
+    hidden.replace(folder)
+    return loaded(folder, settings)
+
+
+def loaded(folder: Path, settings: InferenceSettings) -> LungTumourSegmenter:
+    """Return the model of a folder that `export` has written."""
+    card = read_card(folder / "model.toml")
+    return LungTumourSegmenter(card, verified_weights(folder, card), settings)
+
+
+def _card(folder: Path) -> ModelCard | None:
+    return read_card(folder / "model.toml") if (folder / "model.toml").is_file() else None

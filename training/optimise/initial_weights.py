@@ -1,0 +1,46 @@
+"""The weights that a run begins with: those of another run, or one network of a model, as the released one is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.lung_tumour.network import kinds_of
+from models.lung_tumour.stored_networks import stored_networks
+from models.segmenter import ModelError, read_card
+from models.store.weights import verified_weights
+from training.readers.case import DataRefused
+
+START = "What to begin with: average.pt of another run, or a model's folder, with :NUMBER of several networks."
+
+
+def start_weights(start: Path, network: str) -> dict[str, Tensor]:
+    """Return what a network of this kind begins with.
+
+    start: the `average.pt` of a run; or the folder of a model, with `:NUMBER` behind it where it has several networks,
+    the first of which is 0. Raises DataRefused where there are no weights, or those of another kind of network.
+    """
+    if start.is_file():
+        weights: dict[str, Tensor] = torch.load(start, weights_only=True, map_location="cpu")
+        return weights
+    folder, colon, digits = str(start).rpartition(":")
+    if not colon or not digits.isdecimal():
+        folder, digits = str(start), "0"
+    try:
+        return _of_model(Path(folder), int(digits), network)
+    except ModelError as error:
+        raise DataRefused(f"--start {start}: {error}") from None
+
+
+def _of_model(folder: Path, number: int, network: str) -> dict[str, Tensor]:
+    if not (folder / "model.toml").is_file():
+        raise ModelError("neither a run's average.pt nor the folder of a model")
+    card = read_card(folder / "model.toml")
+    kinds = kinds_of(card.network, card.networks)
+    if number >= len(kinds):
+        raise ModelError(f"it has {len(kinds)} networks, the first of which is 0")
+    if kinds[number] != network:
+        raise ModelError(f"network {number} is a {kinds[number]} one, {network} is to be trained")
+    return stored_networks(card, verified_weights(folder, card))[number].state_dict()

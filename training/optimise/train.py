@@ -1,0 +1,172 @@
+"""Trains the lung tumour network: one loop, read from top to bottom.
+
+Notable decisions: a batch follows from the seed and its step alone, so that a run that was killed goes on to the same
+curve; examples are drawn by patient, not by slice, so that one large tumour does not count a hundred times; Dice over
+the batch plus cross-entropy; bfloat16 where the hardware has it; the exponential moving average of the weights is what
+is exported. No validation score steers anything here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from rich.progress import Progress, TextColumn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from models.devices import choose_dtype
+from models.lung_tumour.efficientnet import EfficientUNet
+from models.lung_tumour.network import build_network
+from training.data.datasets import Stack
+from training.optimise.distributed import Processes, joined
+from training.optimise.imagenet import begin_with_imagenet
+from training.optimise.initial_weights import start_weights
+from training.optimise.settings import TrainingSettings
+from training.run_folder import RunFolder
+from training.sampling.batches import Batch, Batches
+
+
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """All that changes while training, and nothing that does not."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    loss: float = 1.0
+    """Smoothed over about a hundred steps."""
+    seconds: float = 0.0
+    """That the steps took, over all starts of the run: the budget of the model's card."""
+
+
+def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
+    """Train for so many steps, on this process or all that torchrun started; `run` receives weights and curves.
+
+    A run folder that holds a checkpoint of the same settings goes on from there.
+    """
+    with joined(settings.device) as processes, RunFolder(run, settings, is_writer=processes.rank == 0) as folder:
+        state = _begin(settings, processes.device)
+        _restore(state, folder.checkpoint(processes.device))
+        network = processes.wrap(state.network)
+        if settings.fused:
+            network.compile()
+        batches = iter(_loader(stacks, settings, processes, state.step))
+        with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
+            task = progress.add_task("training", total=settings.steps, completed=state.step, loss="")
+            before = perf_counter() - state.seconds
+            while state.step < settings.steps:
+                rate = _set_rate(state.optimiser, settings, state.step)
+                loss = processes.mean(_update(network, state.optimiser, batches, settings.batches))
+                state.average.update_parameters(state.network)
+                state.loss, state.step = 0.99 * state.loss + 0.01 * loss, state.step + 1
+                state.seconds = perf_counter() - before
+                folder.log(state.step, loss, rate)
+                progress.update(task, completed=state.step, loss=f"step {state.step}, loss {state.loss:.3f}")
+                if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+                    folder.save(_checkpoint(state), state.average.module.state_dict())
+                    if not progress.console.is_terminal and processes.rank == 0:  # where no bar moves, as in a notebook
+                        progress.console.print(f"step {state.step} of {settings.steps}, loss {state.loss:.3f}")
+
+
+def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Soft Dice plus cross-entropy, both only where the stack has pixels.
+
+    Dice is half that of all examples together, which tumour-free ones count in, and half the mean of the examples
+    with tumour, where a nodule of 8 mm counts as much as a mass.
+    """
+    probability, truth = (torch.sigmoid(logits) * known).flatten(1), (target * known).flatten(1)
+    overlap, size = (probability * truth).sum(1), probability.sum(1) + truth.sum(1)
+    together = 1 - (2 * overlap.sum() + 1) / (size.sum() + 1)
+    has_tumour = (truth.sum(1) > 0).float()
+    each = ((1 - (2 * overlap + 1) / (size + 1)) * has_tumour).sum() / has_tumour.sum().clamp(min=1)
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=known)
+    return (together + each) / 2 + 2 * entropy
+
+
+def _begin(settings: TrainingSettings, device: torch.device) -> _State:
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.network).to(device, memory_format=_layout(settings.network))  # type: ignore[call-overload]
+    if settings.start is not None:
+        network.load_state_dict(start_weights(settings.start, settings.network))
+    elif settings.imagenet and isinstance(network, EfficientUNet):
+        begin_with_imagenet(network.encoder)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
+    return _State(network=network, average=average, optimiser=optimiser)
+
+
+def _layout(network: str) -> torch.memory_format:
+    return torch.channels_last_3d if network == "3d" else torch.channels_last
+
+
+def _checkpoint(state: _State) -> dict[str, object]:
+    return {
+        "network": state.network.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "loss": state.loss,
+        "seconds": state.seconds,
+    }
+
+
+def _restore(state: _State, checkpoint: dict[str, object] | None) -> None:
+    if checkpoint is None:
+        return
+    state.network.load_state_dict(checkpoint["network"])  # type: ignore[arg-type]
+    state.average.load_state_dict(checkpoint["average"])  # type: ignore[arg-type]
+    state.optimiser.load_state_dict(checkpoint["optimiser"])  # type: ignore[arg-type]
+    state.step, state.loss = int(str(checkpoint["step"])), float(str(checkpoint["loss"]))
+    state.seconds = float(str(checkpoint.get("seconds", 0.0)))
+
+
+def _loader(stacks: list[Stack], settings: TrainingSettings, processes: Processes, step: int) -> DataLoader[Batch]:
+    """Return the batches from `step` on; each process draws its own."""
+    seed = (settings.seed, processes.rank)
+    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole)
+    order = range(step * settings.batches, settings.steps * settings.batches)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=order,
+        num_workers=settings.loaders,
+        prefetch_factor=8 if settings.loaders else None,
+    )
+
+
+def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: object, count: int) -> float:
+    """Sum the gradients of `count` batches, move the weights once, and return the mean loss."""
+    network.train()
+    optimiser.zero_grad(set_to_none=True)
+    total = 0.0
+    for _ in range(count):
+        loss = _loss(network, next(batches)) / count  # type: ignore[call-overload]
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimiser.step()
+    return total
+
+
+def _loss(network: nn.Module, batch: Batch) -> Tensor:
+    device = next(network.parameters()).device
+    image, target, known = (part.to(device, non_blocking=True) for part in batch)
+    dtype = choose_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        logits = network(image.contiguous(memory_format=_layout("2.5d" if image.ndim == 4 else "3d")))
+    return tumour_loss(logits.float(), target, known)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> float:
+    """Linear warm-up, then a cosine to zero at the last step."""
+    share = step / settings.steps
+    rate = settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * 0.5 * (1 + math.cos(math.pi * share))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    return rate

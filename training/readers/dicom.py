@@ -1,0 +1,157 @@
+"""Finds the cases of folders of DICOM: a folder for each patient, with CT series and SEG or RTSTRUCT that outline them.
+
+A case is one CT series. Where both outline it, the SEG counts: it says which voxels, not where a line runs. In results
+that a reader corrected, our own SEG lies beside the corrected one; the newest that is not our own counts.
+Messages name the folder and UIDs; what else the files say of a patient stays in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from training.readers.case import Case, DataRefused, Found
+from training.readers.outline import Tumour
+from training.readers.outlined import DicomObject, Outlined, read_header, read_outlined
+from training.readers.rtstruct import RTSTRUCT_CLASS
+from training.readers.seg import SEG_CLASSES
+
+OWN = "LungSpread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which outlines count. source: "dicom" or "corrected", where our own do not."""
+
+    source: str
+    tumour: Tumour
+
+
+def dicom(folder: Path, choice: Choice) -> Found:
+    """Return a case for each outlined CT series below the folder; its subfolders are the patients."""
+    cases: list[Case] = []
+    problems: list[str] = []
+    left_out = 0
+    for patient, files in _patients(folder):
+        try:
+            found, without = _cases_of(patient, files, choice)
+            cases.extend(found)
+            left_out += without
+        except DataRefused as refused:
+            problems.extend(f"{patient}: {problem}" for problem in refused.problems)
+    if not cases and not problems:
+        problems.append("no DICOM file is there")
+    notes = (f"{left_out} CT series without an outline are left out",) if left_out else ()
+    return Found(cases=tuple(cases), problems=tuple(problems), notes=notes)
+
+
+def _patients(folder: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yield the folder itself when DICOM files lie right in it, else each subfolder that holds some."""
+    if any(_is_dicom(path) for path in folder.iterdir() if path.is_file()):
+        yield folder.resolve().name, sorted(filter(_is_dicom, folder.rglob("*")))
+        return
+    for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = sorted(filter(_is_dicom, patient.rglob("*")))
+        if files:
+            yield patient.name, files
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file begins as PS3.10 7.1 says; DICOMDIR is no image."""
+    if not path.is_file() or path.name == "DICOMDIR":
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _cases_of(patient: str, files: Sequence[Path], choice: Choice) -> tuple[list[Case], int]:
+    """Return the cases of one patient, and how many of its CT series nothing outlines."""
+    objects = [read_header(path, number, len(files)) for number, path in enumerate(files, start=1)]
+    owners = {str(item.header.get("PatientID", "")) for item in objects} - {""}
+    if len(owners) > 1:
+        raise DataRefused(f"objects of {len(owners)} patients lie in one folder, one is needed")
+    series: dict[str, list[DicomObject]] = defaultdict(list)
+    for item in objects:
+        if item.sop_class == CTImageStorage:
+            series[str(item.header.get("SeriesInstanceUID", ""))].append(item)
+    outlines = _outlines(objects, series)
+    if not outlines:
+        raise DataRefused("no SEG or RTSTRUCT outlines a CT series of it")
+    owner = tuple(("Patient ID", hashlib.sha256(name.encode()).hexdigest()) for name in owners)
+    cases = []
+    for uid, documents in sorted(outlines.items()):
+        counting = _counting(uid, documents, choice)
+        outlined = Outlined(patient=patient, series_uid=uid, images=tuple(series[uid]), outlines=tuple(counting))
+        cases.append(_case(outlined, choice, owner))
+    return cases, len(series) - len(outlines)
+
+
+def _outlines(objects: Sequence[DicomObject], series: dict[str, list[DicomObject]]) -> dict[str, list[DicomObject]]:
+    """Return the documents that outline each CT series."""
+    outlines: dict[str, list[DicomObject]] = defaultdict(list)
+    for item in objects:
+        if item.sop_class not in {*SEG_CLASSES, RTSTRUCT_CLASS}:
+            continue
+        referred = set(_referred(item.header))
+        for uid in referred & set(series):
+            outlines[uid].append(item)
+        if not referred & set(series):
+            raise DataRefused(f"{item.uid} outlines a CT series that is not there")
+    return outlines
+
+
+def _referred(header: Dataset) -> Iterator[str]:
+    """Yield the UIDs of the series that a SEG (PS3.3 C.12.2) or an RTSTRUCT (PS3.3 C.8.8.5) refers to."""
+    for item in header.get("ReferencedSeriesSequence") or ():
+        yield str(item.get("SeriesInstanceUID", ""))
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame.get("RTReferencedStudySequence") or ():
+            for item in study.get("RTReferencedSeriesSequence") or ():
+                yield str(item.get("SeriesInstanceUID", ""))
+
+
+def _counting(series_uid: str, documents: list[DicomObject], choice: Choice) -> list[DicomObject]:
+    """Return the documents that count of those that outline a series."""
+    segs = [item for item in documents if item.sop_class in SEG_CLASSES]
+    if choice.source != "corrected":
+        return segs or documents
+    by_readers = [item for item in documents if item.header.get("ManufacturerModelName") != OWN]
+    if not by_readers:
+        raise DataRefused(f"series {series_uid} has no outline but our own: nobody corrected it")
+    return [max(by_readers, key=_written_at)]
+
+
+def _written_at(item: DicomObject) -> tuple[str, str]:
+    header = item.header
+    date = header.get("ContentDate") or header.get("StructureSetDate") or ""
+    time = header.get("ContentTime") or header.get("StructureSetTime") or ""
+    return f"{date} {time}", item.uid
+
+
+def _case(outlined: Outlined, choice: Choice, keys: tuple[tuple[str, str], ...]) -> Case:
+    name = f"{outlined.patient}/{outlined.series_uid}"
+    return Case(
+        source=choice.source,
+        patient=outlined.patient,
+        name=name,
+        files=_named(outlined.patient, (*outlined.images, *outlined.outlines)),
+        recipe=f"dicom 1 {' '.join(sorted(choice.tumour.names))}",
+        read=partial(read_outlined, outlined, choice.source, choice.tumour),
+        keys=(*keys, ("CT series", outlined.series_uid)),
+    )
+
+
+def _named(patient: str, objects: Sequence[DicomObject]) -> dict[str, Path]:
+    """Return the files by the UIDs of what they hold; one that is there twice is told apart by its number."""
+    files: dict[str, Path] = {}
+    for number, item in enumerate(objects):
+        name = f"{patient}/{item.uid}"
+        files[name if name not in files else f"{name} ({number})"] = item.path
+    return files

@@ -1,0 +1,54 @@
+"""Reads one slice that was stored as a grey picture of 8 bits, and gives it Hounsfield units back, roughly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.readers.case import DataRefused
+
+Grey = NDArray[np.uint8]
+
+
+def read_grey(path: Path) -> Grey:
+    """Return a picture's grey values (row, column). Raises DataRefused where it cannot be decoded."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L") if image.mode != "L" else image)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged bytes
+        raise DataRefused("cannot be decoded as a picture") from error
+
+
+def read_binary(path: Path) -> Grey:
+    """Return a mask. Raises DataRefused where a value is neither 0 nor 255."""
+    return _allowed(read_grey(path), (0, 255), "only 0 and 255 are allowed")
+
+
+def read_readers(path: Path) -> Grey:
+    """Return a mask with a bit for each of four readers. Raises DataRefused where another bit is set."""
+    return _allowed(read_grey(path), tuple(range(16)), "four readers have bits 0 to 3")
+
+
+def recalibrated(grey: Grey) -> NDArray[np.int16]:
+    """Give a slice that was scaled min-max its HU back, roughly: 0 is air, the upper Otsu class centres on water.
+
+    The upper class is fat, muscle and vessels; its median lies near 0 HU. Augmentation covers what this misses.
+    """
+    if grey.min() == grey.max():
+        raise DataRefused("all of its pixels have one value")
+    histogram = np.bincount(grey.ravel(), minlength=256).astype(float)
+    weight = np.cumsum(histogram)
+    mean = np.cumsum(histogram * np.arange(256))
+    between = (mean[-1] * weight / weight[-1] - mean) ** 2 / np.maximum(weight * (weight[-1] - weight), 1)
+    soft_tissue = float(np.median(grey[grey > int(np.argmax(between))]))
+    return np.asarray(np.rint(grey * (1024.0 / soft_tissue) - 1024.0), np.int16)
+
+
+def _allowed(grey: Grey, values: tuple[int, ...], limit: str) -> Grey:
+    other = np.setdiff1d(grey, values)
+    if other.size:
+        raise DataRefused(f"mask value {', '.join(map(str, other[:5]))}, {limit}")
+    return grey

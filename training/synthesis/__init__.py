@@ -1,0 +1,1 @@
+"""Generated lesions, and their insertion into volumes."""

@@ -1,0 +1,1 @@
+"""Coded concepts of the DICOM documents."""

@@ -1,0 +1,1 @@
+"""Reads a CT series: headers, geometry, pixels, and why a series is rejected."""

@@ -1,0 +1,171 @@
+"""Series -> Volume in HU. Refuses, each with its reason, what it cannot place in space; knows no queue and no model.
+
+The files are read twice: first the headers alone, so that a wrong series is refused before its pixels cost memory,
+then each image straight into its place in the volume. `geometry.py` says what can be placed, `pixels.py` what can be
+read, `rejections.py` names the reasons.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian
+
+from models.volume import Volume
+from worker.ct.geometry import place
+from worker.ct.pixels import DAMAGE, check_rescale, read_hounsfield
+from worker.ct.rejections import (
+    DuplicateInstances,
+    Localizer,
+    MissingGeometry,
+    MixedSeries,
+    MultiFrame,
+    NotCt,
+    TruncatedInstance,
+    UnreadableFile,
+)
+
+IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+ONE_EACH = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+
+USED = (
+    *IDENTITY, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns",
+    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "PixelPaddingValue", "PixelPaddingRangeLimit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSeries:
+    """A CT series as a volume, with what the encoders need of its sources.
+
+    datasets: the headers without pixel data, in the volume's slice order; they hold patient data.
+    """
+
+    volume: Volume
+    datasets: tuple[Dataset, ...]
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    path: Path
+    dataset: Dataset
+    has_pixels: bool
+
+
+def load(paths: Sequence[Path]) -> LoadedSeries:
+    """Read one CT series from its files, given in any order. Raises a SeriesRejected of worker/ct/rejections.py."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
+        headers = _read_headers(paths)
+        _check_kind(headers)
+        _check_one_series(headers)
+        placement = place([header.dataset for header in headers])
+        headers = [headers[i] for i in placement.order]
+        first = headers[0].dataset
+        hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
+        for header, plane in zip(headers, hu, strict=True):
+            read_hounsfield(header.path, header.dataset, plane)
+    return LoadedSeries(
+        volume=Volume(hu=hu, affine=placement.affine),
+        datasets=tuple(header.dataset for header in headers),
+        study_uid=str(first.StudyInstanceUID),
+        series_uid=str(first.SeriesInstanceUID),
+        frame_of_reference_uid=str(first.FrameOfReferenceUID),
+        sop_instance_uids=tuple(str(header.dataset.SOPInstanceUID) for header in headers),
+    )
+
+
+def _read_headers(paths: Sequence[Path]) -> list[_Header]:
+    headers: list[_Header] = []
+    problems: list[tuple[str, str]] = []
+    for number, path in enumerate(paths, start=1):
+        try:
+            headers.append(_read_header(path))
+        except DAMAGE as error:
+            why = str(error) if isinstance(error, _LackingError) else "not a DICOM object"
+            problems.append((_name_of(path, number, len(paths)), why))
+    series_uid = str(headers[0].dataset.SeriesInstanceUID) if headers else "unknown"
+    if problems:
+        raise UnreadableFile(series_uid, *problems[0])
+    if not headers:
+        raise UnreadableFile(series_uid, "the series", "no file")
+    return headers
+
+
+class _LackingError(ValueError):
+    """The object lacks something that every object has."""
+
+
+def _read_header(path: Path) -> _Header:
+    with path.open("rb") as file:
+        dataset = dcmread(file, stop_before_pixels=True)
+        rest = path.stat().st_size - file.tell()
+    for keyword in USED:
+        dataset.get(keyword)  # pydicom reads a value when it is asked for: here damage is caught
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    uids = {keyword: dataset.get(keyword) for keyword in IDENTITY} | {"TransferSyntaxUID": syntax}
+    for keyword, uid in uids.items():
+        if not uid or not isinstance(uid, str):
+            raise _LackingError(f"{keyword} is missing")
+    has_pixels = rest > 0 or syntax == DeflatedExplicitVRLittleEndian
+    return _Header(path=path, dataset=dataset, has_pixels=has_pixels)
+
+
+def _name_of(path: Path, number: int, files: int) -> str:
+    """Name a file by its UID or its number: another file name may hold a patient's."""
+    stem = UID(path.stem)
+    return f"instance {stem}" if "." in stem and stem.is_valid else f"file {number} of {files}"
+
+
+def _check_kind(headers: Sequence[_Header]) -> None:
+    for header in headers:
+        ds = header.dataset
+        uids = (str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID))
+        sop_class = UID(ds.SOPClassUID)
+        if "CT Image" in sop_class.name and sop_class != CTImageStorage:
+            raise MultiFrame(*uids, sop_class.name)
+        if sop_class != CTImageStorage:
+            raise NotCt(*uids, f"its SOP class is {sop_class.name}")
+        if not header.has_pixels:
+            raise TruncatedInstance(*uids, "the file ends before its pixel data begins")
+        _check_image(ds, uids)
+        check_rescale(ds)
+
+
+def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
+    if ds.get("Modality") != "CT":
+        raise NotCt(*uids, "its Modality is not CT")
+    # PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; scanners put it elsewhere, too.
+    if "LOCALIZER" in (ds.get("ImageType") or ()):
+        raise Localizer(*uids)
+    if (ds.get("NumberOfFrames") or 1) != 1:
+        raise MultiFrame(*uids, "NumberOfFrames is not 1")
+    if (ds.get("SamplesPerPixel") or 1) != 1:
+        raise NotCt(*uids, "SamplesPerPixel is not 1")
+
+
+def _check_one_series(headers: Sequence[_Header]) -> None:
+    series_uid = str(headers[0].dataset.SeriesInstanceUID)
+    for keyword in ONE_EACH:
+        values = {str(header.dataset.get(keyword) or "") for header in headers}
+        if "" in values:  # of the three, only the frame of reference has not been looked at yet
+            nameless = next(header.dataset for header in headers if not header.dataset.get(keyword))
+            raise MissingGeometry(series_uid, str(nameless.SOPInstanceUID), f"{keyword} is missing")
+        if len(values) > 1:
+            raise MixedSeries(series_uid, keyword, len(values))
+    counts = Counter(str(header.dataset.SOPInstanceUID) for header in headers)
+    uid, files = counts.most_common(1)[0]
+    if files > 1:
+        raise DuplicateInstances(series_uid, uid, files)

@@ -1,0 +1,189 @@
+"""The demo's hospital: a small PACS, and `lungspread serve` beside it as a user would run it. Prints nothing."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import SegmentationStorage
+
+from dicom_node.errors import NodeError, PacsUnavailable
+from dicom_node.jobs import JobState
+from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.network.scu import PacsClient
+from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.spool import Spool
+from worker.demo.pacs import SmallPacs
+from worker.settings import Settings, load_settings
+
+PACS_AE_TITLE = "DEMOPACS"
+_START_S, _ANALYSIS_S = 60.0, 1800.0
+_ENDS = (JobState.COMMITTED, JobState.REJECTED, JobState.FAILED)
+
+CONFIGURATION = """\
+# Made by `lungspread demo`: run `lungspread serve --config` with it, and point a PACS of yours at it.
+[node]
+ae_title = "LUNGSPREAD"
+host = "127.0.0.1"
+port = {node_port}
+data_dir = "{data_dir}"
+quiet_period_s = 3
+min_free_mb = 100
+
+[worker]
+outputs = ["seg", "sr", "page"]
+
+[[peers]]
+name = "pacs"
+ae_title = "{pacs_ae_title}"
+host = "127.0.0.1"
+port = {pacs_port}
+may_send = true
+send_results = true
+ask_for_priors = true
+commitment = true
+"""
+
+
+class DemoFailed(NodeError):  # noqa: N818 - the sentence that the user reads
+    """The round did not come to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the demo puts what it makes."""
+
+    out: Path
+
+    @property
+    def phantom(self) -> Path:
+        """The generated CT series, a folder each."""
+        return self.out / "phantom"
+
+    @property
+    def pacs(self) -> Path:
+        """What the demo's PACS holds: CT, SEG and SR."""
+        return self.out / "pacs"
+
+    @property
+    def pictures(self) -> Path:
+        """Pictures and page of each scan, a folder each."""
+        return self.out / "pictures"
+
+    @property
+    def config(self) -> Path:
+        """The configuration, to be used again."""
+        return self.out / "lungspread.toml"
+
+    @property
+    def log(self) -> Path:
+        """The log of the service."""
+        return self.out / "service.log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """PACS, node and worker, running."""
+
+    settings: Settings
+    pacs: SmallPacs
+    node: Peer
+
+    def receive(self, files: Sequence[Path]) -> Iterator[None]:
+        """Let a scanner store files in the PACS, and the PACS forward them; yields for each. Raises DemoFailed."""
+        pacs = Peer(name="pacs", ae_title=PACS_AE_TITLE, host="127.0.0.1", port=self.pacs.port)
+        for peer in (pacs, self.node):
+            for outcome in _client(peer).store(list(files)):
+                if outcome.refusal is not None:
+                    raise DemoFailed(str(outcome.refusal))
+                if peer is self.node:
+                    yield
+
+    def wait_for_end(self, series_uid: str) -> JobRecord:
+        """Wait until a series is analysed, delivered and committed, or given up. Raises DemoFailed."""
+        journal = Journal(self.settings.journal.url_in(self.settings.node.data_dir))
+        try:
+            until = time.monotonic() + _ANALYSIS_S
+            while time.monotonic() < until:
+                ended = [record for record in journal.jobs(_ENDS) if record.job.series_uid == series_uid]
+                if ended:
+                    return ended[-1]
+                time.sleep(0.3)
+        finally:
+            journal.close()
+        raise DemoFailed(f"no result after {_ANALYSIS_S:.0f} s; see service.log")
+
+    def segmentation(self, series_uid: str) -> Dataset | None:
+        """Return the SEG that the PACS holds of a CT series."""
+        for path in self.pacs.stored(SegmentationStorage):
+            seg = dcmread(path)
+            if seg.ReferencedSeriesSequence[0].SeriesInstanceUID == series_uid:
+                return seg
+        return None
+
+    def outbox(self, job_key: str) -> Path:
+        """Return the folder with the documents, findings.json and page of a job."""
+        return Spool(self.settings.node.data_dir).document_path(job_key, "findings.json").parent
+
+
+@contextmanager
+def open_site(places: Places) -> Iterator[Site]:
+    """Start PACS and service, and end both. Raises DemoFailed when the service does not start."""
+    node_port = _free_port()
+    peers = {"LUNGSPREAD": ("127.0.0.1", node_port)}
+    with SmallPacs(folder=places.pacs, ae_title=PACS_AE_TITLE, peers=peers) as pacs:
+        places.config.write_text(
+            CONFIGURATION.format(
+                node_port=node_port, data_dir=places.out / "var", pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
+            ),
+            encoding="utf-8",
+        )
+        with _service(places):
+            yield Site(settings=load_settings(places.config), pacs=pacs, node=_wait_for_node(node_port))
+
+
+@contextmanager
+def _service(places: Places) -> Iterator[None]:
+    """Run `lungspread serve` as a user would, its log in a file."""
+    with places.log.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "worker.cli", "serve", "--config", str(places.config)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _wait_for_node(port: int) -> Peer:
+    node = Peer(name="node", ae_title="LUNGSPREAD", host="127.0.0.1", port=port)
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            _client(node).echo()
+        except PacsUnavailable as error:
+            if time.monotonic() > until:
+                raise DemoFailed(f"the node did not start in {_START_S:.0f} s: {error}; see service.log") from None
+            time.sleep(0.3)
+        else:
+            return node
+
+
+def _client(peer: Peer) -> PacsClient:
+    return PacsClient(peer, NodeSettings(ae_title=PACS_AE_TITLE))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,116 @@
+"""What four guidelines call growth, each as a statement with its source. Recommends nothing, and stages nothing.
+
+* Lung-RADS v2022 (American College of Radiology; Christensen et al., CHEST 2024;165:738): the mean diameter grows by
+  more than 1.5 mm within 12 months. Both axes are taken to a tenth of a millimetre, and so is their mean.
+* Fleischner Society 2017 (MacMahon et al., Radiology 2017;284:228): the diameter grows by 2 mm or more. The mean of
+  both axes is compared to a tenth of a millimetre: the guideline's whole millimetres would let 1.1 mm pass as 2.
+* British Thoracic Society 2015 (Callister et al., Thorax 2015;70 Suppl 2:ii1): the volume grows by 25 % or more; then
+  the doubling time: under 400 days, 400 to 600, over 600.
+* NELSON (van Klaveren et al., N Engl J Med 2009;361:2221): the volume grows by 25 % or more; then a doubling time under
+  400 days is high, 400 to 600 days indeterminate, over 600 days low.
+
+Each was made for nodules, of screening or found by chance, not for tumours under treatment; the statement says which. A
+rule that is met is not yet a change beyond chance: change.py says that beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from worker.follow_up.growth import Growth
+
+LUNG_RADS_MM = 1.5
+LUNG_RADS_DAYS = 366
+"""12 months, leap years included."""
+FLEISCHNER_MM = 2.0
+GROWN_PERCENT = 25.0
+FAST_DAYS, SLOW_DAYS = 400, 600
+
+
+class Guideline(Enum):
+    """A guideline: its name, its source, and for which lesions it was made."""
+
+    LUNG_RADS = ("Lung-RADS v2022", "Christensen et al., CHEST 2024;165:738", "nodules found in screening")
+    FLEISCHNER = ("Fleischner 2017", "MacMahon et al., Radiology 2017;284:228", "nodules found by chance")
+    BTS = ("BTS 2015", "Callister et al., Thorax 2015;70 Suppl 2:ii1", "solid nodules")
+    NELSON = ("NELSON", "van Klaveren et al., N Engl J Med 2009;361:2221", "solid nodules found in screening")
+
+    def __init__(self, title: str, source: str, scope: str) -> None:
+        self.title = title
+        self.source = source
+        self.scope = scope
+
+
+class Pace(Enum):
+    """A doubling time as BTS and NELSON divide it."""
+
+    FAST = ("under 400 days", "high")
+    MIDDLE = ("400 to 600 days", "indeterminate")
+    SLOW = ("over 600 days", "low")
+
+    def __init__(self, span: str, nelson: str) -> None:
+        self.span = span
+        self.nelson = nelson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What one guideline's rule says of a change."""
+
+    guideline: Guideline
+    is_met: bool | None
+    """None where the rule says nothing of this change."""
+    pace: Pace | None = None
+    """By doubling time, where BTS or NELSON call it grown."""
+    text: str
+    """The arithmetic."""
+
+
+def statements(
+    diameters_mm: tuple[float, float], volume_percent: float, growth: Growth | None, interval_days: int
+) -> tuple[Statement, ...]:
+    """Return what each guideline says; `diameters_mm` are mean diameters to a tenth, the earlier and the later."""
+    increase_mm = round(diameters_mm[1] - diameters_mm[0], 1)
+    pace = _pace(growth) if volume_percent >= GROWN_PERCENT else None
+    return (
+        _lung_rads(increase_mm, interval_days),
+        _fleischner(increase_mm),
+        _by_volume(Guideline.BTS, volume_percent, pace, pace.span if pace else None),
+        _by_volume(Guideline.NELSON, volume_percent, pace, f"{pace.span}, {pace.nelson}" if pace else None),
+    )
+
+
+def _lung_rads(increase_mm: float, interval_days: int) -> Statement:
+    text = f"mean diameter {increase_mm:+.1f} mm in {interval_days} days, growth is over {LUNG_RADS_MM} mm in 12 months"
+    if interval_days > LUNG_RADS_DAYS:
+        return Statement(guideline=Guideline.LUNG_RADS, is_met=None, text=f"{text}: the scans are further apart")
+    is_met = increase_mm > LUNG_RADS_MM
+    return Statement(guideline=Guideline.LUNG_RADS, is_met=is_met, text=f"{text}: {_yes(is_met)}")
+
+
+def _fleischner(increase_mm: float) -> Statement:
+    is_met = increase_mm >= FLEISCHNER_MM
+    text = f"mean diameter {increase_mm:+.1f} mm, growth is {FLEISCHNER_MM:.0f} mm or more: {_yes(is_met)}"
+    return Statement(guideline=Guideline.FLEISCHNER, is_met=is_met, text=text)
+
+
+def _by_volume(guideline: Guideline, percent: float, pace: Pace | None, doubling: str | None) -> Statement:
+    is_met = percent >= GROWN_PERCENT
+    text = f"volume {percent:+.1f} %, growth is {GROWN_PERCENT:.0f} % or more: {_yes(is_met)}"
+    if doubling:
+        text = f"{text}; doubling time {doubling}"
+    return Statement(guideline=guideline, is_met=is_met, pace=pace, text=text)
+
+
+def _pace(growth: Growth | None) -> Pace | None:
+    days = growth.doubling_time.days if growth else None
+    if days is None:
+        return None
+    if days < FAST_DAYS:
+        return Pace.FAST
+    return Pace.MIDDLE if days <= SLOW_DAYS else Pace.SLOW
+
+
+def _yes(is_met: bool) -> str:
+    return "grown" if is_met else "not grown"

@@ -1,0 +1,1 @@
+"""Lesions of one scan: find, measure, describe, locate."""

@@ -1,0 +1,44 @@
+"""Measures one lesion in its volume. Pure arithmetic, each rule with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.volume import Volume
+from worker.lesions.density import Density, Intensity, density_of, intensity_of
+from worker.lesions.lesion import Lesion
+from worker.lesions.recist_diameters import Axis, recist_axes
+from worker.lesions.shape import Shape, shape_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The numbers of one lesion."""
+
+    volume_ml: float
+    long_axis: Axis
+    short_axis: Axis
+    mean_hu: float
+    sd_hu: float
+    shape: Shape | None = None
+    intensity: Intensity | None = None
+    density: Density | None = None
+
+
+def measure(lesion: Lesion, volume: Volume) -> Measurement:
+    """Measure a lesion in its volume: size, axes, shape, and what it is made of."""
+    box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
+    hu = volume.hu[box][lesion.voxels].astype(np.float64)
+    long_axis, short_axis = recist_axes(lesion, volume)
+    return Measurement(
+        volume_ml=round(float(np.count_nonzero(lesion.voxels)) * volume.voxel_ml, 4),
+        long_axis=long_axis,
+        short_axis=short_axis,
+        mean_hu=round(float(hu.mean()), 2),
+        sd_hu=round(float(hu.std()), 2),
+        shape=shape_of(lesion.voxels, volume.affine),
+        intensity=intensity_of(hu),
+        density=density_of(lesion, volume),
+    )

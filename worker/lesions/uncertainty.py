@@ -1,0 +1,178 @@
+"""How far a measured size may be from the truth: 95 % intervals. Measures nothing, and knows nothing of change.
+
+Two statements, kept apart:
+
+* **The scan** (`Uncertainty.volume_ml`, `.long_axis_mm`, `.short_axis_mm`): where the true size lies, were the lesion
+  outlined as well as its image allows. Covers sampling by voxels, partial volume, slice profile, point spread, noise
+  and where the lesion lies between the slices. Fitted on bodies known on paper (`uncertainty_model.py`).
+* **The outline** (`Uncertainty.another_reader`): what another reader would measure on the same scan, from readers who
+  outlined the same nodules. It is much the wider of the two.
+
+Neither covers what a model misses or adds, breathing, or another scanner's kernel; `worker/follow_up/repeatability.py`
+speaks of two scans.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.volume import Volume
+from worker.lesions.lesion import Lesion
+from worker.lesions.measure import Measurement
+from worker.lesions.uncertainty_model import BOUNDS, READER_FACTORS, Bounds
+
+TYPICAL_NOISE = 0.04
+"""Where a lesion is too small to show its own noise: 35 HU on a lesion 870 HU above the lung."""
+NOISE_RANGE = (0.005, 0.15)
+"""What the model was fitted on."""
+LARGEST_LOG_ERROR = 3.0
+"""A fragment on a single thick slice may be a small part of its lesion; beyond a factor of 20 nothing is claimed."""
+CORE_PX, RING_PX = 2, 4
+FEWEST_PAIRS = 10
+CROSS = ndimage.generate_binary_structure(2, 1)[None]  # neighbours in the slice alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A 95 % interval, both ends in the unit of the measurement."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeIntervals:
+    """An interval for each size."""
+
+    volume_ml: Interval
+    long_axis_mm: Interval
+    short_axis_mm: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertainty:
+    """The 95 % intervals of one lesion's sizes: what the scan allows, and what another reader would measure."""
+
+    volume_ml: Interval
+    long_axis_mm: Interval
+    short_axis_mm: Interval
+    another_reader: SizeIntervals | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What the uncertainty of a lesion's sizes depends on."""
+
+    volume_ml: float
+    long_axis_mm: float
+    short_axis_mm: float
+    slices: int
+    """On how many slices the lesion is seen."""
+    spacing_mm: tuple[float, float, float]
+    """(slice, row, column)."""
+    noise: float = TYPICAL_NOISE
+    """Noise from pixel to pixel as a share of the contrast between lesion and lung."""
+
+    @property
+    def diameter_mm(self) -> float:
+        """The diameter of the ball of equal volume."""
+        return float((6000 * self.volume_ml / math.pi) ** (1 / 3))
+
+    @property
+    def pixel_mm(self) -> float:
+        """The side of the square of a pixel's area."""
+        return math.sqrt(self.spacing_mm[1] * self.spacing_mm[2])
+
+
+def sizes_of(lesion: Lesion, measurement: Measurement, volume: Volume) -> Sizes:
+    """Return the sizes of a measured lesion, and its noise in this volume."""
+    return Sizes(
+        volume_ml=measurement.volume_ml,
+        long_axis_mm=measurement.long_axis.length_mm,
+        short_axis_mm=measurement.short_axis.length_mm,
+        slices=int(lesion.voxels.any(axis=(1, 2)).sum()),
+        spacing_mm=volume.spacing,
+        noise=relative_noise(lesion, volume),
+    )
+
+
+def uncertainty_of(sizes: Sizes) -> Uncertainty:
+    """Return the 95 % intervals; each holds its measured value."""
+    return Uncertainty(
+        volume_ml=_volume_interval(sizes),
+        long_axis_mm=_axis_interval(sizes, sizes.long_axis_mm, BOUNDS["long_axis_mm"]),
+        short_axis_mm=_axis_interval(sizes, sizes.short_axis_mm, BOUNDS["short_axis_mm"]),
+        another_reader=SizeIntervals(
+            volume_ml=_reader_interval(sizes.volume_ml, "volume_ml", 4),
+            long_axis_mm=_reader_interval(sizes.long_axis_mm, "long_axis_mm", 3),
+            short_axis_mm=_reader_interval(sizes.short_axis_mm, "short_axis_mm", 3),
+        ),
+    )
+
+
+def features(sizes: Sizes, size_mm: float) -> NDArray[np.float64]:
+    """Return what the model's bounds are linear in: numbers of slices, size and slice in pixels, noise."""
+    slices = math.log(sizes.slices)
+    slice_px = math.log(sizes.spacing_mm[0] / sizes.pixel_mm)
+    size_px = math.log(size_mm / sizes.pixel_mm)
+    noise = math.log(sizes.noise)
+    return np.array([1.0, slices, 1 / sizes.slices, slices**2, size_px, slice_px, slices * slice_px, noise])
+
+
+def _volume_interval(sizes: Sizes) -> Interval:
+    """The model bounds ln(true / measured)."""
+    below, above = _errors(features(sizes, sizes.diameter_mm), BOUNDS["volume_ml"])
+    low, high = (math.exp(min(error, LARGEST_LOG_ERROR)) for error in (below, above))
+    return Interval(low=round(sizes.volume_ml / low, 4), high=round(sizes.volume_ml * high, 4))
+
+
+def _axis_interval(sizes: Sizes, axis_mm: float, bounds: Bounds) -> Interval:
+    """The model bounds (true - measured) in pixels."""
+    below, above = (error * sizes.pixel_mm for error in _errors(features(sizes, axis_mm), bounds))
+    return Interval(low=round(max(axis_mm - below, 0.0), 3), high=round(axis_mm + above, 3))
+
+
+def _errors(values: NDArray[np.float64], bounds: Bounds) -> tuple[float, float]:
+    below, above = (math.exp(min(float(values @ side), 10.0)) for side in (bounds.below, bounds.above))
+    return below, above
+
+
+def _reader_interval(size: float, name: str, digits: int) -> Interval:
+    factor = READER_FACTORS[name]
+    return Interval(low=round(size / factor, digits), high=round(size * factor, digits))
+
+
+def relative_noise(lesion: Lesion, volume: Volume) -> float:
+    """Return the noise of a lesion's core as a share of its contrast to what lies around it on its slices.
+
+    Noise: the median absolute step between neighbours along a row of the core (two pixels inside of the edge), scaled
+    to a standard deviation; steps do not see slow changes of the tissue. Contrast: the median of the core over the
+    lower quartile of a ring two pixels outside of the edge, since a neighbouring vessel or wall is no lung.
+    """
+    inside, hu = _with_margin(lesion, volume)
+    core = ndimage.binary_erosion(inside, CROSS, iterations=CORE_PX)
+    reach = ndimage.binary_dilation(inside, CROSS, iterations=RING_PX)
+    ring = reach & ~ndimage.binary_dilation(inside, CROSS, iterations=CORE_PX)
+    pairs = core[:, :, 1:] & core[:, :, :-1]
+    if np.count_nonzero(pairs) < FEWEST_PAIRS or not ring.any():
+        return TYPICAL_NOISE
+    noise_hu = 1.4826 * float(np.median(np.abs(np.diff(hu, axis=2)[pairs]))) / math.sqrt(2)
+    contrast_hu = float(np.median(hu[core]) - np.percentile(hu[ring], 25))
+    return float(np.clip(noise_hu / max(contrast_hu, 1.0), *NOISE_RANGE))
+
+
+def _with_margin(lesion: Lesion, volume: Volume) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return the lesion and the volume in the lesion's box, with a margin in the slices as far as the volume goes."""
+    corner, margin = np.array(lesion.corner), np.array((0, RING_PX, RING_PX))
+    low = np.maximum(corner - margin, 0)
+    high = np.minimum(corner + lesion.voxels.shape + margin, volume.hu.shape)
+    inside = np.zeros(high - low, bool)
+    inside[tuple(slice(at, at + size) for at, size in zip(corner - low, lesion.voxels.shape, strict=True))] = (
+        lesion.voxels
+    )
+    return inside, volume.hu[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))]

@@ -1,0 +1,1 @@
+"""DICOM documents of the findings: SEG and SR."""

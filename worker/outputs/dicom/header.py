@@ -1,0 +1,110 @@
+"""Who made a document, when, and under which UIDs and numbers. Knows no content.
+
+Nothing here is drawn at random or read from a clock: the same job writes the same bytes under the same UIDs, as
+PS3.3 C.12.1.1.1 wants of an instance that is sent twice. The content's date is therefore that of the newest source
+image; when it was analysed stands in the journal.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import TypedDict
+
+from highdicom import SOPClass
+from pydicom.dataset import Dataset
+
+from models.segmenter import ModelCard
+from worker.outputs.dicom.source import SourceImages
+from worker.uids import derived_uid
+
+PRODUCT = "LungSpread"
+RESEARCH = "Research, not for diagnosis"
+RESEARCH_SENTENCE = "Made by research software without review by a radiologist: not for diagnosis."
+
+_NUMBERS = {"seg": 1, "sr": 2, "refusal": 3}
+_DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"),
+          ("StudyDate", "StudyTime"))  # fmt: skip
+_NO_DATE = ("19700101", "000000")
+
+
+class Identity(TypedDict):
+    """The attributes that SEG and SR share, by highdicom's parameter names."""
+
+    series_instance_uid: str
+    series_number: int
+    sop_instance_uid: str
+    instance_number: int
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: str
+    device_serial_number: str
+    series_description: str
+    content_qualification: str
+    content_date: str
+    content_time: str
+    series_date: str
+    series_time: str
+
+
+def identity(job_key: str, role: str, card: ModelCard, images: SourceImages, description: str) -> Identity:
+    """Return the identity of the job's document in this role: "seg", "sr" or "refusal"."""
+    date, time = content_time(images)
+    return Identity(
+        series_instance_uid=derived_uid(job_key, role, "series"),
+        series_number=series_number(images[0], role),
+        sop_instance_uid=derived_uid(job_key, role, "instance"),
+        instance_number=1,
+        manufacturer=PRODUCT,
+        manufacturer_model_name=PRODUCT,
+        software_versions=version("lungspread"),
+        device_serial_number=card.weights_sha256[:16],
+        series_description=f"{RESEARCH}: {description}",
+        content_qualification="RESEARCH",  # PS3.3 C.12.1, C.8.13.2.1.1
+        content_date=date,
+        content_time=time,
+        series_date=date,
+        series_time=time,
+    )
+
+
+def series_number(image: Dataset, role: str) -> int:
+    """Return 10000 + ten times the source's series number + 1 for a SEG, 2 for an SR, 3 for a refusal."""
+    source = image.get("SeriesNumber")
+    return 10_000 + 10 * (abs(int(source)) % 100_000 if source else 0) + _NUMBERS[role]
+
+
+def content_time(images: SourceImages) -> tuple[str, str]:
+    """Return date and time of the newest source image, or 1970 when no image has a valid date."""
+    return max((_time_of(image) for image in images), default=_NO_DATE)
+
+
+def _time_of(image: Dataset) -> tuple[str, str]:
+    for date_keyword, time_keyword in _DATES:
+        date, time = str(image.get(date_keyword, "")), str(image.get(time_keyword, ""))
+        if re.fullmatch(r"\d{8}", date):
+            return date, time if re.fullmatch(r"\d{6}(\.\d{1,6})?", time) else "000000"
+    return _NO_DATE
+
+
+def device_uid(card: ModelCard) -> str:
+    """Return the device observer's UID: one per set of weights, so that results of one model can be told apart."""
+    return derived_uid(card.weights_sha256, "device")
+
+
+def algorithm_parameters(card: ModelCard) -> dict[str, str]:
+    """Return what decides the outcome besides name and version."""
+    engine = {"engine": card.engine} if card.engine else {}
+    return engine | {
+        "weights_sha256": card.weights_sha256,
+        "threshold": str(card.threshold),
+        "peak_threshold": str(card.peak_threshold),
+        "smallest_lesion_ml": str(card.smallest_lesion_ml),
+    }
+
+
+def forget_the_clock(document: SOPClass) -> None:
+    """Remove the times of writing, all of them optional, that highdicom reads from the clock."""
+    del document.InstanceCreationDate
+    del document.InstanceCreationTime
+    del document.ContributingEquipmentSequence[-1].ContributionDateTime

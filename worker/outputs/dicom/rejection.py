@@ -1,0 +1,50 @@
+"""The SR of a series that was refused, for sites that want one (`worker.report_rejected`). Analyses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.errors import SeriesRejected
+from dicom_node.series import Document
+from models.segmenter import ModelCard
+from worker.outputs.dicom.sr.report import encode_refusal
+
+_FILE_NAME = "refusal.dcm"
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+def write_refusal(
+    paths: Sequence[Path], refusal: SeriesRejected, card: ModelCard, job_key: str, folder: Path
+) -> list[Document]:
+    """Write the report into the folder; nothing when no header can be read, for then the study is not known."""
+    images = _readable_headers(paths)
+    if not images:
+        return []
+    report = encode_refusal(job_key, refusal.reason, card, images)
+    report.save_as(folder / _FILE_NAME, enforce_file_format=True)
+    return [
+        Document(
+            sop_class_uid=str(report.SOPClassUID),
+            sop_instance_uid=str(report.SOPInstanceUID),
+            file_name=_FILE_NAME,
+        )
+    ]
+
+
+def _readable_headers(paths: Sequence[Path]) -> list[Dataset]:
+    """Return the headers of the first readable instance's study."""
+    images: list[Dataset] = []
+    for path in paths:
+        try:
+            image = pydicom.dcmread(path, stop_before_pixels=True)
+            is_whole = all(image.get(keyword) for keyword in _NEEDED)
+        except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
+            continue
+        if is_whole and (not images or image.StudyInstanceUID == images[0].StudyInstanceUID):
+            images.append(image)
+    return images

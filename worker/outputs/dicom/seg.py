@@ -1,0 +1,83 @@
+"""Writes the lesions as a DICOM Segmentation, one segment each. Knows no measurements but the one that names the type.
+
+BINARY, empty frames left out: a viewer places each frame by its Image Position (Patient), and counts and overlays in
+OHIF 3.13 are exact (`tests/acceptance/test_viewer.py`); every slice for every segment would be slices x lesions frames.
+"""
+
+from __future__ import annotations
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian
+
+from models.segmenter import ModelCard
+from worker.codes import lesions as codes
+from worker.findings import Finding, Findings
+from worker.outputs.dicom.header import PRODUCT, RESEARCH, algorithm_parameters, forget_the_clock, identity
+from worker.outputs.dicom.source import SourceImages, take_over_patient_and_study, volume_headers
+from worker.uids import derived_uid
+
+# Okabe and Ito 2008, "Color universal design": told apart with every kind of colour vision; black left out.
+_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+
+
+def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmentation | None:
+    """Return the SEG of all lesions, or None when there is none: an empty segment hangs viewers (OHIF#3991)."""
+    if not findings.findings:
+        return None
+    seg = hd.seg.Segmentation(
+        source_images=volume_headers(source_images, findings),
+        pixel_array=label_array(findings),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(finding, findings.card) for finding in findings.findings],
+        content_label="LUNG_LESIONS",
+        content_description=RESEARCH,
+        content_creator_name=f"{PRODUCT}^",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=True,
+        **identity(findings.job_key, "seg", findings.card, source_images, "lung lesions"),
+    )
+    take_over_patient_and_study(seg, source_images[0])
+    forget_the_clock(seg)
+    _derive_dimension_uid(seg, findings.job_key)
+    return seg
+
+
+def label_array(findings: Findings) -> NDArray[np.uint16]:
+    """Return each voxel's segment number, 0 for none, on the volume's grid; lesions never overlap."""
+    labels = np.zeros(findings.volume.hu.shape, np.uint8 if len(findings.findings) < 256 else np.uint16)
+    for finding in findings.findings:
+        lesion = finding.lesion
+        box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
+        labels[box][lesion.voxels] = lesion.number
+    return labels
+
+
+def _description(finding: Finding, card: ModelCard) -> hd.seg.SegmentDescription:
+    lesion = finding.lesion
+    return hd.seg.SegmentDescription(
+        segment_number=lesion.number,
+        segment_label=f"Lesion {lesion.number} (research)",
+        segmented_property_category=codes.ABNORMAL_STRUCTURE,
+        segmented_property_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=card.name,
+            family=codes.ARTIFICIAL_INTELLIGENCE,
+            version=card.version,
+            source=PRODUCT,
+            parameters=algorithm_parameters(card),
+        ),
+        tracking_uid=lesion.tracking_uid,
+        tracking_id=lesion.tracking_id,
+        anatomic_regions=[codes.LUNG],
+        display_color=hd.color.CIELabColor.from_rgb(*_COLOURS[(lesion.number - 1) % len(_COLOURS)]),
+    )
+
+
+def _derive_dimension_uid(seg: hd.seg.Segmentation, job_key: str) -> None:
+    """Put a repeatable UID in place of the one that highdicom draws."""
+    uid = derived_uid(job_key, "seg", "dimensions")
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid

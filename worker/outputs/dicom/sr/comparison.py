@@ -1,0 +1,183 @@
+"""The groups of the course in the SR, TID 1501: the comparison as a whole, and each lesion that is gone.
+
+Of the lesions that the current scan shows, lesion.py tells; extent.py of the scan by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from worker.codes import follow_up as over_time
+from worker.codes import lesions as codes
+from worker.findings import Findings
+from worker.follow_up.comparison import (
+    Comparison,
+    ImageReference,
+    LesionCourse,
+    ReportReference,
+    ScanOfCourse,
+    Statement,
+)
+from worker.follow_up.days import days_of
+from worker.outputs.dicom.sr.change import course_evaluations, course_items
+from worker.outputs.dicom.sr.extent import middle_slice, scan_group
+from worker.outputs.dicom.sr.items import (
+    Group,
+    algorithm,
+    answer,
+    evaluation,
+    measurement,
+    site,
+    text,
+    whole_image,
+)
+from worker.outputs.dicom.sr.recist import recist_evaluations, recist_items, recist_quantities
+from worker.outputs.dicom.sr.timepoint import offset_days, time_point
+from worker.outputs.quantities import Quantity, quantity
+from worker.recist.timepoints import SEEN
+from worker.registration.register import Registration
+from worker.uids import derived_uid
+
+
+def course_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]:
+    """Return a group for each lesion that is gone, and that of the comparison; none where nothing is said of priors."""
+    comparison = findings.comparison
+    if comparison is None:
+        return []
+    shown = {finding.lesion.tracking_uid for finding in findings.findings}
+    gone = [course for course in comparison.lesions if course.tracking_uid not in shown]
+    return [
+        *(_gone_group(course, comparison, findings, headers) for course in gone),
+        _comparison_group(comparison, findings, headers),
+    ]
+
+
+def earlier_evidence(findings: Findings) -> list[Dataset]:
+    """Return the reports and images of earlier time points that the SR refers to."""
+    comparison = findings.comparison
+    if comparison is None:
+        return []
+    reports = [scan.report for scan in comparison.scans if scan.report]
+    images = {course.earlier_image for course in comparison.lesions if course.earlier_image}
+    return [
+        *(_evidence(report, report.sop_class_uid) for report in reports),
+        *(_evidence(image, CTImageStorage) for image in sorted(images, key=lambda image: image.sop_instance_uid)),
+    ]
+
+
+def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, reference.sop_instance_uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = reference.study_uid, reference.series_uid
+    return dataset
+
+
+def _gone_group(course: LesionCourse, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]) -> Group:
+    """Nothing is left to outline: the lesion was looked for in the whole scan."""
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=course.tracking_uid, identifier=course.name),
+        time_point_context=time_point(comparison),
+        finding_sites=[site(None)],
+        algorithm_id=algorithm(findings.card),
+        measurements=[measurement(_last_seen(course), _looked_at(findings, headers))],
+        qualitative_evaluations=course_evaluations(course),
+    )
+    group[0].ContentSequence.extend(course_items(course))
+    return group
+
+
+def _looked_at(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
+    # OHIF 3.13 stays black at a report with lines in which one group has no coordinates.
+    return [whole_image(headers[middle_slice(headers)])] if findings.findings else []
+
+
+def _last_seen(course: LesionCourse) -> Quantity:
+    """A lesion that no scan showed, as when its report alone is left, has been gone since its first sighting."""
+    seen = [sighting.date for sighting in course.sightings if sighting.sizes or sighting.state in SEEN]
+    last = max(seen, default=course.sightings[0].date)
+    return quantity("last_seen_days", over_time.LAST_SEEN, (course.now.date - last).days, over_time.DAY)
+
+
+def _comparison_group(comparison: Comparison, findings: Findings, headers: Sequence[Dataset]) -> Group:
+    group = scan_group(
+        hd.sr.TrackingIdentifier(
+            uid=derived_uid(findings.job_key, "comparison"), identifier="Comparison with earlier scans"
+        ),
+        headers,
+        evaluations=_evaluations(comparison),
+        measurements=_measurements(comparison, _looked_at(findings, headers)),
+        algorithm_id=algorithm(findings.card),
+        when=time_point(comparison),
+    )
+    group[0].ContentSequence.extend(_items(comparison))
+    return group
+
+
+def _evaluations(comparison: Comparison) -> list[hd.sr.QualitativeEvaluation]:
+    registration, recist = comparison.registration, comparison.recist
+    return [
+        answer(over_time.IS_COMPARED, comparison.statement is Statement.COMPARED),
+        evaluation(over_time.STATEMENT, over_time.STATEMENTS[comparison.statement]),
+        *([evaluation(over_time.REGISTRATION, over_time.REGISTRATIONS[registration.method])] if registration else []),
+        *(recist_evaluations(recist, comparison.scans[-1].date) if recist else ()),
+    ]
+
+
+def _measurements(
+    comparison: Comparison, looked_at: Sequence[hd.sr.CoordinatesForMeasurement]
+) -> list[hd.sr.Measurement]:
+    recist = comparison.recist
+    numbers = [
+        *(_of_registration(comparison.registration) if comparison.registration else ()),
+        *(recist_quantities(recist, comparison.scans[-1].date) if recist else ()),
+    ]
+    earlier = len(comparison.scans[:-1])
+    counted = quantity("time_points", over_time.EARLIER_SCANS, earlier, over_time.SCANS)
+    return [measurement(counted, looked_at), *(measurement(number) for number in numbers), *_time_points(comparison)]
+
+
+def _of_registration(registration: Registration) -> Iterable[Quantity]:
+    quality = registration.quality
+    if quality is not None:
+        yield quantity("surface_mm", over_time.SURFACE, quality.surface_mm, codes.MILLIMETRE)
+        yield quantity("surface_95_mm", over_time.SURFACE_95, quality.surface_95_mm, codes.MILLIMETRE)
+        yield quantity("smallest_jacobian", over_time.SMALLEST_JACOBIAN, quality.smallest_jacobian, codes.NO_UNITS)
+        yield quantity("largest_jacobian", over_time.LARGEST_JACOBIAN, quality.largest_jacobian, codes.NO_UNITS)
+
+
+def _time_points(comparison: Comparison) -> Iterable[hd.sr.Measurement]:
+    """Yield the days from the baseline to each scan, the current one last, with what it is known by as properties."""
+    for index, scan in enumerate(comparison.scans):
+        days = quantity("days", over_time.SCAN_OFFSET, offset_days(comparison, index), over_time.DAY)
+        number = measurement(days)
+        number[0].ContentSequence = hd.sr.ContentSequence(list(_known_by(scan)))
+        yield number
+
+
+def _known_by(scan: ScanOfCourse) -> Iterable[hd.sr.ContentItem]:
+    related = hd.sr.RelationshipTypeValues.HAS_PROPERTIES
+    yield hd.sr.UIDRefContentItem(name=over_time.STUDY_UID, value=scan.study_uid, relationship_type=related)
+    yield hd.sr.UIDRefContentItem(name=over_time.SERIES_UID, value=scan.series_uid, relationship_type=related)
+    yield hd.sr.CodeContentItem(name=over_time.ORIGIN, value=over_time.ORIGINS[scan.origin], relationship_type=related)
+
+
+def _items(comparison: Comparison) -> Iterable[hd.sr.ContentItem]:
+    days = days_of(comparison)
+    registration, recist = comparison.registration, comparison.recist
+    if comparison.reason:
+        yield text(over_time.STATEMENT_REASON, days.words(comparison.reason))
+    if registration and registration.reason:
+        yield text(over_time.REGISTRATION_REASON, days.words(registration.reason))
+    for report in (scan.report for scan in comparison.scans if scan.report):
+        yield hd.sr.CompositeContentItem(
+            name=over_time.PRIOR_REPORT,
+            referenced_sop_class_uid=report.sop_class_uid,
+            referenced_sop_instance_uid=report.sop_instance_uid,
+            relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+        )
+    if recist:
+        yield from recist_items(recist, comparison.scans[-1].date, days)

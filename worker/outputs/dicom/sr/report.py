@@ -1,0 +1,95 @@
+"""Writes the findings as a TID 1500 Measurement Report. Knows no voxels: the SEG holds those.
+
+The groups of a lesion are made in lesion.py, those of the whole scan in extent.py, those of its
+course in comparison.py. The report is preliminary, unverified, and says that it is research.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+
+from models.segmenter import ModelCard
+from worker.codes import lesions as codes
+from worker.findings import Findings
+from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE, Identity, device_uid, forget_the_clock, identity
+from worker.outputs.dicom.source import SourceImages, plain_header, take_over_patient_and_study, volume_headers
+from worker.outputs.dicom.sr.comparison import course_groups, earlier_evidence
+from worker.outputs.dicom.sr.extent import middle_slice, scan_group, spread_group
+from worker.outputs.dicom.sr.items import Group, evaluation, text
+from worker.outputs.dicom.sr.lesion import lesion_groups
+from worker.uids import derived_uid
+
+_TITLE = "lung lesions report"
+
+
+def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
+    """Return the report of all lesions, or of there being none; `seg` is the SEG that it refers to, if there is one."""
+    headers = volume_headers(source_images, findings)
+    lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings, headers, seg)]
+    report = _report(
+        [*lesions, *course_groups(findings, headers), spread_group(findings, headers)],
+        findings.card,
+        library=[headers[index] for index in _slices_drawn_on(findings)] if findings.findings else [],
+    )
+    evidence = [*headers, *([seg] if seg is not None else []), *earlier_evidence(findings)]
+    who = identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
+    return _document(report, evidence, who, source_images[0])
+
+
+def encode_refusal(job_key: str, reason: str, card: ModelCard, source_images: SourceImages) -> hd.sr.Comprehensive3DSR:
+    """Return a report that the series was not analysed, and why; `reason` holds no patient data."""
+    headers = [plain_header(image) for image in source_images]
+    group = scan_group(
+        hd.sr.TrackingIdentifier(uid=derived_uid(job_key, "not analysed"), identifier="Analysis not performed"),
+        headers,
+        evaluations=[evaluation(codes.SUMMARY_OF_ANALYSES, codes.NOT_ATTEMPTED)],
+    )
+    group[0].ContentSequence.append(text(codes.COMMENT, reason))
+    who = identity(job_key, "refusal", card, source_images, "lung lesions not analysed")
+    return _document(_report([group], card, library=[]), headers, who, source_images[0])
+
+
+def _slices_drawn_on(findings: Findings) -> list[int]:
+    measured = [finding.measurement for finding in findings.findings]
+    axes = {axis.slice_index for m in measured for axis in (m.long_axis, m.short_axis)}
+    return sorted(axes | {middle_slice(findings.sop_instance_uids)})
+
+
+def _report(groups: list[Group], card: ModelCard, library: list[Dataset]) -> hd.sr.MeasurementReport:
+    report = hd.sr.MeasurementReport(
+        observation_context=_observation_context(card),
+        procedure_reported=codes.CT_PROCEDURE,
+        imaging_measurements=groups,
+        # PS3.16 CID 7021 has both. OHIF 3.13 shows the first as lines, and one without lines as a black viewport; the
+        # second it shows as text.
+        title=codes.MEASUREMENT_REPORT if library else codes.ONCOLOGY_REPORT,
+        referenced_images=library,
+    )
+    report[0].ContentSequence.append(text(codes.COMMENT, RESEARCH_SENTENCE))  # TID 1500 is extensible
+    return report
+
+
+def _observation_context(card: ModelCard) -> hd.sr.ObservationContext:
+    """A device and no person: nobody has looked at this yet."""
+    device = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=device_uid(card), name=PRODUCT, manufacturer_name=PRODUCT, model_name=f"{card.name} {card.version}"
+    )
+    return hd.sr.ObservationContext(
+        observer_device_context=hd.sr.ObserverContext(
+            observer_type=hd.sr.CodedConcept.from_code(codes.DEVICE), observer_identifying_attributes=device
+        )
+    )
+
+
+def _document(
+    report: hd.sr.MeasurementReport, evidence: Sequence[Dataset], who: Identity, image: Dataset
+) -> hd.sr.Comprehensive3DSR:
+    document = hd.sr.Comprehensive3DSR(
+        evidence=evidence, content=report, is_complete=True, is_final=False, is_verified=False, **who
+    )
+    take_over_patient_and_study(document, image)
+    forget_the_clock(document)
+    return document

@@ -1,0 +1,1 @@
+"""findings.json: its form, writing and reading."""

@@ -1,0 +1,1 @@
+"""The report of a scan as a page: PNG and PDF."""

@@ -1,0 +1,92 @@
+"""Says what became of the patient: the proposed response with its arithmetic, and how the scans were compared.
+
+Computes nothing and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from worker.follow_up.comparison import Comparison, Origin, Statement
+from worker.follow_up.days import Days, days_of
+from worker.outputs.page.sheet import GREY
+from worker.outputs.page.text import Words
+from worker.recist.assessment import Course
+from worker.recist.response import Response
+from worker.registration.register import Registration
+
+RADIOLOGIST = "Proposed by research software; a radiologist decides."
+BULLET = "· "
+
+
+def follow_up(comparison: Comparison) -> Iterator[Words]:
+    """Yield the statement on earlier scans for the first page."""
+    days = days_of(comparison)
+    if comparison.statement is Statement.COMPARED:
+        earlier = len(comparison.scans) - 1
+        scans = "1 earlier scan" if earlier == 1 else f"{earlier} earlier scans"
+        yield Words(words=f"Follow-up: compared with {scans}, see the next page", bold=True)
+    else:
+        yield Words(words=f"Follow-up: {comparison.statement}", bold=True)
+    if comparison.reason:
+        yield Words(words=days.words(comparison.reason))
+    if comparison.recist and comparison.recist.assessments:
+        response = comparison.recist.assessments[-1].response
+        yield Words(words=f"RECIST 1.1, proposed: {response}. {RADIOLOGIST}", colour=GREY)
+
+
+def response_words(comparison: Comparison) -> Iterator[Words]:
+    """Yield the proposed response and the comparison's basis."""
+    days = days_of(comparison)
+    if comparison.recist:
+        yield from _response(comparison.recist, days)
+        yield Words(words="")
+    yield Words(words="How it was compared", bold=True)
+    if comparison.registration:
+        for words in _registration(comparison.registration, days):
+            yield Words(words=BULLET + words, indent=0.6)
+    for words in _conditions(comparison, days):
+        yield Words(words=BULLET + words, indent=0.6)
+
+
+def _response(course: Course, days: Days) -> Iterator[Words]:
+    if not course.assessments:
+        yield Words(words="RECIST 1.1: this is the baseline", bold=True)
+        yield from (Words(words=BULLET + days.words(line), indent=0.6) for line in course.baseline.basis)
+        return
+    now = course.assessments[-1]
+    yield Words(words=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
+    yield Words(words=RADIOLOGIST, colour=GREY)
+    for line in now.basis:
+        yield Words(words=BULLET + days.words(line), indent=0.6)
+    if course.progressed_on and not _is_assessed_pd(course):
+        yield Words(words=f"{BULLET}progression proposed since day {days.of(course.progressed_on)}", indent=0.6)
+
+
+def _is_assessed_pd(course: Course) -> bool:
+    """The day of progression is that of an assessment that says so, and not of an earlier scan in doubt."""
+    days = [each.date for each in course.assessments if each.response is Response.PD]
+    return course.progressed_on in days
+
+
+def _registration(registration: Registration, days: Days) -> Iterator[str]:
+    quality = registration.quality
+    measured = f", lungs {quality.surface_mm:.1f} mm apart (95 %: {quality.surface_95_mm:.1f} mm)" if quality else ""
+    yield f"registration with the scan before: {registration.method}{measured}"
+    if registration.reason:
+        yield days.words(registration.reason)
+
+
+def _conditions(comparison: Comparison, days: Days) -> Iterator[str]:
+    for scan in comparison.scans:
+        if scan.origin is Origin.READER:
+            yield f"day {days.of(scan.date)}: outlined or corrected by a reader"
+    slices = sorted({round(scan.slice_mm, 2) for scan in comparison.scans})
+    if len(slices) > 1:
+        yield f"slices {slices[0]:g} to {slices[-1]:g} mm thick"
+    found = Counter(
+        condition for lesion in comparison.lesions if lesion.change for condition in lesion.change.conditions
+    )
+    for condition, count in found.items():
+        yield f"{condition} ({count} {'lesion' if count == 1 else 'lesions'})"

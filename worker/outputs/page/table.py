@@ -1,0 +1,190 @@
+"""Writes the table of lesions: one line each. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.findings import Finding, Findings
+from worker.outputs.page.sheet import GREY, MM_PER_PT, PALE, Ink, Paper, Rect, Trace
+from worker.outputs.page.wording import DASH, in_brackets, interval_words, lobe_words, percent
+
+MOST_ROWS = 25
+LINE = 1.32
+"""Height of a line, in heights of its letters."""
+HEAD_LINES = 1.3
+LEAST_GAP_MM = 2.0
+NOTES_PT = 5.5
+NOTES = (
+    "In brackets: 95 % interval by the scan alone, for this outline. "
+    "Other reader: 95 % interval of what another reader would measure. 3D: largest diameter in space. "
+    "Solid: share of the tissue. Wall: distance to chest wall or diaphragm. "
+    f"?: a fissure is near, it may be the neighbouring lobe. {DASH}: not determined."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: its title, and what it says of a lesion."""
+
+    title: str
+    cell: Callable[[Finding], str]
+    align: Literal["left", "right"] = "right"
+
+
+def _number(finding: Finding) -> str:
+    return str(finding.lesion.number)
+
+
+def _lobe(finding: Finding) -> str:
+    return lobe_words(finding.place) if finding.place else DASH
+
+
+def _volume(finding: Finding) -> str:
+    sure = finding.uncertainty
+    return f"{finding.measurement.volume_ml:.2f}{in_brackets(sure.volume_ml if sure else None, 2)}"
+
+
+def _long_axis(finding: Finding) -> str:
+    sure = finding.uncertainty
+    return f"{finding.measurement.long_axis.length_mm:.1f}{in_brackets(sure.long_axis_mm if sure else None, 1)}"
+
+
+def _short_axis(finding: Finding) -> str:
+    sure = finding.uncertainty
+    return f"{finding.measurement.short_axis.length_mm:.1f}{in_brackets(sure.short_axis_mm if sure else None, 1)}"
+
+
+def _volume_of_another(finding: Finding) -> str:
+    other = finding.uncertainty.another_reader if finding.uncertainty else None
+    return interval_words(other.volume_ml, 2) if other else DASH
+
+
+def _long_axis_of_another(finding: Finding) -> str:
+    other = finding.uncertainty.another_reader if finding.uncertainty else None
+    return interval_words(other.long_axis_mm, 1) if other else DASH
+
+
+def _diameter(finding: Finding) -> str:
+    shape = finding.measurement.shape
+    return f"{shape.largest_diameter_mm:.1f}" if shape else DASH
+
+
+def _mean_hu(finding: Finding) -> str:
+    return f"{finding.measurement.mean_hu:.0f}"
+
+
+def _consistency(finding: Finding) -> str:
+    density = finding.measurement.density
+    return str(density.consistency) if density else DASH
+
+
+def _solid(finding: Finding) -> str:
+    density = finding.measurement.density
+    return percent(density.solid_fraction) if density else DASH
+
+
+def _mass(finding: Finding) -> str:
+    density = finding.measurement.density
+    return f"{density.mass_g:.2f}" if density else DASH
+
+
+def _wall(finding: Finding) -> str:
+    place = finding.place
+    return DASH if place is None else "touches" if place.touches_wall else f"{place.wall_mm:.0f}"
+
+
+def _mediastinum(finding: Finding) -> str:
+    place = finding.place
+    return DASH if place is None else "touches" if place.touches_mediastinum else f"{place.mediastinum_mm:.0f}"
+
+
+def _flags(finding: Finding) -> str:
+    density = finding.measurement.density
+    if density is None:
+        return DASH
+    return ", ".join(
+        word for word, holds in (("calcified", density.is_calcified), ("cavity", density.is_cavitated)) if holds
+    )
+
+
+COLUMNS = (
+    Column(title="no.", cell=_number),
+    Column(title="lobe", cell=_lobe, align="left"),
+    Column(title="volume ml", cell=_volume),
+    Column(title="other reader", cell=_volume_of_another),
+    Column(title="long axis mm", cell=_long_axis),
+    Column(title="other reader", cell=_long_axis_of_another),
+    Column(title="short axis mm", cell=_short_axis),
+    Column(title="3D mm", cell=_diameter),
+    Column(title="mean HU", cell=_mean_hu),
+    Column(title="consistency", cell=_consistency, align="left"),
+    Column(title="solid", cell=_solid),
+    Column(title="mass g", cell=_mass),
+    Column(title="wall mm", cell=_wall),
+    Column(title="mediastinum mm", cell=_mediastinum),
+    Column(title="flags", cell=_flags, align="left"),
+)
+
+
+def table_height_mm(lesions: int) -> float:
+    """Return the height that the table of so many lesions takes, notes included."""
+    if not lesions:
+        return 0.0
+    lines = HEAD_LINES + min(lesions, MOST_ROWS)
+    return lines * _line_mm(_size_pt(lesions)) + _line_mm(NOTES_PT) + 1.5
+
+
+def draw_table(paper: Paper, rect: Rect, findings: Findings) -> None:
+    """Write the table into a region as high as `table_height_mm` says."""
+    count = len(findings.findings)
+    if not count:
+        return
+    shown = findings.findings[:MOST_ROWS]
+    cells = [[column.cell(finding) for column in COLUMNS] for finding in shown]
+    size_pt, widths = _fitted(paper, cells, rect.width, _size_pt(count))
+    line_mm = _line_mm(_size_pt(count))
+    head, body = rect.split_below(HEAD_LINES * line_mm)
+    _draw_line(paper, head, [column.title for column in COLUMNS], widths, Ink(size_pt=size_pt, bold=True))
+    paper.line([(head.left, head.bottom), (head.right, head.bottom)], Trace(width_pt=0.8))
+    for position, row in enumerate(cells):
+        line, body = body.split_below(line_mm)
+        if position % 2:
+            paper.box(line, PALE)
+        _draw_line(paper, line, row, widths, Ink(size_pt=size_pt))
+    paper.line([(body.left, body.top), (body.right, body.top)], Trace(width_pt=0.4))
+    more = f"{count - MOST_ROWS} more lesions stand in findings.json. " if count > MOST_ROWS else ""
+    baseline = body.top + 1.0 + 0.9 * NOTES_PT * MM_PER_PT
+    paper.text((rect.left, baseline), more + NOTES, Ink(size_pt=NOTES_PT, colour=GREY), rect.width)
+
+
+def _size_pt(lesions: int) -> float:
+    return 8.0 if lesions <= 6 else 7.0 if lesions <= 12 else 6.3
+
+
+def _line_mm(size_pt: float) -> float:
+    return LINE * size_pt * MM_PER_PT
+
+
+def _fitted(
+    paper: Paper, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
+) -> tuple[float, list[float]]:
+    """Return the largest size up to the one wanted at which no column touches the next, and the columns' widths."""
+    plain, bold = Ink(size_pt=wanted_pt), Ink(size_pt=wanted_pt, bold=True)
+    longest = [
+        max(paper.text_width_mm(COLUMNS[i].title, bold), *(paper.text_width_mm(row[i], plain) for row in cells))
+        for i in range(len(COLUMNS))
+    ]
+    smaller = min(1.0, (width_mm - LEAST_GAP_MM * len(COLUMNS)) / sum(longest))
+    gap_mm = (width_mm - sum(longest) * smaller) / len(COLUMNS)
+    return wanted_pt * smaller, [width * smaller + gap_mm for width in longest]
+
+
+def _draw_line(paper: Paper, rect: Rect, words: Sequence[str], widths: Sequence[float], ink: Ink) -> None:
+    left, baseline = rect.left, rect.top + rect.height / 2 + 0.36 * ink.size_pt * MM_PER_PT
+    for column, word, width in zip(COLUMNS, words, widths, strict=True):
+        own = Ink(size_pt=ink.size_pt, bold=ink.bold, align=column.align)
+        at = left + LEAST_GAP_MM / 2 if column.align == "left" else left + width - LEAST_GAP_MM / 2
+        paper.text((at, baseline), word, own)
+        left += width

@@ -1,0 +1,170 @@
+"""How the page speaks of a course, in few words. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from worker.follow_up.change import Change
+from worker.follow_up.comparison import Comparison, LesionCourse, Sighting
+from worker.follow_up.days import Days
+from worker.follow_up.growth import DoublingTime
+from worker.follow_up.matching import Event
+from worker.lesions.uncertainty import Sizes
+from worker.outputs.page.wording import DASH, TIMES
+from worker.recist.timepoints import State
+
+MINUS = "\N{MINUS SIGN}"
+STATE_WORDS = {
+    State.TOO_SMALL: "too small",
+    State.VANISHED: "vanished",
+    State.NOT_EVALUABLE: "not evaluable",
+    State.DOUBTFUL: "in doubt",
+}
+
+
+def signed(value: float, decimals: int = 0) -> str:
+    """Return a number with its sign, a real minus; 0 has none."""
+    words = f"{value:+.{decimals}f}"
+    return words.replace("-", MINUS) if float(words) else words[1:]
+
+
+def name_of(tracking_uid: str, comparison: Comparison) -> str:
+    """Return how a lesion is called."""
+    names = {lesion.tracking_uid: lesion.name for lesion in comparison.lesions}
+    return names.get(tracking_uid) or "a lesion"
+
+
+def event_words(lesion: LesionCourse, comparison: Comparison) -> str:
+    """Return what became of a lesion since the scan before; nothing at the first."""
+    if lesion.possible_match:
+        return f"new, may be {name_of(lesion.possible_match, comparison)}"
+    if lesion.merged_into:
+        return f"merged into {name_of(lesion.merged_into, comparison)}"
+    if lesion.split_from and lesion.event is Event.SPLIT:
+        return f"split from {name_of(lesion.split_from, comparison)}"
+    if lesion.event is Event.SAME:
+        return _size_words(lesion.change)
+    if lesion.event is None:
+        return STATE_WORDS.get(lesion.now.state, "")
+    return EVENT_WORDS[lesion.event]
+
+
+EVENT_WORDS = {
+    Event.NEW: "new",
+    Event.VANISHED: "vanished",
+    Event.MERGED: "holds a merged one",
+    Event.SPLIT: "split",
+    Event.RETURNED: "returned",
+}
+
+
+def _size_words(change: Change | None) -> str:
+    """Judged by the volume, or by the long axis where the volume stayed within chance."""
+    if change is None:
+        return ""
+    for difference in (change.volume_ml, change.long_axis_mm):
+        if difference.is_beyond_chance:
+            return "larger" if difference.absolute > 0 else "smaller"
+    return "within chance"
+
+
+def lesion_words(lesion: LesionCourse, days: Days) -> Iterator[str]:
+    """Yield what is known of a lesion's size and change, a line each."""
+    sizes, change = lesion.now.sizes, lesion.change
+    if sizes is None:
+        yield from _last_seen(lesion, days)
+        return
+    if change is None:
+        yield f"{sizes.volume_ml:.2f} ml, {_axes(sizes)}"
+        return
+    yield f"{change.volume_ml.earlier:.2f} \N{RIGHTWARDS ARROW} {sizes.volume_ml:.2f} ml, {_axes(sizes)}"
+    limits = change.repeatability.volume_percent
+    percent = "" if change.volume_ml.percent is None else f"{signed(change.volume_ml.percent)} % "
+    chance = f"chance {signed(limits.low)} to {signed(limits.high)} %"
+    yield f"{percent}in {change.interval_days} days ({chance})"
+    if change.growth:
+        yield doubling_words(change.growth.doubling_time)
+    if met := [each.guideline.title.split()[0] for each in change.statements if each.is_met]:
+        yield f"grown by {', '.join(met)}"
+
+
+def doubling_words(doubling: DoublingTime) -> str:
+    """Return a doubling time with its 95 % interval, shorter than `DoublingTime.text`."""
+    fastest, slowest = doubling.fastest_days, doubling.slowest_days
+    if doubling.days is None:
+        return f"unchanged (at the fastest doubles in {_days(fastest)}, halves in {_days(slowest)} days)"
+    verb, (shortest, longest) = ("doubles", (fastest, slowest)) if doubling.days > 0 else ("halves", (slowest, fastest))
+    is_sure = longest is not None and longest * doubling.days > 0
+    end = _days(longest) if is_sure else "never"
+    return f"{verb} in {_days(doubling.days)} days (95 %: {_days(shortest)} to {end})"
+
+
+def _days(days: float | None) -> str:
+    return "no" if days is None else f"{abs(days):.0f}"
+
+
+def _last_seen(lesion: LesionCourse, days: Days) -> Iterator[str]:
+    for sighting in reversed(lesion.sightings):
+        if sighting.sizes:
+            volume = f"{sighting.sizes.volume_ml:.2f} ml, {_axes(sighting.sizes)}"
+            yield f"last measured on day {days.of(sighting.date)}: {volume}"
+            return
+
+
+def _axes(sizes: Sizes) -> str:
+    return f"{sizes.long_axis_mm:.1f} {TIMES} {sizes.short_axis_mm:.1f} mm"
+
+
+def strip_words(lesion: LesionCourse, comparison: Comparison, days: Days) -> Iterator[tuple[int, str]]:
+    """Yield what each scan says of a lesion besides its size, by day; what lasts is said once."""
+    before: State | None = None
+    for sighting in lesion.sightings:
+        day = days.of(sighting.date)
+        if sighting.state is not before:
+            words = _state_words(sighting.state, lesion, comparison)
+            is_back = sighting.state is State.PRESENT and before is State.VANISHED
+            yield from [(day, words)] if words else [(day, "returned")] if is_back else []
+        before = sighting.state
+    first = lesion.sightings[0]
+    if first.state is State.PRESENT and days.of(first.date) > 0:
+        yield days.of(first.date), _appearance_words(lesion, comparison)
+    for other, since, is_part in _relatives(lesion, comparison):
+        yield days.of(since), f"{'without' if is_part else 'with'} {other.name}"
+
+
+def is_one_thing(lesion: LesionCourse, pair: tuple[Sighting, Sighting], comparison: Comparison) -> bool:
+    """Say whether two volumes of a lesion can be compared: nothing merged into it or split from it between them."""
+    earlier, later = pair
+    return not any(earlier.date < day <= later.date for _, day, _ in _relatives(lesion, comparison))
+
+
+def _relatives(lesion: LesionCourse, comparison: Comparison) -> Iterator[tuple[LesionCourse, date, bool]]:
+    """Yield the lesions that merged into this one, or split from it (True), each with the date."""
+    for other in comparison.lesions:
+        merged = [sighting.date for sighting in other.sightings if sighting.state is State.MERGED]
+        if merged and other.merged_into == lesion.tracking_uid:
+            yield other, min(merged), False
+        if other.split_from == lesion.tracking_uid:
+            yield other, other.sightings[0].date, True
+
+
+def _appearance_words(lesion: LesionCourse, comparison: Comparison) -> str:
+    """A lesion that RECIST does not count as new may be a doubtful one, or a part of one that is not known."""
+    if lesion.split_from:
+        return "split off"
+    assessments = comparison.recist.assessments if comparison.recist else ()
+    is_new = any(lesion.tracking_uid in each.new_lesions for each in assessments)
+    return "new" if is_new else "first seen"
+
+
+def _state_words(state: State, lesion: LesionCourse, comparison: Comparison) -> str:
+    if state is State.MERGED:
+        return f"in {name_of(lesion.merged_into, comparison)}" if lesion.merged_into else "merged"
+    return STATE_WORDS.get(state, "")
+
+
+def scans_words(comparison: Comparison) -> str:
+    """Return how many scans there are, and over how long."""
+    last = (comparison.scans[-1].date - comparison.scans[0].date).days
+    return f"{len(comparison.scans)} scans, day 0{DASH}{last}"

@@ -1,0 +1,1 @@
+"""A generated chest with known lesions, and its CT series."""

@@ -1,0 +1,1 @@
+"""Reads earlier scans back from their CT, SEG and SR."""

@@ -1,0 +1,111 @@
+"""The CT of an earlier scan, as far as it is at hand: where its slices lie, how it was made, its voxels when needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+
+from models.volume import Mask, Volume, spacing_of
+from worker.ct.acquisition import Acquisition, acquisition_of
+from worker.ct.geometry import place
+from worker.ct.reader import load
+from worker.lesions.lesion import Lesion
+from worker.lesions.measure import measure
+from worker.lesions.recist_diameters import recist_axes
+from worker.lesions.uncertainty import Sizes, sizes_of
+from worker.priors.documents import readable
+from worker.priors.seg import Grid, resampled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorCt:
+    """An earlier CT."""
+
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    acquisition: Acquisition
+    grid: Grid
+    read_volume: Callable[[], Volume]
+    """Reads the pixels at its first call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of an outline."""
+
+    sizes: Sizes
+    mass_g: float | None
+    """None without the pixels."""
+
+
+def read_ct(paths: Sequence[Path]) -> PriorCt:
+    """Read the headers. Raises PriorUnreadable of a damaged one, SeriesRejected of slices that cannot be placed."""
+    with readable(f"a CT of {len(paths)} images"):
+        headers = [dcmread(path, stop_before_pixels=True) for path in paths]
+        placement = place(headers)
+        first = headers[placement.order[0]]
+        slices = {str(headers[at].SOPInstanceUID): index for index, at in enumerate(placement.order)}
+        return PriorCt(
+            study_uid=str(first.StudyInstanceUID),
+            series_uid=str(first.SeriesInstanceUID),
+            frame_of_reference_uid=str(first.FrameOfReferenceUID),
+            acquisition=acquisition_of(first),
+            grid=Grid(affine=placement.affine, slices=slices),
+            read_volume=cache(lambda: load(paths).volume),
+        )
+
+
+def measured(outline: Mask, ct: PriorCt | None) -> Measured:
+    """Measure an outline on its CT, as a lesion of ours is measured; without a CT by its voxels alone."""
+    if ct is not None:
+        volume = ct.read_volume()
+        lesion = _in_volume(outline, volume)
+        if lesion is not None:
+            measurement = measure(lesion, volume)
+            mass_g = measurement.density.mass_g if measurement.density else None
+            return Measured(sizes=sizes_of(lesion, measurement, volume), mass_g=mass_g)
+    return Measured(sizes=_by_voxels(outline), mass_g=None)
+
+
+def _in_volume(outline: Mask, volume: Volume) -> Lesion | None:
+    """Return the outline on the CT's grid; None where it marks nothing of it."""
+    voxels, corner = resampled(outline, volume.affine)
+    low = np.maximum(corner, 0)
+    high = np.minimum(np.add(corner, voxels.shape), volume.hu.shape)
+    if (high <= low).any():
+        return None
+    kept = voxels[tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))]
+    marked = np.argwhere(kept)
+    if not len(marked):
+        return None
+    first, last = marked.min(axis=0), marked.max(axis=0) + 1
+    box = kept[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+    return _lesion(box, low + first)
+
+
+def _by_voxels(outline: Mask) -> Sizes:
+    volume = Volume(hu=np.zeros(outline.voxels.shape, np.float32), affine=outline.affine)
+    long_axis, short_axis = recist_axes(_lesion(outline.voxels, np.zeros(3, int)), volume)
+    return Sizes(
+        volume_ml=round(float(np.count_nonzero(outline.voxels)) * outline.voxel_ml, 4),
+        long_axis_mm=long_axis.length_mm,
+        short_axis_mm=short_axis.length_mm,
+        slices=int(outline.voxels.any(axis=(1, 2)).sum()),
+        spacing_mm=spacing_of(outline.affine),
+    )
+
+
+def _lesion(voxels: NDArray[np.bool_], corner: NDArray[np.intp]) -> Lesion:
+    slice_index, row, column = (int(index) for index in corner)
+    return Lesion(
+        number=1, tracking_id="", tracking_uid="", voxels=voxels, corner=(slice_index, row, column),
+        centroid_mm=(math.nan, math.nan, math.nan),
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Where the images of an SR's library lie: what is left of a scan whose CT and SEG are gone. Reads no measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from worker.priors.seg import Grid
+
+# PS3.16 TID 1600 to 1604. highdicom writes the last one, which TID 1604 does not have, from the header.
+IMAGE_LIBRARY = "111028"
+FRAME_OF_REFERENCE = "112227"
+BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES = "111026", "111066", "112226"
+POSITION = ("110901", "110902", "110903")
+ROW_COSINES, COLUMN_COSINES = ("110904", "110905", "110906"), ("110907", "110908", "110909")
+
+
+def library_grid(sr: Dataset) -> Grid | None:
+    """Return the grid of the library's images, slices counted from the lowest; None where there is none."""
+    images = list(_images(sr))
+    if not images:
+        return None
+    _, first = images[0]
+    rows, columns = (_vector(first, names) for names in (ROW_COSINES, COLUMN_COSINES))
+    normal = np.cross(rows, columns)
+    positions = np.array([_vector(image, POSITION) for _, image in images])
+    heights = positions @ normal
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = normal * first[BETWEEN_SLICES], columns * first[BETWEEN_ROWS]
+    affine[:3, 2], affine[:3, 3] = rows * first[BETWEEN_COLUMNS], positions[int(np.argmin(heights))]
+    places = np.round((heights - heights.min()) / first[BETWEEN_SLICES])
+    return Grid(affine=affine, slices={uid: int(at) for (uid, _), at in zip(images, places, strict=True)})
+
+
+def library_frame_of_reference(sr: Dataset) -> str | None:
+    """Return the frame of reference of the library's first image."""
+    for image in _library_images(sr):
+        for item in image.get("ContentSequence", ()):
+            if item.ConceptNameCodeSequence[0].CodeValue == FRAME_OF_REFERENCE:
+                return str(item.UID)
+    return None
+
+
+def _images(sr: Dataset) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield the UID of each image that says all of its geometry, and its numbers by code value."""
+    needed = {BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
+    for image in _library_images(sr):
+        numbers = {
+            str(item.ConceptNameCodeSequence[0].CodeValue): float(item.MeasuredValueSequence[0].NumericValue)
+            for item in image.get("ContentSequence", ())
+            if item.ValueType == "NUM" and item.MeasuredValueSequence
+        }
+        if needed <= numbers.keys():
+            yield str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID), numbers
+
+
+def _library_images(sr: Dataset) -> Iterator[Dataset]:
+    for library in sr.ContentSequence:
+        if library.ConceptNameCodeSequence[0].CodeValue == IMAGE_LIBRARY:
+            for group in library.get("ContentSequence", ()):
+                yield from (item for item in group.get("ContentSequence", ()) if item.ValueType == "IMAGE")
+
+
+def _vector(numbers: dict[str, float], names: tuple[str, ...]) -> NDArray[np.float64]:
+    return np.array([numbers[name] for name in names])

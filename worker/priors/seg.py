@@ -1,0 +1,241 @@
+"""Reads the outlines of a SEG, ours or a reader's, on the grid that its own frames lie on. Needs no CT.
+
+BINARY, FRACTIONAL (a voxel counts from half of its greatest value on) and LABELMAP. Frames may be missing: a frame is
+placed by its Image Position (Patient). Knows no measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from models.volume import Mask
+from worker.priors.documents import PriorUnreadable
+
+PLACE_TOLERANCE = 0.1
+"""Of the spacing: how far a frame may lie from its place in an even stack; worker/ct/geometry.py has it of the CT."""
+ANATOMICAL_STRUCTURES = (("123037004", "SCT"), ("T-D000A", "SRT"))
+"""PS3.16 CID 7150: an organ is no lesion."""
+
+OHIF_BRUSH = "OHIF Brush"
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """One segment."""
+
+    number: int
+    tracking_uid: str | None
+    tracking_id: str | None
+    mask: Mask
+    """On a box of the grid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Where slices lie.
+
+    affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
+    slices: the slice of each image, by its SOP instance UID, as far as it is known.
+    """
+
+    affine: Array
+    slices: Mapping[str, int]
+
+    def image_through(self, mask: Mask) -> str | None:
+        """Return the SOP instance UID of the image that the middle of a mask lies in; None where none is known."""
+        x, y, z = mask.affine[:3, :3] @ np.argwhere(mask.voxels).mean(axis=0) + mask.affine[:3, 3]
+        index = round(float((np.linalg.inv(self.affine) @ (x, y, z, 1.0))[0]))
+        return next((uid for uid, place in self.slices.items() if place == index), None)
+
+    def to_mm(self, sop_instance_uid: str, column: float, row: float) -> Array | None:
+        """Return where a point of an image lies; None of an image that is not known.
+
+        column, row: PS3.3 C.18.6.1.1, the outer corner of the first pixel at 0, 0.
+        """
+        index = self.slices.get(sop_instance_uid)
+        if index is None:
+            return None
+        return np.asarray((self.affine @ (index, row - 0.5, column - 0.5, 1.0))[:3], np.float64)
+
+
+def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tuple[Outline, ...]:
+    """Return the segments that mark something, without those of organs.
+
+    corrected: of a SEG that is not ours, the names of the algorithms that a reader may have corrected; what any other
+    one outlined by itself is left out, too. Raises PriorUnreadable on uneven frames.
+    """
+    frames, grid, indices = _frames(seg), grid_of(seg), _indices(seg)
+    marked: dict[int, dict[int, NDArray[np.bool_]]] = {}
+    for frame, index, groups in zip(frames, indices, _per_frame(seg), strict=True):
+        for number, voxels in _marked(seg, frame, groups):
+            planes = marked.setdefault(number, {})
+            planes[index] = planes[index] | voxels if index in planes else voxels
+    segments = {int(each.SegmentNumber): each for each in seg.SegmentSequence}
+    return tuple(
+        _outline(segments[number], planes, grid)
+        for number, planes in sorted(marked.items())
+        if not _is_anatomy(segments[number]) and (corrected is None or _is_by_reader(segments[number], corrected))
+    )
+
+
+def grid_of(seg: Dataset) -> Grid:
+    """Return the grid of a SEG: its first slice is the first along the normal that has a frame."""
+    positions, indices = _positions(seg), _indices(seg)
+    row_cosines, column_cosines = _cosines(seg)
+    first, last = int(np.argmin(indices)), int(np.argmax(indices))
+    span = indices[last] - indices[first]
+    # In a tilted stack the slices are shifted against each other: the step is not the normal.
+    step = (positions[last] - positions[first]) / span if span else _normal(seg) * _spacing_mm(seg)
+    between_rows, between_columns = (float(value) for value in _measures(seg).PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = step, column_cosines * between_rows
+    affine[:3, 2], affine[:3, 3] = row_cosines * between_columns, positions[first]
+    slices = {uid: index for index, groups in zip(indices, _per_frame(seg), strict=True) for uid in _sources(groups)}
+    return Grid(affine=affine, slices=slices)
+
+
+def box_of(voxels: NDArray[np.bool_], affine: Array) -> Mask:
+    """Cut a mask that marks something down to what it marks."""
+    marked = np.argwhere(voxels)
+    low, high = marked.min(axis=0), marked.max(axis=0) + 1
+    shifted = affine.copy()
+    shifted[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
+    box = tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
+    return Mask(voxels=voxels[box], affine=shifted)
+
+
+def _outline(segment: Dataset, planes: Mapping[int, NDArray[np.bool_]], grid: Grid) -> Outline:
+    first = min(planes)
+    shape = next(iter(planes.values())).shape
+    voxels = np.zeros((max(planes) - first + 1, *shape), bool)
+    for index, plane in planes.items():
+        voxels[index - first] = plane
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * first
+    return Outline(
+        number=int(segment.SegmentNumber),
+        tracking_uid=str(segment.TrackingUID) if segment.get("TrackingUID") else None,
+        tracking_id=str(segment.TrackingID) if segment.get("TrackingID") else None,
+        mask=box_of(voxels, affine),
+    )
+
+
+def _is_anatomy(segment: Dataset) -> bool:
+    categories = segment.get("SegmentedPropertyCategoryCodeSequence", ())
+    return any((each.CodeValue, each.CodingSchemeDesignator) in ANATOMICAL_STRUCTURES for each in categories)
+
+
+def algorithms_of(seg: Dataset | None) -> set[str]:
+    """Return the names of the algorithms that outlined the segments."""
+    segments = seg.SegmentSequence if seg is not None else ()
+    return {str(segment.SegmentAlgorithmName) for segment in segments if segment.get("SegmentAlgorithmName")}
+
+
+def _is_by_reader(segment: Dataset, corrected: Collection[str]) -> bool:
+    """OHIF 3.13 keeps type and name of the algorithm whose outline a reader corrects, else it writes its own."""
+    name = segment.get("SegmentAlgorithmName")
+    return segment.get("SegmentAlgorithmType") != "AUTOMATIC" or not name or name in (*corrected, OHIF_BRUSH)
+
+
+def _frames(seg: Dataset) -> NDArray[np.uint16]:
+    return np.asarray(seg.pixel_array, np.uint16).reshape(-1, seg.Rows, seg.Columns)
+
+
+def _marked(seg: Dataset, frame: NDArray[np.uint16], groups: Dataset) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield each segment's voxels of a frame, where there are any."""
+    if seg.SegmentationType == "LABELMAP":
+        yield from ((int(number), frame == number) for number in np.unique(frame) if number)
+        return
+    # PS3.3 C.8.20.3.1: the greatest value stands for certainty, or for the whole of the voxel.
+    least = seg.MaximumFractionalValue / 2 if seg.SegmentationType == "FRACTIONAL" else 1
+    voxels = frame >= least
+    if voxels.any():
+        identification = groups.get("SegmentIdentificationSequence") or _shared(seg).SegmentIdentificationSequence
+        yield int(identification[0].ReferencedSegmentNumber), voxels
+
+
+def _per_frame(seg: Dataset) -> Sequence[Dataset]:
+    return list(seg.PerFrameFunctionalGroupsSequence)
+
+
+def _shared(seg: Dataset) -> Dataset:
+    shared: Sequence[Dataset] = seg.get("SharedFunctionalGroupsSequence") or ()
+    return shared[0] if shared else Dataset()
+
+
+def _sources(groups: Dataset) -> list[str]:
+    return [
+        str(source.ReferencedSOPInstanceUID)
+        for derivation in groups.get("DerivationImageSequence", ())
+        for source in derivation.get("SourceImageSequence", ())
+    ]
+
+
+def _measures(seg: Dataset) -> Dataset:
+    sequence: Sequence[Dataset] = _shared(seg).get("PixelMeasuresSequence") or _per_frame(seg)[0].PixelMeasuresSequence
+    return sequence[0]
+
+
+def _cosines(seg: Dataset) -> tuple[Array, Array]:
+    sequence = _shared(seg).get("PlaneOrientationSequence") or _per_frame(seg)[0].PlaneOrientationSequence
+    cosines = np.array(sequence[0].ImageOrientationPatient, np.float64)
+    return cosines[:3], cosines[3:]
+
+
+def _normal(seg: Dataset) -> Array:
+    return np.asarray(np.cross(*_cosines(seg)), np.float64)
+
+
+def _positions(seg: Dataset) -> Array:
+    shared = _shared(seg).get("PlanePositionSequence")
+    planes = [(groups.get("PlanePositionSequence") or shared)[0] for groups in _per_frame(seg)]
+    return np.array([plane.ImagePositionPatient for plane in planes], np.float64)
+
+
+def _heights(seg: Dataset) -> Array:
+    heights = _positions(seg) @ _normal(seg)
+    return np.asarray(heights - heights.min(), np.float64)
+
+
+def _indices(seg: Dataset) -> list[int]:
+    return [int(index) for index in np.round(_heights(seg) / _spacing_mm(seg))]
+
+
+def _spacing_mm(seg: Dataset) -> float:
+    """Return the first spacing that every frame's place is a multiple of: frames may be left out, headers wrong."""
+    heights, measures = _heights(seg), _measures(seg)
+    gaps = np.diff(np.unique(np.round(heights, 3)))
+    stated = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
+    candidates = [float(each) for each in (*stated, gaps.min() if gaps.size else None) if each]
+    for spacing_mm in candidates:
+        places = heights / spacing_mm
+        if np.abs(places - places.round()).max() <= PLACE_TOLERANCE:
+            return spacing_mm
+    raise PriorUnreadable(str(seg.SOPInstanceUID), "its frames are not evenly spaced", "a tenth of the spacing is")
+
+
+def resampled(mask: Mask, affine: Array) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+    """Return a mask on another grid by the nearest voxel: a box of it, and the index of the box's first voxel."""
+    to_source = np.linalg.inv(mask.affine) @ affine
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float64)
+    corners[:, :3] = corners[:, :3] * mask.voxels.shape - 0.5
+    reach = (corners @ np.linalg.inv(to_source).T)[:, :3]
+    low, high = np.floor(reach.min(axis=0)).astype(int), np.ceil(reach.max(axis=0)).astype(int) + 1
+    axes = np.indices(high - low).reshape(3, -1).T + low
+    source = np.round(axes @ to_source[:3, :3].T + to_source[:3, 3]).astype(int)
+    inside = ((source >= 0) & (source < mask.voxels.shape)).all(axis=1)
+    voxels = np.zeros(len(axes), bool)
+    voxels[inside] = mask.voxels[tuple(source[inside].T)]
+    return voxels.reshape(tuple(high - low)), (int(low[0]), int(low[1]), int(low[2]))
+
+
+def renamed(outline: Outline, tracking_uid: str, tracking_id: str) -> Outline:
+    """Return the same outline under another name."""
+    return replace(outline, tracking_uid=tracking_uid, tracking_id=tracking_id)

@@ -1,0 +1,1 @@
+"""The Celery worker: takes jobs, keeps their lease, runs them."""

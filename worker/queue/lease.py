@@ -1,0 +1,57 @@
+"""A worker's lease on a job, kept by a thread of its own. Knows nothing of what the worker does meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from dicom_node.errors import JournalUnavailable, LeaseLost
+from dicom_node.journal.journal import Journal
+
+log = logging.getLogger(__name__)
+
+_RENEWALS = 4  # in the time of one lease, so that some may fail
+
+
+class Lease:
+    """Keeps a claimed job ours inside a `with` block."""
+
+    def __init__(self, journal: Journal, job_key: str, owner: str, lease_s: float) -> None:
+        self._journal = journal
+        self._job_key = job_key
+        self._owner = owner
+        self._lease_s = lease_s
+        self._ended = threading.Event()
+        self._lost = False
+        self._heartbeat = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._heartbeat.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        self._heartbeat.join()
+
+    def check(self) -> None:
+        """Raise LeaseLost when it is known to be lost."""
+        if self._lost:
+            raise LeaseLost(f"job {self._job_key}: it was given to somebody else, or replaced")
+
+    def renew(self) -> None:
+        """Prolong the lease now. Raises LeaseLost."""
+        self._lost = not self._journal.renew(self._job_key, self._owner, time.time() + self._lease_s)
+        self.check()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._lease_s / _RENEWALS):
+            try:
+                self.renew()
+            except JournalUnavailable as error:
+                log.warning("job %s: lease not renewed: %s", self._job_key, error)
+            except LeaseLost as error:
+                log.warning("%s", error)
+                return

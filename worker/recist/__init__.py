@@ -1,0 +1,1 @@
+"""RECIST 1.1: time points, targets, rules, response; and the response by volume."""

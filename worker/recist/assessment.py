@@ -1,0 +1,177 @@
+"""The patient's response over time by RECIST 1.1, as a proposal with its arithmetic. Measures and matches nothing.
+
+Source: Eisenhauer et al., Eur J Cancer 2009;45:228. The rules of response stand in rules.py, those of targets
+and their sum in targets.py. A doubtful lesion is not counted as new; once a scan confirms it, progression dates from
+the first that showed it (4.3.5).
+
+Not covered: lymph nodes, clinical progression, the best overall response, iRECIST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from worker.recist.lesion_graph import Lineage, lineages
+from worker.recist.response import Response, per_cent, percent_change
+from worker.recist.rules import Evidence, NonTargets, Sums, by_targets, overall
+from worker.recist.targets import Baseline, TargetSum, baseline_of, target_sum
+from worker.recist.timepoints import SEEN, State, TimePoint, TrackedLesion, in_order
+from worker.recist.volumetric import VolumetricResponse, volumetric_response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """One time point after the baseline."""
+
+    date: date
+    response: Response
+    """Proposed, of all lesions together."""
+    by_targets: Response | None
+    """By the sum of diameters alone; None where the baseline has no target."""
+    total: TargetSum
+    from_baseline_percent: float | None
+    """None where the sum is incomplete, as the next but one are."""
+    nadir_mm: float
+    """The smallest sum before, the baseline's included."""
+    from_nadir_percent: float | None
+    from_nadir_mm: float | None
+    non_targets: NonTargets
+    new_lesions: tuple[str, ...]
+    """Tracking UIDs."""
+    volumetric: VolumetricResponse
+    basis: tuple[str, ...]
+    """The arithmetic, a line for each rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The patient over time."""
+
+    baseline: Baseline
+    assessments: tuple[Assessment, ...]
+    """By date."""
+    progressed_on: date | None
+    """The date of the first PD, or of the earlier scan that showed its new lesion as a doubtful one."""
+
+
+def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Course:
+    """Return the course of time points given in any order; `baseline`: the date to begin with, else the first.
+
+    Raises ValueError where two time points are of one date, or there is no baseline.
+    """
+    first, *later = lineages(in_order(points, baseline))
+    start = baseline_of(first)
+    assessments: tuple[Assessment, ...] = ()
+    for lineage in later:
+        assessments += (_assess(lineage, start, assessments),)
+    return Course(baseline=start, assessments=assessments, progressed_on=_progressed_on(assessments, later))
+
+
+def _assess(lineage: Lineage, baseline: Baseline, earlier: Sequence[Assessment]) -> Assessment:
+    total = target_sum(lineage, baseline.targets)
+    sums = _sums(total, baseline, earlier)
+    judged = by_targets(sums) if baseline.targets else None
+    new = _new(lineage, baseline)
+    evidence = _evidence(lineage, baseline, earlier, judged, has_new=bool(new))
+    response, reason = overall(evidence)
+    volumetric = _volumetric(total, baseline, earlier)
+    return Assessment(
+        date=lineage.point.date,
+        response=response,
+        by_targets=judged,
+        total=total,
+        from_baseline_percent=percent_change(sums.now_mm, sums.baseline_mm) if sums.is_complete else None,
+        nadir_mm=sums.nadir_mm,
+        from_nadir_percent=percent_change(sums.now_mm, sums.nadir_mm) if sums.is_complete else None,
+        from_nadir_mm=round(sums.now_mm - sums.nadir_mm, 1) if sums.is_complete else None,
+        non_targets=evidence.non_targets,
+        new_lesions=tuple(lesion.tracking_uid for lesion in new),
+        volumetric=volumetric,
+        basis=(
+            *_arithmetic(total, sums, judged),
+            *_remarks(lineage, new, evidence),
+            f"{reason}: {response}",
+            volumetric.basis,
+        ),
+    )
+
+
+def _sums(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -> Sums:
+    complete_mm = [each.total.sum_mm for each in earlier if each.total.is_complete]
+    return Sums(
+        now_mm=total.sum_mm,
+        is_complete=total.is_complete,
+        baseline_mm=baseline.total.sum_mm,
+        nadir_mm=min([baseline.total.sum_mm, *complete_mm]),
+    )
+
+
+def _new(lineage: Lineage, baseline: Baseline) -> tuple[TrackedLesion, ...]:
+    known = lineage.family(baseline.targets + baseline.non_targets)
+    return tuple(each for each in lineage.point.lesions if each.state in SEEN and each.tracking_uid not in known)
+
+
+def _evidence(
+    lineage: Lineage, baseline: Baseline, earlier: Sequence[Assessment], judged: Response | None, *, has_new: bool
+) -> Evidence:
+    return Evidence(
+        by_targets=judged,
+        non_targets=_non_targets(lineage, baseline.non_targets),
+        has_new=has_new,
+        is_any_known_seen=any(map(lineage.is_seen, baseline.targets + baseline.non_targets)),
+        earlier=[(each.date, each.response) for each in earlier],
+    )
+
+
+def _non_targets(lineage: Lineage, uids: Sequence[str]) -> NonTargets:
+    if not uids:
+        return NonTargets.NONE
+    if any(map(lineage.is_seen, uids)):
+        return NonTargets.PRESENT
+    return NonTargets.ABSENT if all(map(lineage.is_gone, uids)) else NonTargets.NOT_EVALUATED
+
+
+def _volumetric(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -> VolumetricResponse:
+    sums_ml = [baseline.total.sum_ml, *(each.total.sum_ml for each in earlier)]
+    return volumetric_response(total.sum_ml if baseline.targets else None, sums_ml)
+
+
+def _arithmetic(total: TargetSum, sums: Sums, judged: Response | None) -> tuple[str, ...]:
+    if judged is None:
+        return ("no target lesion at baseline",)
+    now_mm, baseline_mm, nadir_mm = sums.now_mm, sums.baseline_mm, sums.nadir_mm
+    least = "" if total.is_complete else "at least "
+    from_baseline = f"baseline {baseline_mm:.1f} mm: {per_cent(now_mm, baseline_mm)}, " if total.is_complete else ""
+    from_nadir = f"nadir {nadir_mm:.1f} mm: {per_cent(now_mm, nadir_mm)} and {now_mm - nadir_mm:+.1f} mm"
+    if judged is Response.NE:
+        from_nadir = "a target is not evaluable"
+    return (
+        f"targets: {total.text}",
+        f"sum {least}{now_mm:.1f} mm, {from_baseline}{from_nadir}: {judged}",
+    )
+
+
+def _remarks(lineage: Lineage, new: Sequence[TrackedLesion], evidence: Evidence) -> tuple[str, ...]:
+    doubtful = [each.label for each in lineage.point.lesions if each.state is State.DOUBTFUL]
+    progressed = next((day for day, response in evidence.earlier if response is Response.PD), None)
+    return (
+        f"non-target lesions: {evidence.non_targets}",
+        f"new lesions: {', '.join(lesion.label for lesion in new) or 'none'}",
+        *([f"doubtful, not counted as new: {', '.join(doubtful)}"] if doubtful else []),
+        *([f"progression was proposed on {progressed}: RECIST 1.1 follows no further"] if progressed else []),
+    )
+
+
+def _progressed_on(assessments: Sequence[Assessment], later: Sequence[Lineage]) -> date | None:
+    first = next((each for each in assessments if each.response is Response.PD), None)
+    if first is None:
+        return None
+    doubtful = [
+        lineage.point.date
+        for lineage in later
+        for lesion in lineage.point.lesions
+        if lesion.tracking_uid in first.new_lesions and lesion.state is State.DOUBTFUL
+    ]
+    return min([first.date, *doubtful])

@@ -1,0 +1,1 @@
+"""Extent of the disease in one scan, and the T descriptor."""

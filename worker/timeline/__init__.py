@@ -1,0 +1,1 @@
+"""All scans of one patient: search, table, export."""

@@ -1,0 +1,79 @@
+"""Writes the table of a course as CSV (RFC 4180) and as an Excel workbook. Decides nothing of its content.
+
+The same table writes the same bytes: no file says when it was written, or by whom.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from openpyxl import Workbook
+from openpyxl.styles import Font
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+
+from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE
+from worker.timeline.table import COLUMNS, CourseTable, Value
+
+_NO_TIME = datetime(1980, 1, 1)
+"""The earliest that a ZIP file can say."""
+_CLOCK = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*(<)")
+
+
+def write_tables(table: CourseTable, csv_path: Path | None, xlsx_path: Path | None) -> None:
+    """Write the table to each path that is given."""
+    if csv_path:
+        write_csv(table, csv_path)
+    if xlsx_path:
+        write_xlsx(table, xlsx_path)
+
+
+def write_csv(table: CourseTable, path: Path) -> None:
+    """Write the table with a line of column names, UTF-8."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(table.rows)
+
+
+def write_xlsx(table: CourseTable, path: Path) -> None:
+    """Write the table on one sheet, and what its columns mean on another."""
+    book = Workbook()
+    book.properties.creator = PRODUCT
+    sheet = book.worksheets[0]
+    sheet.title = "course"
+    _fill(sheet, [tuple(COLUMNS), *table.rows])
+    sheet.freeze_panes = "E2"  # subject, day and lesion stay in view
+    meanings = [("column", "meaning"), *COLUMNS.items(), ("", ""), ("notice", RESEARCH_SENTENCE)]
+    _fill(book.create_sheet("columns"), meanings)
+    written = io.BytesIO()
+    book.save(written)
+    path.write_bytes(_without_clock(written))
+
+
+def _fill(sheet: Worksheet, rows: Sequence[Sequence[Value]]) -> None:
+    for row in rows:
+        sheet.append(list(row))
+    for cell in sheet[1]:
+        cell.font = Font(bold=True)
+    for number, column in enumerate(zip(*rows, strict=True), start=1):
+        longest = max(len(str(value)) for value in column if value is not None)
+        sheet.column_dimensions[get_column_letter(number)].width = min(longest, 80) + 2
+
+
+def _without_clock(written: io.BytesIO) -> bytes:
+    """Return the same workbook, its entries and properties without the time of writing."""
+    timeless = io.BytesIO()
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(timeless, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            entry = zipfile.ZipInfo(name, date_time=_NO_TIME.timetuple()[:6])
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            content = _CLOCK.sub(rb"\g<1>" + _NO_TIME.isoformat().encode() + b"Z\\2", source.read(name))
+            target.writestr(entry, content)
+    return timeless.getvalue()

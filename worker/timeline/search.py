@@ -1,0 +1,90 @@
+"""Finds what `lungspread course` tells of: a patient's finished jobs in the outbox, or an output folder.
+
+Knows patients by their keys alone, and says nothing of a date but the days since the first scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from dicom_node.journal.journal import Journal
+from dicom_node.prior import KnownScan
+from dicom_node.storage.spool import Spool
+from worker.outputs.json.read import NoCourse, Report, read_report
+from worker.settings import Settings
+from worker.timeline.model import OtherScan, PatientCourse
+from worker.timeline.patient_timeline import course
+
+RECEIVED = "RECEIVED"
+
+
+def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
+    """Return for each patient the key, how many scans are known, and how many of them are analysed."""
+    journal = _journal(settings)
+    scans = {key: journal.scans_of(key) for key in journal.patients()}
+    journal.close()
+    return [(key, len(found), sum(map(_is_finished, found))) for key, found in scans.items()]
+
+
+def find_course(settings: Settings, patient: str) -> PatientCourse:
+    """Return the course of a patient by key, or of an output folder by path. Raises NoCourse."""
+    folder = Path(patient)
+    return course_in(folder) if folder.is_dir() else course_of_patient(settings, patient)
+
+
+def course_of_patient(settings: Settings, first_digits: str) -> PatientCourse:
+    """Return the course of the one patient whose key begins so. Raises NoCourse when it is none, or several."""
+    journal = _journal(settings)
+    keys = [key for key in journal.patients() if key.startswith(first_digits)]
+    if len(keys) != 1:
+        raise NoCourse(f"{len(keys)} patients begin with {first_digits}, one is needed")
+    scans = journal.scans_of(keys[0])
+    journal.close()
+    reports = {scan.series_uid: report for scan in scans if (report := _report(settings, scan))}
+    told = course(list(reports.values()), keys[0])
+    return {**told, "other_scans": _others(told, scans, reports)}
+
+
+def course_in(folder: Path) -> PatientCourse:
+    """Return the course that the output folder of `lungspread run --prior` holds. Raises NoCourse."""
+    return course([read_report(folder / "findings.json")])
+
+
+def _journal(settings: Settings) -> Journal:
+    return Journal(settings.journal.url_in(settings.node.data_dir))
+
+
+def _is_finished(scan: KnownScan) -> bool:
+    return scan.job is not None and scan.job.is_finished
+
+
+def _report(settings: Settings, scan: KnownScan) -> Report | None:
+    """Return what the scan's job says; None where it has said nothing in today's form."""
+    if scan.job is None or not scan.job.is_finished:
+        return None
+    try:
+        return read_report(Spool(settings.node.data_dir).document_path(scan.job.job_key, "findings.json"))
+    except NoCourse:
+        return None
+
+
+def _others(told: PatientCourse, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
+    days = {point["series_uid"]: point["day"] for point in told["time_points"]}
+    start = next((_date(scan).toordinal() - days[scan.series_uid] for scan in scans if scan.series_uid in days), None)
+    return [
+        {
+            "series_uid": scan.series_uid,
+            "day": None if start is None else _date(scan).toordinal() - start,
+            "state": scan.job.state.value if scan.job else RECEIVED,
+            "statement": reports[scan.series_uid].comparison["statement"] if scan.series_uid in reports else None,
+            "reason": reports[scan.series_uid].comparison["reason"] if scan.series_uid in reports else None,
+        }
+        for scan in scans
+        if scan.series_uid not in days
+    ]
+
+
+def _date(scan: KnownScan) -> date:
+    return date(int(scan.day[:4]), int(scan.day[4:6]), int(scan.day[6:8]))
