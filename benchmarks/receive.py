@@ -24,10 +24,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import Door, close
+from dicom_node.network.scp import StorageScp, close
 from dicom_node.network.status import SUCCESS, silence_libraries
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import Intake
+from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
 
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1"}  # dcmtk's own switch; without it each image waits 40 ms
@@ -91,8 +91,8 @@ def node(folder: Path) -> Iterator[int]:
     def ignore(_: CommitmentReport, __: object) -> int:
         return SUCCESS
 
-    intake = Intake(journal=journal, spool=Spool(folder))
-    door = Door(node=settings, peers=[sender], journal=journal, intake=intake, on_report=ignore)
+    intake = InstanceReceiver(journal=journal, spool=Spool(folder))
+    door = StorageScp(node=settings, peers=[sender], journal=journal, intake=intake, on_report=ignore)
     server = door.open()
     yield server.server_address[1]
     close(server)

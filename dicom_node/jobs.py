@@ -46,17 +46,17 @@ class Job:
     job_key: str
     study_uid: str
     series_uid: str
-    recipe: str
+    config_hash: str
     """Hash of the model card and of the settings that change results; opaque to the node."""
     schema_version: int = SCHEMA_VERSION
 
 
-def job_key(sop_instance_uids: tuple[str, ...], recipe: str, priors: tuple[str, ...] = ()) -> str:
+def job_key(sop_instance_uids: tuple[str, ...], config_hash: str, priors: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 (64 hex digits) that identifies what a job computes.
 
     priors: one text for each earlier scan that it is compared with, in order (`priors.key_parts`).
     """
-    text = "\n".join([*sorted(sop_instance_uids), recipe, *priors])
+    text = "\n".join([*sorted(sop_instance_uids), config_hash, *priors])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -67,7 +67,7 @@ def make_celery(redis_url: str) -> Celery:
     return app
 
 
-def ring(app: Celery, job: Job) -> None:
+def enqueue(app: Celery, job: Job) -> None:
     """Put the job into the queue, by task name: the node does not import the worker.
 
     Raises QueueUnavailable, after a few seconds at most.

@@ -33,7 +33,7 @@ class PriorSearch(StrEnum):
     NONE_EXISTS = "none exists"
     NOT_FETCHED = "not fetched"
     """A peer was away, too slow, or refused; or the limits of time or size were met before the first was here."""
-    NOT_ASKED = "not asked"
+    NOT_QUERIED = "not asked"
     """No peer is asked for priors."""
 
 
@@ -63,7 +63,7 @@ class Priors:
     """By date of the scan, the oldest first."""
 
 
-NOT_ASKED = Priors(search=PriorSearch.NOT_ASKED, reason=None, scans=())
+NOT_QUERIED = Priors(search=PriorSearch.NOT_QUERIED, reason=None, scans=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class KnownJob:
 
     job_key: str
     state: JobState
-    recipe: str
+    config_hash: str
     sop_instance_uids: tuple[str, ...]
     has_documents: bool
 

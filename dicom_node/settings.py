@@ -39,17 +39,17 @@ class NodeSettings(_Section):
     """A series is complete when nothing of it has arrived for this long."""
     min_free_mb: Annotated[int, Field(ge=0)] = 1024
     """Below this free space nothing more is taken in."""
-    keep_days: Annotated[int, Field(ge=0)] = 0
+    retention_days: Annotated[int, Field(ge=0)] = 0
     """A received series is removed this many days after its results were committed; 0 keeps it for ever."""
     max_associations: Annotated[int, Field(ge=1)] = 32
     network_timeout_s: Seconds = 60.0
     """A peer that is silent for this long is gone."""
     connect_timeout_s: Seconds = 10.0
-    first_retry_s: Seconds = 5.0
+    retry_backoff_s: Seconds = 5.0
     """A delivery that failed is tried again after this pause, which doubles each time ..."""
-    longest_retry_s: Seconds = 300.0
+    retry_backoff_max_s: Seconds = 300.0
     """... up to this one."""
-    give_up_after_s: Seconds = 604800.0
+    retry_deadline_s: Seconds = 604800.0
     """A delivery whose pauses add up to this is given up: its job is FAILED."""
     commitment_timeout_s: Seconds = 600.0
     """A storage commitment without an answer for this long is asked for again."""
@@ -59,7 +59,7 @@ class NodeSettings(_Section):
     """A series waits no longer than this for the patient's earlier scans, to be fetched and to be analysed."""
     priors_size_limit_mb: Annotated[int, Field(ge=0)] = 4096
     """No more CT than this is fetched for one series; results are small, and always fetched."""
-    most_priors: Annotated[int, Field(ge=1)] = 5
+    max_priors: Annotated[int, Field(ge=1)] = 5
     """A scan is compared with this many earlier ones at most, the newest."""
     deliver_backfill: bool = False
     """Whether the results of earlier scans that were fetched and analysed are delivered, too."""
@@ -76,7 +76,7 @@ class Peer(_Section):
     """It may send series to us, and ask us for storage commitment of them."""
     send_results: bool = False
     """It receives every result."""
-    ask_for_priors: bool = False
+    query_priors: bool = False
     """It is asked for earlier examinations."""
     retrieve: Literal["move", "get", "wado"] = "move"
     """How they come: by C-MOVE (it must know our AE title and address), C-GET, or DICOMweb."""
@@ -84,7 +84,7 @@ class Peer(_Section):
     """The root of its DICOMweb services, for `wado`."""
     dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
     """The value of the HTTP header Authorization, such as `Bearer ...`."""
-    commitment: bool = False
+    storage_commitment: bool = False
     """It is asked for storage commitment of what it received."""
 
     @model_validator(mode="after")
@@ -103,9 +103,9 @@ class QueueSettings(_Section):
     """A worker that has not renewed its lease on a job for this long has lost it."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     """A job that failed or lost its worker so often is given up."""
-    first_ring_s: Seconds = 30.0
+    requeue_after_s: Seconds = 30.0
     """A job that no worker took is rung again after this pause, which doubles each time ..."""
-    longest_ring_s: Seconds = 600.0
+    requeue_max_s: Seconds = 600.0
     """... up to this one."""
 
 

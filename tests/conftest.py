@@ -16,10 +16,10 @@ from pynetdicom import evt
 
 from dicom_node.delivery.delivery import take_report
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import Door, close
+from dicom_node.network.scp import StorageScp, close
 from dicom_node.network.status import silence_libraries
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import Intake
+from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
 
 pytest_plugins = ["tests.fixtures.dicom_node.journals", "tests.fixtures.worker.analysed_series"]
@@ -130,11 +130,11 @@ def open_door(tmp_path: Path) -> Iterator[OpenDoorWith]:
                 update=settings
             )
             journal, spool = Journal(f"sqlite:///{tmp_path}/journal.db"), Spool(data_dir, node.min_free_mb)
-            door = Door(
+            door = StorageScp(
                 node=node,
                 peers=peers,
                 journal=journal,
-                intake=Intake(journal=journal, spool=spool),
+                intake=InstanceReceiver(journal=journal, spool=spool),
                 on_report=lambda report, senders: take_report(journal, report, node, {peer.name for peer in senders}),
             )
             server = door.open()

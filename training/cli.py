@@ -19,10 +19,10 @@ from training.data.prepare import KINDS, Request, parse_source, summary
 from training.data.prepare import prepare as prepare_cache
 from training.evaluation.cross_validation import cross_validate, judge_networks, together_lines
 from training.evaluation.evaluate import evaluate_model, headlines, held_back, training_stacks
-from training.export.package import Handover, check_out, hand_over, release
-from training.export.run_model import candidate_of
+from training.export.package import ModelPackage, check_out, release, write_package
+from training.export.run_model import run_model
 from training.export.weights import ModelFacts
-from training.optimise.initial_weights import START
+from training.optimise.initial_weights import INIT_FROM
 from training.optimise.settings import TrainingSettings
 from training.optimise.train import train as train_network
 from training.optimise.weight_averaging import average_runs
@@ -76,9 +76,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None, typer.Option(help=f"{', '.join(RECIPES)} or {OWN}: which sources in which shares.")
     ] = None,
     crop: int = 128,
-    start: Annotated[Path | None, typer.Option(help=START)] = None,
+    init_from: Annotated[Path | None, typer.Option(help=INIT_FROM)] = None,
     imagenet: Annotated[
-        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
+        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --init-from.")
     ] = True,
     learning_rate: Annotated[
         float, typer.Option(min=0, help="The highest; a run that goes on wants a lower one.")
@@ -87,37 +87,37 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
     phantoms: Annotated[int | None, typer.Option(help="Generated chests; 0 for a cache, else 14.")] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="Of cross-validation: hold these patients back.")] = None,
-    fused: Annotated[bool, typer.Option(help="Compile the network first: faster, needs a C++ compiler.")] = False,
-    loaders: Annotated[int, typer.Option(min=0, help="Processes that draw examples; a GPU wants three or more.")] = 1,
-    besides: Annotated[Path | None, typer.Option(help="A folder that insert has written, to train on, too.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network: needs a C++ compiler.")] = False,
+    num_workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples; three or more for a GPU.")] = 1,
+    extra_data: Annotated[Path | None, typer.Option(help="A folder that insert has written, to train on, too.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn: another one makes another network.")] = 1,
-    whole: Annotated[int, typer.Option(min=0, help="Whole slices of each source, besides the crops of a step.")] = 0,
+    whole: Annotated[int, typer.Option("--whole-slices", min=0, help="Of each source, besides the crops.")] = 0,
 ) -> None:
     """Train on the patients of the training part; a run that was ended goes on where it was."""
     with refusals("train"):
         if whole and network == "3d":
-            raise DataRefused("--whole: the 3D network learns from blocks, not from slices")
+            raise DataRefused("--whole-slices: the 3D network learns from blocks, not from slices")
         cached = is_cache(data)
         chests = phantoms if phantoms is not None else (0 if cached else PHANTOMS)
         stacks = [*training_stacks(data, SPLITS, fold), *generated(chests, FIRST_SEED)]
-        stacks += read_inserted(besides, stacks) if besides is not None else []
+        stacks += read_inserted(extra_data, stacks) if extra_data is not None else []
         print(f"{len(stacks)} stacks, {sum(len(stack.hu) for stack in stacks)} slices")
         settings = TrainingSettings(
             steps=steps,
             recipe=(),
             crop=crop,
-            loaders=loaders,
-            start=start,
+            num_workers=num_workers,
+            init_from=init_from,
             imagenet=imagenet,
             learning_rate=learning_rate,
             device=device,
             network=network,
-            fused=fused,
+            compile=compiled,
             fold=fold,
             seed=seed,
-            whole=whole_slices(stacks, whole) if whole else (),
+            whole_slices=whole_slices(stacks, whole) if whole else (),
         )
-        chosen = recipe or _recipe_of(cached=cached, besides=besides is not None)
+        chosen = recipe or _recipe_of(cached=cached, extra_data=extra_data is not None)
         drawn = recipe_for(stacks, network) if chosen == OWN else RECIPES[chosen]
         settings = replace(settings, recipe=drawn, data=fingerprint(data) if cached else "")
         train_network(stacks, run, settings)
@@ -126,7 +126,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
 @app.command()
 def insert(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder to write, for train --besides; what was there goes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, for train --extra-data; what was there goes.")],
     copies: Annotated[int, typer.Option(min=1, help="Of each whole stack, each with other lesions.")] = 3,
     fold: Annotated[int | None, typer.Option(min=0, help="As for train: these patients give and get none.")] = None,
 ) -> None:
@@ -173,8 +173,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
     print(f"{run / 'evaluation' / 'report.html'}: pictures of patients, not to be committed")
 
 
-@app.command()
-def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
+@app.command("cross-validate")
+def cross_validate_runs(  # noqa: PLR0913, PLR0917 - the options of a command
     data: Data,
     runs: Annotated[
         list[Path] | None,
@@ -196,7 +196,7 @@ def crossval(  # noqa: PLR0913, PLR0917 - the options of a command
     """Judge each patient by the network that held it back; make one model, RUNS/candidate, of all folds' networks."""
     if (model is None) == (not runs) or (model is not None and install):
         raise typer.BadParameter("either --runs, of which a model is made, or --model, which is judged as it is")
-    with refusals("crossval"):
+    with refusals("cross-validate"):
         if model is not None:
             found = judge_networks(model, data, SPLITS, flip_tta=flip_tta, threshold=threshold)
         else:
@@ -243,25 +243,25 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     with refusals("export"):
         if out is not None:
             check_out(out)
-        card = candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, DEFAULTS).card
+        card = run_model(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, DEFAULTS).card
         if out is not None:
-            hand_over(Handover(run=run, cache=data, out=out, data_licence=data_licence))
+            write_package(ModelPackage(run=run, cache=data, out=out, data_licence=data_licence))
         else:
             release(run, MODELS["lung_tumour"])
     print(f"weights {card.weights_sha256}, threshold {card.threshold}, peak {card.peak_threshold}")
 
 
-def _recipe_of(*, cached: bool, besides: bool) -> str:
+def _recipe_of(*, cached: bool, extra_data: bool) -> str:
     """Return the recipe where none is named."""
     if cached:
         return OWN
-    return "inserted" if besides else "tumours"
+    return "inserted" if extra_data else "tumours"
 
 
 def _model(name: str, run: Path, data: Path | None, settings: InferenceSettings = DEFAULTS) -> LungTumourSegmenter:
     if name == RUN_MODEL and data is not None:
         facts = ModelFacts(name=run.name, licence="not stated", network=trained_network(run))
-        return candidate_of(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, settings)
+        return run_model(run, lambda: held_back(data, "validation", SPLITS).stacks, facts, settings)
     model = load_model(f"lung_tumour:{run / 'candidate'}" if name == RUN_MODEL else name, settings)
     if not isinstance(model, LungTumourSegmenter):
         raise typer.BadParameter(f"--model {name}: only a lung_tumour model gives probabilities here")

@@ -19,8 +19,8 @@ from training.data.splits import PARTS, read_splits
 from training.data.volume import Stack
 from training.evaluation.case import case_name
 from training.evaluation.evaluate import evaluate_model, headlines, held_back
-from training.export.package import Handover, check_out, hand_over
-from training.export.run_model import candidate_of, loaded
+from training.export.package import ModelPackage, check_out, write_package
+from training.export.run_model import loaded, run_model
 from training.export.weights import ModelFacts
 from training.optimise.settings import TrainingSettings
 from training.optimise.train import train
@@ -156,7 +156,7 @@ def _train(pipeline: Pipeline) -> None:
 
 
 def _evaluate(pipeline: Pipeline, say: Say) -> None:
-    model = candidate_of(pipeline.run, lambda: _stacks(pipeline, "validation"), pipeline.facts, pipeline.inference)
+    model = run_model(pipeline.run, lambda: _stacks(pipeline, "validation"), pipeline.facts, pipeline.inference)
     judged = held_back(pipeline.cache, "test", pipeline.cache / "splits.json")
     for line in headlines(evaluate_model(model, judged, pipeline.run / "evaluation", pipeline.chests)):
         say(f"  {line}")
@@ -170,7 +170,9 @@ def _figures(pipeline: Pipeline, say: Say) -> None:
 
 
 def _export(pipeline: Pipeline) -> None:
-    hand_over(Handover(run=pipeline.run, cache=pipeline.cache, out=pipeline.out, data_licence=pipeline.data_licence))
+    write_package(
+        ModelPackage(run=pipeline.run, cache=pipeline.cache, out=pipeline.out, data_licence=pipeline.data_licence)
+    )
 
 
 def _stacks(pipeline: Pipeline, part: str) -> list[Stack]:

@@ -15,7 +15,7 @@ import typer
 from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
 from training.data.prepare import KINDS, Request, Source, parse_source
 from training.export.weights import ModelFacts
-from training.optimise.initial_weights import START, start_weights
+from training.optimise.initial_weights import INIT_FROM, initial_weights
 from training.optimise.settings import TrainingSettings
 from training.pipeline import Pipeline, run_pipeline
 from training.readers.case import DataRefused
@@ -42,9 +42,9 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
         int, typer.Option(min=MULTIPLE, help=f"Side of an example in pixels of 1 mm, a multiple of {MULTIPLE}.")
     ] = 128,
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
-    start: Annotated[Path | None, typer.Option(help=START)] = None,
+    init_from: Annotated[Path | None, typer.Option(help=INIT_FROM)] = None,
     imagenet: Annotated[
-        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --start.")
+        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --init-from.")
     ] = True,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps that a crash may cost.")] = 500,
     phantoms: Annotated[int, typer.Option(min=0, help="Generated chests to train on besides.")] = 0,
@@ -60,8 +60,8 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
     """Prepare, train, evaluate, draw figures and export, each only where it is not done; wrong data ends it with 2."""
     with refusals("pipeline"):
         _check(network=network, crop=crop, name=name, version=version)
-        if start is not None:
-            start_weights(start, network)
+        if init_from is not None:
+            initial_weights(init_from, network)
         request = Request(
             sources=tuple(map(parse_source, source)),
             cache=cache or run / "data",
@@ -75,7 +75,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
             crop=crop,
             checkpoint_every=checkpoint_every,
             device=device,
-            start=start,
+            init_from=init_from,
             imagenet=imagenet,
             network=network,
         )

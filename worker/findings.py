@@ -9,10 +9,10 @@ from models.segmenter import ModelCard
 from models.volume import Volume
 from worker.follow_up.comparison import Comparison
 from worker.lesions.lesion import Lesion
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.measure import Measurement
 from worker.lesions.uncertainty import Uncertainty
-from worker.staging.extent import Spread
+from worker.staging.extent import Extent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Finding:
     lesion: Lesion
     measurement: Measurement
     uncertainty: Uncertainty | None = None
-    place: Place | None = None
+    place: LesionLocation | None = None
     """None where the lungs were not found."""
 
 
@@ -41,6 +41,6 @@ class Findings:
     findings: tuple[Finding, ...]
     """The largest first."""
     lungs: Lungs | None = None
-    spread: Spread | None = None
+    spread: Extent | None = None
     comparison: Comparison | None = None
     """With the patient's earlier scans; what it says of a lesion here is found by its tracking UID."""

@@ -13,8 +13,8 @@ from pydicom.errors import InvalidDicomError
 from dicom_node.jobs import job_key
 from models.segmenter import Progress, Segmenter
 from worker.pipeline import Analysis, AnalysisRequest, analyse
-from worker.priors.collect import LUNGS_FILE, NOT_ASKED, EarlierFiles
-from worker.settings import WorkerSettings, recipe
+from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles
+from worker.settings import WorkerSettings, config_hash
 
 _RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", LUNGS_FILE)
 
@@ -31,7 +31,7 @@ def analyse_folder(
     settings: WorkerSettings,
     segmenter: Segmenter,
     progress: Progress,
-    earlier: EarlierFiles = NOT_ASKED,
+    earlier: CollectedFiles = NOT_QUERIED,
 ) -> Analysis:
     """Analyse a folder that holds one CT series; the results appear in `out` together, in place of earlier ones.
 
@@ -39,10 +39,10 @@ def analyse_folder(
     the PACS would get.
     """
     files = dicom_files(folder)
-    own_recipe = recipe(settings, segmenter.card)
+    own_config_hash = config_hash(settings, segmenter.card)
     among = tuple(uid for scan in earlier.scans for uid in _uids(scan.documents))
-    key = job_key(_uids(files), own_recipe, among)
-    request = AnalysisRequest(job_key=key, recipe=own_recipe, outputs=settings.outputs, earlier=earlier)
+    key = job_key(_uids(files), own_config_hash, among)
+    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, earlier=earlier)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=out) as hidden:
         analysis = analyse(files, request, segmenter, Path(hidden), progress)

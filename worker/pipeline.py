@@ -23,9 +23,9 @@ from worker.lesions.uncertainty import sizes_of, uncertainty_of
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
-from worker.priors.collect import LUNGS_FILE, NOT_ASKED, EarlierFiles, read_earlier
+from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles, read_priors
 from worker.priors.lung_mask import write_lungs
-from worker.staging.extent import spread_of
+from worker.staging.extent import extent_of
 
 PAGE = "page"
 """The output that is no DICOM document: report.png and report.pdf."""
@@ -36,9 +36,9 @@ class AnalysisRequest:
     """What a job asks of the line besides its images."""
 
     job_key: str
-    recipe: str
+    config_hash: str
     outputs: tuple[str, ...]
-    earlier: EarlierFiles = NOT_ASKED
+    earlier: CollectedFiles = NOT_QUERIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ def analyse(
     """
     series = load(paths)
     mask = segmenter.segment(series.volume, progress)
-    images_key = job_key(series.sop_instance_uids, request.recipe)
+    images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, segmenter.card, request.job_key, images_key)
-    earlier = read_earlier(request.earlier, segmenter.card)
+    earlier = read_priors(request.earlier, segmenter.card)
     findings = follow_up(findings, acquisition_of(series.datasets[0]), earlier)
     write_findings(findings, out / "findings.json")
     if findings.lungs is not None:
@@ -89,7 +89,7 @@ def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images
         card=card,
         findings=findings,
         lungs=lungs,
-        spread=spread_of(findings, lungs),
+        spread=extent_of(findings, lungs),
     )
 
 

@@ -107,7 +107,7 @@ def load_settings(config: Path | None) -> Settings:
         raise SettingsError(f"environment: {unreadable}") from None
 
 
-def recipe(settings: WorkerSettings, card: ModelCard) -> str:
+def config_hash(settings: WorkerSettings, card: ModelCard) -> str:
     """Return the hash of all that decides what a job computes from its images; the node treats it as opaque."""
     decisive = {
         "name": card.name,

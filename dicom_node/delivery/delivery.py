@@ -1,7 +1,7 @@
 """Takes finished documents from the outbox to one destination: store, ask for commitment, retry with growing pauses.
 
 A peer that is away delays nothing but its own deliveries. One that refuses a document for good, or is away for longer
-than `node.give_up_after_s`, ends the job as FAILED, with the reason. Knows no content.
+than `node.retry_deadline_s`, ends the job as FAILED, with the reason. Knows no content.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def take_report(journal: Journal, report: CommitmentReport, node: NodeSettings, 
 def record_report(journal: Journal, report: CommitmentReport, node: NodeSettings, attempts: int) -> None:
     """Record a report, or that none came."""
     now = time.time()
-    retry_at = now + growing_pause(node.first_retry_s, node.longest_retry_s, attempts)
+    retry_at = now + growing_pause(node.retry_backoff_s, node.retry_backoff_max_s, attempts)
     if journal.record_commitment(report.transaction_uid, report.committed, report.failed, now, retry_at):
         log.log(
             logging.WARNING if report.failed else logging.INFO,
@@ -63,7 +63,7 @@ def record_report(journal: Journal, report: CommitmentReport, node: NodeSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Courier:
+class DeliveryWorker:
     """Serves one destination."""
 
     peer: Peer
@@ -78,9 +78,9 @@ class Courier:
         self._ask_for_commitment(now)
         self._expire(now)
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End what is being sent."""
-        self.client.hang_up()
+        self.client.abort()
 
     def _send_due(self, now: float) -> None:
         """Send all that is due over one association."""
@@ -102,7 +102,7 @@ class Courier:
     def _still_hoped_for(self, deliveries: list[DeliveryRecord]) -> list[DeliveryRecord]:
         """Return ours of the deliveries, without those that have failed for too long: these are refused."""
         ours = [delivery for delivery in deliveries if delivery.peer == self.peer.name]
-        hopeless = [delivery for delivery in ours if self._waited_s(delivery.attempts) >= self.node.give_up_after_s]
+        hopeless = [delivery for delivery in ours if self._waited_s(delivery.attempts) >= self.node.retry_deadline_s]
         for delivery in hopeless:
             self._refuse(delivery, f"given up after {delivery.attempts} attempts: {delivery.reason}")
         return [delivery for delivery in ours if delivery not in hopeless]
@@ -112,7 +112,7 @@ class Courier:
         log.error("job %s: not delivered to %s: %s", delivery.job_key, self.peer.name, why)
 
     def _pause_s(self, attempts: int) -> float:
-        return growing_pause(self.node.first_retry_s, self.node.longest_retry_s, attempts)
+        return growing_pause(self.node.retry_backoff_s, self.node.retry_backoff_max_s, attempts)
 
     def _waited_s(self, attempts: int) -> float:
         """Return how long the pauses before this attempt were, all together."""

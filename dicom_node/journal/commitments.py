@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, insert, select, update
 
-from dicom_node.journal.schema import Database, promises
+from dicom_node.journal.schema import Database, commitment_requests
 
 Reference = tuple[str, str]
 """SOP class UID and SOP instance UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class CommitmentRequest:
     """A peer's request that waits for our report."""
 
     transaction_uid: str
@@ -23,42 +23,49 @@ class Promise:
     attempts: int
 
 
-class PromiseJournal(Database):
+class CommitmentJournal(Database):
     """Whom we still owe a report; a restart does not forget it."""
 
-    def promise(self, transaction_uid: str, peer: str, references: Sequence[Reference], now: float) -> bool:
+    def add_commitment_request(
+        self, transaction_uid: str, peer: str, references: Sequence[Reference], now: float
+    ) -> bool:
         """Record a request that is answered with success; False when the peer has used this UID before."""
-        same = and_(promises.c.transaction_uid == transaction_uid, promises.c.peer == peer)
+        same = and_(commitment_requests.c.transaction_uid == transaction_uid, commitment_requests.c.peer == peer)
         row = {"transaction_uid": transaction_uid, "peer": peer, "named": list(references)}
         with self._write() as connection:
-            if connection.execute(select(promises.c.peer).where(same)).first():
+            if connection.execute(select(commitment_requests.c.peer).where(same)).first():
                 return False
-            connection.execute(insert(promises).values(**row, attempts=0, next_attempt_at=now, open=True))
+            connection.execute(insert(commitment_requests).values(**row, attempts=0, next_attempt_at=now, open=True))
             return True
 
-    def due_promises(self, now: float) -> list[Promise]:
+    def due_requests(self, now: float) -> list[CommitmentRequest]:
         """Return the requests whose report is to be sent now."""
-        due = select(promises).where(promises.c.open, promises.c.next_attempt_at <= now)
+        due = select(commitment_requests).where(
+            commitment_requests.c.open, commitment_requests.c.next_attempt_at <= now
+        )
         with self._read() as connection:
             return [
-                Promise(
+                CommitmentRequest(
                     transaction_uid=row.transaction_uid,
                     peer=row.peer,
                     references=tuple((sop_class_uid, uid) for sop_class_uid, uid in row.named),
                     attempts=row.attempts,
                 )
-                for row in connection.execute(due.order_by(promises.c.next_attempt_at))
+                for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at))
             ]
 
-    def postpone_promise(self, promise: Promise, next_attempt_at: float) -> None:
+    def postpone_request(self, request: CommitmentRequest, next_attempt_at: float) -> None:
         """Record a report that did not reach the peer."""
-        self._change(promise, attempts=promise.attempts + 1, next_attempt_at=next_attempt_at)
+        self._change(request, attempts=request.attempts + 1, next_attempt_at=next_attempt_at)
 
-    def close_promise(self, promise: Promise) -> None:
+    def close_request(self, request: CommitmentRequest) -> None:
         """Record that the report arrived, or that it was given up; its Transaction UID stays used."""
-        self._change(promise, open=False)
+        self._change(request, open=False)
 
-    def _change(self, promise: Promise, **values: object) -> None:
-        this = and_(promises.c.transaction_uid == promise.transaction_uid, promises.c.peer == promise.peer)
+    def _change(self, request: CommitmentRequest, **values: object) -> None:
+        this = and_(
+            commitment_requests.c.transaction_uid == request.transaction_uid,
+            commitment_requests.c.peer == request.peer,
+        )
         with self._write() as connection:
-            connection.execute(update(promises).where(this).values(**values))
+            connection.execute(update(commitment_requests).where(this).values(**values))

@@ -43,7 +43,7 @@ class DeliveryJournal(Database):
         if not with_backfill:
             fetched = select(acquisitions.c.series_uid).where(acquisitions.c.role == FETCHED)
             on_its_way = and_(on_its_way, jobs.c.series_uid.not_in(fetched))
-        wanted = {(peer.name, peer.commitment) for peer in peers}
+        wanted = {(peer.name, peer.storage_commitment) for peer in peers}
         with self._read() as connection:
             of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(on_its_way)
             planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
@@ -51,7 +51,7 @@ class DeliveryJournal(Database):
             }
             for delivery in select_deliveries(connection, on_its_way):
                 members = planned[delivery.job_key, delivery.document.sop_instance_uid]
-                members.add((delivery.peer, delivery.commitment))
+                members.add((delivery.peer, delivery.storage_commitment))
         return sorted({job_key for (job_key, _), members in planned.items() if members != wanted})
 
     def deliveries_of(self, job_key: str) -> list[DeliveryRecord]:
@@ -84,7 +84,7 @@ class DeliveryJournal(Database):
         """Return what was stored by peers that are asked for commitment, and is in no open transaction."""
         return self._deliveries(
             deliveries.c.state == DeliveryState.STORED,
-            deliveries.c.commitment,
+            deliveries.c.storage_commitment,
             deliveries.c.transaction_uid.is_(None),
             deliveries.c.next_attempt_at <= now,
             jobs.c.state.not_in(_NO_LONGER_WANTED),
@@ -171,11 +171,16 @@ def clear_results(connection: Connection, job_key: str) -> None:
 
 def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -> None:
     at_peer = and_(deliveries.c.job_key == job_key, deliveries.c.peer == peer.name)
-    changed = and_(at_peer, deliveries.c.commitment != peer.commitment)
-    connection.execute(update(deliveries).where(changed).values(commitment=peer.commitment))
+    changed = and_(at_peer, deliveries.c.storage_commitment != peer.storage_commitment)
+    connection.execute(update(deliveries).where(changed).values(storage_commitment=peer.storage_commitment))
     known = set(connection.execute(select(deliveries.c.sop_instance_uid).where(at_peer)).scalars())
     wanted = connection.execute(select(documents.c.sop_instance_uid).where(documents.c.job_key == job_key)).scalars()
-    row = {"job_key": job_key, "peer": peer.name, "commitment": peer.commitment, "state": DeliveryState.PENDING}
+    row = {
+        "job_key": job_key,
+        "peer": peer.name,
+        "storage_commitment": peer.storage_commitment,
+        "state": DeliveryState.PENDING,
+    }
     for uid in set(wanted) - known:
         start = {"sop_instance_uid": uid, "attempts": 0, "next_attempt_at": now}
         connection.execute(insert(deliveries).values(**row, **start))
@@ -200,8 +205,8 @@ def _state_by(members: list[DeliveryRecord]) -> JobState:
         return JobState.ANALYSED
     if DeliveryState.REFUSED in states:
         return JobState.FAILED
-    open_promises = [member for member in members if member.state is DeliveryState.STORED and member.commitment]
-    return JobState.DELIVERED if open_promises else JobState.COMMITTED
+    open_requests = [member for member in members if member.state is DeliveryState.STORED and member.storage_commitment]
+    return JobState.DELIVERED if open_requests else JobState.COMMITTED
 
 
 def _close(connection: Connection, transaction_uid: str) -> bool:

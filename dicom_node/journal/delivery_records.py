@@ -35,7 +35,7 @@ class DeliveryRecord:
     reason: str | None
     attempts: int
     next_attempt_at: float
-    commitment: bool
+    storage_commitment: bool
     """Whether this peer is asked for storage commitment."""
     transaction_uid: str | None
     """The commitment transaction that was opened for it."""
@@ -77,7 +77,7 @@ def _delivery(row: Row[tuple[object, ...]]) -> DeliveryRecord:
         reason=row.reason,
         attempts=row.attempts,
         next_attempt_at=row.next_attempt_at,
-        commitment=row.commitment,
+        storage_commitment=row.storage_commitment,
         transaction_uid=row.transaction_uid,
     )
 

@@ -12,13 +12,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, upd
 
 from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
 from dicom_node.jobs import Job, JobState, job_key
-from dicom_node.journal.commitments import PromiseJournal
+from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.journal.deliveries import DeliveryJournal, clear_results
 from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState
 from dicom_node.journal.priors import PriorJournal, put_priors
 from dicom_node.journal.schema import ALLOWED, change, documents, jobs, series, state_of
 from dicom_node.journal.series import SeriesJournal, uids_of
-from dicom_node.prior import NOT_ASKED, Priors, key_parts
+from dicom_node.prior import NOT_QUERIED, Priors, key_parts
 from dicom_node.series import Document, Series
 
 __all__ = ["ALLOWED", "DeliveryRecord", "DeliveryState", "JobRecord", "Journal"]
@@ -35,26 +35,26 @@ class JobRecord:
     reason: str | None
     attempts: int
     """How often it failed or lost its worker."""
-    rings: int
+    enqueue_count: int
     """How often a worker was rung for, since it was last queued."""
     sop_instance_uids: tuple[str, ...]
     created_at: float
     updated_at: float
 
 
-class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
+class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
     """Jobs; and, inherited, received series, patients over time, deliveries and promises."""
 
     # -- jobs, as the node sees them --
 
-    def create_job(self, found: Series, recipe: str, now: float, priors: Priors = NOT_ASKED) -> Job | None:
+    def create_job(self, found: Series, config_hash: str, now: float, priors: Priors = NOT_QUERIED) -> Job | None:
         """Queue the job of a quiet series, in place of the series' earlier ones; None when there is nothing to do.
 
         Nothing is to do when more has arrived since, or when this very job exists. One that was rejected, failed or
         replaced is queued again, since its content may have been repaired.
         """
-        key = job_key(found.sop_instance_uids, recipe, key_parts(priors))
-        job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, recipe=recipe)
+        key = job_key(found.sop_instance_uids, config_hash, key_parts(priors))
+        job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, config_hash=config_hash)
         with self._write() as connection:
             state = state_of(connection, key)
             # While it runs its outcome is open: the series stays dirty and is looked at again.
@@ -72,9 +72,9 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
             _supersede_others(connection, job, now)
             return job
 
-    def reopen_outdated(self, recipe: str) -> int:
+    def reopen_outdated(self, config_hash: str) -> int:
         """Make dirty the series whose waiting job was made for another recipe, and return how many."""
-        outdated = select(jobs.c.series_uid).where(jobs.c.state == JobState.QUEUED, jobs.c.recipe != recipe)
+        outdated = select(jobs.c.series_uid).where(jobs.c.state == JobState.QUEUED, jobs.c.config_hash != config_hash)
         with self._write() as connection:
             reopen = update(series).where(series.c.series_uid.in_(outdated), ~series.c.dirty).values(dirty=True)
             return connection.execute(reopen).rowcount
@@ -90,15 +90,15 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
         """Return all jobs in these states, the oldest first."""
         return self._jobs(jobs.c.state.in_(states))
 
-    def unrung(self, now: float) -> list[JobRecord]:
+    def due_for_enqueue(self, now: float) -> list[JobRecord]:
         """Return the waiting jobs for which a worker is to be rung now."""
-        return self._jobs(jobs.c.state == JobState.QUEUED, jobs.c.next_ring_at <= now)
+        return self._jobs(jobs.c.state == JobState.QUEUED, jobs.c.next_enqueue_at <= now)
 
-    def mark_rung(self, job_key: str, next_ring_at: float) -> None:
+    def mark_enqueued(self, job_key: str, next_enqueue_at: float) -> None:
         """Record that a worker was rung for, and when to ring again."""
         rung = update(jobs).where(jobs.c.job_key == job_key)
         with self._write() as connection:
-            connection.execute(rung.values(rings=jobs.c.rings + 1, next_ring_at=next_ring_at))
+            connection.execute(rung.values(enqueue_count=jobs.c.enqueue_count + 1, next_enqueue_at=next_enqueue_at))
 
     def expired_leases(self, now: float) -> list[JobRecord]:
         """Return the jobs whose worker has not been heard of in time."""
@@ -112,7 +112,7 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
                 _give_back(connection, job_key, "its worker ended without an answer", now, max_attempts)
             return JobState(connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one())
 
-    def replay(self, job_key: str, now: float) -> None:
+    def retry(self, job_key: str, now: float) -> None:
         """Queue a job that is at its end once more.
 
         Raises UnknownJob; ForbiddenChange when it waits or runs; InstancesRemoved when its series is not held any more.
@@ -186,7 +186,7 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, PromiseJournal):
 
 
 def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...], now: float) -> None:
-    start = {"state": JobState.QUEUED, "attempts": 0, "rings": 0, "next_ring_at": now}
+    start = {"state": JobState.QUEUED, "attempts": 0, "rings": 0, "next_enqueue_at": now}
     row = asdict(job) | start | {"sop_instance_uids": sop_instance_uids, "created_at": now, "updated_at": now}
     connection.execute(insert(jobs).values(**row))
 
@@ -204,7 +204,7 @@ def _put_results(connection: Connection, job_key: str, results: Sequence[Documen
 
 def _repeat(connection: Connection, job_key: str, now: float) -> None:
     clear_results(connection, job_key)
-    change(connection, job_key, JobState.QUEUED, now, attempts=0, rings=0, next_ring_at=now)
+    change(connection, job_key, JobState.QUEUED, now, attempts=0, enqueue_count=0, next_enqueue_at=now)
 
 
 def _give_back(
@@ -215,7 +215,7 @@ def _give_back(
     if max_attempts is not None and attempts >= max_attempts:
         change(connection, job_key, JobState.FAILED, now, attempts=attempts, reason=reason)
     else:
-        again = {"attempts": attempts, "rings": 0, "next_ring_at": now + pause_s}
+        again = {"attempts": attempts, "rings": 0, "next_enqueue_at": now + pause_s}
         change(connection, job_key, JobState.QUEUED, now, reason=reason, **again)
 
 
@@ -233,13 +233,13 @@ def _record(row: Row[tuple[object, ...]]) -> JobRecord:
             job_key=row.job_key,
             study_uid=row.study_uid,
             series_uid=row.series_uid,
-            recipe=row.recipe,
+            config_hash=row.config_hash,
             schema_version=row.schema_version,
         ),
         state=JobState(row.state),
         reason=row.reason,
         attempts=row.attempts,
-        rings=row.rings,
+        enqueue_count=row.enqueue_count,
         sop_instance_uids=tuple(row.sop_instance_uids),
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 from dicom_node.jobs import JobState
 from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions, job_priors, job_searches, results, searches
 from dicom_node.journal.schema import Database, documents, instances, jobs, series
-from dicom_node.prior import NOT_ASKED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
+from dicom_node.prior import NOT_QUERIED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
 
 __all__ = ["FETCHED", "SENT", "Acquisition", "PriorJournal", "put_priors"]
 
@@ -108,11 +108,11 @@ class PriorJournal(Database):
             return None if row is None else Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
 
     def priors_of(self, job_key: str) -> Priors:
-        """Return what a job is compared with; NOT_ASKED of a job that was queued without a search."""
+        """Return what a job is compared with; NOT_QUERIED of a job that was queued without a search."""
         with self._read() as connection:
             row = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key)).first()
             if row is None:
-                return NOT_ASKED
+                return NOT_QUERIED
             given = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
             scans = tuple(_prior_scan(prior) for prior in connection.execute(given))
             return Priors(search=PriorSearch(row.search), reason=row.reason, scans=scans)
@@ -155,7 +155,7 @@ class PriorJournal(Database):
 
 def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
     """Record what a new job is compared with."""
-    if priors.search is PriorSearch.NOT_ASKED:
+    if priors.search is PriorSearch.NOT_QUERIED:
         return
     connection.execute(insert(job_searches).values(job_key=job_key, search=priors.search, reason=priors.reason))
     for position, scan in enumerate(priors.scans):
@@ -190,7 +190,7 @@ def _latest_job(connection: Connection, series_uid: str) -> KnownJob | None:
     return KnownJob(
         job_key=row.job_key,
         state=JobState(row.state),
-        recipe=row.recipe,
+        config_hash=row.config_hash,
         sop_instance_uids=tuple(row.sop_instance_uids),
         has_documents=connection.execute(written).first() is not None,
     )

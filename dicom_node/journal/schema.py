@@ -84,7 +84,7 @@ jobs = Table(
     Column("owner", Text),
     _time("lease_until", nullable=True),
     Column("rings", Integer, nullable=False),
-    _time("next_ring_at"),
+    _time("next_enqueue_at"),
     _time("created_at"),
     _time("updated_at"),
 )
@@ -113,7 +113,7 @@ deliveries = Table(
     Column("job_key", String(64), primary_key=True),
     _uid("sop_instance_uid", key=True),
     Column("peer", Text, primary_key=True),
-    Column("commitment", Boolean, nullable=False),
+    Column("storage_commitment", Boolean, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),
@@ -124,7 +124,7 @@ deliveries = Table(
     ),
 )
 
-promises = Table(
+commitment_requests = Table(
     "promises",
     metadata,
     _uid("transaction_uid", key=True),

@@ -20,7 +20,7 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.transport import AssociationSocket
 
 from dicom_node.errors import PacsUnavailable
-from dicom_node.network.status import MAXIMUM_PDU_LENGTH, hang_up, prepare
+from dicom_node.network.status import MAXIMUM_PDU_LENGTH, abort, prepare
 from dicom_node.settings import NodeSettings, Peer
 
 _LONGEST_PDU = 1 << 22
@@ -29,11 +29,11 @@ _LONGEST_REQUEST = 1 << 18
 _LISTEN_S = 0.005
 
 
-class NothingAccepted(PacsUnavailable):
+class NoAcceptedContext(PacsUnavailable):
     """The peer does not offer the service, or not in any of our transfer syntaxes."""
 
 
-class QuickSocket(AssociationSocket):
+class BufferedSocket(AssociationSocket):
     """A connection that reads a PDU in few calls, and only one of a sane length that comes in time."""
 
     @property
@@ -66,7 +66,7 @@ class QuickSocket(AssociationSocket):
             self.socket.close()  # pynetdicom leaves one open that was never connected
 
 
-class CarefulDimse(DIMSEServiceProvider):
+class HardenedDimse(DIMSEServiceProvider):
     """Takes messages in; one that is none ends its association, not the thread that reads for it."""
 
     def receive_primitive(self, primitive: P_DATA) -> None:
@@ -95,16 +95,16 @@ class CarefulDimse(DIMSEServiceProvider):
             StorageServiceClass(self.assoc).SCP(request, context)
 
 
-def make_careful(event: evt.Event) -> None:
+def patch_association(event: evt.Event) -> None:
     """Give an association our classes; pynetdicom has no other place to say which it should make."""
-    event.assoc.dimse.__class__ = CarefulDimse
+    event.assoc.dimse.__class__ = HardenedDimse
     if event.assoc.dul.socket is not None:
-        event.assoc.dul.socket.__class__ = QuickSocket
+        event.assoc.dul.socket.__class__ = BufferedSocket
 
 
 def on_connected(event: evt.Event, timeout_s: float) -> None:
     """Prepare an association, accepted or opened, for peers that are slow, broken or hostile."""
-    make_careful(event)
+    patch_association(event)
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         prepare(connection.socket, timeout_s)
@@ -112,7 +112,7 @@ def on_connected(event: evt.Event, timeout_s: float) -> None:
         weakref.finalize(event.assoc, connection.socket.close)
 
 
-class Caller:
+class AssociationRequestor:
     """Opens associations with one peer."""
 
     def __init__(self, peer: Peer, node: NodeSettings) -> None:
@@ -120,11 +120,11 @@ class Caller:
         self._node = node
         self._open: Association | None = None
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End the association that another thread is in, at once."""
         opened = self._open  # the other thread may let go of it meanwhile
         connection = opened.dul.socket if opened is not None else None
-        hang_up(connection.socket if connection is not None else None)
+        abort(connection.socket if connection is not None else None)
 
     @contextmanager
     def association(
@@ -148,7 +148,7 @@ class Caller:
                 ext_neg=list(roles),  # type: ignore[arg-type]
                 # EVT_ACSE_SENT: the request is made, nothing is connected yet.
                 evt_handlers=[
-                    (evt.EVT_ACSE_SENT, make_careful),
+                    (evt.EVT_ACSE_SENT, patch_association),
                     (evt.EVT_CONN_OPEN, on_connected, [timeout_s]),
                     *handlers,
                 ],
@@ -171,6 +171,6 @@ class Caller:
             reason = association.acceptor.primitive.reason_str
             raise PacsUnavailable(self.peer.name, f"{where} rejected the association: {reason}")
         if association.rejected_contexts and not association.accepted_contexts:
-            raise NothingAccepted(self.peer.name, f"{where} accepts none of the presentation contexts")
+            raise NoAcceptedContext(self.peer.name, f"{where} accepts none of the presentation contexts")
         if not association.is_established:
             raise PacsUnavailable(self.peer.name, f"no association with {where}")

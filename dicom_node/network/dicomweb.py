@@ -62,7 +62,7 @@ class DicomwebSource:
                 count += 1
         return Retrieval(completed=count, failed=0)
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End a retrieval before its next instance; a search ends by its time limit."""
         self._hung_up.set()
 

@@ -40,11 +40,11 @@ from dicom_node.network.status import (
     PROCESSING_FAILURE,
     SUCCESS,
     VERIFICATION,
-    hang_up,
+    abort,
 )
 from dicom_node.prior import RESULTS
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import Arrival, Intake
+from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ TRANSFER_SYNTAXES = [
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, *COMPRESSED,
 ]  # fmt: skip
 
-Listening = ThreadedAssociationServer
+RunningServer = ThreadedAssociationServer
 """A door that is open."""
 
 OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
@@ -60,16 +60,16 @@ OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class StorageScp:
     """The application entity: who may come in, and what is done for them."""
 
     node: NodeSettings
     peers: Sequence[Peer]
     journal: Journal
-    intake: Intake
+    intake: InstanceReceiver
     on_report: OnReport
 
-    def open(self) -> Listening:
+    def open(self) -> RunningServer:
         """Listen; returns at once."""
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its own lines cost time, and quote data sets
         ae = AE(ae_title=self.node.ae_title)
@@ -120,7 +120,7 @@ class Door:
     def _keep(self, event: evt.Event, calling: str) -> int:
         request: Any = event.request
         originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
-        arrival = Arrival(
+        arrival = ReceivedInstance(
             encoded=request.DataSet.getbuffer(),
             transfer_syntax_uid=event.context.transfer_syntax,
             sop_class_uid=request.AffectedSOPClassUID,
@@ -141,7 +141,7 @@ class Door:
             return NOT_AUTHORISED, None
         try:
             transaction_uid, references = read_request(event.action_information)
-            if self.journal.promise(transaction_uid, senders[0].name, references, time.time()):
+            if self.journal.add_commitment_request(transaction_uid, senders[0].name, references, time.time()):
                 return SUCCESS, None
         except (AttributeError, UnreadableInstance):
             return MISTYPED_ARGUMENT, None
@@ -166,17 +166,17 @@ def close(server: ThreadedAssociationServer) -> None:
     """Take no more associations, and end those that are open, without waiting for their peers."""
     for association in server.active_associations:
         connection = association.dul.socket
-        hang_up(connection.socket if connection is not None else None)
+        abort(connection.socket if connection is not None else None)
     server.ae.shutdown()
 
 
 def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
     contexts = [build_context(VERIFICATION)]
-    if any(peer.may_send or peer.ask_for_priors for peer in peers):
+    if any(peer.may_send or peer.query_priors for peer in peers):
         contexts.append(build_context(CTImageStorage, list(TRANSFER_SYNTAXES)))
-    if any(peer.ask_for_priors for peer in peers):
+    if any(peer.query_priors for peer in peers):
         contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in RESULTS]
-    if any(peer.may_send or peer.commitment for peer in peers):
+    if any(peer.may_send or peer.storage_commitment for peer in peers):
         commitment = build_context(COMMITMENT)
         # PS3.4 J.3.3: the peer that reports on an association of its own proposes the SCP role for itself.
         commitment.scu_role = commitment.scp_role = True

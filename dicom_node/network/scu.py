@@ -20,7 +20,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from dicom_node.delivery.commitment import REQUEST_COMMITMENT, CommitmentReport, read_report, request_dataset
 from dicom_node.errors import NodeError, PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.journal.commitments import Reference
-from dicom_node.network.association import Caller, NothingAccepted
+from dicom_node.network.association import AssociationRequestor, NoAcceptedContext
 from dicom_node.network.status import (
     COMMITMENT,
     COMMITMENT_INSTANCE,
@@ -73,11 +73,11 @@ class PacsClient:
     def __init__(self, peer: Peer, node: NodeSettings) -> None:
         self.peer = peer
         self._node = node
-        self._caller = Caller(peer, node)
+        self._caller = AssociationRequestor(peer, node)
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End the call that another thread is in, at once; it raises PacsUnavailable there."""
-        self._caller.hang_up()
+        self._caller.abort()
 
     def echo(self) -> None:
         """C-ECHO. Raises PacsUnavailable."""
@@ -100,7 +100,7 @@ class PacsClient:
             with self._association(_contexts_for([kind for kind in kinds.values() if kind])) as association:
                 for path in readable:
                     yield self._store_one(association, path)
-        except NothingAccepted:
+        except NoAcceptedContext:
             yield from (_refused(path, SOP_CLASS_NOT_SUPPORTED) for path in readable)
 
     def find(self, query: Dataset) -> list[Dataset]:

@@ -52,7 +52,7 @@ def prepare(connected: socket.socket, timeout_s: float) -> None:
     connected.settimeout(timeout_s)
 
 
-def hang_up(connected: socket.socket | None) -> None:
+def abort(connected: socket.socket | None) -> None:
     """End a connection at once, from any thread; whoever waits in it goes on."""
     if connected is not None:
         try:

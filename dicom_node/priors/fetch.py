@@ -16,7 +16,7 @@ from dicom_node.prior import KnownScan
 from dicom_node.priors.query import FoundSeries, FoundStudy, best_ct
 from dicom_node.priors.result_header import read_results
 from dicom_node.priors.source import Source
-from dicom_node.priors.timeline import History
+from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.storage.spool import Spool
 
 _SLICE_MB = 0.5
@@ -24,16 +24,16 @@ _SLICE_MB = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
-class Fetcher:
+class PriorFetcher:
     """What one search fetches, and what went wrong."""
 
     journal: Journal
     spool: Spool
-    history: History
+    history: PatientTimeline
     patient_key: str
     size_limit_mb: int
     spent_mb: float = 0.0
-    strangers: int = 0
+    identity_mismatches: int = 0
     """Studies and series of the same patient ID that belong to somebody else."""
     problems: list[str] = field(default_factory=list)
 
@@ -118,7 +118,7 @@ class Fetcher:
         """Whether the header says so; what belongs to somebody else is not kept."""
         if self.history.key_of(self.history.identity_of(series_uid, held)) == self.patient_key:
             return True
-        self.strangers += 1
+        self.identity_mismatches += 1
         self._drop(series_uid)
         return False
 

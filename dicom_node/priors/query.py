@@ -53,7 +53,7 @@ class FoundStudies:
     """The relevant answers, the newest first, and how many belong to somebody else of the same ID."""
 
     studies: tuple[FoundStudy, ...]
-    strangers: int
+    identity_mismatches: int
 
 
 def study_query(identity: Identity) -> Dataset:
@@ -84,7 +84,7 @@ def earlier_studies(answers: Sequence[Dataset], identity: Identity) -> FoundStud
     earlier = [study for study in found if study.study_uid and "" < study.identity.day < identity.day]
     ours = [study for study in earlier if not study.identity.contradicts(identity)]
     ours.sort(key=lambda study: (study.identity.acquired_on, study.study_uid), reverse=True)
-    return FoundStudies(studies=tuple(ours), strangers=len(earlier) - len(ours))
+    return FoundStudies(studies=tuple(ours), identity_mismatches=len(earlier) - len(ours))
 
 
 def series_of(answers: Sequence[Dataset], study_uid: str) -> list[FoundSeries]:

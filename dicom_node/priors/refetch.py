@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import KnownScan
-from dicom_node.priors.source import Source, hung_up_at
+from dicom_node.priors.source import Source, aborted_at
 from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def recover(scan: KnownScan, sources: Sequence[Source], journal: Journal, spool:
 def _came(scan: KnownScan, source: Source, journal: Journal, time_limit_s: float) -> bool:
     wanted = set(scan.job.sop_instance_uids) if scan.job else set[str]()
     try:
-        with hung_up_at(source, time.time() + time_limit_s):
+        with aborted_at(source, time.time() + time_limit_s):
             source.retrieve(scan.study_uid, scan.series_uid)
     except PacsUnavailable as error:
         log.warning("series %s was not fetched again: %s", scan.series_uid, error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
-from dicom_node.priors.fetch import Fetcher
+from dicom_node.priors.fetch import PriorFetcher
 from dicom_node.priors.patient_identity import Identity
 from dicom_node.priors.query import (
     FoundSeries,
@@ -25,8 +25,8 @@ from dicom_node.priors.query import (
     study_query,
 )
 from dicom_node.priors.refetch import recover
-from dicom_node.priors.source import Rests, Source, hung_up_at
-from dicom_node.priors.timeline import History
+from dicom_node.priors.source import PeerCooldown, Source, aborted_at
+from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.series import Series
 from dicom_node.settings import NodeSettings
 from dicom_node.storage.spool import Spool
@@ -41,9 +41,9 @@ class PriorSearcher:
     node: NodeSettings
     journal: Journal
     spool: Spool
-    history: History
+    history: PatientTimeline
     sources: Sequence[Source]
-    rests: Rests = field(default_factory=Rests)
+    rests: PeerCooldown = field(default_factory=PeerCooldown)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def step(self, now: float) -> None:
@@ -59,7 +59,7 @@ class PriorSearcher:
         """End what is being asked or fetched; a search that this cuts short is made again after a restart."""
         self.stopping.set()
         for source in self.sources:
-            source.hang_up()
+            source.abort()
 
     def _search(self, series: Series) -> None:
         patient_key = self.history.identify(series).patient_key
@@ -68,7 +68,7 @@ class PriorSearcher:
         search = _Search(
             searcher=self,
             identity=self.history.identity_of(series.series_uid, series.sop_instance_uids),
-            fetcher=Fetcher(
+            fetcher=PriorFetcher(
                 journal=self.journal,
                 spool=self.spool,
                 history=self.history,
@@ -91,7 +91,7 @@ class _Search:
 
     searcher: PriorSearcher
     identity: Identity
-    fetcher: Fetcher
+    fetcher: PriorFetcher
     deadline: float
     taken: set[str] = field(default_factory=set)
     """Studies that there is something to compare with of."""
@@ -106,8 +106,10 @@ class _Search:
     @property
     def reason(self) -> str | None:
         """What went wrong, and what was left out; None when nothing was."""
-        others = [f"{self.fetcher.strangers} studies or series of the same patient ID belong to somebody else"]
-        return "; ".join([*self.fetcher.problems, *(others if self.fetcher.strangers else [])]) or None
+        others = [
+            f"{self.fetcher.identity_mismatches} studies or series of the same patient ID belong to somebody else"
+        ]
+        return "; ".join([*self.fetcher.problems, *(others if self.fetcher.identity_mismatches else [])]) or None
 
     def ask(self, source: Source) -> None:
         """Ask one peer; whatever goes wrong is noted."""
@@ -115,7 +117,7 @@ class _Search:
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
             return
         try:
-            with hung_up_at(source, self.deadline):
+            with aborted_at(source, self.deadline):
                 self._ask(source)
         except PacsUnavailable as error:
             limit_s = self.searcher.node.priors_time_limit_s
@@ -126,9 +128,9 @@ class _Search:
 
     def _ask(self, source: Source) -> None:
         found = earlier_studies(source.find(study_query(self.identity)), self.identity)
-        self.fetcher.strangers += found.strangers
+        self.fetcher.identity_mismatches += found.identity_mismatches
         for study in found.studies:
-            if len(self.taken) < self.searcher.node.most_priors and study.study_uid not in self.taken:
+            if len(self.taken) < self.searcher.node.max_priors and study.study_uid not in self.taken:
                 if time.time() >= self.deadline:
                     raise PacsUnavailable(source.peer.name, "too late")
                 self._take_study(source, study)

@@ -20,13 +20,13 @@ from dicom_node.prior import CT_IMAGE, RESULTS
 from dicom_node.priors.patient_identity import Identity
 from dicom_node.priors.query import study_query
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import Intake
+from dicom_node.storage.receiver import InstanceReceiver
 
 log = logging.getLogger(__name__)
 
-_REST_S = 30.0
+_COOLDOWN_S = 30.0
 _NOBODY = "LUNGSPREAD-DOCTOR-ASKS"
-_HANG_UP_EVERY_S = 0.1
+_ABORT_EVERY_S = 0.1
 
 
 class Source(Protocol):
@@ -40,7 +40,7 @@ class Source(Protocol):
     def retrieve(self, study_uid: str, series_uid: str) -> Retrieval:
         """Have a series sent to us; when this returns, what came lies in the inbox."""
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End the call that another thread is in; it raises there."""
 
 
@@ -80,12 +80,12 @@ class DimseSource:
             return self._client.get(query, [CT_IMAGE, *RESULTS], self._keep)
         return self._client.move(query, self._ae_title)
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End the association."""
-        self._client.hang_up()
+        self._client.abort()
 
 
-def take(intake: Intake, peer: Peer, sop_instance_uid: str, file: bytes) -> None:
+def take(intake: InstanceReceiver, peer: Peer, sop_instance_uid: str, file: bytes) -> None:
     """Take in what a peer answered a retrieval with; what cannot be taken in is missed when the series is counted."""
     try:
         intake.keep_file(file, peer.ae_title)
@@ -95,10 +95,10 @@ def take(intake: Intake, peer: Peer, sop_instance_uid: str, file: bytes) -> None
         log.warning("instance %s of %s was not taken in: errno %s", sop_instance_uid, peer.name, error.errno)
 
 
-class Rests:
+class PeerCooldown:
     """Which peers failed a moment ago: they are not asked again for a while, so that nobody waits for them twice."""
 
-    def __init__(self, rest_s: float = _REST_S) -> None:
+    def __init__(self, rest_s: float = _COOLDOWN_S) -> None:
         self._rest_s = rest_s
         self._failed: dict[str, tuple[float, str]] = {}
 
@@ -113,14 +113,14 @@ class Rests:
 
 
 @contextmanager
-def hung_up_at(source: Source, deadline: float) -> Iterator[None]:
+def aborted_at(source: Source, deadline: float) -> Iterator[None]:
     """End whatever the source is in at this time (UTC, seconds since 1970), and what it begins after."""
     done = threading.Event()
 
     def watch() -> None:
         done.wait(max(0.0, deadline - time.time()))
-        while not done.wait(_HANG_UP_EVERY_S):
-            source.hang_up()
+        while not done.wait(_ABORT_EVERY_S):
+            source.abort()
 
     watcher = threading.Thread(target=watch, name=f"time limit for {source.peer.name}", daemon=True)
     watcher.start()

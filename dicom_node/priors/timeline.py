@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import FETCHED, SENT, Acquisition
-from dicom_node.prior import NOT_ASKED, KnownScan, Priors, PriorSearch, choose, conclude, key_parts
+from dicom_node.prior import NOT_QUERIED, KnownScan, Priors, PriorSearch, choose, conclude, key_parts
 from dicom_node.priors.patient_identity import UNKNOWN, Identity, read_identity
 from dicom_node.series import Series
 from dicom_node.settings import NodeSettings
@@ -24,7 +24,7 @@ _PATIENTS_AT_ONCE = 20
 _NOT_CERTAIN = "the series does not tell patient ID, birth date, sex and study date, which earlier scans are known by"
 
 
-class History:
+class PatientTimeline:
     """Decides for each series when it need not wait any longer, and when it is to be compared again."""
 
     def __init__(self, journal: Journal, spool: Spool, node: NodeSettings, *, asks: bool) -> None:
@@ -42,7 +42,7 @@ class History:
         """Return what a quiet series is compared with; None while it waits for that, or needs no job at all."""
         acquisition = self.identify(series)
         if not self._asks:
-            return NOT_ASKED
+            return NOT_QUERIED
         if acquisition.role == FETCHED and any(
             result.is_ours for result in self._journal.results_of(series.series_uid)
         ):
@@ -51,7 +51,7 @@ class History:
         if acquisition.patient_key is None:
             return Priors(search=PriorSearch.NOT_FETCHED, reason=_NOT_CERTAIN, scans=())
         self._unsettled.add(acquisition.patient_key)
-        choice = choose(self._journal.scans_of(acquisition.patient_key), _day(acquisition), self._node.most_priors)
+        choice = choose(self._journal.scans_of(acquisition.patient_key), _day(acquisition), self._node.max_priors)
         if now < self.deadline(series) and (choice.open or self.is_to_be_searched(series)):
             return None
         return conclude(choice, self._journal.search_of(series.series_uid), self._node.priors_time_limit_s)
@@ -120,11 +120,11 @@ class History:
         # A running job is let finish: its report is the sooner one. A rejected one compared nothing.
         if job is None or job.state in (JobState.RUNNING, JobState.REJECTED):
             return False
-        if self._journal.priors_of(job.job_key).search is PriorSearch.NOT_ASKED:
+        if self._journal.priors_of(job.job_key).search is PriorSearch.NOT_QUERIED:
             return False
-        choice = choose(scans, scan.day, self._node.most_priors)
+        choice = choose(scans, scan.day, self._node.max_priors)
         now = conclude(choice, self._journal.search_of(scan.series_uid), self._node.priors_time_limit_s)
-        return job_key(job.sop_instance_uids, job.recipe, key_parts(now)) != job.job_key
+        return job_key(job.sop_instance_uids, job.config_hash, key_parts(now)) != job.job_key
 
     def _reopen(self, scan: KnownScan) -> bool:
         """Have a scan assembled again; False when that cannot be."""

@@ -31,7 +31,7 @@ class Reconciler:
     """Takes back and rings, each time it is asked to."""
 
     journal: Journal
-    ring: Callable[[Job], None]
+    enqueue: Callable[[Job], None]
     """Raises QueueUnavailable."""
     queue: QueueSettings
     _failures: int = 0
@@ -41,7 +41,7 @@ class Reconciler:
         """Do what is due now."""
         self._take_back(now)
         if now >= self._silent_until:
-            self._ring_for_waiting(now)
+            self._enqueue_waiting(now)
 
     def _take_back(self, now: float) -> None:
         for record in self.journal.expired_leases(now):
@@ -50,27 +50,27 @@ class Reconciler:
             level = logging.ERROR if state is JobState.FAILED else logging.WARNING
             log.log(level, "job %s lost its worker, attempt %d: now %s", key, record.attempts + 1, state)
 
-    def _ring_for_waiting(self, now: float) -> None:
+    def _enqueue_waiting(self, now: float) -> None:
         try:
-            for record in self.journal.unrung(now):
-                self.ring(record.job)
-                pause = growing_pause(self.queue.first_ring_s, self.queue.longest_ring_s, record.rings)
-                self.journal.mark_rung(record.job.job_key, now + pause)
+            for record in self.journal.due_for_enqueue(now):
+                self.enqueue(record.job)
+                pause = growing_pause(self.queue.requeue_after_s, self.queue.requeue_max_s, record.enqueue_count)
+                self.journal.mark_enqueued(record.job.job_key, now + pause)
             self._failures = 0
         except QueueUnavailable as error:
-            pause = growing_pause(_FIRST_SILENCE_S, self.queue.first_ring_s, self._failures)
+            pause = growing_pause(_FIRST_SILENCE_S, self.queue.requeue_after_s, self._failures)
             self._failures += 1
             self._silent_until = now + pause
             log.warning("the queue is away, next try in %.0f s: %s", pause, error)
 
 
-def remove_committed(journal: Journal, spool: Spool, keep_days: int, now: float) -> list[str]:
-    """Remove the received series whose results were committed `keep_days` ago, and return them; 0 removes none."""
-    if keep_days == 0:
+def remove_committed(journal: Journal, spool: Spool, retention_days: int, now: float) -> list[str]:
+    """Remove the received series whose results were committed `retention_days` ago, and return them; 0 removes none."""
+    if retention_days == 0:
         return []
-    gone = journal.committed_series(now - keep_days * _DAY_S)
+    gone = journal.committed_series(now - retention_days * _DAY_S)
     for series_uid in gone:
         spool.remove_series(series_uid)  # first: after a crash between the two, the next call repeats both
         journal.forget_series(series_uid)
-        log.info("series %s removed: its results have been committed for %d days", series_uid, keep_days)
+        log.info("series %s removed: its results have been committed for %d days", series_uid, retention_days)
     return gone

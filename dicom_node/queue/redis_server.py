@@ -64,7 +64,7 @@ def server_command(data_dir: Path) -> list[str]:
     return [_executable(), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def is_well(url: str) -> bool:
+def is_ready(url: str) -> bool:
     """Say whether a Redis server answers at this URL, and has read its file."""
     try:
         with redis.Redis.from_url(_plain(url), socket_connect_timeout=2.0, socket_timeout=2.0) as client:
@@ -82,10 +82,10 @@ def waiting_messages(url: str) -> int:
         return 0
 
 
-def wait_until_well(url: str, timeout_s: float, is_running: Callable[[], bool] = lambda: True) -> bool:
+def wait_until_ready(url: str, timeout_s: float, is_running: Callable[[], bool] = lambda: True) -> bool:
     """Wait for the server; False when it is not well in time, or ended."""
     end = time.monotonic() + timeout_s
-    while not is_well(url):
+    while not is_ready(url):
         if time.monotonic() >= end or not is_running():
             return False
         time.sleep(_PAUSE_S)

@@ -18,14 +18,14 @@ from dicom_node.series import Instance
 from dicom_node.storage.dataset_header import file_start, read_header
 from dicom_node.storage.spool import Spool
 
-_DOORKEEPERS = 64
+LOCK_STRIPES = 64
 _PREAMBLE = 132
 _GROUP_LENGTH = 12
 """Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class ReceivedInstance:
     """An encoded data set as it came, and what the sender says of it."""
 
     encoded: bytes | memoryview
@@ -38,16 +38,16 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class InstanceReceiver:
     """The way into inbox and journal, for any number of threads."""
 
     journal: Journal
     spool: Spool
     _one_at_a_time: list[threading.Lock] = field(
-        default_factory=lambda: [threading.Lock() for _ in range(_DOORKEEPERS)]
+        default_factory=lambda: [threading.Lock() for _ in range(LOCK_STRIPES)]
     )
 
-    def keep(self, arrival: Arrival) -> bool:
+    def keep(self, arrival: ReceivedInstance) -> bool:
         """Put an instance on the disk and into the journal; False when it is another one than the sender named.
 
         Raises UnreadableInstance, SpoolFull, JournalUnavailable and OSError.
@@ -67,7 +67,7 @@ class Intake:
             file_sha256=digest.hexdigest(),
         )
         # Two who send the same instance at once must not leave the file of one with the hash of the other.
-        with self._one_at_a_time[hash(instance.sop_instance_uid) % _DOORKEEPERS]:
+        with self._one_at_a_time[hash(instance.sop_instance_uid) % LOCK_STRIPES]:
             self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, start, arrival.encoded)
             self.journal.record_instance(instance, time.time(), arrival.is_fetched)
         return True
@@ -78,7 +78,7 @@ class Intake:
         try:
             meta = dcmread(BytesIO(file), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).file_meta
             (length,) = struct.unpack("<I", file[meta_end - 4 : meta_end])
-            arrival = Arrival(
+            arrival = ReceivedInstance(
                 encoded=memoryview(file)[meta_end + length :],
                 transfer_syntax_uid=str(meta.TransferSyntaxUID),
                 sop_class_uid=str(meta.MediaStorageSOPClassUID),

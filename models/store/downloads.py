@@ -19,7 +19,7 @@ from models.segmenter import ModelError
 SILENCE_S = 60
 """A server that sends nothing for so long is taken for lost."""
 CHUNK = 2**18
-Told = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes that are there, and how many there will be, None where the server does not say."""
 
 
@@ -27,7 +27,7 @@ class DownloadInterrupted(ModelError):  # noqa: N818 - named for what happened: 
     """The connection failed; what came is kept, and the same call goes on from there."""
 
 
-def download(url: str, sha256: str, path: Path, told: Told) -> None:
+def download(url: str, sha256: str, path: Path, told: ProgressCallback) -> None:
     """Write what lies at the URL to `path`, which appears whole and verified, or not at all.
 
     Goes on as long as each connection brings something. Raises DownloadInterrupted when one brings nothing, and
@@ -50,7 +50,7 @@ def download(url: str, sha256: str, path: Path, told: Told) -> None:
     part.replace(path)
 
 
-def _complete(url: str, part: Path, told: Told) -> str:
+def _complete(url: str, part: Path, told: ProgressCallback) -> str:
     """Fetch to the end and return the SHA-256 of what came."""
     while not _fetched(url, part, told):
         pass
@@ -58,7 +58,7 @@ def _complete(url: str, part: Path, told: Told) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetched(url: str, part: Path, told: Told) -> bool:
+def _fetched(url: str, part: Path, told: ProgressCallback) -> bool:
     """Add what one connection brings, and return whether the file is whole by the server's word."""
     before = _size(part)
     try:
@@ -78,7 +78,7 @@ def _fetched(url: str, part: Path, told: Told) -> bool:
         ) from None
 
 
-def _append(url: str, part: Path, told: Told) -> bool:
+def _append(url: str, part: Path, told: ProgressCallback) -> bool:
     there = _size(part)
     headers = {"Range": f"bytes={there}-"} if there else {}
     with urlopen(Request(url, headers=headers), timeout=SILENCE_S) as response:  # noqa: S310 - its scheme was looked at

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from models.registry import kind_of, model_card, verify_files
 from models.segmenter import ModelError
 from models.store.archives import is_archive, unpack
-from models.store.downloads import DownloadInterrupted, Told, download
+from models.store.downloads import DownloadInterrupted, ProgressCallback, download
 
 PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
 COMPILED = ".ts"
@@ -36,7 +36,7 @@ class Wanted:
         return PurePosixPath(unquote(urlsplit(self.url).path)).name or "model"
 
 
-def pull(wanted: Wanted, told: Told) -> list[str]:
+def pull(wanted: Wanted, told: ProgressCallback) -> list[str]:
     """Fetch a model and return the names that the configuration knows what came by; none for a lone file of weights.
 
     Raises DownloadInterrupted when the same call may go on, and ModelError when the model is refused: then nothing
@@ -61,7 +61,7 @@ def pull(wanted: Wanted, told: Told) -> list[str]:
     return [f"{kind}:{target / below}" if below != Path() else f"{kind}:{target}" for kind, below in names]
 
 
-def _fetched(wanted: Wanted, work: Path, told: Told) -> Path:
+def _fetched(wanted: Wanted, work: Path, told: ProgressCallback) -> Path:
     """Return the verified file, or the folder that it was unpacked into."""
     file, unpacked = work / wanted.file, work / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)

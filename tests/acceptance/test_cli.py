@@ -32,7 +32,7 @@ def config(tmp_path: Path) -> Path:
     path.write_text(
         f'[node]\ndata_dir = "{tmp_path / "var"}"\nport = 1\nmin_free_mb = 1\n'
         '[[peers]]\nname = "gone"\nae_title = "GONE"\nhost = "127.0.0.1"\nport = 1\n'
-        "ask_for_priors = true\n"
+        "query_priors = true\n"
     )
     return path
 
@@ -89,7 +89,7 @@ def test_jobs_of_a_new_data_directory_are_none(config: Path) -> None:
 
 
 def test_replay_of_an_unknown_job_says_so(config: Path) -> None:
-    failed = lungspread("replay", "abc", "--config", config)
+    failed = lungspread("retry", "abc", "--config", config)
 
     assert failed.returncode == 1
     assert "0 jobs begin with abc" in failed.stderr

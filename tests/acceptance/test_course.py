@@ -17,7 +17,7 @@ import pytest
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import JobRecord, Journal
 from dicom_node.prior import PriorSearch
-from dicom_node.queue.redis_server import redis_url, server_command, wait_until_well
+from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.storage.spool import Spool
 from tests.fixtures.orthanc_stack import ROOT, STORESCU, Site, listens, needs_shared, wait_for
 from tests.fixtures.worker.phantom_course import phantom_course
@@ -46,7 +46,7 @@ class CourseSite(Site):
         settings.node.data_dir.mkdir(parents=True)
         with (self.folder / "service.log").open("ab") as log:
             self.processes = [subprocess.Popen(server_command(settings.node.data_dir), stdout=log, stderr=log)]
-            assert wait_until_well(redis_url(settings.queue, settings.node.data_dir), 10)
+            assert wait_until_ready(redis_url(settings.queue, settings.node.data_dir), 10)
             for command in ([*lungspread, "node", "--config"], [sys.executable, str(WORKER)]):
                 arguments = [*command, str(self.config)]
                 self.processes.append(subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=log, stderr=log))

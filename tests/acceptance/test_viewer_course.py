@@ -21,7 +21,7 @@ from worker.outputs.encode import encode
 from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
-from worker.priors.collect import Earlier
+from worker.priors.collect import CollectedPriors
 from worker.priors.read import Prior, PriorFiles, read_prior
 
 FIRST, LATER = datetime(2026, 1, 5, 9, 30), datetime(2026, 5, 4, 9, 30)
@@ -47,16 +47,16 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoScans]:
     first, *others, _ = DEMO_LESIONS
     grown = replace(first, half_axes_mm=tuple(1.2 * half for half in first.half_axes_mm))
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "later")]
-    none = Earlier(search=PriorSearch.NONE_EXISTS)
+    none = CollectedPriors(search=PriorSearch.NONE_EXISTS)
     earlier, prior = stored(site, folders[0], DEMO_LESIONS, FIRST, none)
-    found = Earlier(search=PriorSearch.FOUND, priors=(prior,))
+    found = CollectedPriors(search=PriorSearch.FOUND, priors=(prior,))
     later, _ = stored(site, folders[1], (grown, *others, NEW), LATER, found)
     yield TwoScans(first=earlier, later=later, prior=prior)
     site.stop_pacs()
 
 
 def stored(
-    site: Site, folder: Path, lesions: tuple[PhantomLesion, ...], when: datetime, earlier: Earlier
+    site: Site, folder: Path, lesions: tuple[PhantomLesion, ...], when: datetime, earlier: CollectedPriors
 ) -> tuple[Shown, Prior]:
     spec = PhantomSpec(seed=1, shape=(52, 128, 128), spacing_mm=(5.0, 2.7, 2.7), lesions=lesions)
     files = write_series(folder / "ct", chest_phantom(spec), when=when)

@@ -12,7 +12,7 @@ from training.readers.case import Case, DataRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class FileHashPlan:
     """A case of a source. hashes: SHA-256 of its files by name. entry: what the cache holds; None: it is to be read."""
 
     case: Case
@@ -43,12 +43,12 @@ class FileHashes:
         return self._known[path][1]
 
 
-def plan(case: Case, source: str, hashes: Mapping[str, str], held: Entry | None) -> tuple[Plan, str]:
+def plan(case: Case, source: str, hashes: Mapping[str, str], held: Entry | None) -> tuple[FileHashPlan, str]:
     """Return the plan for a case of which the cache holds this entry, and why that is read again, "" if it is not."""
     if held is None or (held.files == hashes and held.recipe == case.recipe):
-        return Plan(case=case, source=source, hashes=hashes, entry=held), ""
+        return FileHashPlan(case=case, source=source, hashes=hashes, entry=held), ""
     changed = [name for name, digest in hashes.items() if held.files.get(name) != digest]
     why = f"{changed[0]} has changed" if changed else "it is read in another way"
-    return Plan(
+    return FileHashPlan(
         case=case, source=source, hashes=hashes, entry=None
     ), f"{case.name}: {why} since it was prepared: read again"

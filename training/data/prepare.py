@@ -20,7 +20,7 @@ from rich.progress import track
 
 from training.data import cache
 from training.data.duplicates import duplicates
-from training.data.file_hashes import FileHashes, Plan, plan
+from training.data.file_hashes import FileHashes, FileHashPlan, plan
 from training.data.splits import Split, absent, as_text, collection_of, draw_splits, overlaps
 from training.readers.case import Case, DataRefused, Found
 from training.readers.cubes import cubes
@@ -121,7 +121,9 @@ def _find(source: Source, tumour: Tumour) -> Found:
     return readers[source.kind](source.path)
 
 
-def _plans(found: Mapping[Source, Found], folder: Path, problems: list[str], notes: list[str]) -> Iterator[Plan]:
+def _plans(
+    found: Mapping[Source, Found], folder: Path, problems: list[str], notes: list[str]
+) -> Iterator[FileHashPlan]:
     """Plan every case; one whose files cannot be hashed is a problem, one that is read again a note."""
     files, held = FileHashes(), cache.written(folder)
     cases = [(case, str(source)) for source, one in found.items() for case in one.cases]
@@ -135,7 +137,7 @@ def _plans(found: Mapping[Source, Found], folder: Path, problems: list[str], not
         yield planned
 
 
-def _facts(planned: Plan) -> list[str]:
+def _facts(planned: FileHashPlan) -> list[str]:
     """Return what is wrong with a case's files."""
     try:
         planned.case.read()
@@ -144,7 +146,7 @@ def _facts(planned: Plan) -> list[str]:
     return []
 
 
-def _write(folder: Path, planned: Plan) -> cache.Entry:
+def _write(folder: Path, planned: FileHashPlan) -> cache.Entry:
     """Write a case, unless its files are no longer those that were checked."""
     stack = planned.case.read()
     changed = [name for name, digest in FileHashes().of(planned.case).items() if digest != planned.hashes[name]]

@@ -26,7 +26,7 @@ from training.evaluation.bootstrap import estimate_mean, estimate_median
 from training.evaluation.components import dice_at
 from training.evaluation.folds import Fold, FoldedData, fold_of, folded_data
 from training.evaluation.predict import THRESHOLDS, OperatingPoint, best_point, cases_by_source
-from training.evaluation.summary import SourceVerdict, over_cases, plain, verdict
+from training.evaluation.summary import SourceMetrics, metrics_summary, over_cases, plain
 from training.export.run_model import FIRST, loaded
 from training.export.weights import ModelFacts, export
 from training.readers.case import DataRefused
@@ -145,13 +145,13 @@ def _model(runs: Sequence[Path], *, flip_tta: bool) -> LungTumourSegmenter:
 
 def _judged(
     folds: Sequence[Fold], number: int, threshold: float | None
-) -> tuple[OperatingPoint, dict[str, SourceVerdict]]:
+) -> tuple[OperatingPoint, dict[str, SourceMetrics]]:
     others = [fold.labelled_held_back for k, fold in enumerate(folds) if k != number]
     point = best_point(*others, *(fold.labelled_validation for fold in folds), threshold=threshold)
-    return point, verdict(folds[number].held_back, point, folds[number].card)
+    return point, metrics_summary(folds[number].held_back, point, folds[number].card)
 
 
-def _together(judged: Sequence[dict[str, SourceVerdict]]) -> dict[str, Any]:
+def _together(judged: Sequence[dict[str, SourceMetrics]]) -> dict[str, Any]:
     """Return, by source, the numbers over the cases of all folds."""
     sources = sorted({source for by_source in judged for source in by_source})
     cases = {

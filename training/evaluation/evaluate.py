@@ -20,7 +20,7 @@ from training.data.volume import Stack
 from training.evaluation.case import case_name, case_of, grouped
 from training.evaluation.false_positives import free_chests
 from training.evaluation.predict import OperatingPoint, Predicted, Predictor, predict
-from training.evaluation.summary import SourceVerdict, marked_in, plain, verdict
+from training.evaluation.summary import SourceMetrics, marked_in, metrics_summary, plain
 from training.readers.case import DataRefused
 from training.reporting.figures import Shown, four_pictures, png_bytes
 from training.reporting.html import report_page
@@ -115,7 +115,7 @@ def evaluate_model(model: Predictor, judged: Judged, folder: Path, chests: int) 
     card = model.card
     point = OperatingPoint(threshold=card.threshold, peak_threshold=card.peak_threshold)
     predicted = predict(model, [*judged.stacks, *free_chests(chests)])
-    by_source = verdict(predicted, point, card)
+    by_source = metrics_summary(predicted, point, card)
     evaluation = {
         "model": {"name": card.name, "version": card.version, "weights_sha256": card.weights_sha256},
         "operating_point": _operating_point(card),
@@ -140,7 +140,7 @@ def headlines(evaluation: Mapping[str, Any]) -> list[str]:
     for source, numbers in evaluation["sources"].items():
         shown, name = numbers["over_cases"]["dice_mean"], "mean Dice"
         if shown["value"] is None:
-            shown, name = numbers["false_marks"]["false_lesions_per_tumour_free_scan"], "false lesions per scan"
+            shown, name = numbers["false_positives"]["false_lesions_per_tumour_free_scan"], "false lesions per scan"
         interval = f"({shown['low']} to {shown['high']})"
         lines.append(
             f"{source}: {name} {shown['value']} {interval}, {shown['cases']} cases, {shown['patients']} patients"
@@ -157,7 +157,7 @@ def _operating_point(card: ModelCard) -> dict[str, float]:
 
 
 def _pictures(
-    predicted: Sequence[Predicted], by_source: Mapping[str, SourceVerdict], point: OperatingPoint, part: str
+    predicted: Sequence[Predicted], by_source: Mapping[str, SourceMetrics], point: OperatingPoint, part: str
 ) -> dict[str, list[tuple[str, bytes]]]:
     """Draw the best, the median and the worst case of each source by Dice."""
     items_of = {(items[0].stack.source, case_name(items[0].stack)): items for items in grouped(predicted)}
@@ -170,7 +170,7 @@ def _pictures(
     return pictures
 
 
-def _examples(numbers: SourceVerdict) -> dict[str, str]:
+def _examples(numbers: SourceMetrics) -> dict[str, str]:
     ranked = sorted((item.dice, item.case) for item in numbers.per_case if item.dice is not None)
     if not ranked:
         return {}

@@ -59,7 +59,7 @@ def free_slices(case: JudgedCase, marked: Bools) -> FreeSlices:
     )
 
 
-def false_marks(counted: Sequence[FreeSlices], detected: Sequence[Detected], peak_threshold: float) -> FalseMarks:
+def false_positives(counted: Sequence[FreeSlices], detected: Sequence[Detected], peak_threshold: float) -> FalseMarks:
     """Return the rates over all tumour-free slices and scans, their intervals over patients."""
     some = [item for item in counted if item.slices]
     scans = [case for case in detected if not case.has_truth]

@@ -18,7 +18,7 @@ from training.evaluation.bootstrap import Estimate, estimate_mean, estimate_medi
 from training.evaluation.calibration import Calibration, Sums, calibration, sums_of
 from training.evaluation.case import Bools, JudgedCase, case_of, grouped
 from training.evaluation.detection import Detected, LesionNumbers, detect
-from training.evaluation.false_positives import FalseMarks, FreeSlices, false_marks, free_slices
+from training.evaluation.false_positives import FalseMarks, FreeSlices, false_positives, free_slices
 from training.evaluation.froc import Froc, froc
 from training.evaluation.metrics import CaseNumbers, case_numbers
 from training.evaluation.predict import OperatingPoint, Predicted
@@ -53,7 +53,7 @@ class LesionGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceVerdict:
+class SourceMetrics:
     """All numbers on the cases of one source; None for what the source has nothing of.
 
     not_marked: cases with a truth in which nothing was marked; they have no Hausdorff distance.
@@ -67,7 +67,7 @@ class SourceVerdict:
     detection: Froc | None
     by_size: tuple[LesionGroup, ...]
     by_attachment: tuple[LesionGroup, ...]
-    false_marks: FalseMarks | None
+    false_positives: FalseMarks | None
     calibration: Calibration | None
     readers: Agreement | None
     per_case: tuple[CaseNumbers, ...]
@@ -90,7 +90,7 @@ def marked_in(case: JudgedCase, point: OperatingPoint) -> Bools:
     return outlined(case.probability, point.threshold, point.peak_threshold, case.voxel_ml)
 
 
-def verdict(predicted: Sequence[Predicted], point: OperatingPoint, card: ModelCard) -> dict[str, SourceVerdict]:
+def metrics_summary(predicted: Sequence[Predicted], point: OperatingPoint, card: ModelCard) -> dict[str, SourceMetrics]:
     """Judge every case, one after the other, and return the numbers by source."""
     judged = [_judge(case_of(items), point, card) for items in track(grouped(predicted), "judging")]
     sources = sorted({item.numbers.source for item in judged})
@@ -125,12 +125,12 @@ def _judge(case: JudgedCase, point: OperatingPoint, card: ModelCard) -> _Judged:
     )
 
 
-def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceVerdict:
+def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceMetrics:
     numbers, detected = [item.numbers for item in judged], [item.detected for item in judged]
     lesions = [lesion for case in detected for lesion in case.lesions]
     readers = [item.readers for item in judged if item.readers is not None]
     patients = [item.patient for item in numbers]
-    return SourceVerdict(
+    return SourceMetrics(
         patients=len(set(patients)),
         cases=len(judged),
         slices=sum(item.slices for item in numbers),
@@ -139,7 +139,9 @@ def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceVerdict:
         detection=froc(detected, peak_threshold) if lesions else None,
         by_size=_groups(lesions, _size),
         by_attachment=_groups(lesions, lambda lesion: lesion.attachment),
-        false_marks=false_marks([item.free for item in judged], detected, peak_threshold) if judged[0].whole else None,
+        false_positives=false_positives([item.free for item in judged], detected, peak_threshold)
+        if judged[0].whole
+        else None,
         calibration=calibration(patients, [item.sums for item in judged]) if lesions else None,
         readers=agreement(readers) if readers else None,
         per_case=tuple(numbers),

@@ -131,8 +131,8 @@ def _estimates(numbers: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
         named[f"lesions {group['group']}: bias of volume mm3"] = group["volume_bias_mm3"]
     if numbers["calibration"] is not None:
         named["expected calibration error"] = numbers["calibration"]["expected_calibration_error"]
-    if numbers["false_marks"] is not None:
-        marks = numbers["false_marks"]
+    if numbers["false_positives"] is not None:
+        marks = numbers["false_positives"]
         named["false lesions per scan without a tumour"] = marks["false_lesions_per_tumour_free_scan"]
     yield from ((name, value) for name, value in named.items() if value["value"] is not None)
 
@@ -163,8 +163,8 @@ def _budget(filled: Filled) -> Iterator[str]:
 
 
 def _beginning(settings: Mapping[str, Any]) -> str:
-    if settings.get("start"):
-        is_run = str(settings["start"]).endswith(".pt")
+    if settings.get("init_from"):
+        is_run = str(settings["init_from"]).endswith(".pt")
         return "the weights of another run" if is_run else "those of another model, whose data and licence go on in it"
     if settings.get("imagenet") and settings["network"] == "2.5d-efficientnet":
         return "what EfficientNet-lite0 learned on ImageNet's photographs (weights: Apache-2.0)"

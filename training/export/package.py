@@ -27,7 +27,7 @@ FILES = ("model.toml", WEIGHTS_FILE, "README.md", "splits.json", "curves.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handover:
+class ModelPackage:
     """run: with a candidate. cache: what it was trained on. out: the folder to write; what is there goes away."""
 
     run: Path
@@ -42,7 +42,7 @@ def check_out(out: Path) -> None:
         raise RunRefused(f"{out} is there already, and not a model folder; give another one")
 
 
-def hand_over(handover: Handover) -> Path:
+def write_package(handover: ModelPackage) -> Path:
     """Write the folder, and return it. Raises RunRefused where something else is there."""
     check_out(handover.out)
     candidate = handover.run / "candidate"
@@ -63,7 +63,7 @@ def release(run: Path, package: Path) -> None:
         shutil.copyfile(run / "candidate" / name, package / name)
 
 
-def _filled(handover: Handover, candidate: Path) -> Filled:
+def _filled(handover: ModelPackage, candidate: Path) -> Filled:
     card = read_card(candidate / "model.toml")
     checkpoint = torch.load(handover.run / "checkpoint.pt", weights_only=True, map_location="cpu")
     splits = handover.cache / "splits.json"

@@ -19,7 +19,7 @@ from training.export.weights import ModelFacts, export
 FIRST = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 
 
-def candidate_of(
+def run_model(
     run: Path, validation: Callable[[], Sequence[Stack]], facts: ModelFacts, settings: InferenceSettings
 ) -> LungTumourSegmenter:
     """Return the run's model; its operating point is chosen where that was not done for the same weights before."""

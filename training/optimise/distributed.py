@@ -14,7 +14,7 @@ from models.devices import choose_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processes:
+class DistributedProcesses:
     """This process among `count`, and the device that it trains on."""
 
     rank: int
@@ -35,11 +35,11 @@ class Processes:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def joined(device: str) -> Iterator[DistributedProcesses]:
     """Join the processes that torchrun started, or be the only one."""
     chosen = choose_device(device)
     if not distributed.is_torchelastic_launched():
-        yield Processes(rank=0, count=1, device=chosen)
+        yield DistributedProcesses(rank=0, count=1, device=chosen)
         return
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     rank = distributed.get_rank()
@@ -47,6 +47,6 @@ def joined(device: str) -> Iterator[Processes]:
         chosen = torch.device("cuda", rank % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
     try:
-        yield Processes(rank=rank, count=distributed.get_world_size(), device=chosen)
+        yield DistributedProcesses(rank=rank, count=distributed.get_world_size(), device=chosen)
     finally:
         distributed.destroy_process_group()

@@ -13,25 +13,26 @@ from models.segmenter import ModelError, read_card
 from models.store.weights import verified_weights
 from training.readers.case import DataRefused
 
-START = "What to begin with: average.pt of another run, or a model's folder, with :NUMBER of several networks."
+INIT_FROM = "What to begin with: average.pt of another run, or a model's folder, with :NUMBER of several networks."
 
 
-def start_weights(start: Path, network: str) -> dict[str, Tensor]:
+def initial_weights(init_from: Path, network: str) -> dict[str, Tensor]:
     """Return what a network of this kind begins with.
 
-    start: the `average.pt` of a run; or the folder of a model, with `:NUMBER` behind it where it has several networks,
-    the first of which is 0. Raises DataRefused where there are no weights, or those of another kind of network.
+    init_from: the `average.pt` of a run; or the folder of a model, with `:NUMBER` behind it where it has several
+    networks, the first of which is 0. Raises DataRefused where there are no weights, or those of another kind of
+    network.
     """
-    if start.is_file():
-        weights: dict[str, Tensor] = torch.load(start, weights_only=True, map_location="cpu")
+    if init_from.is_file():
+        weights: dict[str, Tensor] = torch.load(init_from, weights_only=True, map_location="cpu")
         return weights
-    folder, colon, digits = str(start).rpartition(":")
+    folder, colon, digits = str(init_from).rpartition(":")
     if not colon or not digits.isdecimal():
-        folder, digits = str(start), "0"
+        folder, digits = str(init_from), "0"
     try:
         return _of_model(Path(folder), int(digits), network)
     except ModelError as error:
-        raise DataRefused(f"--start {start}: {error}") from None
+        raise DataRefused(f"--init-from {init_from}: {error}") from None
 
 
 def _of_model(folder: Path, number: int, network: str) -> dict[str, Tensor]:

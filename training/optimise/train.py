@@ -23,9 +23,9 @@ from models.devices import choose_dtype
 from models.lung_tumour.efficientnet import EfficientUNet
 from models.lung_tumour.network import build_network
 from training.data.datasets import Stack
-from training.optimise.distributed import Processes, joined
+from training.optimise.distributed import DistributedProcesses, joined
 from training.optimise.imagenet import begin_with_imagenet
-from training.optimise.initial_weights import start_weights
+from training.optimise.initial_weights import initial_weights
 from training.optimise.settings import TrainingSettings
 from training.run_folder import RunFolder
 from training.sampling.batches import Batch, Batches
@@ -54,7 +54,7 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
         state = _begin(settings, processes.device)
         _restore(state, folder.checkpoint(processes.device))
         network = processes.wrap(state.network)
-        if settings.fused:
+        if settings.compile:
             network.compile()
         batches = iter(_loader(stacks, settings, processes, state.step))
         with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
@@ -92,8 +92,8 @@ def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 def _begin(settings: TrainingSettings, device: torch.device) -> _State:
     torch.manual_seed(settings.seed)
     network = build_network(settings.network).to(device, memory_format=_layout(settings.network))  # type: ignore[call-overload]
-    if settings.start is not None:
-        network.load_state_dict(start_weights(settings.start, settings.network))
+    if settings.init_from is not None:
+        network.load_state_dict(initial_weights(settings.init_from, settings.network))
     elif settings.imagenet and isinstance(network, EfficientUNet):
         begin_with_imagenet(network.encoder)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)  # type: ignore[no-untyped-call]
@@ -126,17 +126,19 @@ def _restore(state: _State, checkpoint: dict[str, object] | None) -> None:
     state.seconds = float(str(checkpoint.get("seconds", 0.0)))
 
 
-def _loader(stacks: list[Stack], settings: TrainingSettings, processes: Processes, step: int) -> DataLoader[Batch]:
+def _loader(
+    stacks: list[Stack], settings: TrainingSettings, processes: DistributedProcesses, step: int
+) -> DataLoader[Batch]:
     """Return the batches from `step` on; each process draws its own."""
     seed = (settings.seed, processes.rank)
-    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole)
+    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole_slices)
     order = range(step * settings.batches, settings.steps * settings.batches)
     return DataLoader(
         batches,
         batch_size=None,
         sampler=order,
-        num_workers=settings.loaders,
-        prefetch_factor=8 if settings.loaders else None,
+        num_workers=settings.num_workers,
+        prefetch_factor=8 if settings.num_workers else None,
     )
 
 

@@ -1,7 +1,8 @@
 """Averages the weights of runs that began from the same ones: as good as their ensemble at the cost of one network.
 
 Wortsman et al., Model soups, ICML 2022. It holds for runs that went on from common weights, as those of a fold do from
-its nodules; of strangers the mean is none's. What was good is to be looked at, as for any other weights: `crossval`.
+its nodules; averaging the weights
+of unrelated runs is meaningless. Judge the mean as any other weights: `cross-validate`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from training.evaluation.evaluate import collections_of
 from training.evaluation.predict import OperatingPoint, Predictor, predict
 from training.evaluation.summary import marked_in
 from training.reporting.figures import Shown, four_pictures, learning_curves, montage, png_bytes
-from training.reporting.slice_viewer import scroll_gif, scroll_page
+from training.reporting.slice_viewer import viewer_gif, viewer_page
 
 PHANTOM = "phantom-"
 Named = tuple[list[Stack], str]
@@ -58,7 +58,7 @@ def draw_case(shown: Shown, folder: Path) -> Iterator[Path]:
     name = shown.case.name.replace("/", "-")
     yield _written(folder / f"{name}-four.png", png_bytes(four_pictures(shown)))
     yield _written(folder / f"{name}-montage.png", png_bytes(montage(shown)))
-    for path, write in ((folder / f"{name}.gif", scroll_gif), (folder / f"{name}.html", scroll_page)):
+    for path, write in ((folder / f"{name}.gif", viewer_gif), (folder / f"{name}.html", viewer_page)):
         write(shown, path)
         yield path
 

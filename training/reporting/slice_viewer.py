@@ -43,7 +43,7 @@ show();
 """
 
 
-def scroll_page(shown: Shown, path: Path) -> None:
+def viewer_page(shown: Shown, path: Path) -> None:
     """Write one page with every slice in it and a slider, opened at the slice with the most of the ground truth."""
     pictures = _pictures(shown)
     areas = shown.case.mask[shown.case.seen].sum((1, 2))
@@ -63,7 +63,7 @@ def scroll_page(shown: Shown, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def scroll_gif(shown: Shown, path: Path) -> None:
+def viewer_gif(shown: Shown, path: Path) -> None:
     """Write an animated GIF of every slice, over and over."""
     first, *others = _pictures(shown)
     first.save(path, save_all=True, append_images=others, duration=MILLISECONDS, loop=0)

@@ -10,7 +10,7 @@ from dicom_node.errors import NodeError
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.priors.source import try_search
-from dicom_node.queue.redis_server import is_well, redis_url, server_command
+from dicom_node.queue.redis_server import is_ready, redis_url, server_command
 from dicom_node.settings import NodeSettings, Peer
 from models.registry import check_model
 from models.segmenter import ModelError
@@ -20,18 +20,18 @@ _ECHO_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Check:
     """One thing that was looked at. remedy: what to do, when it is not well."""
 
     what: str
     is_well: bool
     fact: str
-    remedy: str = ""
+    hint: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Diagnosis]:
+def run_checks(settings: Settings) -> Iterator[Check]:
     """Look at everything, one after the other."""
-    yield Diagnosis(what="configuration", is_well=True, fact=f"{len(settings.peers)} peers")
+    yield Check(what="configuration", is_well=True, fact=f"{len(settings.peers)} peers")
     yield _disk(settings.node)
     yield _redis(settings)
     yield _journal(settings)
@@ -39,38 +39,38 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     yield _node(settings.node)
     for peer in settings.peers:
         yield _echo(peer, settings.node)
-        if peer.ask_for_priors:
+        if peer.query_priors:
             yield _find(peer, settings.node)
 
 
-def _disk(node: NodeSettings) -> Diagnosis:
+def _disk(node: NodeSettings) -> Check:
     try:
         node.data_dir.mkdir(parents=True, exist_ok=True)
         probe = node.data_dir / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        return Diagnosis(
+        return Check(
             what="disk",
             is_well=False,
             fact=f"{node.data_dir}: {error.strerror}",
-            remedy="make node.data_dir writable for the user that runs lungspread",
+            hint="make node.data_dir writable for the user that runs lungspread",
         )
     free_mb = shutil.disk_usage(node.data_dir).free >> 20
-    return Diagnosis(
+    return Check(
         what="disk",
         is_well=free_mb >= node.min_free_mb,
         fact=f"{free_mb} MiB free, node.min_free_mb is {node.min_free_mb}",
-        remedy="free some space: below the limit every C-STORE is answered 0xA700 (out of resources)",
+        hint="free some space: below the limit every C-STORE is answered 0xA700 (out of resources)",
     )
 
 
-def _redis(settings: Settings) -> Diagnosis:
-    if is_well(redis_url(settings.queue, settings.node.data_dir)):
-        return Diagnosis(what="redis", is_well=True, fact="answers")
+def _redis(settings: Settings) -> Check:
+    if is_ready(redis_url(settings.queue, settings.node.data_dir)):
+        return Check(what="redis", is_well=True, fact="answers")
     if settings.queue.url != "embedded":
-        remedy = "start that Redis server, or set queue.url"
-        return Diagnosis(what="redis", is_well=False, fact="does not answer", remedy=remedy)
+        hint = "start that Redis server, or set queue.url"
+        return Check(what="redis", is_well=False, fact="does not answer", hint=hint)
     return _caught(
         "redis",
         lambda: f"embedded, not running; `lungspread serve` starts {server_command(settings.node.data_dir)[0]}",
@@ -78,7 +78,7 @@ def _redis(settings: Settings) -> Diagnosis:
     )
 
 
-def _journal(settings: Settings) -> Diagnosis:
+def _journal(settings: Settings) -> Check:
     def look() -> str:
         journal = Journal(settings.journal.url_in(settings.node.data_dir))
         count = len(journal.jobs())
@@ -88,7 +88,7 @@ def _journal(settings: Settings) -> Diagnosis:
     return _caught("journal", look, "check journal.url and that its database runs and is not locked")
 
 
-def _model(settings: Settings) -> Diagnosis:
+def _model(settings: Settings) -> Check:
     def look() -> str:
         check = check_model(settings.worker.model, settings.worker.inference)
         what = f"{check.card.name} {check.card.version}, weights verified"
@@ -97,22 +97,22 @@ def _model(settings: Settings) -> Diagnosis:
     return _caught("model", look, "set worker.model and worker.device, or restore the weights from the repository")
 
 
-def _node(node: NodeSettings) -> Diagnosis:
+def _node(node: NodeSettings) -> Check:
     """Whether a node listens here: only a peer may echo it, so a plain connection is tried."""
     import socket
 
     try:
         with socket.create_connection((node.host, node.port), timeout=_ECHO_TIMEOUT_S):
-            return Diagnosis(what="node", is_well=True, fact=f"{node.ae_title} listens on {node.host}:{node.port}")
+            return Check(what="node", is_well=True, fact=f"{node.ae_title} listens on {node.host}:{node.port}")
     except OSError:
-        return Diagnosis(
+        return Check(
             what="node",
             is_well=True,
             fact=f"nothing listens on {node.host}:{node.port} yet; `lungspread serve` starts it",
         )
 
 
-def _echo(peer: Peer, node: NodeSettings) -> Diagnosis:
+def _echo(peer: Peer, node: NodeSettings) -> Check:
     quick = node.model_copy(update={"connect_timeout_s": _ECHO_TIMEOUT_S, "network_timeout_s": _ECHO_TIMEOUT_S})
 
     def look() -> str:
@@ -126,7 +126,7 @@ def _echo(peer: Peer, node: NodeSettings) -> Diagnosis:
     )
 
 
-def _find(peer: Peer, node: NodeSettings) -> Diagnosis:
+def _find(peer: Peer, node: NodeSettings) -> Check:
     """Whether it lets itself be asked for earlier scans: for those of nobody."""
     quick = node.model_copy(update={"connect_timeout_s": _ECHO_TIMEOUT_S, "network_timeout_s": _ECHO_TIMEOUT_S})
     comes = {"move": f"C-MOVE to {node.ae_title}", "get": "C-GET", "wado": "WADO-RS"}[peer.retrieve]
@@ -142,8 +142,8 @@ def _find(peer: Peer, node: NodeSettings) -> Diagnosis:
     )
 
 
-def _caught(what: str, look: Callable[[], str], remedy: str) -> Diagnosis:
+def _caught(what: str, look: Callable[[], str], hint: str) -> Check:
     try:
-        return Diagnosis(what=what, is_well=True, fact=look())
+        return Check(what=what, is_well=True, fact=look())
     except (NodeError, ModelError) as error:
-        return Diagnosis(what=what, is_well=False, fact=str(error), remedy=remedy)
+        return Check(what=what, is_well=False, fact=str(error), hint=hint)

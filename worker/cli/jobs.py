@@ -22,13 +22,13 @@ def list_jobs(settings: Settings) -> list[Row]:
     return [*rows, *(_series_row(series) for series in waiting)]
 
 
-def replay_job(settings: Settings, first_digits: str) -> str:
+def retry_job(settings: Settings, first_digits: str) -> str:
     """Queue the one job whose key begins so, and return its key. Raises UnknownJob when it is none, or several."""
     journal = _journal(settings)
     keys = [record.job.job_key for record in journal.jobs() if record.job.job_key.startswith(first_digits)]
     if len(keys) != 1:
         raise UnknownJob(f"{len(keys)} jobs begin with {first_digits}, one is needed")
-    journal.replay(keys[0], time.time())
+    journal.retry(keys[0], time.time())
     journal.close()
     return keys[0]
 

@@ -25,14 +25,14 @@ from dicom_node.network.status import silence_libraries
 from models.segmenter import ModelError
 from models.segmenter import Progress as ShareDone
 from worker.cli.models import app as models_app
-from worker.cli.timeline import course
+from worker.cli.timeline import timeline
 from worker.settings import load_settings
 
 REFUSED, FAILED = 2, 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_app, name="models")
-app.command()(course)
+app.command()(timeline)
 out = Console()
 Config = Annotated[Path | None, typer.Option(help="lungspread.toml; without it, defaults and environment.")]
 
@@ -58,14 +58,14 @@ def run(
 ) -> None:
     """Analyse a folder without a PACS."""
     from models.registry import load_model
-    from worker.cli.prior_folders import earlier_in_folders
+    from worker.cli.prior_folders import priors_in_folders
     from worker.folder import analyse_folder
     from worker.outputs.page.pictures import draw
 
     with _exit_codes(), _bar("analysing") as bar:
         settings = load_settings(config).worker
         segmenter = load_model(settings.model, settings.inference)
-        earlier = earlier_in_folders(prior or [], out_folder, settings, segmenter, bar)
+        earlier = priors_in_folders(prior or [], out_folder, settings, segmenter, bar)
         findings = analyse_folder(ct_folder, out_folder, settings, segmenter, bar, earlier).findings
         if pictures:
             draw(findings, out_folder)
@@ -93,7 +93,7 @@ def node(config: Config = None) -> None:
     """Run the node alone: receives, queues, delivers."""
     from dicom_node.node import NodeConfiguration, run_node
     from models.registry import model_card
-    from worker.settings import recipe
+    from worker.settings import config_hash
 
     with _exit_codes():
         settings = load_settings(config)
@@ -106,7 +106,7 @@ def node(config: Config = None) -> None:
                 peers=settings.peers,
                 queue=settings.queue,
                 journal=settings.journal,
-                recipe=recipe(settings.worker, model_card(settings.worker.model)),
+                config_hash=config_hash(settings.worker, model_card(settings.worker.model)),
             ),
             stop,
         )
@@ -133,11 +133,11 @@ def demo(
     out_folder: Annotated[Path, typer.Option("--out", help="Receives all that the demo makes.")] = Path("demo-out"),
 ) -> None:
     """Run the whole round against a small PACS of its own, and show what came of it."""
-    from worker.demo.run_demo import tour
+    from worker.demo.run_demo import run_demo
 
     logging.getLogger().setLevel(logging.WARNING)
     with _exit_codes():
-        raise typer.Exit(0 if tour(out, out_folder, ct or []) else FAILED)
+        raise typer.Exit(0 if run_demo(out, out_folder, ct or []) else FAILED)
 
 
 @app.command()
@@ -187,28 +187,28 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] 
 
 
 @app.command()
-def replay(job: Annotated[str, typer.Argument(help="A job key, or its first digits.")], config: Config = None) -> None:
+def retry(job: Annotated[str, typer.Argument(help="A job key, or its first digits.")], config: Config = None) -> None:
     """Queue a job that is at its end once more; its results keep their UIDs."""
-    from worker.cli.jobs import replay_job
+    from worker.cli.jobs import retry_job
 
     with _exit_codes():
-        out.print(f"job {replay_job(load_settings(config), job)} is queued")
+        out.print(f"job {retry_job(load_settings(config), job)} is queued")
 
 
 @app.command()
 def doctor(config: Config = None) -> None:
     """Check all that the service needs, and say what to do about each failure."""
-    from worker.cli.doctor import examine
+    from worker.cli.doctor import run_checks
 
     with _exit_codes():
-        ailing = 0
-        for diagnosis in examine(load_settings(config)):
-            ailing += not diagnosis.is_well
+        failed = 0
+        for diagnosis in run_checks(load_settings(config)):
+            failed += not diagnosis.is_well
             mark = "[green]ok[/]  " if diagnosis.is_well else "[red]FAIL[/]"
             out.print(f"{mark} {diagnosis.what}: {diagnosis.fact}", highlight=False, soft_wrap=True)
             if not diagnosis.is_well:
-                out.print(f"     -> {diagnosis.remedy}", highlight=False, soft_wrap=True)
-    if ailing:
+                out.print(f"     -> {diagnosis.hint}", highlight=False, soft_wrap=True)
+    if failed:
         raise typer.Exit(FAILED)
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from models.registry import KINDS, MODELS, check_model, kind_of, model_card, model_folder
 from models.segmenter import InferenceSettings, ModelError
-from models.store.downloads import DownloadInterrupted, Told
+from models.store.downloads import DownloadInterrupted, ProgressCallback
 
 REFUSED, FAILED = 2, 1
 
@@ -99,7 +99,7 @@ def _exit_codes() -> Iterator[None]:
 
 
 @contextmanager
-def _bytes_bar() -> Iterator[Told]:
+def _bytes_bar() -> Iterator[ProgressCallback]:
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -15,7 +15,7 @@ from dicom_node.prior import PriorSearch
 from models.segmenter import Progress, Segmenter
 from worker.ct.acquisition import study_date
 from worker.folder import analyse_folder, dicom_files
-from worker.priors.collect import LUNGS_FILE, NOT_ASKED, EarlierFiles
+from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles
 from worker.priors.read import PriorFiles
 from worker.settings import WorkerSettings
 
@@ -29,15 +29,15 @@ class _Folder:
     files: PriorFiles
 
 
-def earlier_in_folders(
+def priors_in_folders(
     folders: Sequence[Path], out: Path, settings: WorkerSettings, segmenter: Segmenter, progress: Progress
-) -> EarlierFiles:
+) -> CollectedFiles:
     """Return the scans of these folders, the oldest first; what has no SEG or SR yet is analysed into `out`/priors.
 
     A folder holds a CT series, or what came of one (SEG, SR, lungs.nii.gz), or both. Raises SettingsError for one that
     holds neither.
     """
-    earlier = NOT_ASKED
+    earlier = NOT_QUERIED
     found = sorted((_read(number, folder) for number, folder in enumerate(folders, start=1)), key=lambda each: each.day)
     for number, each in enumerate(found, start=1):
         files = each.files
@@ -45,7 +45,7 @@ def earlier_in_folders(
             target = out / "priors" / str(number)
             analyse_folder(each.path, target, settings, segmenter, progress, earlier)
             files = replace(files, documents=_files(target)[1], lungs=_lungs(target))
-        earlier = EarlierFiles(search=PriorSearch.FOUND, scans=(*earlier.scans, files))
+        earlier = CollectedFiles(search=PriorSearch.FOUND, scans=(*earlier.scans, files))
     return earlier
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dicom_node.errors import RedisNotStarted
 from dicom_node.queue.reconciler import growing_pause
-from dicom_node.queue.redis_server import redis_url, server_command, wait_until_well
+from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import sole_use
 from worker.settings import Settings
@@ -121,7 +121,7 @@ def _redis(queue: QueueSettings, data_dir: Path) -> list[Child]:
         return []
     child = Child(name="redis", command=server_command(data_dir))
     process = child.start()
-    if not wait_until_well(redis_url(queue, data_dir), _REDIS_LOADS_S, lambda: process.poll() is None):
+    if not wait_until_ready(redis_url(queue, data_dir), _REDIS_LOADS_S, lambda: process.poll() is None):
         end([child])
         raise RedisNotStarted(f"the embedded Redis did not become ready, exit code {process.returncode}")
     return [child]

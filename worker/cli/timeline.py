@@ -1,4 +1,4 @@
-"""`lungspread course`: a patient over time as JSON, and as a table for trials. Exit codes as in main.py."""
+"""`lungspread timeline`: a patient over time as JSON, and as a table for trials. Exit codes as in main.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.settings import load_settings
 FAILED = 1
 
 
-def course(
+def timeline(
     patient: Annotated[str, typer.Argument(help="A patient key or its first digits, or an output folder.")] = "",
     csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write a table without identities.")] = None,
     xlsx: Annotated[Path | None, typer.Option(dir_okay=False, help="The same table, for Excel.")] = None,
@@ -43,10 +43,10 @@ def _list(config: Path | None) -> None:
 
 def _tell(patient: str, subject: str | None, tables: tuple[Path | None, Path | None], config: Path | None) -> None:
     from worker.timeline.export import write_tables
-    from worker.timeline.search import find_course
+    from worker.timeline.search import find_timeline
     from worker.timeline.table import table_of
 
-    found = find_course(load_settings(config), patient)
+    found = find_timeline(load_settings(config), patient)
     if any(tables):
         write_tables(table_of(found, subject), *tables)
     sys.stdout.write(json.dumps(found, indent=1, sort_keys=True) + "\n")

@@ -15,7 +15,7 @@ from pydicom.sr.coding import Code
 from worker.codes.lesions import ABSENT, PRESENT, PRIVATE_SCHEME
 from worker.follow_up.change import Condition
 from worker.follow_up.comparison import Origin, Statement
-from worker.follow_up.guidelines import Guideline, Pace
+from worker.follow_up.guidelines import DoublingTimeClass, Guideline
 from worker.follow_up.matching import Event
 from worker.recist.response import Response
 from worker.recist.rules import NonTargets
@@ -33,8 +33,8 @@ BASELINE_EVENT = Code("121079", "DCM", "Baseline")
 STUDY_UID: Code = codes.DCM.StudyInstanceUID
 SERIES_UID: Code = codes.DCM.SeriesInstanceUID
 PRIOR_REPORT: Code = codes.DCM.PriorReportForCurrentPatient
-EARLIER_IMAGE = _private("EARLIER_IMAGE", "Image of the lesion at the earlier time point")
-EARLIER_SCANS = _private("EARLIER_SCANS", "Number of earlier scans compared with")
+PRIOR_IMAGE = _private("PRIOR_IMAGE", "Image of the lesion at the earlier time point")
+PRIOR_SCANS = _private("PRIOR_SCANS", "Number of earlier scans compared with")
 SCAN_OFFSET = _private("SCAN_OFFSET", "Time from the baseline to a scan of the course")
 ORIGIN = _private("ORIGIN", "Who outlined the time point")
 ORIGINS = {
@@ -50,7 +50,7 @@ STATEMENTS = {
     Statement.NO_PRIOR: _private("NO_PRIOR", "No prior exists"),
     Statement.NOT_FETCHED: _private("NOT_FETCHED", "Priors could not be fetched"),
     Statement.NOT_COMPARABLE: _private("NOT_COMPARABLE", "Prior not comparable"),
-    Statement.NOT_ASKED: _private("NOT_ASKED", "Priors were not asked for"),
+    Statement.NOT_QUERIED: _private("NOT_QUERIED", "Priors were not asked for"),
 }
 STATEMENT_REASON = _private("STATEMENT_REASON", "Reason why there is no comparison")
 REGISTRATION: Code = codes.DCM.RegistrationMethod
@@ -105,7 +105,7 @@ DIAMETER_CHANGE = _private("DIAMETER_CHANGE", "Change of mean diameter")
 DIAMETER_PERCENT = _private("DIAM_CHANGE_PC", "Relative change of mean diameter")
 MASS_CHANGE = _private("MASS_CHANGE", "Change of mass")
 MASS_PERCENT = _private("MASS_CHANGE_PC", "Relative change of mass")
-EARLIER_VALUE = _private("EARLIER_VALUE", "Value at the earlier time point")
+PRIOR_VALUE = _private("PRIOR_VALUE", "Value at the earlier time point")
 CHANCE_LOW = _private("CHANCE_LOW", "Lower limit of what may be chance")
 CHANCE_HIGH = _private("CHANCE_HIGH", "Upper limit of what may be chance")
 VOLUME_REAL = _private("VOLUME_REAL", "Change of volume is beyond chance")
@@ -137,11 +137,11 @@ GUIDELINES = {
 }
 RULE_SILENT = _private("RULE_SILENT", "The rule says nothing of this change")
 GUIDELINE_BASIS = _private("GUIDELINE_BASIS", "Basis of a guideline's statement")
-PACE = _private("DOUBLING_CLASS", "Class of the doubling time by BTS 2015 and NELSON")
+DOUBLING_TIME_CLASS = _private("DOUBLING_CLASS", "Class of the doubling time by BTS 2015 and NELSON")
 PACES = {
-    Pace.FAST: _private("PACE_FAST", "Under 400 days"),
-    Pace.MIDDLE: _private("PACE_MIDDLE", "400 to 600 days"),
-    Pace.SLOW: _private("PACE_SLOW", "Over 600 days"),
+    DoublingTimeClass.FAST: _private("PACE_FAST", "Under 400 days"),
+    DoublingTimeClass.MIDDLE: _private("PACE_MIDDLE", "400 to 600 days"),
+    DoublingTimeClass.SLOW: _private("PACE_SLOW", "Over 600 days"),
 }
 
 # -- RECIST 1.1 (CID 6144, 6145, 6147), as a proposal --

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from worker.demo.ground_truth import compare
 from worker.demo.outcome import LesionOutcome, Outcome
-from worker.demo.patient import TrueCourse
+from worker.demo.patient import TrueTimeline
 from worker.findings import Findings
 from worker.follow_up.matching import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CourseComparison:
+class TimelineComparison:
     """One lesion of the phantom, and what was said of it."""
 
-    truth: TrueCourse
+    truth: TrueTimeline
     said: LesionOutcome | None
     """None where the later scan's lesion was missed."""
 
@@ -39,12 +39,12 @@ class CourseComparison:
         return self.is_event_right and self.is_growth_right
 
 
-def compare_courses(outcome: Outcome, later: Findings, courses: Sequence[TrueCourse]) -> list[CourseComparison]:
+def compare_timelines(outcome: Outcome, later: Findings, courses: Sequence[TrueTimeline]) -> list[TimelineComparison]:
     """Pair each true lesion that the later scan shows with what was said of the finding at its place."""
     said = {lesion.tracking_uid: lesion for lesion in outcome.lesions}
     there = [(course, course.after) for course in courses if course.after is not None]
     pairs = zip(there, compare(later, [lesion for _, lesion in there]), strict=True)
     return [
-        CourseComparison(truth=course, said=said.get(pair.found.lesion.tracking_uid) if pair.found else None)
+        TimelineComparison(truth=course, said=said.get(pair.found.lesion.tracking_uid) if pair.found else None)
         for (course, _), pair in pairs
     ]

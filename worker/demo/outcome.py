@@ -78,14 +78,14 @@ def _registration(said: dict[str, Any]) -> str:
 
 
 def _lesion(said: dict[str, Any], names: dict[str, str]) -> LesionOutcome:
-    change, sizes = said["change"], [sighting["sizes"] for sighting in said["sightings"]]
+    change, sizes = said["change"], [observation["sizes"] for observation in said["observations"]]
     earlier = [each for each in sizes[:-1] if each]
     growth = change["growth"] if change else None
     return LesionOutcome(
         tracking_uid=said["tracking_uid"],
         name=said["name"],
         event=Event(said["event"]) if said["event"] else None,
-        state=State(said["sightings"][-1]["state"]),
+        state=State(said["observations"][-1]["state"]),
         before_ml=earlier[-1]["volume_ml"] if earlier else None,
         after_ml=sizes[-1]["volume_ml"] if sizes[-1] else None,
         percent=change["volume"]["percent"] if change else None,

@@ -15,7 +15,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
-from dicom_node.network.association import make_careful, on_connected
+from dicom_node.network.association import on_connected, patch_association
 from worker.demo.archive import UNIQUE_KEYS, Archive
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -29,7 +29,7 @@ PROCESSING_FAILURE, NO_SUCH_OBJECT_INSTANCE = 0x0110, 0x0112
 Address = tuple[str, int]
 
 # pynetdicom alone leaves the sockets open of a peer that is not there or that hung up first.
-_CAREFUL: list[Any] = [(evt.EVT_ACSE_SENT, make_careful), (evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
+_PATCHED: list[Any] = [(evt.EVT_ACSE_SENT, patch_association), (evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
 
 
 @dataclass(kw_only=True)
@@ -95,7 +95,7 @@ class SmallPacs:
     def start(self) -> None:
         """Listen; returns at once."""
         handlers: list[Any] = [
-            *_CAREFUL,
+            *_PATCHED,
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
@@ -146,7 +146,7 @@ class SmallPacs:
             yield None, None  # PS3.4 C.4.2: 0xA801, move destination unknown
             return
         files = self._sent(event.identifier)
-        yield (*address, {"contexts": _contexts(files), "evt_handlers": _CAREFUL})
+        yield (*address, {"contexts": _contexts(files), "evt_handlers": _PATCHED})
         yield from self._sub_operations(files)
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
@@ -183,7 +183,7 @@ class SmallPacs:
         role = build_role(COMMITMENT_PUSH_MODEL, scp_role=True)
         host, port = self.peers[calling]
         contexts = [build_context(COMMITMENT_PUSH_MODEL)]
-        association = self._ae.associate(host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_CAREFUL)
+        association = self._ae.associate(host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_PATCHED)
         if association.is_established:
             _send_report(association, report)
             association.release()

@@ -24,7 +24,7 @@ LATER = Posture(breath=0.05, turn_deg=3.0, shift_mm=(4.0, -3.0, 8.0), noise_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrueCourse:
+class TrueTimeline:
     """One lesion on both scans, in each as it lies there; None where it is not."""
 
     name: str
@@ -53,10 +53,10 @@ def _same_place(lesion: PhantomLesion, half_axes_mm: Point) -> PhantomLesion:
 _SHRINKS, _STAYS, _GROWS = DEMO_LESIONS
 _GROWN_MM = _GROWS.half_axes_mm[0] * GROWTH
 COURSES = (
-    TrueCourse(name="shrinks", before=_SHRINKS, after=_same_place(_SHRINKS, (13.5, 11.5, 12.0))),
-    TrueCourse(name="stays", before=_STAYS, after=_same_place(_STAYS, _STAYS.half_axes_mm)),
-    TrueCourse(name="grows", before=_GROWS, after=_same_place(_GROWS, (_GROWN_MM, _GROWN_MM, _GROWN_MM))),
-    TrueCourse(name="new", before=None, after=_later((90.0, -52.0, -28.0), (9.0, 9.0, 9.0))),
+    TrueTimeline(name="shrinks", before=_SHRINKS, after=_same_place(_SHRINKS, (13.5, 11.5, 12.0))),
+    TrueTimeline(name="stays", before=_STAYS, after=_same_place(_STAYS, _STAYS.half_axes_mm)),
+    TrueTimeline(name="grows", before=_GROWS, after=_same_place(_GROWS, (_GROWN_MM, _GROWN_MM, _GROWN_MM))),
+    TrueTimeline(name="new", before=None, after=_later((90.0, -52.0, -28.0), (9.0, 9.0, 9.0))),
 )
 VISITS = (
     # Both scans show the lungs whole, or they could be brought together only in part.

@@ -15,13 +15,13 @@ from dicom_node.journal.journal import JobRecord
 from models.registry import model_card
 from worker.ct.reader import load
 from worker.demo.examinations import Examination, own_examinations, phantom_examinations
-from worker.demo.follow_up_ground_truth import compare_courses
+from worker.demo.follow_up_ground_truth import compare_timelines
 from worker.demo.ground_truth import compare, truth_table
 from worker.demo.outcome import Outcome, read_outcome
 from worker.demo.patient import COURSES
 from worker.demo.read_back import read_findings
 from worker.demo.stack import DemoFailed, Places, Site, open_site
-from worker.demo.tables import FALSE_MARK_MEANS, course_truth_table, found_table, outcome_lines, outcome_table
+from worker.demo.tables import FALSE_MARK_MEANS, found_table, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
 from worker.outputs.page.pictures import draw
 
@@ -36,7 +36,7 @@ class Result:
     pictures: int
 
 
-def tour(out: Console, folder: Path, ct: Sequence[Path]) -> bool:
+def run_demo(out: Console, folder: Path, ct: Sequence[Path]) -> bool:
     """Go the whole round; False when a lesion of the phantom was missed, mismeasured or mistaken. Raises DemoFailed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -99,25 +99,25 @@ def _tell(out: Console, result: Result, true_uids: set[str]) -> bool:
         return True
     comparisons = compare(findings, truth)
     true_uids |= {each.found.lesion.tracking_uid for each in comparisons if each.found}
-    courses = compare_courses(result.outcome, findings, COURSES) if result.outcome and result.outcome.lesions else []
-    false_marks = {finding.lesion.tracking_uid for finding in findings.findings} - true_uids
+    courses = compare_timelines(result.outcome, findings, COURSES) if result.outcome and result.outcome.lesions else []
+    false_positives = {finding.lesion.tracking_uid for finding in findings.findings} - true_uids
     if result.outcome:
-        false_marks |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
-    out.print(found_table(result.examination.name, findings, false_marks))
+        false_positives |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
+    out.print(found_table(result.examination.name, findings, false_positives))
     out.print(truth_table(comparisons, len(findings.findings)))
-    _tell_outcome(out, result.outcome, false_marks)
+    _tell_outcome(out, result.outcome, false_positives)
     if courses:
-        out.print(course_truth_table(courses))
-    if false_marks:
+        out.print(true_timeline_table(courses))
+    if false_positives:
         out.print(FALSE_MARK_MEANS, highlight=False, soft_wrap=True)
     return all(each.is_within for each in comparisons) and all(each.is_right for each in courses)
 
 
-def _tell_outcome(out: Console, outcome: Outcome | None, false_marks: Collection[str]) -> None:
+def _tell_outcome(out: Console, outcome: Outcome | None, false_positives: Collection[str]) -> None:
     if outcome is None:
         return
     if outcome.lesions:
-        out.print(outcome_table(outcome, false_marks))
+        out.print(outcome_table(outcome, false_positives))
     for line in outcome_lines(outcome):
         out.print(line, highlight=False, soft_wrap=True)
 

@@ -47,8 +47,8 @@ host = "127.0.0.1"
 port = {pacs_port}
 may_send = true
 send_results = true
-ask_for_priors = true
-commitment = true
+query_priors = true
+storage_commitment = true
 """
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from rich.table import Table
 
-from worker.demo.follow_up_ground_truth import CourseComparison
+from worker.demo.follow_up_ground_truth import TimelineComparison
 from worker.demo.outcome import LesionOutcome, Outcome
-from worker.demo.patient import TrueCourse
+from worker.demo.patient import TrueTimeline
 from worker.findings import Findings
 from worker.follow_up.comparison import Statement
 from worker.follow_up.growth import DoublingTime
@@ -20,14 +20,14 @@ FALSE_MARK = " *"
 FALSE_MARK_MEANS = "* no lesion of the phantom: a false mark, as this model makes some"
 
 
-def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> Table:
-    """Return what the PACS now holds of a scan; false_marks: tracking UIDs."""
+def found_table(name: str, findings: Findings, false_positives: Collection[str]) -> Table:
+    """Return what the PACS now holds of a scan; false_positives: tracking UIDs."""
     table = Table("lesion", "centre LPS mm", "volume ml", "long x short axis mm", "mean HU")
     table.title = f"{name}: what the PACS now holds"
     for finding in findings.findings:
         measured, lesion = finding.measurement, finding.lesion
         table.add_row(
-            lesion.tracking_id + _star(lesion.tracking_uid, false_marks),
+            lesion.tracking_id + _star(lesion.tracking_uid, false_positives),
             " ".join(f"{value:.0f}" for value in lesion.centroid_mm),
             f"{measured.volume_ml:.2f}",
             f"{measured.long_axis.length_mm:.1f} x {measured.short_axis.length_mm:.1f}",
@@ -36,7 +36,7 @@ def found_table(name: str, findings: Findings, false_marks: Collection[str]) -> 
     return table
 
 
-def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
+def outcome_table(outcome: Outcome, false_positives: Collection[str]) -> Table:
     """Return what became of each lesion."""
     table = Table("lesion", "became")
     table.add_column("volume ml", no_wrap=True)
@@ -47,7 +47,7 @@ def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
     table.caption = "negative: it halves; 95 %: fast and slow end of the growth rate"
     for lesion in outcome.lesions:
         table.add_row(
-            lesion.name + _star(lesion.tracking_uid, false_marks),
+            lesion.name + _star(lesion.tracking_uid, false_positives),
             _event(lesion),
             f"{_ml(lesion.before_ml)} {TO} {_ml(lesion.after_ml)}",
             "" if lesion.percent is None else f"{lesion.percent:+z.0f} %",
@@ -57,7 +57,7 @@ def outcome_table(outcome: Outcome, false_marks: Collection[str]) -> Table:
     return table
 
 
-def course_truth_table(courses: Sequence[CourseComparison]) -> Table:
+def true_timeline_table(courses: Sequence[TimelineComparison]) -> Table:
     """Return what is true of each lesion of the phantom, and whether that was said of it."""
     table = Table("on paper", "true ml", "true doubling days", "found as", "verdict")
     table.title = "true against stated course"
@@ -84,8 +84,8 @@ def outcome_lines(outcome: Outcome) -> Iterator[str]:
     yield from (f"    {line}" for line in outcome.arithmetic)
 
 
-def _star(tracking_uid: str, false_marks: Collection[str]) -> str:
-    return FALSE_MARK if tracking_uid in false_marks else ""
+def _star(tracking_uid: str, false_positives: Collection[str]) -> str:
+    return FALSE_MARK if tracking_uid in false_positives else ""
 
 
 def _event(lesion: LesionOutcome) -> str:
@@ -110,7 +110,7 @@ def _days(days: float | None) -> str:
     return "none" if days is None else f"{days:.0f}"
 
 
-def _true_days(course: TrueCourse) -> str:
+def _true_days(course: TrueTimeline) -> str:
     if course.before is None or course.after is None:
         return "-"
     return _days(course.doubling_days)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from worker.follow_up.comparison import Comparison, Sighting
+from worker.follow_up.comparison import Comparison, LesionObservation
 from worker.recist.timepoints import State
 
 NO_VOLUME = (State.VANISHED, State.MERGED)
@@ -27,12 +27,14 @@ class TotalBurden:
 
 def burden_at(comparison: Comparison, day: date) -> TotalBurden:
     """Return the burden that the scan of a day shows."""
-    seen = [sighting for lesion in comparison.lesions for sighting in lesion.sightings if sighting.date == day]
+    seen = [
+        observation for lesion in comparison.lesions for observation in lesion.observations if observation.date == day
+    ]
     return TotalBurden(
-        volume_ml=sum(sighting.sizes.volume_ml for sighting in seen if sighting.sizes),
+        volume_ml=sum(observation.sizes.volume_ml for observation in seen if observation.sizes),
         is_complete=not any(map(_is_missing, seen)),
     )
 
 
-def _is_missing(sighting: Sighting) -> bool:
-    return sighting.sizes is None and sighting.state not in NO_VOLUME
+def _is_missing(observation: LesionObservation) -> bool:
+    return observation.sizes is None and observation.state not in NO_VOLUME

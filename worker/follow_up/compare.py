@@ -10,14 +10,14 @@ from dicom_node.prior import PriorSearch
 from worker.ct.acquisition import Acquisition
 from worker.findings import Finding, Findings
 from worker.follow_up.change import Change, Observation, change_of
-from worker.follow_up.comparison import Comparison, LesionCourse, Origin, ScanOfCourse, Sighting, Statement
+from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline, Origin, Statement, TimelineScan
 from worker.follow_up.lesion_history import KnownLesion, comparable, known_lesions
 from worker.follow_up.matching import Event
 from worker.follow_up.scan_match import identify
 from worker.follow_up.timepoints import current_point, earlier_point
 from worker.follow_up.tracking import Absence, Identity, absences, identities
 from worker.lesions.uncertainty import sizes_of
-from worker.priors.collect import Earlier
+from worker.priors.collect import CollectedPriors
 from worker.priors.read import Prior
 from worker.recist.assessment import course_of
 from worker.registration.register import Method
@@ -26,7 +26,7 @@ WITHOUT_COMPARISON = {
     PriorSearch.FOUND: Statement.NOT_COMPARABLE,
     PriorSearch.NONE_EXISTS: Statement.NO_PRIOR,
     PriorSearch.NOT_FETCHED: Statement.NOT_FETCHED,
-    PriorSearch.NOT_ASKED: Statement.NOT_ASKED,
+    PriorSearch.NOT_QUERIED: Statement.NOT_QUERIED,
 }
 """What is to be said where nothing came of the search that could be compared."""
 ONE_TO_ONE = (Event.SAME, Event.RETURNED)
@@ -35,7 +35,7 @@ ONE_TO_ONE = (Event.SAME, Event.RETURNED)
 Known = Mapping[str, KnownLesion]
 
 
-def follow_up(findings: Findings, acquisition: Acquisition, earlier: Earlier) -> Findings:
+def follow_up(findings: Findings, acquisition: Acquisition, earlier: CollectedPriors) -> Findings:
     """Return the findings among the earlier scans; a lesion that is surely a known one bears its tracking UID."""
     if acquisition.date is None:
         return _alone(findings, Statement.NOT_COMPARABLE, "the current scan has no study date")
@@ -78,7 +78,7 @@ def _shares_frame(findings: Findings, prior: Prior) -> bool:
 
 def _seen(
     finding: Finding, names: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition], day: date
-) -> LesionCourse:
+) -> LesionTimeline:
     """Return the course of a lesion that the current scan shows."""
     findings, acquisition = scan
     identity = names[finding.lesion.tracking_uid]
@@ -90,12 +90,12 @@ def _seen(
         kernel=acquisition.kernel,
         has_contrast=acquisition.has_contrast,
     )
-    return LesionCourse(
+    return LesionTimeline(
         tracking_uid=identity.tracking_uid,
         name=identity.name,
-        sightings=(
-            *(before.sightings if before else ()),
-            Sighting(date=day, state=identity.state, sizes=now.sizes),
+        observations=(
+            *(before.observations if before else ()),
+            LesionObservation(date=day, state=identity.state, sizes=now.sizes),
         ),
         event=identity.event,
         confidence=identity.confidence,
@@ -122,12 +122,12 @@ def _change(before: KnownLesion, now: Observation) -> Change | None:
     return change_of(earlier, now)
 
 
-def _gone(lesion: KnownLesion, absence: Absence, day: date) -> LesionCourse:
+def _gone(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
     """Return the course of a known lesion that the current scan does not show for itself."""
-    return LesionCourse(
+    return LesionTimeline(
         tracking_uid=lesion.tracking_uid,
         name=lesion.name,
-        sightings=(*lesion.sightings, Sighting(date=day, state=absence.state, sizes=None)),
+        observations=(*lesion.observations, LesionObservation(date=day, state=absence.state, sizes=None)),
         event=absence.event,
         confidence=None,
         merged_into=absence.merged_into,
@@ -141,8 +141,8 @@ def _renamed(finding: Finding, names: Mapping[str, Identity]) -> Finding:
     return replace(finding, lesion=lesion)
 
 
-def _scan(prior: Prior) -> ScanOfCourse:
-    return ScanOfCourse(
+def _scan(prior: Prior) -> TimelineScan:
+    return TimelineScan(
         date=prior.date,
         study_uid=prior.study_uid,
         series_uid=prior.series_uid,
@@ -152,8 +152,8 @@ def _scan(prior: Prior) -> ScanOfCourse:
     )
 
 
-def _current_scan(findings: Findings, day: date) -> ScanOfCourse:
-    return ScanOfCourse(
+def _current_scan(findings: Findings, day: date) -> TimelineScan:
+    return TimelineScan(
         date=day,
         study_uid=findings.study_uid,
         series_uid=findings.series_uid,

@@ -21,7 +21,7 @@ class Statement(StrEnum):
     NO_PRIOR = "no prior exists"
     NOT_FETCHED = "priors could not be fetched"
     NOT_COMPARABLE = "prior not comparable"
-    NOT_ASKED = "priors were not asked for"
+    NOT_QUERIED = "priors were not asked for"
 
 
 class Origin(StrEnum):
@@ -52,7 +52,7 @@ class ImageReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanOfCourse:
+class TimelineScan:
     """One time point: a scan of the patient, the current one included."""
 
     date: date
@@ -65,7 +65,7 @@ class ScanOfCourse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class LesionObservation:
     """What one scan shows of one lesion."""
 
     date: date
@@ -75,13 +75,13 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LesionCourse:
+class LesionTimeline:
     """One lesion over all time points, by its tracking UID; those that are gone are among them."""
 
     tracking_uid: str
     name: str
     """The tracking identifier, such as `lesion-1`; it stays with the tracking UID."""
-    sightings: tuple[Sighting, ...]
+    observations: tuple[LesionObservation, ...]
     """By date; a time point before the lesion was first seen is left out."""
     event: Event | None
     """Since the last time point; None of the first one, and of a lesion that was gone before and still is."""
@@ -97,9 +97,9 @@ class LesionCourse:
     """The image through its middle at that time point; None where that CT is not at hand."""
 
     @property
-    def now(self) -> Sighting:
+    def now(self) -> LesionObservation:
         """What the current scan shows."""
-        return self.sightings[-1]
+        return self.observations[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +109,11 @@ class Comparison:
     statement: Statement
     reason: str | None
     """Why there is no comparison, in one line without patient data."""
-    scans: tuple[ScanOfCourse, ...]
+    scans: tuple[TimelineScan, ...]
     """By date, the current one last."""
     registration: Registration | None
     """With the scan before; None where there is none."""
-    lesions: tuple[LesionCourse, ...]
+    lesions: tuple[LesionTimeline, ...]
     """Those of the current scan first, the largest first, then those that are gone."""
     recist: Course | None
     """None at the first time point."""

@@ -42,7 +42,7 @@ class Guideline(Enum):
         self.scope = scope
 
 
-class Pace(Enum):
+class DoublingTimeClass(Enum):
     """A doubling time as BTS and NELSON divide it."""
 
     FAST = ("under 400 days", "high")
@@ -61,7 +61,7 @@ class Statement:
     guideline: Guideline
     is_met: bool | None
     """None where the rule says nothing of this change."""
-    pace: Pace | None = None
+    pace: DoublingTimeClass | None = None
     """By doubling time, where BTS or NELSON call it grown."""
     text: str
     """The arithmetic."""
@@ -72,7 +72,7 @@ def statements(
 ) -> tuple[Statement, ...]:
     """Return what each guideline says; `diameters_mm` are mean diameters to a tenth, the earlier and the later."""
     increase_mm = round(diameters_mm[1] - diameters_mm[0], 1)
-    pace = _pace(growth) if volume_percent >= GROWN_PERCENT else None
+    pace = _doubling_time_class(growth) if volume_percent >= GROWN_PERCENT else None
     return (
         _lung_rads(increase_mm, interval_days),
         _fleischner(increase_mm),
@@ -95,7 +95,7 @@ def _fleischner(increase_mm: float) -> Statement:
     return Statement(guideline=Guideline.FLEISCHNER, is_met=is_met, text=text)
 
 
-def _by_volume(guideline: Guideline, percent: float, pace: Pace | None, doubling: str | None) -> Statement:
+def _by_volume(guideline: Guideline, percent: float, pace: DoublingTimeClass | None, doubling: str | None) -> Statement:
     is_met = percent >= GROWN_PERCENT
     text = f"volume {percent:+.1f} %, growth is {GROWN_PERCENT:.0f} % or more: {_yes(is_met)}"
     if doubling:
@@ -103,13 +103,13 @@ def _by_volume(guideline: Guideline, percent: float, pace: Pace | None, doubling
     return Statement(guideline=guideline, is_met=is_met, pace=pace, text=text)
 
 
-def _pace(growth: Growth | None) -> Pace | None:
+def _doubling_time_class(growth: Growth | None) -> DoublingTimeClass | None:
     days = growth.doubling_time.days if growth else None
     if days is None:
         return None
     if days < FAST_DAYS:
-        return Pace.FAST
-    return Pace.MIDDLE if days <= SLOW_DAYS else Pace.SLOW
+        return DoublingTimeClass.FAST
+    return DoublingTimeClass.MIDDLE if days <= SLOW_DAYS else DoublingTimeClass.SLOW
 
 
 def _yes(is_met: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from worker.follow_up.comparison import ImageReference, Sighting
+from worker.follow_up.comparison import ImageReference, LesionObservation
 from worker.priors.read import Prior, PriorLesion
 from worker.recist.timepoints import State
 
@@ -51,10 +51,10 @@ class KnownLesion:
         return next((lesion.split_from for _, lesion in self.history if lesion.split_from), None)
 
     @property
-    def sightings(self) -> tuple[Sighting, ...]:
+    def observations(self) -> tuple[LesionObservation, ...]:
         """What each earlier scan shows of it."""
         return tuple(
-            Sighting(date=prior.date, state=lesion.state, sizes=lesion.sizes) for prior, lesion in self.history
+            LesionObservation(date=prior.date, state=lesion.state, sizes=lesion.sizes) for prior, lesion in self.history
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.follow_up.comparison import LesionCourse, ScanOfCourse
+from worker.follow_up.comparison import LesionTimeline, TimelineScan
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import Sizes
 from worker.priors.read import Prior, PriorLesion
@@ -17,13 +17,13 @@ def earlier_point(prior: Prior) -> TimePoint:
     return TimePoint(date=prior.date, slice_mm=prior.slice_mm, lesions=lesions)
 
 
-def current_point(scan: ScanOfCourse, courses: Sequence[LesionCourse]) -> TimePoint:
+def current_point(scan: TimelineScan, courses: Sequence[LesionTimeline]) -> TimePoint:
     """Return the current scan as a time point."""
     lesions = tuple(_tracked(course, course.name, course.now.state, course.now.sizes) for course in courses)
     return TimePoint(date=scan.date, slice_mm=scan.slice_mm, lesions=lesions)
 
 
-def _tracked(lesion: PriorLesion | LesionCourse, name: str, state: State, sizes: Sizes | None) -> TrackedLesion:
+def _tracked(lesion: PriorLesion | LesionTimeline, name: str, state: State, sizes: Sizes | None) -> TrackedLesion:
     return TrackedLesion(
         tracking_uid=lesion.tracking_uid,
         state=state,

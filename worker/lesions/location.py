@@ -30,7 +30,7 @@ NEAR_MM = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class LesionLocation:
     """Where one lesion lies."""
 
     lobe: Lobe
@@ -59,7 +59,7 @@ class _Site:
     """How far outside of every lobe the lesion's centre lies; 0 where a part of the lesion lies in one."""
 
 
-def place(lesion: Lesion, affine: Points, lungs: Lungs) -> Place:
+def place(lesion: Lesion, affine: Points, lungs: Lungs) -> LesionLocation:
     """Return where a lesion lies; `affine` is that of the scan on whose grid its voxels are.
 
     Raises ValueError where the lungs have no lobe at all.
@@ -72,7 +72,7 @@ def place(lesion: Lesion, affine: Points, lungs: Lungs) -> Place:
         float(distances[tuple(indices.T)].min()) for distances in (lungs.wall_mm, lungs.mediastinum_mm)
     )
     contact_mm = contact_limit_mm(affine, lungs)
-    return Place(
+    return LesionLocation(
         lobe=site.lobe,
         fissure_mm=round(fissure_mm, 1),
         is_lobe_sure=fissure_mm >= sure_from_mm(lesion, affine),

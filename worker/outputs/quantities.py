@@ -14,11 +14,11 @@ from worker.codes import follow_up as codes_over_time
 from worker.codes import lesions as codes
 from worker.findings import Finding
 from worker.lesions.density import Density, Intensity
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.measure import Measurement
 from worker.lesions.shape import Shape
 from worker.lesions.uncertainty import Interval, SizeIntervals, Uncertainty
-from worker.staging.extent import LobeBurden, Spread
+from worker.staging.extent import Extent, LobeBurden
 
 DECIMALS = {
     codes.MILLILITRE: 4,
@@ -156,7 +156,7 @@ def _density(density: Density) -> Iterable[Quantity]:
     yield quantity("lobulation", codes.LOBULATION, density.lobulation, codes.NO_UNITS)
 
 
-def of_place(place: Place) -> list[Quantity]:
+def of_place(place: LesionLocation) -> list[Quantity]:
     """Return how far a lesion lies from what; from the carina only where it was found."""
     rows = (
         ("wall_mm", codes.WALL_DISTANCE, place.wall_mm),
@@ -167,7 +167,7 @@ def of_place(place: Place) -> list[Quantity]:
     return [quantity(key, name, value, codes.MILLIMETRE) for key, name, value in rows if value is not None]
 
 
-def of_spread(spread: Spread) -> list[Quantity]:
+def of_extent(spread: Extent) -> list[Quantity]:
     """Return what is known of all lesions together; sides and shares are left out where the lungs were not found."""
     rows: tuple[tuple[str, Code, float | None, Code], ...] = (
         ("lesions", codes.NUMBER_OF_LESIONS, spread.lesions, codes.LESIONS),

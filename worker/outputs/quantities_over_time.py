@@ -13,13 +13,13 @@ from pydicom.sr.coding import Code
 from worker.codes import follow_up as over_time
 from worker.codes import lesions as codes
 from worker.follow_up.change import Change, Difference
-from worker.follow_up.comparison import LesionCourse
+from worker.follow_up.comparison import LesionTimeline
 from worker.follow_up.growth import DoublingTime, Growth
 from worker.lesions.uncertainty import Interval, Sizes
 from worker.outputs.quantities import Quantity, quantity, rounded_ends
 
 
-def of_course(course: LesionCourse) -> list[Quantity]:
+def of_course(course: LesionTimeline) -> list[Quantity]:
     """Return the numbers of a lesion that the current scan shows: how sure the match is, and how it changed."""
     rows: list[Quantity] = []
     if course.confidence is not None:
@@ -57,7 +57,7 @@ def of_change(change: Change) -> Iterable[Quantity]:
 
 
 def _absolute(key: str, name: Code, difference: Difference, unit: Code, limits: Interval | None = None) -> Quantity:
-    earlier = quantity(key, over_time.EARLIER_VALUE, difference.earlier, unit)
+    earlier = quantity(key, over_time.PRIOR_VALUE, difference.earlier, unit)
     return replace(quantity(key, name, difference.absolute, unit), properties=(earlier, *_limits(key, limits, unit)))
 
 

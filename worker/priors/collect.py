@@ -14,7 +14,7 @@ LUNGS_FILE = "lungs.nii.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierFiles:
+class CollectedFiles:
     """How the search for earlier scans ended, and what is at hand of them."""
 
     search: PriorSearch
@@ -23,7 +23,7 @@ class EarlierFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
+class CollectedPriors:
     """How the search for earlier scans ended, and the scans that could be read."""
 
     search: PriorSearch
@@ -31,16 +31,16 @@ class Earlier:
     priors: tuple[Prior, ...] = ()
 
 
-NOT_ASKED = EarlierFiles(search=PriorSearch.NOT_ASKED)
+NOT_QUERIED = CollectedFiles(search=PriorSearch.NOT_QUERIED)
 
 
-def earlier_files(priors: Priors, spool: Spool) -> EarlierFiles:
+def collected_files(priors: Priors, spool: Spool) -> CollectedFiles:
     """Return where the files of a job's earlier scans lie."""
     scans = tuple(_files_of(scan, spool) for scan in priors.scans)
-    return EarlierFiles(search=priors.search, reason=priors.reason, scans=scans)
+    return CollectedFiles(search=priors.search, reason=priors.reason, scans=scans)
 
 
-def read_earlier(files: EarlierFiles, card: ModelCard) -> Earlier:
+def read_priors(files: CollectedFiles, card: ModelCard) -> CollectedPriors:
     """Read what can be read; a scan that cannot is no reason to keep the current one waiting, and is named."""
     priors, reasons = [], [files.reason] if files.reason else []
     for scan in files.scans:
@@ -48,7 +48,7 @@ def read_earlier(files: EarlierFiles, card: ModelCard) -> Earlier:
             priors.append(read_prior(scan, card))
         except PriorUnreadable as unreadable:
             reasons.append(str(unreadable))
-    return Earlier(search=files.search, reason="; ".join(reasons) or None, priors=tuple(priors))
+    return CollectedPriors(search=files.search, reason="; ".join(reasons) or None, priors=tuple(priors))
 
 
 def _files_of(scan: PriorScan, spool: Spool) -> PriorFiles:

@@ -27,7 +27,7 @@ from worker.ct.pixels import DAMAGE
 from worker.outputs.dicom.header import PRODUCT
 
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
-REFUSAL_NUMBER = 3
+REJECTION_NUMBER = 3
 """The last digit of its series number (worker/outputs/dicom/header.py)."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
@@ -110,9 +110,9 @@ def is_ours(document: Dataset) -> bool:
     return bool(document.get("Manufacturer") == PRODUCT and document.get("ManufacturerModelName") == PRODUCT)
 
 
-def is_refusal(document: Dataset) -> bool:
+def is_rejection(document: Dataset) -> bool:
     """Say whether a report of ours says that the scan was not analysed."""
-    return is_ours(document) and int(document.get("SeriesNumber") or 0) % 10 == REFUSAL_NUMBER
+    return is_ours(document) and int(document.get("SeriesNumber") or 0) % 10 == REJECTION_NUMBER
 
 
 def ct_series_of(document: Dataset) -> list[str]:
@@ -133,7 +133,7 @@ def _age(document: Dataset) -> tuple[str, str, bool, int, str]:
     return (
         str(document.get("ContentDate", "")),
         str(document.get("ContentTime", "")),
-        not is_refusal(document),
+        not is_rejection(document),
         len(_instances(document)),
         str(document.SOPInstanceUID),
     )

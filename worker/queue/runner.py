@@ -23,7 +23,7 @@ from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 from models.segmenter import ModelError, Progress
-from worker.priors.collect import EarlierFiles, earlier_files
+from worker.priors.collect import CollectedFiles, collected_files
 from worker.queue.lease import Lease
 from worker.settings import Settings
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Analyse = Callable[["JobFiles", Path, Progress], list[Document]]
 """Turns the files of a job into documents in a folder."""
-Refuse = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
+EncodeRejection = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
 """Turns the refusal of a job (key, files) into documents in a folder; none when it is not configured."""
 
 
@@ -41,14 +41,14 @@ class JobFiles:
 
     job_key: str
     series: list[Path]
-    earlier: EarlierFiles
+    earlier: CollectedFiles
 
 
 class WorkerStopping(Exception):  # noqa: N818 - nothing is wrong
     """The worker was asked to end; its job is given back."""
 
 
-class ForeignRecipe(NodeError):  # noqa: N818 - named for what is the matter
+class ConfigMismatch(NodeError):  # noqa: N818 - named for what is the matter
     """The job was made for another model or other settings than this worker's."""
 
 
@@ -67,15 +67,15 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Analyst:
+class JobRunner:
     """One worker's way with a job, from claim to result."""
 
     journal: Journal
     spool: Spool
     queue: QueueSettings
-    recipe: str
+    config_hash: str
     analyse: Analyse
-    refuse: Refuse = lambda *_: []
+    refuse: EncodeRejection = lambda *_: []
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     stopping: threading.Event = field(default_factory=threading.Event)
     activity: Activity = field(default_factory=Activity)
@@ -102,7 +102,7 @@ class Analyst:
             log.warning("job %s: the result is thrown away", job_key)
         except SeriesRejected as refusal:
             self._reject(job_key, refusal)
-        except (WorkerStopping, ForeignRecipe, SpoolFull) as untouched:
+        except (WorkerStopping, ConfigMismatch, SpoolFull) as untouched:
             self._give_back_uncounted(job_key, untouched)
         except ModelError as error:
             self._give_back_uncounted(job_key, error)
@@ -112,11 +112,11 @@ class Analyst:
 
     def _do(self, job_key: str, lease: Lease) -> None:
         record = self.journal.job(job_key)
-        self._require_own_recipe(record.job)
+        self._require_own_config(record.job)
         files = JobFiles(
             job_key=job_key,
             series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
-            earlier=earlier_files(self.journal.priors_of(job_key), self.spool),
+            earlier=collected_files(self.journal.priors_of(job_key), self.spool),
         )
         with self.spool.new_outbox(job_key) as folder:
             documents = self.analyse(files, folder, self._progress(lease))
@@ -135,10 +135,10 @@ class Analyst:
         self.journal.mark_rejected(job_key, self.owner, _reason(refusal), time.time(), documents)
         log.warning("job %s rejected: %s", job_key, refusal)
 
-    def _require_own_recipe(self, job: Job) -> None:
-        if job.recipe != self.recipe:
-            raise ForeignRecipe(
-                f"made for recipe {job.recipe[:12]}, this worker has {self.recipe[:12]}: "
+    def _require_own_config(self, job: Job) -> None:
+        if job.config_hash != self.config_hash:
+            raise ConfigMismatch(
+                f"made for recipe {job.config_hash[:12]}, this worker has {self.config_hash[:12]}: "
                 "node and worker need the same model and the same worker.outputs"
             )
 
@@ -151,13 +151,13 @@ class Analyst:
         return progress
 
     def _give_back_uncounted(self, job_key: str, cause: Exception) -> None:
-        pause_s = 0.0 if isinstance(cause, WorkerStopping) else self.queue.first_ring_s
+        pause_s = 0.0 if isinstance(cause, WorkerStopping) else self.queue.requeue_after_s
         self.journal.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
         log.warning("job %s given back: %s", job_key, _reason(cause))
 
     def _give_back(self, job_key: str, error: Exception) -> None:
         max_attempts = self.queue.max_attempts
-        self.journal.release(job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.first_ring_s)
+        self.journal.release(job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s)
         # Frames, not values: a foreign error's text may hold what a DICOM file says of the patient.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("job %s failed: %s\n%s", job_key, _reason(error), frames)
@@ -171,13 +171,13 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if is_ours else type(error).__name__
 
 
-def make_analyst(settings: Settings, own_recipe: str, analyse: Analyse) -> Analyst:
+def make_job_runner(settings: Settings, own_config_hash: str, analyse: Analyse) -> JobRunner:
     """Return an analyst on the journal and the spool of these settings."""
     node = settings.node
-    return Analyst(
+    return JobRunner(
         journal=Journal(settings.journal.url_in(node.data_dir)),
         spool=Spool(node.data_dir),
         queue=settings.queue,
-        recipe=own_recipe,
+        config_hash=own_config_hash,
         analyse=analyse,
     )

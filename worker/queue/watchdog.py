@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-_EXIT_DEAF = 1
+_EXIT_STALLED = 1
 _LOOKS = 12  # in the time of one patience
 
 
 @dataclass(slots=True)
-class Hearing:
+class Watchdog:
     """Decides, look by look, whether the worker is deaf."""
 
     patience_s: float
@@ -28,22 +28,24 @@ class Hearing:
     _heard: int = -1
     _since: float = 0.0
 
-    def is_deaf(self, *, waiting: int, heard: int, busy: bool, now: float) -> bool:
+    def is_stalled(self, *, waiting: int, heard: int, busy: bool, now: float) -> bool:
         """Say so when messages have waited all the time in which an idle worker heard none of them."""
         if waiting == 0 or busy or heard != self._heard:
             self._heard, self._since = heard, now
         return now - self._since >= self.patience_s
 
 
-def end_when_deaf(hearing: Hearing, waiting: Callable[[], int], activity: Callable[[], tuple[int, bool]]) -> None:
+def exit_when_stalled(watchdog: Watchdog, waiting: Callable[[], int], activity: Callable[[], tuple[int, bool]]) -> None:
     """Watch, in a thread of its own, and end the process when it is deaf; `activity` gives messages heard, and busy."""
 
     def watch() -> None:
         while True:
-            time.sleep(hearing.patience_s / _LOOKS)
+            time.sleep(watchdog.patience_s / _LOOKS)
             heard, busy = activity()
-            if hearing.is_deaf(waiting=waiting(), heard=heard, busy=busy, now=time.monotonic()):
-                log.critical("messages wait and this worker hears none of them: it ends, to be started again")
-                os._exit(_EXIT_DEAF)  # no claim is held, and the ear that would hear a polite request is the deaf one
+            if watchdog.is_stalled(waiting=waiting(), heard=heard, busy=busy, now=time.monotonic()):
+                log.critical("messages are queued and this worker consumes none of them: it exits, to be started again")
+                os._exit(
+                    _EXIT_STALLED
+                )  # no claim is held, and the ear that would hear a polite request is the deaf one
 
-    threading.Thread(target=watch, name="hearing", daemon=True).start()
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()

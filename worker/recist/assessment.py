@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from worker.recist.lesion_graph import Lineage, lineages
+from worker.recist.lesion_graph import LesionGraph, lesion_graphs
 from worker.recist.response import Response, per_cent, percent_change
 from worker.recist.rules import Evidence, NonTargets, Sums, by_targets, overall
 from worker.recist.targets import Baseline, TargetSum, baseline_of, target_sum
@@ -61,24 +61,24 @@ def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Cour
 
     Raises ValueError where two time points are of one date, or there is no baseline.
     """
-    first, *later = lineages(in_order(points, baseline))
+    first, *later = lesion_graphs(in_order(points, baseline))
     start = baseline_of(first)
     assessments: tuple[Assessment, ...] = ()
-    for lineage in later:
-        assessments += (_assess(lineage, start, assessments),)
+    for lesion_graph in later:
+        assessments += (_assess(lesion_graph, start, assessments),)
     return Course(baseline=start, assessments=assessments, progressed_on=_progressed_on(assessments, later))
 
 
-def _assess(lineage: Lineage, baseline: Baseline, earlier: Sequence[Assessment]) -> Assessment:
-    total = target_sum(lineage, baseline.targets)
+def _assess(lesion_graph: LesionGraph, baseline: Baseline, earlier: Sequence[Assessment]) -> Assessment:
+    total = target_sum(lesion_graph, baseline.targets)
     sums = _sums(total, baseline, earlier)
     judged = by_targets(sums) if baseline.targets else None
-    new = _new(lineage, baseline)
-    evidence = _evidence(lineage, baseline, earlier, judged, has_new=bool(new))
+    new = _new(lesion_graph, baseline)
+    evidence = _evidence(lesion_graph, baseline, earlier, judged, has_new=bool(new))
     response, reason = overall(evidence)
     volumetric = _volumetric(total, baseline, earlier)
     return Assessment(
-        date=lineage.point.date,
+        date=lesion_graph.point.date,
         response=response,
         by_targets=judged,
         total=total,
@@ -91,7 +91,7 @@ def _assess(lineage: Lineage, baseline: Baseline, earlier: Sequence[Assessment])
         volumetric=volumetric,
         basis=(
             *_arithmetic(total, sums, judged),
-            *_remarks(lineage, new, evidence),
+            *_remarks(lesion_graph, new, evidence),
             f"{reason}: {response}",
             volumetric.basis,
         ),
@@ -108,29 +108,34 @@ def _sums(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -
     )
 
 
-def _new(lineage: Lineage, baseline: Baseline) -> tuple[TrackedLesion, ...]:
-    known = lineage.family(baseline.targets + baseline.non_targets)
-    return tuple(each for each in lineage.point.lesions if each.state in SEEN and each.tracking_uid not in known)
+def _new(lesion_graph: LesionGraph, baseline: Baseline) -> tuple[TrackedLesion, ...]:
+    known = lesion_graph.family(baseline.targets + baseline.non_targets)
+    return tuple(each for each in lesion_graph.point.lesions if each.state in SEEN and each.tracking_uid not in known)
 
 
 def _evidence(
-    lineage: Lineage, baseline: Baseline, earlier: Sequence[Assessment], judged: Response | None, *, has_new: bool
+    lesion_graph: LesionGraph,
+    baseline: Baseline,
+    earlier: Sequence[Assessment],
+    judged: Response | None,
+    *,
+    has_new: bool,
 ) -> Evidence:
     return Evidence(
         by_targets=judged,
-        non_targets=_non_targets(lineage, baseline.non_targets),
+        non_targets=_non_targets(lesion_graph, baseline.non_targets),
         has_new=has_new,
-        is_any_known_seen=any(map(lineage.is_seen, baseline.targets + baseline.non_targets)),
+        is_any_known_seen=any(map(lesion_graph.is_seen, baseline.targets + baseline.non_targets)),
         earlier=[(each.date, each.response) for each in earlier],
     )
 
 
-def _non_targets(lineage: Lineage, uids: Sequence[str]) -> NonTargets:
+def _non_targets(lesion_graph: LesionGraph, uids: Sequence[str]) -> NonTargets:
     if not uids:
         return NonTargets.NONE
-    if any(map(lineage.is_seen, uids)):
+    if any(map(lesion_graph.is_seen, uids)):
         return NonTargets.PRESENT
-    return NonTargets.ABSENT if all(map(lineage.is_gone, uids)) else NonTargets.NOT_EVALUATED
+    return NonTargets.ABSENT if all(map(lesion_graph.is_gone, uids)) else NonTargets.NOT_EVALUATED
 
 
 def _volumetric(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -> VolumetricResponse:
@@ -153,8 +158,8 @@ def _arithmetic(total: TargetSum, sums: Sums, judged: Response | None) -> tuple[
     )
 
 
-def _remarks(lineage: Lineage, new: Sequence[TrackedLesion], evidence: Evidence) -> tuple[str, ...]:
-    doubtful = [each.label for each in lineage.point.lesions if each.state is State.DOUBTFUL]
+def _remarks(lesion_graph: LesionGraph, new: Sequence[TrackedLesion], evidence: Evidence) -> tuple[str, ...]:
+    doubtful = [each.label for each in lesion_graph.point.lesions if each.state is State.DOUBTFUL]
     progressed = next((day for day, response in evidence.earlier if response is Response.PD), None)
     return (
         f"non-target lesions: {evidence.non_targets}",
@@ -164,14 +169,14 @@ def _remarks(lineage: Lineage, new: Sequence[TrackedLesion], evidence: Evidence)
     )
 
 
-def _progressed_on(assessments: Sequence[Assessment], later: Sequence[Lineage]) -> date | None:
+def _progressed_on(assessments: Sequence[Assessment], later: Sequence[LesionGraph]) -> date | None:
     first = next((each for each in assessments if each.response is Response.PD), None)
     if first is None:
         return None
     doubtful = [
-        lineage.point.date
-        for lineage in later
-        for lesion in lineage.point.lesions
+        lesion_graph.point.date
+        for lesion_graph in later
+        for lesion in lesion_graph.point.lesions
         if lesion.tracking_uid in first.new_lesions and lesion.state is State.DOUBTFUL
     ]
     return min([first.date, *doubtful])

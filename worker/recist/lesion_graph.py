@@ -9,7 +9,7 @@ from worker.recist.timepoints import SEEN, State, TimePoint, TrackedLesion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lineage:
+class LesionGraph:
     """A time point, and all that merged and split up to it."""
 
     point: TimePoint
@@ -34,7 +34,7 @@ class Lineage:
             found.extend(other for other in related if other not in found)
         return tuple(found)
 
-    def carriers(self, tracking_uids: Iterable[str]) -> tuple[str, ...]:
+    def measured(self, tracking_uids: Iterable[str]) -> tuple[str, ...]:
         """Return the lesions to be measured for these: those of their family that are not within others."""
         elsewhere = self.merged.keys() | self.dissolved
         return tuple(uid for uid in self.family(tracking_uids) if uid not in elsewhere)
@@ -45,26 +45,26 @@ class Lineage:
 
     def is_gone(self, tracking_uid: str) -> bool:
         """Say whether a lesion, with all that carries it, has vanished."""
-        carriers = self.carriers([tracking_uid])
+        measured = self.measured([tracking_uid])
         gone = [lesion for lesion in self._measured(tracking_uid) if lesion.state is State.VANISHED]
-        return bool(carriers) and len(gone) == len(carriers)
+        return bool(measured) and len(gone) == len(measured)
 
     def _measured(self, tracking_uid: str) -> Iterator[TrackedLesion]:
-        lesions = map(self.lesion, self.carriers([tracking_uid]))
+        lesions = map(self.lesion, self.measured([tracking_uid]))
         return (lesion for lesion in lesions if lesion)
 
 
-def lineages(points: Sequence[TimePoint]) -> Iterator[Lineage]:
+def lesion_graphs(points: Sequence[TimePoint]) -> Iterator[LesionGraph]:
     """Yield the lineage at each of these time points, which are in the order of their dates."""
-    lineage = Lineage(point=points[0], merged={}, parts={}, dissolved=frozenset())
+    lesion_graph = LesionGraph(point=points[0], merged={}, parts={}, dissolved=frozenset())
     for point in points:
-        lineage = Lineage(
+        lesion_graph = LesionGraph(
             point=point,
-            merged=_merged(point, lineage.merged),
-            parts=_parts(point, lineage.parts),
-            dissolved=_dissolved(point, lineage),
+            merged=_merged(point, lesion_graph.merged),
+            parts=_parts(point, lesion_graph.parts),
+            dissolved=_dissolved(point, lesion_graph),
         )
-        yield lineage
+        yield lesion_graph
 
 
 def _merged(point: TimePoint, before: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +81,7 @@ def _parts(point: TimePoint, before: Mapping[str, str]) -> dict[str, str]:
     return {**{each.tracking_uid: each.split_from for each in point.lesions if each.split_from}, **before}
 
 
-def _dissolved(point: TimePoint, before: Lineage) -> frozenset[str]:
+def _dissolved(point: TimePoint, before: LesionGraph) -> frozenset[str]:
     listed = {lesion.tracking_uid for lesion in point.lesions}
     split = {each.split_from for each in point.lesions if each.split_from and each.tracking_uid not in before.parts}
     return (before.dissolved | split) - listed

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from worker.recist.lesion_graph import Lineage
+from worker.recist.lesion_graph import LesionGraph
 from worker.recist.timepoints import State, TimePoint, TrackedLesion
 
 MOST_TARGETS, MOST_PER_ORGAN = 5, 2
@@ -65,9 +65,9 @@ class _Addend:
     text: str
 
 
-def baseline_of(lineage: Lineage) -> Baseline:
+def baseline_of(lesion_graph: LesionGraph) -> Baseline:
     """Choose the targets of the first time point."""
-    point = lineage.point
+    point = lesion_graph.point
     there = [each for each in point.lesions if each.state not in (State.VANISHED, State.MERGED)]
     targets = choose_targets(point)
     uids = tuple(lesion.tracking_uid for lesion in targets)
@@ -75,7 +75,7 @@ def baseline_of(lineage: Lineage) -> Baseline:
         date=point.date,
         targets=uids,
         non_targets=tuple(each.tracking_uid for each in there if each.tracking_uid not in uids),
-        total=target_sum(lineage, uids),
+        total=target_sum(lesion_graph, uids),
         basis=tuple(_reason(each, each in targets, point.slice_mm) for each in there),
     )
 
@@ -93,13 +93,13 @@ def smallest_measurable_mm(slice_mm: float) -> float:
     return MEASURABLE_MM if slice_mm <= THICK_SLICE_MM else 2 * slice_mm
 
 
-def target_sum(lineage: Lineage, targets: Sequence[str]) -> TargetSum:
+def target_sum(lesion_graph: LesionGraph, targets: Sequence[str]) -> TargetSum:
     """Add up the long axes and volumes of all that carries the targets, each lesion once."""
-    addends = [_addend(uid, lineage.lesion(uid)) for uid in lineage.carriers(targets)]
+    addends = [_addend(uid, lesion_graph.lesion(uid)) for uid in lesion_graph.measured(targets)]
     lengths = [addend.length_mm for addend in addends if addend.length_mm is not None]
     volumes = [addend.volume_ml for addend in addends if addend.volume_ml is not None]
-    is_whole = all(lineage.carriers([target]) for target in targets)
-    terms = [addend.text for addend in addends] + list(_mergers(lineage, targets))
+    is_whole = all(lesion_graph.measured([target]) for target in targets)
+    terms = [addend.text for addend in addends] + list(_mergers(lesion_graph, targets))
     return TargetSum(
         sum_mm=round(sum(lengths), 1),
         sum_ml=round(sum(volumes), 4) if is_whole and len(volumes) == len(addends) else None,
@@ -158,8 +158,8 @@ def _too_small(lesion: TrackedLesion) -> _Addend:
     )
 
 
-def _mergers(lineage: Lineage, targets: Sequence[str]) -> Iterator[str]:
-    for uid in lineage.family(targets):
-        if uid in lineage.merged:
-            lesion, holder = lineage.lesion(uid), lineage.lesion(lineage.merged[uid])
-            yield f"{lesion.label if lesion else uid} (within {holder.label if holder else lineage.merged[uid]})"
+def _mergers(lesion_graph: LesionGraph, targets: Sequence[str]) -> Iterator[str]:
+    for uid in lesion_graph.family(targets):
+        if uid in lesion_graph.merged:
+            lesion, holder = lesion_graph.lesion(uid), lesion_graph.lesion(lesion_graph.merged[uid])
+            yield f"{lesion.label if lesion else uid} (within {holder.label if holder else lesion_graph.merged[uid]})"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from models.lungs.lungs import Lobe, Lungs
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.staging.t_descriptor import LocatedLesion, TProposal, propose_t
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ class LobeBurden:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Extent:
     """All lesions of one scan together.
 
     by_lobe: every lobe, also the empty ones, in the order of Lobe; empty where the lungs were not found.
@@ -59,7 +59,7 @@ class Spread:
     """None when there is no lesion; by size alone where the lungs were not found."""
 
 
-def spread_of(findings: Sequence[LocatedLesion], lungs: Lungs | None) -> Spread:
+def extent_of(findings: Sequence[LocatedLesion], lungs: Lungs | None) -> Extent:
     """Return the spread of all lesions of one scan; without lungs, what can be said without them."""
     volumes_ml = np.array([finding.measurement.volume_ml for finding in findings])
     centres_mm = np.array([finding.lesion.centroid_mm for finding in findings]).reshape(-1, 3)
@@ -68,7 +68,7 @@ def spread_of(findings: Sequence[LocatedLesion], lungs: Lungs | None) -> Spread:
     right = sum(place.lobe.is_right for place in places)
     burden_ml = float(volumes_ml.sum())
     lungs_ml = None if lungs is None else sum(lungs.volume_ml(lobe) for lobe in Lobe)
-    return Spread(
+    return Extent(
         lesions=len(findings),
         lesions_right=right if are_placed else None,
         lesions_left=len(places) - right if are_placed else None,
@@ -91,7 +91,7 @@ def _dispersion_mm(centres_mm: Array, volumes_ml: Array) -> float:
     return round(math.sqrt(float(np.average(squares, weights=volumes_ml))), 1)
 
 
-def _satellites(places: Sequence[Place], volumes_ml: Array) -> int:
+def _satellites(places: Sequence[LesionLocation], volumes_ml: Array) -> int:
     if not places:
         return 0
     lobe = places[int(volumes_ml.argmax())].lobe

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from worker.lesions.density import Consistency
 from worker.lesions.lesion import Lesion
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.measure import Measurement
 from worker.lesions.uncertainty import Uncertainty
 from worker.staging.t_size import CATEGORIES, SizeOfT, t_by_size, whole_mm
@@ -61,7 +61,7 @@ class LocatedLesion(Protocol):
         """How far the size may be off."""
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> LesionLocation | None:
         """Where it lies; None where the lungs were not found."""
 
 
@@ -167,7 +167,7 @@ def _relation(primary: LocatedLesion, other: LocatedLesion) -> Relation:
     return _relation_of_places(primary.place, other.place)
 
 
-def _relation_of_places(primary: Place, other: Place) -> Relation:
+def _relation_of_places(primary: LesionLocation, other: LesionLocation) -> Relation:
     if primary.lobe.is_right != other.lobe.is_right:
         return Relation.OTHER_LUNG
     if not (primary.is_lobe_sure and other.is_lobe_sure):

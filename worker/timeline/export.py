@@ -19,14 +19,14 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE
-from worker.timeline.table import COLUMNS, CourseTable, Value
+from worker.timeline.table import COLUMNS, TimelineTable, Value
 
 _NO_TIME = datetime(1980, 1, 1)
 """The earliest that a ZIP file can say."""
 _CLOCK = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*(<)")
 
 
-def write_tables(table: CourseTable, csv_path: Path | None, xlsx_path: Path | None) -> None:
+def write_tables(table: TimelineTable, csv_path: Path | None, xlsx_path: Path | None) -> None:
     """Write the table to each path that is given."""
     if csv_path:
         write_csv(table, csv_path)
@@ -34,7 +34,7 @@ def write_tables(table: CourseTable, csv_path: Path | None, xlsx_path: Path | No
         write_xlsx(table, xlsx_path)
 
 
-def write_csv(table: CourseTable, path: Path) -> None:
+def write_csv(table: TimelineTable, path: Path) -> None:
     """Write the table with a line of column names, UTF-8."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -42,7 +42,7 @@ def write_csv(table: CourseTable, path: Path) -> None:
         writer.writerows(table.rows)
 
 
-def write_xlsx(table: CourseTable, path: Path) -> None:
+def write_xlsx(table: TimelineTable, path: Path) -> None:
     """Write the table on one sheet, and what its columns mean on another."""
     book = Workbook()
     book.properties.creator = PRODUCT

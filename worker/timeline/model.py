@@ -1,4 +1,4 @@
-"""The form of the JSON that `lungspread course` writes, as types. Holds no date."""
+"""The form of the JSON that `lungspread timeline` writes, as types. Holds no date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OtherScan(TypedDict):
     reason: str | None
 
 
-class CourseSighting(TypedDict):
+class TimelineObservation(TypedDict):
     """What one scan shows of one lesion, and what its own report says became of it since the scan before."""
 
     day: int
@@ -31,7 +31,7 @@ class CourseSighting(TypedDict):
     change: Json | None
 
 
-class CourseLesion(TypedDict):
+class TimelineLesion(TypedDict):
     """One lesion over all scans."""
 
     tracking_uid: str
@@ -39,10 +39,10 @@ class CourseLesion(TypedDict):
     possible_match: str | None
     merged_into: str | None
     split_from: str | None
-    sightings: list[CourseSighting]
+    observations: list[TimelineObservation]
 
 
-class CoursePoint(TimePointForm):
+class TimelinePoint(TimePointForm):
     """One scan, and what its own report says of its comparison; None where there is no report of ours."""
 
     job_key: str | None
@@ -51,14 +51,14 @@ class CoursePoint(TimePointForm):
     registration: Json | None
 
 
-class PatientCourse(TypedDict):
+class TimelineForm(TypedDict):
     """The whole course."""
 
     schema_version: int
     notice: str
     patient_key: str | None
     """None of an output folder."""
-    time_points: list[CoursePoint]
-    lesions: list[CourseLesion]
+    time_points: list[TimelinePoint]
+    lesions: list[TimelineLesion]
     recist: RecistForm | None
     other_scans: list[OtherScan]

@@ -1,4 +1,4 @@
-"""The whole course of a patient, for `lungspread course`: put together from what each finished job said of its scan.
+"""The whole course of a patient, for `lungspread timeline`: put together from what each finished job said of its scan.
 
 The newest report knows the scans that it was compared with; the report of the oldest of those, in turn, the ones before
 it, and so on: where two overlap, the newer counts. What became of a lesion at a scan (event, change) is what the report
@@ -15,13 +15,13 @@ from datetime import date, timedelta
 
 from worker.follow_up.days import Days
 from worker.outputs.dicom.header import RESEARCH_SENTENCE
-from worker.outputs.json.model import LesionForm, RecistForm, SightingForm, TimePointForm
-from worker.outputs.json.read import NoCourse, Report
+from worker.outputs.json.model import LesionForm, ObservationForm, RecistForm, TimePointForm
+from worker.outputs.json.read import NoTimeline, Report
 from worker.outputs.json.recist import recist_json
 from worker.outputs.json.values import Json
 from worker.recist.assessment import course_of
 from worker.recist.timepoints import State, TimePoint, TrackedLesion
-from worker.timeline.model import CourseLesion, CoursePoint, CourseSighting, PatientCourse
+from worker.timeline.model import TimelineForm, TimelineLesion, TimelineObservation, TimelinePoint
 
 SCHEMA_VERSION = 1
 _DAY_0 = date(2000, 1, 1)
@@ -33,10 +33,10 @@ Owners = Mapping[int, tuple[Report, int]]
 """By day of the course: the report of that scan, and the day that its own day 0 is."""
 
 
-def course(reports: Sequence[Report], patient_key: str | None = None) -> PatientCourse:
-    """Return the course that ends with the last of these reports, which are by date. Raises NoCourse without any."""
+def course(reports: Sequence[Report], patient_key: str | None = None) -> TimelineForm:
+    """Return the course that ends with the last of these reports, which are by date. Raises NoTimeline without any."""
     if not reports:
-        raise NoCourse("no scan of it is analysed")
+        raise NoTimeline("no scan of it is analysed")
     by_series = {report.series_uid: report for report in reports}
     parts = _parts(reports[-1], by_series)
     points = _time_points(parts)
@@ -47,8 +47,8 @@ def course(reports: Sequence[Report], patient_key: str | None = None) -> Patient
         "schema_version": SCHEMA_VERSION,
         "notice": RESEARCH_SENTENCE,
         "patient_key": patient_key,
-        "time_points": [_course_point(point, owners) for point in points],
-        "lesions": [_course_lesion(lesion, owners) for lesion in lesions],
+        "time_points": [_timeline_point(point, owners) for point in points],
+        "lesions": [_timeline_lesion(lesion, owners) for lesion in lesions],
         "recist": _recist(points, lesions) if recist is None or len(parts) > 1 else recist,
         "other_scans": [],
     }
@@ -84,24 +84,24 @@ def _owners(points: Sequence[TimePointForm], by_series: Mapping[str, Report]) ->
 
 def _lesions(parts: Parts) -> list[LesionForm]:
     """Return each lesion once, with all its sightings; those of the newest report first."""
-    sightings: dict[str, dict[int, SightingForm]] = {}
+    observations: dict[str, dict[int, ObservationForm]] = {}
     newest: dict[str, LesionForm] = {}
     for report, start in parts:
         for lesion in report.comparison["lesions"]:
-            days = sightings.setdefault(lesion["tracking_uid"], {})
-            days.update({start + seen["day"]: {**seen, "day": start + seen["day"]} for seen in lesion["sightings"]})
+            days = observations.setdefault(lesion["tracking_uid"], {})
+            days.update({start + seen["day"]: {**seen, "day": start + seen["day"]} for seen in lesion["observations"]})
         of_report = {lesion["tracking_uid"]: lesion for lesion in report.comparison["lesions"]}
         newest = {**of_report, **{uid: lesion for uid, lesion in newest.items() if uid not in of_report}}
     parts_of = {lesion["tracking_uid"]: lesion["split_from"] for report, _ in parts
                 for lesion in report.comparison["lesions"] if lesion["split_from"]}  # fmt: skip
     return [
-        {**lesion, "split_from": parts_of.get(uid), "sightings": [days[day] for day in sorted(days)]}
+        {**lesion, "split_from": parts_of.get(uid), "observations": [days[day] for day in sorted(days)]}
         for uid, lesion in newest.items()
-        for days in [sightings[uid]]
+        for days in [observations[uid]]
     ]
 
 
-def _course_point(point: TimePointForm, owners: Owners) -> CoursePoint:
+def _timeline_point(point: TimePointForm, owners: Owners) -> TimelinePoint:
     report, _ = owners.get(point["day"], (None, 0))
     return {
         **point,
@@ -112,18 +112,20 @@ def _course_point(point: TimePointForm, owners: Owners) -> CoursePoint:
     }
 
 
-def _course_lesion(lesion: LesionForm, owners: Owners) -> CourseLesion:
+def _timeline_lesion(lesion: LesionForm, owners: Owners) -> TimelineLesion:
     return {
         "tracking_uid": lesion["tracking_uid"],
         "name": lesion["name"],
         "possible_match": lesion["possible_match"],
         "merged_into": lesion["merged_into"],
         "split_from": lesion["split_from"],
-        "sightings": [_course_sighting(seen, lesion["tracking_uid"], owners) for seen in lesion["sightings"]],
+        "observations": [
+            _timeline_observation(seen, lesion["tracking_uid"], owners) for seen in lesion["observations"]
+        ],
     }
 
 
-def _course_sighting(seen: SightingForm, tracking_uid: str, owners: Owners) -> CourseSighting:
+def _timeline_observation(seen: ObservationForm, tracking_uid: str, owners: Owners) -> TimelineObservation:
     report, start = owners.get(seen["day"], (None, 0))
     said = next((each for each in _said(report) if each["tracking_uid"] == tracking_uid), None)
     return {
@@ -157,14 +159,14 @@ def _recist(points: Sequence[TimePointForm], lesions: Sequence[LesionForm]) -> R
 
 def _tracked(day: int, lesions: Sequence[LesionForm]) -> Iterator[TrackedLesion]:
     for lesion in lesions:
-        for seen in lesion["sightings"]:
+        for seen in lesion["observations"]:
             if seen["day"] == day:
                 yield _one(lesion, seen)
 
 
-def _one(lesion: LesionForm, seen: SightingForm) -> TrackedLesion:
+def _one(lesion: LesionForm, seen: ObservationForm) -> TrackedLesion:
     state, sizes = State(seen["state"]), seen["sizes"]
-    is_first = seen["day"] == lesion["sightings"][0]["day"]
+    is_first = seen["day"] == lesion["observations"][0]["day"]
     return TrackedLesion(
         tracking_uid=lesion["tracking_uid"],
         state=state,

@@ -1,4 +1,4 @@
-"""Finds what `lungspread course` tells of: a patient's finished jobs in the outbox, or an output folder.
+"""Finds what `lungspread timeline` tells of: a patient's finished jobs in the outbox, or an output folder.
 
 Knows patients by their keys alone, and says nothing of a date but the days since the first scan.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import KnownScan
 from dicom_node.storage.spool import Spool
-from worker.outputs.json.read import NoCourse, Report, read_report
+from worker.outputs.json.read import NoTimeline, Report, read_report
 from worker.settings import Settings
-from worker.timeline.model import OtherScan, PatientCourse
+from worker.timeline.model import OtherScan, TimelineForm
 from worker.timeline.patient_timeline import course
 
 RECEIVED = "RECEIVED"
@@ -28,18 +28,18 @@ def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
     return [(key, len(found), sum(map(_is_finished, found))) for key, found in scans.items()]
 
 
-def find_course(settings: Settings, patient: str) -> PatientCourse:
-    """Return the course of a patient by key, or of an output folder by path. Raises NoCourse."""
+def find_timeline(settings: Settings, patient: str) -> TimelineForm:
+    """Return the course of a patient by key, or of an output folder by path. Raises NoTimeline."""
     folder = Path(patient)
-    return course_in(folder) if folder.is_dir() else course_of_patient(settings, patient)
+    return timeline_in(folder) if folder.is_dir() else timeline_of_patient(settings, patient)
 
 
-def course_of_patient(settings: Settings, first_digits: str) -> PatientCourse:
-    """Return the course of the one patient whose key begins so. Raises NoCourse when it is none, or several."""
+def timeline_of_patient(settings: Settings, first_digits: str) -> TimelineForm:
+    """Return the course of the one patient whose key begins so. Raises NoTimeline when it is none, or several."""
     journal = _journal(settings)
     keys = [key for key in journal.patients() if key.startswith(first_digits)]
     if len(keys) != 1:
-        raise NoCourse(f"{len(keys)} patients begin with {first_digits}, one is needed")
+        raise NoTimeline(f"{len(keys)} patients begin with {first_digits}, one is needed")
     scans = journal.scans_of(keys[0])
     journal.close()
     reports = {scan.series_uid: report for scan in scans if (report := _report(settings, scan))}
@@ -47,8 +47,8 @@ def course_of_patient(settings: Settings, first_digits: str) -> PatientCourse:
     return {**told, "other_scans": _others(told, scans, reports)}
 
 
-def course_in(folder: Path) -> PatientCourse:
-    """Return the course that the output folder of `lungspread run --prior` holds. Raises NoCourse."""
+def timeline_in(folder: Path) -> TimelineForm:
+    """Return the course that the output folder of `lungspread run --prior` holds. Raises NoTimeline."""
     return course([read_report(folder / "findings.json")])
 
 
@@ -66,11 +66,11 @@ def _report(settings: Settings, scan: KnownScan) -> Report | None:
         return None
     try:
         return read_report(Spool(settings.node.data_dir).document_path(scan.job.job_key, "findings.json"))
-    except NoCourse:
+    except NoTimeline:
         return None
 
 
-def _others(told: PatientCourse, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
+def _others(told: TimelineForm, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
     days = {point["series_uid"]: point["day"] for point in told["time_points"]}
     start = next((_date(scan).toordinal() - days[scan.series_uid] for scan in scans if scan.series_uid in days), None)
     return [

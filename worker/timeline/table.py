@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.outputs.json.model import AssessmentForm, RecistForm
-from worker.outputs.json.read import NoCourse
+from worker.outputs.json.read import NoTimeline
 from worker.outputs.json.values import Json
-from worker.timeline.model import CourseLesion, CoursePoint, CourseSighting, PatientCourse
+from worker.timeline.model import TimelineForm, TimelineLesion, TimelineObservation, TimelinePoint
 from worker.uids import derived_uid
 
 Value = str | int | float | bool | None
@@ -62,35 +62,40 @@ COLUMNS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CourseTable:
+class TimelineTable:
     """Rows in the order of COLUMNS, by day, then in the order of the lesions."""
 
     rows: tuple[tuple[Value, ...], ...]
 
 
-def table_of(course: PatientCourse, subject: str | None = None) -> CourseTable:
-    """Return the table. Raises NoCourse for a label that is none, and where neither a label nor a key is known."""
+def table_of(course: TimelineForm, subject: str | None = None) -> TimelineTable:
+    """Return the table. Raises NoTimeline for a label that is none, and where neither a label nor a key is known."""
     label = subject if subject is not None else (course["patient_key"] or "")[:SUBJECT_DIGITS]
     if not _SUBJECT.fullmatch(label):
-        raise NoCourse("a subject needs a label of 1 to 64 letters, digits, dots, dashes and underscores: --subject")
+        raise NoTimeline("a subject needs a label of 1 to 64 letters, digits, dots, dashes and underscores: --subject")
     filled = [{"subject": label, **row} for point in course["time_points"] for row in _rows(point, course)]
-    return CourseTable(rows=tuple(tuple(row.get(column) for column in COLUMNS) for row in filled))
+    return TimelineTable(rows=tuple(tuple(row.get(column) for column in COLUMNS) for row in filled))
 
 
-def _rows(point: CoursePoint, course: PatientCourse) -> Iterator[dict[str, Value]]:
+def _rows(point: TimelinePoint, course: TimelineForm) -> Iterator[dict[str, Value]]:
     """Yield a row for each lesion that the scan says something of; one without a lesion, where there is none."""
     shared = {**_of_point(point), **_of_response(point["day"], course["recist"])}
     seen = [
-        (lesion, each) for lesion in course["lesions"] for each in lesion["sightings"] if each["day"] == point["day"]
+        (lesion, each) for lesion in course["lesions"] for each in lesion["observations"] if each["day"] == point["day"]
     ]
-    for lesion, sighting in seen:
+    for lesion, observation in seen:
         role = _role(lesion, point["day"], course)
-        yield {**shared, **_of_lesion(lesion, role), **_of_sighting(sighting), **_of_change(sighting["change"])}
+        yield {
+            **shared,
+            **_of_lesion(lesion, role),
+            **_of_observation(observation),
+            **_of_change(observation["change"]),
+        }
     if not seen:
         yield shared
 
 
-def _of_point(point: CoursePoint) -> dict[str, Value]:
+def _of_point(point: TimelinePoint) -> dict[str, Value]:
     return {
         "day": point["day"],
         "slice_mm": point["slice_mm"],
@@ -100,7 +105,7 @@ def _of_point(point: CoursePoint) -> dict[str, Value]:
     }
 
 
-def _of_lesion(lesion: CourseLesion, role: str | None) -> dict[str, Value]:
+def _of_lesion(lesion: TimelineLesion, role: str | None) -> dict[str, Value]:
     name = lesion["name"] if _OUR_NAME.fullmatch(lesion["name"]) else None
     return {
         "tracking_uid": _bare(lesion["tracking_uid"]),
@@ -119,9 +124,9 @@ def _bare(tracking_uid: str | None) -> str | None:
     return derived_uid("course", tracking_uid)
 
 
-def _of_sighting(sighting: CourseSighting) -> dict[str, Value]:
-    sizes = sighting["sizes"]
-    row: dict[str, Value] = {key: sighting[key] for key in ("state", "event", "confidence")}
+def _of_observation(observation: TimelineObservation) -> dict[str, Value]:
+    sizes = observation["sizes"]
+    row: dict[str, Value] = {key: observation[key] for key in ("state", "event", "confidence")}
     if sizes:
         row |= {key: sizes[key] for key in ("volume_ml", "long_axis_mm", "short_axis_mm")}
         row |= _ends("volume_ml", sizes.get("volume_ml_95"))
@@ -171,7 +176,7 @@ def _of_assessment(each: AssessmentForm) -> dict[str, Value]:
     }
 
 
-def _role(lesion: CourseLesion, day: int, course: PatientCourse) -> str | None:
+def _role(lesion: TimelineLesion, day: int, course: TimelineForm) -> str | None:
     """Return the lesion's part in RECIST; None of one in doubt, which has none yet."""
     recist, uid = course["recist"], lesion["tracking_uid"]
     if recist is None:

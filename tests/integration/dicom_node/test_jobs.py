@@ -14,11 +14,11 @@ import redis
 from celery import Celery
 
 from dicom_node.errors import QueueUnavailable
-from dicom_node.jobs import QUEUE, TASK, Job, job_key, make_celery, ring
-from dicom_node.queue.redis_server import redis_url, server_command, socket_path, wait_until_well, waiting_messages
+from dicom_node.jobs import QUEUE, TASK, Job, enqueue, job_key, make_celery
+from dicom_node.queue.redis_server import redis_url, server_command, socket_path, wait_until_ready, waiting_messages
 from dicom_node.settings import QueueSettings
 
-JOB = Job(job_key="0" * 64, study_uid="1.2", series_uid="1.2.3", recipe="abc")
+JOB = Job(job_key="0" * 64, study_uid="1.2", series_uid="1.2.3", config_hash="abc")
 
 
 class Queue:
@@ -32,7 +32,7 @@ class Queue:
 
     def start(self) -> None:
         self.process = subprocess.Popen(server_command(self.folder), stdout=subprocess.DEVNULL)
-        assert wait_until_well(self.url, 10)
+        assert wait_until_ready(self.url, 10)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -56,7 +56,7 @@ def test_a_key_is_the_hash_of_the_sorted_uids_and_the_recipe() -> None:
 
 
 def test_what_crosses_the_queue_is_json_with_uids_and_a_version_and_nothing_else(queue: Queue) -> None:
-    ring(queue.app, JOB)
+    enqueue(queue.app, JOB)
 
     with redis.Redis(unix_socket_path=str(socket_path(queue.folder))) as client:
         (raw,) = client.lrange(QUEUE, 0, -1)
@@ -73,18 +73,18 @@ def test_a_queue_that_is_away_is_told_within_seconds(queue: Queue) -> None:
     begin = time.monotonic()
 
     with pytest.raises(QueueUnavailable, match=f"job {JOB.job_key}: not rung"):
-        ring(queue.app, JOB)
+        enqueue(queue.app, JOB)
 
     assert time.monotonic() - begin < 5.0
 
 
 def test_a_node_rings_again_after_its_redis_was_killed_and_came_back(queue: Queue) -> None:
     for rung in range(1, 4):
-        ring(queue.app, JOB)
+        enqueue(queue.app, JOB)
         time.sleep(1.2)  # appendfsync everysec
         queue.kill()
         with pytest.raises(QueueUnavailable):
-            ring(queue.app, JOB)
+            enqueue(queue.app, JOB)
         queue.start()
 
         assert waiting_messages(queue.url) == rung

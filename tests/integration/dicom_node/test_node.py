@@ -23,7 +23,7 @@ from dicom_node.jobs import JobState
 from dicom_node.journal.journal import JobRecord, Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
-from dicom_node.queue.redis_server import server_command, wait_until_well, waiting_messages
+from dicom_node.queue.redis_server import server_command, wait_until_ready, waiting_messages
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -61,13 +61,15 @@ class Site:
             data_dir=self.folder,
             min_free_mb=0,
             quiet_period_s=1.0,
-            first_retry_s=0.5,
-            longest_retry_s=1.0,
+            retry_backoff_s=0.5,
+            retry_backoff_max_s=1.0,
             commitment_wait_s=3.0,
             connect_timeout_s=5.0,
         )
         queue = QueueSettings(url=f"redis+socket://{self.folder}/redis/redis.sock")
-        return NodeConfiguration(node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), recipe="recipe")
+        return NodeConfiguration(
+            node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), config_hash="recipe"
+        )
 
     def __post_init__(self) -> None:
         self.journal = Journal(JournalSettings().url_in(self.folder))
@@ -113,7 +115,7 @@ def site(pacs: SmallPacs, tmp_path: Path, free_port: int, make_ct: MakeCt) -> It
         port=pacs.port,
         may_send=True,
         send_results=True,
-        commitment=True,
+        storage_commitment=True,
     )
     site = Site(folder=tmp_path / "node", peer=peer, node_port=free_port, make_ct=make_ct)
     yield site
@@ -135,7 +137,7 @@ def test_a_waiting_job_is_rung_for_in_redis(site: Site, write_ct: WriteCt) -> No
     redis = subprocess.Popen(server_command(site.folder))
     url = site.configuration.queue.url
     try:
-        assert wait_until_well(url, 10)
+        assert wait_until_ready(url, 10)
         with Node(site.configuration):
             site.send(write_ct(2))
 
@@ -355,7 +357,7 @@ def test_orthanc_forwards_a_series_and_promises_to_keep_its_result(
         port=dicom,
         may_send=True,
         send_results=True,
-        commitment=True,
+        storage_commitment=True,
     )
     site = Site(folder=tmp_path / "node", peer=peer, node_port=node_port, make_ct=make_ct)
     with Node(site.configuration):

@@ -44,8 +44,8 @@ class Ward:
             data_dir=folder,
             min_free_mb=0,
             quiet_period_s=1.0,
-            first_retry_s=0.5,
-            longest_retry_s=1.0,
+            retry_backoff_s=0.5,
+            retry_backoff_max_s=1.0,
             commitment_wait_s=3.0,
             connect_timeout_s=5.0,
             priors_time_limit_s=60.0,
@@ -53,7 +53,7 @@ class Ward:
         self.node = base.model_copy(update=settings)
         queue = QueueSettings(url=f"redis+socket://{folder}/redis/redis.sock")
         self.configuration = NodeConfiguration(
-            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), recipe="recipe"
+            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="recipe"
         )
         self.journal = Journal(JournalSettings().url_in(folder))
         self.spool = Spool(folder)
@@ -139,7 +139,7 @@ def pacs(tmp_path: Path, free_port: int) -> Iterator[SmallPacs]:
 
 @pytest.fixture
 def ward(tmp_path: Path, pacs: SmallPacs, free_port: int) -> Ward:
-    rights = {"may_send": True, "send_results": True, "ask_for_priors": True, "commitment": True}
+    rights = {"may_send": True, "send_results": True, "query_priors": True, "storage_commitment": True}
     peer = Peer(name="pacs", ae_title=pacs.ae_title, host=pacs.host, port=pacs.port, **rights)  # type: ignore[arg-type]
     return Ward(tmp_path / "node", free_port, peer)
 
@@ -202,8 +202,8 @@ def at_orthanc(dicom: int, http: int, retrieve: str = "move") -> Peer:
             "port": dicom,
             "may_send": True,
             "send_results": True,
-            "ask_for_priors": True,
-            "commitment": True,
+            "query_priors": True,
+            "storage_commitment": True,
             "retrieve": retrieve,
             "dicomweb_url": f"http://127.0.0.1:{http}/dicom-web",
         }

@@ -70,7 +70,7 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def analysed(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, ...] = ("seg", "sr")) -> Analysis:  # noqa: ANN401  (a Segmenter)
     out.mkdir(exist_ok=True)
-    request = AnalysisRequest(job_key=KEY, recipe="r", outputs=outputs)
+    request = AnalysisRequest(job_key=KEY, config_hash="r", outputs=outputs)
     return analyse(ct, request, segmenter, out, lambda _share: None)
 
 

@@ -37,7 +37,7 @@ def test_every_key_of_a_query_is_stated_at_its_level() -> None:
 
 
 def test_the_limits_and_the_fewest_slices_are_stated() -> None:
-    for name in ("priors_time_limit_s", "priors_size_limit_mb", "most_priors"):
+    for name in ("priors_time_limit_s", "priors_size_limit_mb", "max_priors"):
         assert name in NodeSettings.model_fields
         assert f"`node.{name}`" in STATEMENT
     assert f"fewer than {prior_query.FEWEST_SLICES} instances" in STATEMENT

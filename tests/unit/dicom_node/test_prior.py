@@ -12,7 +12,7 @@ from pydicom import Dataset
 from dicom_node.errors import UnreadableInstance
 from dicom_node.jobs import JobState, job_key
 from dicom_node.prior import (
-    NOT_ASKED,
+    NOT_QUERIED,
     Choice,
     KnownJob,
     KnownScan,
@@ -38,7 +38,9 @@ NONE_FOUND = Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
 
 def scan(day: str, state: JobState | None = JobState.COMMITTED, **values: object) -> KnownScan:
     job = (
-        KnownJob(job_key=f"job of {day}", state=state, recipe="r", sop_instance_uids=("1", "2"), has_documents=False)
+        KnownJob(
+            job_key=f"job of {day}", state=state, config_hash="r", sop_instance_uids=("1", "2"), has_documents=False
+        )
         if state
         else None
     )
@@ -123,7 +125,7 @@ def test_a_job_without_priors_has_the_key_of_old_and_another_with_each_set_of_pr
     two = conclude(choose([scan("20240101"), scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
     away = conclude(Choice(scans=(), endings=(), open=0), None, 300.0)
 
-    assert key(NOT_ASKED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "recipe")
+    assert key(NOT_QUERIED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "recipe")
     assert len({key(NONE_FOUND), key(one), key(two), key(away)}) == 4
     assert key_parts(two) == ("job of 20240101", "job of 20250101")
 
@@ -249,7 +251,7 @@ def test_studies_are_asked_about_from_the_newest_on_and_strangers_are_counted() 
     )
 
     assert [study.study_uid for study in found.studies] == ["1.3", "1.2"]
-    assert found.strangers == 1
+    assert found.identity_mismatches == 1
 
 
 def series(uid: str, **values: object) -> Dataset:

@@ -29,7 +29,8 @@ def test_settings_do_not_change_once_they_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("port", 65536), ("quiet_period_s", 0), ("min_free_mb", -1), ("longest_retry_s", float("inf"))]
+    ("field", "value"),
+    [("port", 65536), ("quiet_period_s", 0), ("min_free_mb", -1), ("retry_backoff_max_s", float("inf"))],
 )
 def test_a_number_without_sense_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValidationError):
@@ -39,7 +40,7 @@ def test_a_number_without_sense_is_refused(field: str, value: float) -> None:
 def test_a_peer_may_do_only_what_is_written() -> None:
     peer = Peer(name="pacs", ae_title="ORTHANC", host="127.0.0.1", port=4242)
 
-    assert not any([peer.may_send, peer.send_results, peer.ask_for_priors, peer.commitment])
+    assert not any([peer.may_send, peer.send_results, peer.query_priors, peer.storage_commitment])
 
 
 @pytest.mark.parametrize("url", ["embedded", "redis://host:6379/0", "rediss://:secret@host", "redis+socket:///run/r"])

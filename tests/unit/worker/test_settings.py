@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dicom_node.errors import SettingsError
 from dicom_node.settings import Peer
 from models.segmenter import InferenceSettings, ModelCard
-from worker.settings import Settings, WorkerSettings, load_settings, recipe
+from worker.settings import Settings, WorkerSettings, config_hash, load_settings
 
 WRITTEN = Path(__file__).parents[3] / "lungspread.toml"
 CARD = ModelCard(
@@ -146,10 +146,10 @@ def test_a_secret_in_a_wrong_url_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> None:
-    first = recipe(WorkerSettings(outputs=("seg", "sr")), CARD)
+    first = config_hash(WorkerSettings(outputs=("seg", "sr")), CARD)
 
     assert re.fullmatch(r"[0-9a-f]{64}", first)
-    assert recipe(WorkerSettings(outputs=("sr", "seg"), device="cpu"), CARD) == first
+    assert config_hash(WorkerSettings(outputs=("sr", "seg"), device="cpu"), CARD) == first
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> N
     ],
 )
 def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]) -> None:
-    assert recipe(WorkerSettings(), replace(CARD, **changed)) != recipe(WorkerSettings(), CARD)
+    assert config_hash(WorkerSettings(), replace(CARD, **changed)) != config_hash(WorkerSettings(), CARD)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]
     ],
 )
 def test_a_recipe_changes_with_the_settings_that_change_a_result(changed: dict[str, Any]) -> None:
-    assert recipe(WorkerSettings(**changed), CARD) != recipe(WorkerSettings(), CARD)
+    assert config_hash(WorkerSettings(**changed), CARD) != config_hash(WorkerSettings(), CARD)
 
 
 def test_a_model_of_ones_own_training_is_named_by_its_folder(tmp_path: Path) -> None:

@@ -12,20 +12,20 @@ from pydicom.errors import InvalidDicomError
 from dicom_node.errors import SeriesRejected
 from dicom_node.series import Document
 from models.segmenter import ModelCard
-from worker.outputs.dicom.sr.report import encode_refusal
+from worker.outputs.dicom.sr.report import encode_rejection
 
 _FILE_NAME = "refusal.dcm"
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-def write_refusal(
+def write_rejection(
     paths: Sequence[Path], refusal: SeriesRejected, card: ModelCard, job_key: str, folder: Path
 ) -> list[Document]:
     """Write the report into the folder; nothing when no header can be read, for then the study is not known."""
     images = _readable_headers(paths)
     if not images:
         return []
-    report = encode_refusal(job_key, refusal.reason, card, images)
+    report = encode_rejection(job_key, refusal.reason, card, images)
     report.save_as(folder / _FILE_NAME, enforce_file_format=True)
     return [
         Document(

@@ -1,4 +1,4 @@
-"""The patient over time as JSON values, for findings.json and for `lungspread course`. Computes no change, no response.
+"""The patient over time as JSON values, for findings.json and for `lungspread timeline`.
 
 Holds no date: days are counted from the first scan, and the dates in texts are turned into days. Lesions are known by
 their tracking UIDs, scans by the UIDs of their series.
@@ -7,11 +7,11 @@ their tracking UIDs, scans by the UIDs of their series.
 from __future__ import annotations
 
 from worker.follow_up.burden import burden_at
-from worker.follow_up.comparison import Comparison, LesionCourse, ScanOfCourse, Sighting
+from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline, TimelineScan
 from worker.follow_up.days import Days, days_of
 from worker.lesions.uncertainty import Sizes, uncertainty_of
 from worker.outputs.json.change import change_json
-from worker.outputs.json.model import ComparisonForm, LesionForm, SightingForm, SizesForm, TimePointForm
+from worker.outputs.json.model import ComparisonForm, LesionForm, ObservationForm, SizesForm, TimePointForm
 from worker.outputs.json.recist import recist_json
 from worker.outputs.json.values import DECIMALS, Json, ends, rounded
 from worker.registration.register import Registration
@@ -42,7 +42,7 @@ def _registration(registration: Registration, days: Days) -> Json:
     }
 
 
-def _time_point(scan: ScanOfCourse, comparison: Comparison, days: Days) -> TimePointForm:
+def _time_point(scan: TimelineScan, comparison: Comparison, days: Days) -> TimePointForm:
     burden = burden_at(comparison, scan.date)
     return {
         "day": days.of(scan.date),
@@ -56,7 +56,7 @@ def _time_point(scan: ScanOfCourse, comparison: Comparison, days: Days) -> TimeP
     }
 
 
-def _lesion(lesion: LesionCourse, days: Days) -> LesionForm:
+def _lesion(lesion: LesionTimeline, days: Days) -> LesionForm:
     return {
         "tracking_uid": lesion.tracking_uid,
         "name": lesion.name,
@@ -65,16 +65,16 @@ def _lesion(lesion: LesionCourse, days: Days) -> LesionForm:
         "possible_match": lesion.possible_match,
         "merged_into": lesion.merged_into,
         "split_from": lesion.split_from,
-        "sightings": [_sighting(sighting, days) for sighting in lesion.sightings],
+        "observations": [_observation(observation, days) for observation in lesion.observations],
         "change": change_json(lesion.change, days.of(lesion.now.date)) if lesion.change else None,
     }
 
 
-def _sighting(sighting: Sighting, days: Days) -> SightingForm:
+def _observation(observation: LesionObservation, days: Days) -> ObservationForm:
     return {
-        "day": days.of(sighting.date),
-        "state": sighting.state.value,
-        "sizes": _sizes(sighting.sizes) if sighting.sizes else None,
+        "day": days.of(observation.date),
+        "state": observation.state.value,
+        "sizes": _sizes(observation.sizes) if observation.sizes else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""The form of a course in JSON, as types: what comparison.py writes and `lungspread course` reads again.
+"""The form of a course in JSON, as types: what comparison.py writes and `lungspread timeline` reads again.
 
 findings.schema.json describes the same for other readers. Holds no date.
 """
@@ -21,7 +21,7 @@ class SizesForm(TypedDict):
     short_axis_mm_95: NotRequired[list[float]]
 
 
-class SightingForm(TypedDict):
+class ObservationForm(TypedDict):
     """What one scan shows of one lesion."""
 
     day: int
@@ -39,7 +39,7 @@ class LesionForm(TypedDict):
     possible_match: str | None
     merged_into: str | None
     split_from: str | None
-    sightings: list[SightingForm]
+    observations: list[ObservationForm]
     change: Json | None
 
 

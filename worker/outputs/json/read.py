@@ -17,7 +17,7 @@ from worker.recist.timepoints import State
 SIZES = ("volume_ml", "long_axis_mm", "short_axis_mm")
 
 
-class NoCourse(NodeError):  # noqa: N818 - named for what is the matter
+class NoTimeline(NodeError):  # noqa: N818 - named for what is the matter
     """There is no course to be told: nobody is known by that key, or nothing of it is finished."""
 
 
@@ -41,13 +41,13 @@ class Report:
 
 
 def read_report(path: Path) -> Report:
-    """Read a findings.json. Raises NoCourse where there is none, or it is of another form."""
+    """Read a findings.json. Raises NoTimeline where there is none, or it is of another form."""
     try:
         found: Json = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NoCourse("there is no findings.json") from None
+        raise NoTimeline("there is no findings.json") from None
     if found.get("schema_version") != SCHEMA_VERSION:
-        raise NoCourse(f"findings.json has schema_version {found.get('schema_version')}, {SCHEMA_VERSION} is needed")
+        raise NoTimeline(f"findings.json has schema_version {found.get('schema_version')}, {SCHEMA_VERSION} is needed")
     comparison = cast("ComparisonForm | None", found["comparison"])
     if comparison is None or not comparison["time_points"]:
         comparison = _alone(found, comparison)
@@ -69,7 +69,7 @@ def _alone(found: Json, comparison: ComparisonForm | None) -> ComparisonForm:
         is_burden_complete=True,
     )
     return ComparisonForm(
-        statement=comparison["statement"] if comparison else Statement.NOT_ASKED.value,
+        statement=comparison["statement"] if comparison else Statement.NOT_QUERIED.value,
         reason=comparison["reason"] if comparison else None,
         registration=None,
         time_points=[point],
@@ -87,7 +87,7 @@ def _lesion(lesion: Json, sizes: SizesForm) -> LesionForm:
         possible_match=None,
         merged_into=None,
         split_from=None,
-        sightings=[{"day": 0, "state": State.PRESENT.value, "sizes": sizes}],
+        observations=[{"day": 0, "state": State.PRESENT.value, "sizes": sizes}],
         change=None,
     )
 

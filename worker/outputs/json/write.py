@@ -15,13 +15,13 @@ from models.lungs.lungs import Lobe
 from models.segmenter import ModelCard
 from worker.findings import Finding, Findings
 from worker.lesions.density import Density
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.recist_diameters import Axis
 from worker.outputs.dicom.header import RESEARCH_SENTENCE
 from worker.outputs.json.comparison import comparison_json
 from worker.outputs.json.values import Json
-from worker.outputs.quantities import Quantity, of_lesion, of_lobe, of_place, of_spread
-from worker.staging.extent import Spread
+from worker.outputs.quantities import Quantity, of_extent, of_lesion, of_lobe, of_place
+from worker.staging.extent import Extent
 from worker.staging.t_descriptor import TProposal
 
 SCHEMA_VERSION = 3
@@ -97,7 +97,7 @@ def _made_of(density: Density) -> Json:
     }
 
 
-def _place(place: Place) -> Json:
+def _place(place: LesionLocation) -> Json:
     return {
         **_lobe(place.lobe),
         "is_lobe_sure": place.is_lobe_sure,
@@ -123,9 +123,9 @@ def _axis(axis: Axis, findings: Findings) -> Json:
     }
 
 
-def _spread(spread: Spread) -> Json:
+def _spread(spread: Extent) -> Json:
     return {
-        **_numbers(of_spread(spread)),
+        **_numbers(of_extent(spread)),
         "by_lobe": [{**_lobe(burden.lobe), **_numbers(of_lobe(burden))} for burden in spread.by_lobe],
         "proposal": _proposal(spread.proposal) if spread.proposal else None,
     }

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, WHITE, Ink, Paper, Place, Rect, Trace
+from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, WHITE, LineStyle, Place, Rect, Sheet, TextStyle
 
-TICK = Ink(size_pt=5.5, colour=GREY)
-WORD = Ink(size_pt=5.0)
-AXIS, GRID = Trace(width_pt=0.5), Trace(colour="#cccccc", width_pt=0.3)
+TICK = TextStyle(size_pt=5.5, colour=GREY)
+WORD = TextStyle(size_pt=5.0)
+AXIS, GRID = LineStyle(width_pt=0.5), LineStyle(colour="#cccccc", width_pt=0.3)
 LEFT_MM, TOP_MM = 9.0, 1.4
 DAYS_MM, WORDS_MM = 2.9, 2.2
 INSET_MM, GAP_MM = 1.6, 0.9
@@ -68,7 +68,7 @@ def nice_step(most: float, fewest: int) -> float:
     return max(step for step in STEPS if step * power <= most / fewest * (1 + 1e-9)) * power
 
 
-def draw_axes(paper: Paper, chart: Chart) -> None:
+def draw_axes(paper: Sheet, chart: Chart) -> None:
     """Draw the grid, and write values and days beside it."""
     plot = chart.plot
     highest = math.floor(chart.top / chart.step + 1e-9)
@@ -83,7 +83,7 @@ def draw_axes(paper: Paper, chart: Chart) -> None:
         paper.line([(chart.x(day), plot.bottom), (chart.x(day), plot.bottom + 0.7)], AXIS)
 
 
-def draw_days(paper: Paper, chart: Chart, bottom: float) -> None:
+def draw_days(paper: Sheet, chart: Chart, bottom: float) -> None:
     """Number the scans below the chart: the first, the last, and what has room between them."""
     first, last = chart.days[0], chart.days[-1]
     names = {day: f"day {day}" if day == first else str(day) for day in chart.days}
@@ -96,18 +96,18 @@ def draw_days(paper: Paper, chart: Chart, bottom: float) -> None:
         paper.text((boxes[day][0], bottom - 0.7), names[day], TICK)
 
 
-def rows_for(paper: Paper, chart: Chart, words: Iterable[tuple[int, str]], most: int) -> int:
+def rows_for(paper: Sheet, chart: Chart, words: Iterable[tuple[int, str]], most: int) -> int:
     """Return how many rows words about scans need below the axis, `most` at most."""
     return max((row + 1 for row, *_ in _strip(paper, chart, words, most)), default=0)
 
 
-def draw_strip(paper: Paper, chart: Chart, words: Iterable[tuple[int, str]], rows: int) -> None:
+def draw_strip(paper: Sheet, chart: Chart, words: Iterable[tuple[int, str]], rows: int) -> None:
     """Write words about scans below the axis, each in the first row where it touches no other; else not at all."""
     for row, left, word in _strip(paper, chart, words, rows):
         paper.text((left, chart.plot.bottom + 0.4 + (row + 0.86) * WORDS_MM), word, WORD, chart.plot.width)
 
 
-def _strip(paper: Paper, chart: Chart, words: Iterable[tuple[int, str]], rows: int) -> Iterator[tuple[int, float, str]]:
+def _strip(paper: Sheet, chart: Chart, words: Iterable[tuple[int, str]], rows: int) -> Iterator[tuple[int, float, str]]:
     ends = [-math.inf] * rows
     for day, word in sorted(words):
         left, right = _box(paper, chart, day, (word, WORD))
@@ -117,23 +117,23 @@ def _strip(paper: Paper, chart: Chart, words: Iterable[tuple[int, str]], rows: i
             yield row, left, word
 
 
-def draw_curve(paper: Paper, chart: Chart, points: Sequence[tuple[int, float]], trace: Trace) -> None:
+def draw_curve(paper: Sheet, chart: Chart, points: Sequence[tuple[int, float]], trace: LineStyle) -> None:
     """Join values by straight lines."""
     for one, other in pairwise(points):
         paper.line([chart.place(*one), chart.place(*other)], trace)
 
 
-def draw_marker(paper: Paper, at: Place, fill: str = WHITE) -> None:
+def draw_marker(paper: Sheet, at: Place, fill: str = WHITE) -> None:
     """Draw a small circle."""
     angles = [2 * math.pi * corner / CORNERS for corner in range(CORNERS)]
     paper.shape([(at[0] + MARKER_MM * math.cos(a), at[1] + MARKER_MM * math.sin(a)) for a in angles], fill)
 
 
-def draw_cross(paper: Paper, at: Place) -> None:
+def draw_cross(paper: Sheet, at: Place) -> None:
     """Draw a small cross."""
     x, y, arm = at[0], at[1], MARKER_MM
     for sign in (1, -1):
-        paper.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], Trace(colour=BLACK, width_pt=0.9))
+        paper.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], LineStyle(colour=BLACK, width_pt=0.9))
 
 
 def number_words(value: float, step: float) -> str:
@@ -142,7 +142,7 @@ def number_words(value: float, step: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _box(paper: Paper, chart: Chart, day: int, written: tuple[str, Ink]) -> tuple[float, float]:
+def _box(paper: Sheet, chart: Chart, day: int, written: tuple[str, TextStyle]) -> tuple[float, float]:
     """Return where words about a scan begin and end: below it, within the chart."""
     width = min(paper.text_width_mm(*written), chart.plot.width)
     left = min(max(chart.x(day) - width / 2, chart.plot.left), chart.plot.right - width)

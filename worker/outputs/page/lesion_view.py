@@ -12,15 +12,24 @@ import numpy as np
 
 from worker.findings import Finding, Findings
 from worker.lesions.recist_diameters import Axis
-from worker.outputs.page.sheet import Ink, Paper, Place, Rect, Trace
-from worker.outputs.page.upright_volume import AXIAL, CORONAL, SAGITTAL, Body, Plane, Scene, body_of, scene_of
+from worker.outputs.page.sheet import LineStyle, Place, Rect, Sheet, TextStyle
+from worker.outputs.page.upright_volume import (
+    AXIAL,
+    CORONAL,
+    SAGITTAL,
+    Body,
+    Plane,
+    UprightVolume,
+    body_of,
+    upright_volume_of,
+)
 from worker.outputs.page.viewport import LUNG_WINDOW_HU, Window, draw_scale_bar, mark_edges, show_slice
 from worker.outputs.page.wording import TIMES, lobe_words
 
 # Okabe and Ito 2008, the green darker: told apart with every kind of colour vision. The axes differ in dashes besides.
-OUTLINE = Trace(colour="#e69f00", width_pt=1.1, casing=True)
-LONG = Trace(colour="#56b4e9", width_pt=1.3, casing=True)
-SHORT = Trace(colour="#007a59", width_pt=1.3, dashes=(2.2, 1.2), casing=True)
+OUTLINE = LineStyle(colour="#e69f00", width_pt=1.1, casing=True)
+LONG = LineStyle(colour="#56b4e9", width_pt=1.3, casing=True)
+SHORT = LineStyle(colour="#007a59", width_pt=1.3, dashes=(2.2, 1.2), casing=True)
 SMALLEST_VIEW_MM = 56.0
 """So much of the body at least is shown around a lesion."""
 MARGIN = 1.7
@@ -32,12 +41,12 @@ Views = tuple[Rect, Rect, Rect]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Portrait:
+class LesionView:
     """What the views of one lesion are drawn from. findings: those that it belongs to; scene: theirs."""
 
     finding: Finding
     findings: Findings
-    scene: Scene
+    scene: UprightVolume
 
     @property
     def body(self) -> Body:
@@ -52,17 +61,17 @@ class Portrait:
         yield SAGITTAL, column
 
 
-def draw_lesions(paper: Paper, rect: Rect, findings: Findings, most: int) -> None:
+def draw_lesions(paper: Sheet, rect: Rect, findings: Findings, most: int) -> None:
     """Draw the largest lesions, `most` at most, into a region of the sheet; the findings begin with the largest."""
     shown = findings.findings[:most]
     legend, rest = rect.split_below(LEGEND_MM)
     draw_legend(paper, legend, _title(len(shown), len(findings.findings)))
-    scene = scene_of(findings)
+    scene = upright_volume_of(findings)
     for finding, cell in zip(shown, cells(rest, len(shown)), strict=True):
-        draw_lesion(paper, cell, Portrait(finding=finding, findings=findings, scene=scene))
+        draw_lesion(paper, cell, LesionView(finding=finding, findings=findings, scene=scene))
 
 
-def draw_lesion(paper: Paper, rect: Rect, portrait: Portrait) -> None:
+def draw_lesion(paper: Sheet, rect: Rect, portrait: LesionView) -> None:
     """Draw one lesion: its heading and three views at one scale."""
     heading, rest = rect.split_below(HEADING_MM)
     _draw_heading(paper, heading, portrait)
@@ -111,21 +120,21 @@ def _smallest_side(views: Views) -> float:
     return round(min(min(view.width, view.height) for view in views), 3)
 
 
-def _draw_axes(paper: Paper, window: Window, portrait: Portrait) -> None:
+def _draw_axes(paper: Sheet, window: Window, portrait: LesionView) -> None:
     measured = portrait.finding.measurement
     for axis, trace in ((measured.long_axis, LONG), (measured.short_axis, SHORT)):
         paper.line(list(_ends(axis, window, portrait.scene)), trace)
 
 
-def _ends(axis: Axis, window: Window, scene: Scene) -> Iterator[Place]:
+def _ends(axis: Axis, window: Window, scene: UprightVolume) -> Iterator[Place]:
     for end_mm in (axis.start_mm, axis.end_mm):
         _, row, column = scene.index_of(end_mm)
         yield window.place_of(float(row), float(column))
 
 
-def _draw_heading(paper: Paper, rect: Rect, portrait: Portrait) -> None:
+def _draw_heading(paper: Sheet, rect: Rect, portrait: LesionView) -> None:
     measured, number = portrait.finding.measurement, str(portrait.finding.lesion.number)
-    bold = Ink(size_pt=9, bold=True)
+    bold = TextStyle(size_pt=9, bold=True)
     baseline = rect.bottom - 1.1
     paper.text((rect.left, baseline), number, bold)
     left = rect.left + paper.text_width_mm(number, bold) + 1.5
@@ -136,7 +145,7 @@ def _draw_heading(paper: Paper, rect: Rect, portrait: Portrait) -> None:
         f"{axis.length_mm:.1f} {TIMES} {measured.short_axis.length_mm:.1f} mm",
         f"slice {axis.slice_index + 1} of {len(portrait.findings.sop_instance_uids)}, z {axis.start_mm[2]:.1f} mm",
     ]
-    paper.text((left, baseline), ",  ".join(words), Ink(size_pt=7), rect.right - left)
+    paper.text((left, baseline), ",  ".join(words), TextStyle(size_pt=7), rect.right - left)
 
 
 def _title(shown: int, count: int) -> str:
@@ -145,10 +154,10 @@ def _title(shown: int, count: int) -> str:
     return "The lesion" if count == 1 else f"The {count} lesions"
 
 
-def draw_legend(paper: Paper, rect: Rect, title: str) -> None:
+def draw_legend(paper: Sheet, rect: Rect, title: str) -> None:
     """Say what the lines in the views are."""
-    baseline, ink = rect.top + 2.6, Ink(size_pt=6)
-    bold = Ink(size_pt=7.5, bold=True)
+    baseline, ink = rect.top + 2.6, TextStyle(size_pt=6)
+    bold = TextStyle(size_pt=7.5, bold=True)
     paper.text((rect.left, baseline), title, bold)
     left = rect.left + paper.text_width_mm(title, bold) + 5
     for words, trace in (("outline", OUTLINE), ("long axis", LONG), ("short axis", SHORT)):

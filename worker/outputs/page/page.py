@@ -12,11 +12,11 @@ from pathlib import Path
 from worker.findings import Findings
 from worker.outputs.dicom.header import PRODUCT, RESEARCH
 from worker.outputs.page.lesion_view import draw_lesions
-from worker.outputs.page.sections.extent import draw_spread
+from worker.outputs.page.sections.extent import draw_extent
 from worker.outputs.page.sections.heading import new_sheet
 from worker.outputs.page.sections.overview import draw_overview
-from worker.outputs.page.sections.timeline import draw_course
-from worker.outputs.page.sheet import Ink, Paper, Rect, plain_style, save_pdf
+from worker.outputs.page.sections.timeline import draw_timeline
+from worker.outputs.page.sheet import Rect, Sheet, TextStyle, plain_style, save_pdf
 from worker.outputs.page.table import MOST_ROWS, draw_table, table_height_mm
 
 MOST_PICTURES = 6
@@ -39,12 +39,12 @@ def write_page(findings: Findings, folder: Path) -> list[Path]:
         ]
 
 
-def draw_pages(findings: Findings) -> list[Paper]:
+def draw_pages(findings: Findings) -> list[Sheet]:
     """Return the page of the scan, and those of the course where it was compared with earlier ones."""
-    return [draw_page(findings), *draw_course(findings)]
+    return [draw_page(findings), *draw_timeline(findings)]
 
 
-def draw_page(findings: Findings) -> Paper:
+def draw_page(findings: Findings) -> Sheet:
     """Return the page of these findings."""
     count = len(findings.findings)
     paper, below = new_sheet(findings, "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions")
@@ -52,7 +52,7 @@ def draw_page(findings: Findings) -> Paper:
     side, views = pictures.split_beside(SIDE_MM if count else pictures.width / 2, 5.0)
     overview, spread = side.split_below((OVERVIEW if count else OVERVIEW_ALONE) * side.height, 2.0)
     draw_overview(paper, overview, findings, MOST_ROWS)
-    draw_spread(paper, spread, findings)
+    draw_extent(paper, spread, findings)
     if count:
         draw_lesions(paper, views, findings, MOST_PICTURES)
     else:
@@ -61,9 +61,9 @@ def draw_page(findings: Findings) -> Paper:
     return paper
 
 
-def _say_none(paper: Paper, rect: Rect, findings: Findings) -> None:
+def _say_none(paper: Sheet, rect: Rect, findings: Findings) -> None:
     middle = rect.top + rect.height / 2
-    paper.text((rect.left, middle - 4), "No lesion was found.", Ink(size_pt=16, bold=True), rect.width)
+    paper.text((rect.left, middle - 4), "No lesion was found.", TextStyle(size_pt=16, bold=True), rect.width)
     smallest = f"The model reports lesions of {findings.card.smallest_lesion_ml:g} ml and more."
-    paper.text((rect.left, middle + 4), smallest, Ink(size_pt=8), rect.width)
-    paper.text((rect.left, middle + 9), "What it missed, it cannot know.", Ink(size_pt=8), rect.width)
+    paper.text((rect.left, middle + 4), smallest, TextStyle(size_pt=8), rect.width)
+    paper.text((rect.left, middle + 9), "What it missed, it cannot know.", TextStyle(size_pt=8), rect.width)

@@ -89,7 +89,7 @@ class Rect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ink:
+class TextStyle:
     """How a text looks. behind: the colour of a box behind it, for text on pictures."""
 
     size_pt: float = 7.0
@@ -100,7 +100,7 @@ class Ink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class LineStyle:
     """How a line looks. casing: draws a thin black edge around it, for lines on pictures."""
 
     colour: str = BLACK
@@ -114,7 +114,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
+class Sheet:
     """One sheet."""
 
     width_mm: float
@@ -126,7 +126,7 @@ class Paper:
         object.__setattr__(self, "figure", Figure(figsize=size, dpi=DPI, facecolor=WHITE))
         self.figure.suppressComposite = True  # each picture stays one of its own in the PDF
 
-    def text(self, at: Place, words: str, ink: Ink, width_mm: float = math.inf) -> None:
+    def text(self, at: Place, words: str, ink: TextStyle, width_mm: float = math.inf) -> None:
         """Write one line, its baseline at `at`."""
         words, ink = self._fitted(words, ink, width_mm)
         box = {"facecolor": ink.behind, "edgecolor": "none", "pad": 0.8} if ink.behind else None
@@ -142,11 +142,11 @@ class Paper:
             bbox=box,
         )
 
-    def text_width_mm(self, words: str, ink: Ink) -> float:
+    def text_width_mm(self, words: str, ink: TextStyle) -> float:
         """Return how long a line is."""
         return _width_em(words, bold=ink.bold) * ink.size_pt * MM_PER_PT
 
-    def wrapped(self, words: str, ink: Ink, width_mm: float) -> list[str]:
+    def wrapped(self, words: str, ink: TextStyle, width_mm: float) -> list[str]:
         """Return the lines that a text makes in this width; a number keeps its unit."""
         lines: list[str] = []
         for word in re.sub(r"(\d) (mm|ml|%)", "\\1\N{NO-BREAK SPACE}\\2", words).split(" "):
@@ -157,7 +157,7 @@ class Paper:
                 lines.append(word)
         return lines
 
-    def line(self, points: Sequence[Place], stroke: Trace) -> None:
+    def line(self, points: Sequence[Place], stroke: LineStyle) -> None:
         """Draw a line through these points, above all pictures."""
         self.figure.add_artist(
             Line2D(
@@ -196,7 +196,7 @@ class Paper:
         FigureCanvasAgg(self.figure).print_png(str(path), metadata={"Software": None}, pil_kwargs={"compress_level": 4})  # type: ignore[no-untyped-call]
         return path
 
-    def _fitted(self, words: str, ink: Ink, width_mm: float) -> tuple[str, Ink]:
+    def _fitted(self, words: str, ink: TextStyle, width_mm: float) -> tuple[str, TextStyle]:
         too_wide = self.text_width_mm(words, ink) / width_mm
         if too_wide <= 1:
             return words, ink
@@ -206,7 +206,7 @@ class Paper:
         return words, ink
 
 
-def save_pdf(sheets: Sequence[Paper], path: Path, title: str) -> Path:
+def save_pdf(sheets: Sequence[Sheet], path: Path, title: str) -> Path:
     """Write sheets as one PDF: text as text, fonts embedded, no time of writing."""
     metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
     with PdfPages(path, metadata=metadata) as pages:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.findings import Finding, Findings
-from worker.outputs.page.sheet import GREY, MM_PER_PT, PALE, Ink, Paper, Rect, Trace
+from worker.outputs.page.sheet import GREY, MM_PER_PT, PALE, LineStyle, Rect, Sheet, TextStyle
 from worker.outputs.page.wording import DASH, in_brackets, interval_words, lobe_words, percent
 
 MOST_ROWS = 25
@@ -136,7 +136,7 @@ def table_height_mm(lesions: int) -> float:
     return lines * _line_mm(_size_pt(lesions)) + _line_mm(NOTES_PT) + 1.5
 
 
-def draw_table(paper: Paper, rect: Rect, findings: Findings) -> None:
+def draw_table(paper: Sheet, rect: Rect, findings: Findings) -> None:
     """Write the table into a region as high as `table_height_mm` says."""
     count = len(findings.findings)
     if not count:
@@ -146,17 +146,17 @@ def draw_table(paper: Paper, rect: Rect, findings: Findings) -> None:
     size_pt, widths = _fitted(paper, cells, rect.width, _size_pt(count))
     line_mm = _line_mm(_size_pt(count))
     head, body = rect.split_below(HEAD_LINES * line_mm)
-    _draw_line(paper, head, [column.title for column in COLUMNS], widths, Ink(size_pt=size_pt, bold=True))
-    paper.line([(head.left, head.bottom), (head.right, head.bottom)], Trace(width_pt=0.8))
+    _draw_line(paper, head, [column.title for column in COLUMNS], widths, TextStyle(size_pt=size_pt, bold=True))
+    paper.line([(head.left, head.bottom), (head.right, head.bottom)], LineStyle(width_pt=0.8))
     for position, row in enumerate(cells):
         line, body = body.split_below(line_mm)
         if position % 2:
             paper.box(line, PALE)
-        _draw_line(paper, line, row, widths, Ink(size_pt=size_pt))
-    paper.line([(body.left, body.top), (body.right, body.top)], Trace(width_pt=0.4))
+        _draw_line(paper, line, row, widths, TextStyle(size_pt=size_pt))
+    paper.line([(body.left, body.top), (body.right, body.top)], LineStyle(width_pt=0.4))
     more = f"{count - MOST_ROWS} more lesions stand in findings.json. " if count > MOST_ROWS else ""
     baseline = body.top + 1.0 + 0.9 * NOTES_PT * MM_PER_PT
-    paper.text((rect.left, baseline), more + NOTES, Ink(size_pt=NOTES_PT, colour=GREY), rect.width)
+    paper.text((rect.left, baseline), more + NOTES, TextStyle(size_pt=NOTES_PT, colour=GREY), rect.width)
 
 
 def _size_pt(lesions: int) -> float:
@@ -168,10 +168,10 @@ def _line_mm(size_pt: float) -> float:
 
 
 def _fitted(
-    paper: Paper, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
+    paper: Sheet, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
 ) -> tuple[float, list[float]]:
     """Return the largest size up to the one wanted at which no column touches the next, and the columns' widths."""
-    plain, bold = Ink(size_pt=wanted_pt), Ink(size_pt=wanted_pt, bold=True)
+    plain, bold = TextStyle(size_pt=wanted_pt), TextStyle(size_pt=wanted_pt, bold=True)
     longest = [
         max(paper.text_width_mm(COLUMNS[i].title, bold), *(paper.text_width_mm(row[i], plain) for row in cells))
         for i in range(len(COLUMNS))
@@ -181,10 +181,10 @@ def _fitted(
     return wanted_pt * smaller, [width * smaller + gap_mm for width in longest]
 
 
-def _draw_line(paper: Paper, rect: Rect, words: Sequence[str], widths: Sequence[float], ink: Ink) -> None:
+def _draw_line(paper: Sheet, rect: Rect, words: Sequence[str], widths: Sequence[float], ink: TextStyle) -> None:
     left, baseline = rect.left, rect.top + rect.height / 2 + 0.36 * ink.size_pt * MM_PER_PT
     for column, word, width in zip(COLUMNS, words, widths, strict=True):
-        own = Ink(size_pt=ink.size_pt, bold=ink.bold, align=column.align)
+        own = TextStyle(size_pt=ink.size_pt, bold=ink.bold, align=column.align)
         at = left + LEAST_GAP_MM / 2 if column.align == "left" else left + width - LEAST_GAP_MM / 2
         paper.text((at, baseline), word, own)
         left += width

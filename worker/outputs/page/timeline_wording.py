@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from worker.follow_up.change import Change
-from worker.follow_up.comparison import Comparison, LesionCourse, Sighting
+from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline
 from worker.follow_up.days import Days
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
@@ -35,7 +35,7 @@ def name_of(tracking_uid: str, comparison: Comparison) -> str:
     return names.get(tracking_uid) or "a lesion"
 
 
-def event_words(lesion: LesionCourse, comparison: Comparison) -> str:
+def event_words(lesion: LesionTimeline, comparison: Comparison) -> str:
     """Return what became of a lesion since the scan before; nothing at the first."""
     if lesion.possible_match:
         return f"new, may be {name_of(lesion.possible_match, comparison)}"
@@ -69,7 +69,7 @@ def _size_words(change: Change | None) -> str:
     return "within chance"
 
 
-def lesion_words(lesion: LesionCourse, days: Days) -> Iterator[str]:
+def lesion_words(lesion: LesionTimeline, days: Days) -> Iterator[str]:
     """Yield what is known of a lesion's size and change, a line each."""
     sizes, change = lesion.now.sizes, lesion.change
     if sizes is None:
@@ -104,11 +104,11 @@ def _days(days: float | None) -> str:
     return "no" if days is None else f"{abs(days):.0f}"
 
 
-def _last_seen(lesion: LesionCourse, days: Days) -> Iterator[str]:
-    for sighting in reversed(lesion.sightings):
-        if sighting.sizes:
-            volume = f"{sighting.sizes.volume_ml:.2f} ml, {_axes(sighting.sizes)}"
-            yield f"last measured on day {days.of(sighting.date)}: {volume}"
+def _last_seen(lesion: LesionTimeline, days: Days) -> Iterator[str]:
+    for observation in reversed(lesion.observations):
+        if observation.sizes:
+            volume = f"{observation.sizes.volume_ml:.2f} ml, {_axes(observation.sizes)}"
+            yield f"last measured on day {days.of(observation.date)}: {volume}"
             return
 
 
@@ -116,40 +116,42 @@ def _axes(sizes: Sizes) -> str:
     return f"{sizes.long_axis_mm:.1f} {TIMES} {sizes.short_axis_mm:.1f} mm"
 
 
-def strip_words(lesion: LesionCourse, comparison: Comparison, days: Days) -> Iterator[tuple[int, str]]:
+def strip_words(lesion: LesionTimeline, comparison: Comparison, days: Days) -> Iterator[tuple[int, str]]:
     """Yield what each scan says of a lesion besides its size, by day; what lasts is said once."""
     before: State | None = None
-    for sighting in lesion.sightings:
-        day = days.of(sighting.date)
-        if sighting.state is not before:
-            words = _state_words(sighting.state, lesion, comparison)
-            is_back = sighting.state is State.PRESENT and before is State.VANISHED
+    for observation in lesion.observations:
+        day = days.of(observation.date)
+        if observation.state is not before:
+            words = _state_words(observation.state, lesion, comparison)
+            is_back = observation.state is State.PRESENT and before is State.VANISHED
             yield from [(day, words)] if words else [(day, "returned")] if is_back else []
-        before = sighting.state
-    first = lesion.sightings[0]
+        before = observation.state
+    first = lesion.observations[0]
     if first.state is State.PRESENT and days.of(first.date) > 0:
         yield days.of(first.date), _appearance_words(lesion, comparison)
     for other, since, is_part in _relatives(lesion, comparison):
         yield days.of(since), f"{'without' if is_part else 'with'} {other.name}"
 
 
-def is_one_thing(lesion: LesionCourse, pair: tuple[Sighting, Sighting], comparison: Comparison) -> bool:
+def is_one_thing(
+    lesion: LesionTimeline, pair: tuple[LesionObservation, LesionObservation], comparison: Comparison
+) -> bool:
     """Say whether two volumes of a lesion can be compared: nothing merged into it or split from it between them."""
     earlier, later = pair
     return not any(earlier.date < day <= later.date for _, day, _ in _relatives(lesion, comparison))
 
 
-def _relatives(lesion: LesionCourse, comparison: Comparison) -> Iterator[tuple[LesionCourse, date, bool]]:
+def _relatives(lesion: LesionTimeline, comparison: Comparison) -> Iterator[tuple[LesionTimeline, date, bool]]:
     """Yield the lesions that merged into this one, or split from it (True), each with the date."""
     for other in comparison.lesions:
-        merged = [sighting.date for sighting in other.sightings if sighting.state is State.MERGED]
+        merged = [observation.date for observation in other.observations if observation.state is State.MERGED]
         if merged and other.merged_into == lesion.tracking_uid:
             yield other, min(merged), False
         if other.split_from == lesion.tracking_uid:
-            yield other, other.sightings[0].date, True
+            yield other, other.observations[0].date, True
 
 
-def _appearance_words(lesion: LesionCourse, comparison: Comparison) -> str:
+def _appearance_words(lesion: LesionTimeline, comparison: Comparison) -> str:
     """A lesion that RECIST does not count as new may be a doubtful one, or a part of one that is not known."""
     if lesion.split_from:
         return "split off"
@@ -158,7 +160,7 @@ def _appearance_words(lesion: LesionCourse, comparison: Comparison) -> str:
     return "new" if is_new else "first seen"
 
 
-def _state_words(state: State, lesion: LesionCourse, comparison: Comparison) -> str:
+def _state_words(state: State, lesion: LesionTimeline, comparison: Comparison) -> str:
     if state is State.MERGED:
         return f"in {name_of(lesion.merged_into, comparison)}" if lesion.merged_into else "merged"
     return STATE_WORDS.get(state, "")

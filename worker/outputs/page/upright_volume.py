@@ -51,7 +51,7 @@ SAGITTAL = Plane(name="sagittal", fixed=2, is_upward=True, marks=("A", "P", "H",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class UprightVolume:
     """The upright volume: axes run to the head, to the back and to the patient's left. affine: of this grid."""
 
     hu: NDArray[np.float32]
@@ -103,10 +103,10 @@ class Body:
         return [outline + corner for outline in outlines(inside)]
 
 
-def scene_of(findings: Findings) -> Scene:
+def upright_volume_of(findings: Findings) -> UprightVolume:
     """Return the volume of the findings upright."""
     hu, affine = turned_upright(findings.volume.hu, findings.volume.affine)
-    return Scene(hu=hu, affine=affine)
+    return UprightVolume(hu=hu, affine=affine)
 
 
 def turned_upright(stored: NDArray[Voxel], affine: Points) -> tuple[NDArray[Voxel], Points]:

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from worker.outputs.page.sheet import BLACK, WHITE, Ink, Paper, Place, Rect, Trace, pixels_in
-from worker.outputs.page.upright_volume import Plane, Points, Scene
+from worker.outputs.page.sheet import BLACK, WHITE, LineStyle, Place, Rect, Sheet, TextStyle, pixels_in
+from worker.outputs.page.upright_volume import Plane, Points, UprightVolume
 
 LUNG_WINDOW_HU = (-1350, 150)
 """Centre -600, width 1500."""
 Values = NDArray[np.float32]
 SCALE_BARS_MM = (100, 50, 20, 10, 5, 2, 1)
-MARK = Ink(size_pt=5.5, colour=WHITE, align="center", behind=BLACK)
+MARK = TextStyle(size_pt=5.5, colour=WHITE, align="center", behind=BLACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tones:
+class GreyRange:
     """The values that are shown black and white."""
 
     black: float
@@ -60,14 +60,14 @@ class Window:
         return [self.place_of(float(vertical), float(across)) for vertical, across in outline]
 
 
-def show_slice(paper: Paper, window: Window, scene: Scene, index: int) -> None:
+def show_slice(paper: Sheet, window: Window, scene: UprightVolume, index: int) -> None:
     """Show one slice of the scene in the lung window."""
     low, high = LUNG_WINDOW_HU
     hu = window.plane.slice_of(scene.hu, index)
-    show(paper, window, seen_in(window, hu, outside=low), Tones(black=low, white=high))
+    show(paper, window, seen_in(window, hu, outside=low), GreyRange(black=low, white=high))
 
 
-def show(paper: Paper, window: Window, values: Values, tones: Tones) -> None:
+def show(paper: Sheet, window: Window, values: Values, tones: GreyRange) -> None:
     """Show values, one for each pixel of the window, in a frame."""
     grey = (values - tones.black) / (tones.white - tones.black)
     paper.picture(window.rect, np.rint(grey.clip(0, 1) * 255).astype(np.uint8))
@@ -84,7 +84,7 @@ def seen_in(window: Window, values: Values, outside: float) -> Values:
     return np.asarray(ndimage.map_coordinates(values, places, order=1, mode="grid-constant", cval=outside), np.float32)
 
 
-def mark_edges(paper: Paper, window: Window) -> None:
+def mark_edges(paper: Sheet, window: Window) -> None:
     """Write at each edge which side of the patient lies there, and the plane's name in a corner."""
     rect, half = window.rect, MARK.size_pt * 0.13
     left, right, top, bottom = window.plane.marks
@@ -93,14 +93,14 @@ def mark_edges(paper: Paper, window: Window) -> None:
     paper.text((rect.right - 1.6, middle_y + half), right, MARK)
     paper.text((middle_x, rect.top + 2.4), top, MARK)
     paper.text((middle_x, rect.bottom - 0.9), bottom, MARK)
-    name = Ink(size_pt=MARK.size_pt, colour=WHITE, behind=BLACK)
+    name = TextStyle(size_pt=MARK.size_pt, colour=WHITE, behind=BLACK)
     paper.text((rect.left + 0.8, rect.top + 2.4), window.plane.name, name)
 
 
-def draw_scale_bar(paper: Paper, window: Window, most_mm: float) -> None:
+def draw_scale_bar(paper: Sheet, window: Window, most_mm: float) -> None:
     """Draw a bar of the longest round length up to `most_mm`, and its length above."""
     length_mm = next((length for length in SCALE_BARS_MM if length <= most_mm), SCALE_BARS_MM[-1])
     left, bottom, length = window.rect.left + 1.6, window.rect.bottom - 1.4, length_mm / window.scale
-    paper.line([(left, bottom), (left + length, bottom)], Trace(colour=WHITE, width_pt=1.4, casing=True))
-    ink = Ink(size_pt=MARK.size_pt, colour=WHITE, behind=BLACK)
+    paper.line([(left, bottom), (left + length, bottom)], LineStyle(colour=WHITE, width_pt=1.4, casing=True))
+    ink = TextStyle(size_pt=MARK.size_pt, colour=WHITE, behind=BLACK)
     paper.text((left, bottom - 1.1), f"{length_mm} mm", ink)

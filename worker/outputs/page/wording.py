@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.lungs.lungs import Lobe
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.uncertainty import Interval
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -16,7 +16,7 @@ def lobe_name(lobe: Lobe) -> str:
     return lobe.name.replace("_", " ").lower()
 
 
-def lobe_words(place: Place) -> str:
+def lobe_words(place: LesionLocation) -> str:
     """Return the lobe, with a question mark where it may be the neighbouring one."""
     return lobe_name(place.lobe) + ("" if place.is_lobe_sure else " ?")
 

@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from pydicom import Dataset
-from pynetdicom import AE, build_role, evt
-from pynetdicom.presentation import build_context
-
-from dicom_node.delivery.commitment import (
+from dicom_node.delivery.storage_commitment import (
     CLASS_INSTANCE_CONFLICT,
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
@@ -20,7 +16,11 @@ from dicom_node.delivery.commitment import (
     report_dataset,
     request_dataset,
 )
-from dicom_node.delivery.commitment_reports import PromiseKeeper
+from pydicom import Dataset
+from pynetdicom import AE, build_role, evt
+from pynetdicom.presentation import build_context
+
+from dicom_node.delivery.commitment_reports import CommitmentReporter
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import COMMITMENT, COMMITMENT_INSTANCE
@@ -88,7 +88,7 @@ def asking_peer(asker: Asker) -> Peer:
 
 @pytest.fixture
 def door(open_door: OpenDoorWith, asking_peer: Peer) -> OpenDoor:
-    return open_door(asking_peer, first_retry_s=10.0)
+    return open_door(asking_peer, retry_backoff_s=10.0)
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def filled(door: OpenDoor, write_ct: WriteCt) -> OpenDoor:
     return door
 
 
-def keeper(door: OpenDoor, peer: Peer) -> PromiseKeeper:
+def keeper(door: OpenDoor, peer: Peer) -> CommitmentReporter:
     clients = {peer.name: PacsClient(peer, door.node)}
-    return PromiseKeeper(node=door.node, clients=clients, journal=door.journal, spool=door.spool)
+    return CommitmentReporter(node=door.node, clients=clients, journal=door.journal, spool=door.spool)
 
 
 def request(*uids: str, transaction_uid: str = "2.25.7", sop_class: str = CT) -> Dataset:
@@ -165,11 +165,11 @@ def test_a_request_without_references_or_with_a_false_uid_is_refused(door: OpenD
 
     assert asker.ask(door, empty) == 0x0212
     assert asker.ask(door, path) in {0x0212, 0x0110}  # as strict as pydicom is told to be
-    assert door.journal.due_promises(4e9) == []
+    assert door.journal.due_requests(4e9) == []
 
 
 def test_only_a_peer_that_may_send_may_ask(open_door: OpenDoorWith, asker: Asker) -> None:
-    door = open_door(Peer(name="pacs", ae_title="SENDER", host="127.0.0.1", port=1, commitment=True))
+    door = open_door(Peer(name="pacs", ae_title="SENDER", host="127.0.0.1", port=1, storage_commitment=True))
 
     assert asker.ask(door, request("1.2.3.1")) == 0x0124
 
@@ -182,12 +182,12 @@ def test_a_report_that_cannot_be_told_is_tried_again_and_given_up_loudly(
     keeps = keeper(filled, asking_peer)
 
     keeps.step(4e9)
-    (promise,) = filled.journal.due_promises(4e9)
-    assert promise.attempts == 1
+    (commitment_request,) = filled.journal.due_requests(4e9)
+    assert commitment_request.attempts == 1
     for _ in range(20):
         keeps.step(4e9)
 
-    assert filled.journal.due_promises(4e9) == []
+    assert filled.journal.due_requests(4e9) == []
     assert len(asker.reports) == 12
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == ["transaction 2.25.7: sender was never told: N-EVENT-REPORT: status 0x0110"]
@@ -196,9 +196,9 @@ def test_a_report_that_cannot_be_told_is_tried_again_and_given_up_loudly(
 def test_a_promise_to_a_peer_that_is_gone_from_the_settings_is_given_up(filled: OpenDoor, asker: Asker) -> None:
     asker.ask(filled, request("1.2.3.1"))
 
-    PromiseKeeper(node=filled.node, clients={}, journal=filled.journal, spool=filled.spool).step(4e9)
+    CommitmentReporter(node=filled.node, clients={}, journal=filled.journal, spool=filled.spool).step(4e9)
 
-    assert filled.journal.due_promises(4e9) == []
+    assert filled.journal.due_requests(4e9) == []
 
 
 # -- we are SCU: the report that comes on an association of the peer's --
@@ -225,8 +225,8 @@ def report_to(door: OpenDoor, report: Dataset, calling: str) -> int:
 
 @pytest.fixture
 def pacs_door(open_door: OpenDoorWith) -> OpenDoor:
-    pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=1, send_results=True, commitment=True)
-    other = Peer(name="other", ae_title="OTHER", host="127.0.0.1", port=1, commitment=True)
+    pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=1, send_results=True, storage_commitment=True)
+    other = Peer(name="other", ae_title="OTHER", host="127.0.0.1", port=1, storage_commitment=True)
     viewer = Peer(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=1, may_send=True)
     return open_door(pacs, other, viewer)
 

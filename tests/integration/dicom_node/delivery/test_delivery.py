@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.delivery.delivery import Courier, plan_deliveries, take_report
+from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, take_report
 from dicom_node.jobs import JobState
 from dicom_node.journal.delivery_records import DeliveryState
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import Door, close
+from dicom_node.network.scp import StorageScp, close
 from dicom_node.network.scu import PacsClient
 from dicom_node.series import Document, Instance
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import Intake
+from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
 from worker.demo.pacs import SmallPacs
 
@@ -73,15 +73,15 @@ class Outbox:
     def plan(self, *peers: Peer) -> None:
         plan_deliveries(self.journal, peers, time.time())
 
-    def courier(self, peer: Peer, **settings: float) -> Courier:
+    def delivery_worker(self, peer: Peer, **settings: float) -> DeliveryWorker:
         node = self.node.model_copy(update=settings)
         client = PacsClient(peer, node)
-        return Courier(peer=peer, node=node, journal=self.journal, spool=self.spool, client=client)
+        return DeliveryWorker(peer=peer, node=node, journal=self.journal, spool=self.spool, client=client)
 
-    def step(self, courier: Courier) -> None:
+    def step(self, delivery_worker: DeliveryWorker) -> None:
         """Deliver, at a time when the last pause is over."""
         self.clock += LATER
-        courier.step(time.time() + self.clock)
+        delivery_worker.step(time.time() + self.clock)
 
     def states(self, job_key: str) -> list[DeliveryState]:
         return [delivery.state for delivery in self.journal.deliveries_of(job_key)]
@@ -106,25 +106,25 @@ def outbox(tmp_path: Path, make_ct: MakeCt) -> Iterator[Outbox]:
     journal.close()
 
 
-def peer_of(pacs: SmallPacs, name: str = "pacs", commitment: bool = False) -> Peer:
+def peer_of(pacs: SmallPacs, name: str = "pacs", storage_commitment: bool = False) -> Peer:
     return Peer(
         name=name,
         ae_title=pacs.ae_title,
         host=pacs.host,
         port=pacs.port,
         send_results=True,
-        commitment=commitment,
+        storage_commitment=storage_commitment,
     )
 
 
 @pytest.fixture
 def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
     """The node's door, where a PACS reports on an association of its own."""
-    door = Door(
+    door = StorageScp(
         node=outbox.node,
-        peers=[peer_of(pacs, commitment=True)],
+        peers=[peer_of(pacs, storage_commitment=True)],
         journal=outbox.journal,
-        intake=Intake(journal=outbox.journal, spool=outbox.spool),
+        intake=InstanceReceiver(journal=outbox.journal, spool=outbox.spool),
         on_report=lambda report, peers: take_report(outbox.journal, report, outbox.node, {p.name for p in peers}),
     )
     server = door.open()
@@ -137,7 +137,7 @@ def test_a_finished_job_is_stored_and_committed_without_being_asked_for(outbox: 
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
 
-    outbox.step(outbox.courier(peer_of(pacs)))
+    outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
     # A peer that is not asked for commitment has done all that is wanted of it.
     assert outbox.job(key) is JobState.COMMITTED
@@ -151,10 +151,10 @@ def test_a_commitment_closes_the_job_wherever_it_is_reported(
 ) -> None:
     pacs.behaviour.report_on_same_association = same_association
     key = outbox.finish_job()
-    peer = peer_of(pacs, commitment=True)
+    peer = peer_of(pacs, storage_commitment=True)
     outbox.plan(peer)
 
-    outbox.step(outbox.courier(peer))
+    outbox.step(outbox.delivery_worker(peer))
 
     assert outbox.states(key) == [DeliveryState.COMMITTED] * 2
     assert outbox.job(key) is JobState.COMMITTED
@@ -165,7 +165,7 @@ def test_the_documents_of_many_jobs_travel_over_one_association(outbox: Outbox, 
     keys = [outbox.finish_job(number) for number in (1, 2, 3)]
     outbox.plan(peer_of(pacs))
 
-    outbox.step(outbox.courier(peer_of(pacs)))
+    outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
     assert [outbox.job(key) for key in keys] == [JobState.COMMITTED] * 3
     assert len(pacs.stored()) == 6
@@ -178,7 +178,7 @@ def test_a_document_that_is_refused_ends_its_job_with_the_status_and_no_other(
     bad, good = outbox.finish_job(1), outbox.finish_job(2)
     outbox.plan(peer_of(pacs))
 
-    outbox.step(outbox.courier(peer_of(pacs)))
+    outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
     assert outbox.states(bad) == [DeliveryState.REFUSED, DeliveryState.STORED]
     assert outbox.job(bad) is JobState.FAILED
@@ -191,15 +191,15 @@ def test_a_pacs_that_is_down_gets_everything_when_it_is_back(outbox: Outbox, tmp
     pacs = SmallPacs(folder=tmp_path / "late", port=free_port)
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
-    courier = outbox.courier(peer_of(pacs))
+    delivery_worker = outbox.delivery_worker(peer_of(pacs))
 
     for _ in range(2):
-        outbox.step(courier)
+        outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.ANALYSED
     assert [delivery.attempts for delivery in outbox.journal.deliveries_of(key)] == [2, 2]
     with pacs:
-        outbox.step(courier)
+        outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.COMMITTED
     assert len(pacs.stored()) == 2
 
@@ -208,11 +208,11 @@ def test_pauses_grow_up_to_the_longest(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.stop()
     key = outbox.finish_job(documents=1)
     outbox.plan(peer_of(pacs))
-    courier = outbox.courier(peer_of(pacs), first_retry_s=4.0, longest_retry_s=10.0)
+    delivery_worker = outbox.delivery_worker(peer_of(pacs), retry_backoff_s=4.0, retry_backoff_max_s=10.0)
 
     for pause_s in (4, 8, 10, 10):
         before = time.time()
-        outbox.step(courier)
+        outbox.step(delivery_worker)
         (delivery,) = outbox.journal.deliveries_of(key)
         assert before + pause_s <= delivery.next_attempt_at <= time.time() + pause_s
 
@@ -223,7 +223,7 @@ def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallP
     outbox.plan(down, peer_of(pacs))
 
     for peer in (down, peer_of(pacs)):
-        outbox.step(outbox.courier(peer))
+        outbox.step(outbox.delivery_worker(peer))
 
     by_peer = {d.peer: d.state for d in outbox.journal.deliveries_of(key)}
     assert by_peer == {"down": DeliveryState.PENDING, "pacs": DeliveryState.STORED}
@@ -233,12 +233,12 @@ def test_a_pacs_without_room_is_tried_again(outbox: Outbox, pacs: SmallPacs) -> 
     pacs.behaviour.store_status = 0xA700
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
-    courier = outbox.courier(peer_of(pacs))
+    delivery_worker = outbox.delivery_worker(peer_of(pacs))
 
-    outbox.step(courier)
+    outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.ANALYSED
     pacs.behaviour.store_status = 0x0000
-    outbox.step(courier)
+    outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.COMMITTED
 
@@ -249,12 +249,14 @@ def test_a_delivery_that_failed_for_too_long_is_given_up_loudly(
     pacs.stop()
     key = outbox.finish_job(documents=1)
     outbox.plan(peer_of(pacs))
-    courier = outbox.courier(peer_of(pacs), first_retry_s=10.0, longest_retry_s=20.0, give_up_after_s=50.0)
+    delivery_worker = outbox.delivery_worker(
+        peer_of(pacs), retry_backoff_s=10.0, retry_backoff_max_s=20.0, retry_deadline_s=50.0
+    )
 
     for _ in range(3):  # pauses of 10, 20, 20 s
-        outbox.step(courier)
+        outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.ANALYSED
-    outbox.step(courier)
+    outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.FAILED
     reason = outbox.journal.job(key).reason
@@ -266,19 +268,19 @@ def test_a_delivery_that_failed_for_too_long_is_given_up_loudly(
 def test_a_failed_commitment_is_sent_again_with_a_new_transaction(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.behaviour.report_on_same_association = True
     pacs.behaviour.uncommitted = frozenset({"2.1.1"})
-    peer = peer_of(pacs, commitment=True)
+    peer = peer_of(pacs, storage_commitment=True)
     key = outbox.finish_job()
     outbox.plan(peer)
-    courier = outbox.courier(peer)
+    delivery_worker = outbox.delivery_worker(peer)
 
-    outbox.step(courier)
+    outbox.step(delivery_worker)
 
     failed = outbox.journal.deliveries_of(key)
     assert [delivery.state for delivery in failed] == [DeliveryState.COMMITTED, DeliveryState.PENDING]
     assert failed[1].reason == "commitment failed, reason 0x0112"
     pacs.archive.path("2.1.1").unlink()
     pacs.behaviour.uncommitted = frozenset()
-    outbox.step(courier)
+    outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.COMMITTED
     assert pacs.archive.path("2.1.1").exists()
     assert len(set(pacs.commitment_requests)) == len(pacs.commitment_requests) == 2
@@ -288,33 +290,33 @@ def test_an_overdue_commitment_is_sent_again_with_a_new_transaction(
     outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
 ) -> None:
     pacs.behaviour.report_on_same_association = pacs.behaviour.keeps_silent = True
-    peer = peer_of(pacs, commitment=True)
+    peer = peer_of(pacs, storage_commitment=True)
     key = outbox.finish_job()
     outbox.plan(peer)
-    courier = outbox.courier(peer, commitment_wait_s=0.1)
+    delivery_worker = outbox.delivery_worker(peer, commitment_wait_s=0.1)
 
-    outbox.step(courier)
+    outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.DELIVERED
-    outbox.step(courier)  # notices that the answer is overdue
+    outbox.step(delivery_worker)  # notices that the answer is overdue
     assert any("has not answered in time" in line for line in caplog.messages)
     assert outbox.states(key) == [DeliveryState.PENDING] * 2
     pacs.behaviour.keeps_silent = False
-    outbox.step(outbox.courier(peer))
+    outbox.step(outbox.delivery_worker(peer))
 
     assert outbox.job(key) is JobState.COMMITTED
     assert len(set(pacs.commitment_requests)) == 2
 
 
 def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Outbox, pacs: SmallPacs) -> None:
-    peer = peer_of(pacs, commitment=True)  # it does not know our address, so it refuses
+    peer = peer_of(pacs, storage_commitment=True)  # it does not know our address, so it refuses
     key = outbox.finish_job()
     outbox.plan(peer)
-    courier = outbox.courier(peer)
+    delivery_worker = outbox.delivery_worker(peer)
 
-    outbox.step(courier)
+    outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.DELIVERED
     pacs.behaviour.report_on_same_association = True
-    outbox.step(courier)
+    outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.COMMITTED
     assert len(pacs.stored()) == 2
@@ -323,13 +325,15 @@ def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Out
 def test_a_commitment_that_never_comes_is_given_up_too(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.behaviour.report_on_same_association = True
     pacs.behaviour.uncommitted = frozenset({"2.1.0"})
-    peer = peer_of(pacs, commitment=True)
+    peer = peer_of(pacs, storage_commitment=True)
     key = outbox.finish_job(documents=1)
     outbox.plan(peer)
-    courier = outbox.courier(peer, first_retry_s=10.0, longest_retry_s=20.0, give_up_after_s=30.0)
+    delivery_worker = outbox.delivery_worker(
+        peer, retry_backoff_s=10.0, retry_backoff_max_s=20.0, retry_deadline_s=30.0
+    )
 
     for _ in range(3):
-        outbox.step(courier)
+        outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.FAILED
     assert outbox.journal.job(key).reason == "pacs: given up after 2 attempts: commitment failed, reason 0x0112"
@@ -339,13 +343,13 @@ def test_what_was_delivered_is_not_sent_again(outbox: Outbox, pacs: SmallPacs) -
     peer = peer_of(pacs)
     outbox.finish_job()
     outbox.plan(peer)
-    courier = outbox.courier(peer)
-    outbox.step(courier)
+    delivery_worker = outbox.delivery_worker(peer)
+    outbox.step(delivery_worker)
     for file in pacs.stored():
         file.unlink()
 
     outbox.plan(peer)
-    outbox.step(courier)
+    outbox.step(delivery_worker)
 
     assert list(pacs.folder.iterdir()) == []
 
@@ -355,7 +359,7 @@ def test_a_document_that_has_left_the_outbox_fails_its_job(outbox: Outbox, pacs:
     outbox.spool.document_path(key, "0.dcm").unlink()
     outbox.plan(peer_of(pacs))
 
-    outbox.step(outbox.courier(peer_of(pacs)))
+    outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
     assert outbox.job(key) is JobState.FAILED
     assert "cannot be read" in str(outbox.journal.job(key).reason)

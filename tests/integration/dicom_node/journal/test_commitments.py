@@ -11,41 +11,45 @@ TWO = (CT, "1.2.3.2")
 
 
 def test_a_promise_is_due_until_it_is_closed(journal: Journal) -> None:
-    assert journal.promise("2.25.1", "pacs", [ONE, TWO], 100.0)
+    assert journal.add_commitment_request("2.25.1", "pacs", [ONE, TWO], 100.0)
 
-    (promise,) = journal.due_promises(100.0)
-    assert (promise.transaction_uid, promise.peer, promise.references) == ("2.25.1", "pacs", (ONE, TWO))
-    journal.close_promise(promise)
-    assert journal.due_promises(1e9) == []
+    (request,) = journal.due_requests(100.0)
+    assert (request.transaction_uid, request.peer, request.references) == (
+        "2.25.1",
+        "pacs",
+        (ONE, TWO),
+    )
+    journal.close_request(request)
+    assert journal.due_requests(1e9) == []
 
 
 def test_a_promise_that_could_not_be_reported_is_due_again_later(journal: Journal) -> None:
-    journal.promise("2.25.1", "pacs", [ONE], 100.0)
+    journal.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
 
-    journal.postpone_promise(journal.due_promises(100.0)[0], 160.0)
+    journal.postpone_request(journal.due_requests(100.0)[0], 160.0)
 
-    assert journal.due_promises(159.0) == []
-    assert [promise.attempts for promise in journal.due_promises(160.0)] == [1]
+    assert journal.due_requests(159.0) == []
+    assert [request.attempts for request in journal.due_requests(160.0)] == [1]
 
 
 def test_a_transaction_uid_is_used_once_by_a_peer_even_after_its_report(journal: Journal) -> None:
-    journal.promise("2.25.1", "pacs", [ONE], 100.0)
+    journal.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
 
-    assert not journal.promise("2.25.1", "pacs", [TWO], 101.0)
-    journal.close_promise(journal.due_promises(100.0)[0])
-    assert not journal.promise("2.25.1", "pacs", [TWO], 102.0)
-    assert journal.promise("2.25.1", "another", [TWO], 103.0)
+    assert not journal.add_commitment_request("2.25.1", "pacs", [TWO], 101.0)
+    journal.close_request(journal.due_requests(100.0)[0])
+    assert not journal.add_commitment_request("2.25.1", "pacs", [TWO], 102.0)
+    assert journal.add_commitment_request("2.25.1", "another", [TWO], 103.0)
 
 
 def test_a_promise_survives_a_restart(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/journal.db"
     before = Journal(url)
-    before.promise("2.25.1", "pacs", [ONE], 100.0)
+    before.request("2.25.1", "pacs", [ONE], 100.0)
     before.close()
 
     after = Journal(url)
 
-    assert [promise.references for promise in after.due_promises(100.0)] == [(ONE,)]
+    assert [request.references for request in after.due_requests(100.0)] == [(ONE,)]
     after.close()
 
 

@@ -11,12 +11,19 @@ SEG = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="2
 SR = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="2.25.2", file_name="sr.dcm")
 
 
-def peer(name: str, *, commitment: bool) -> Peer:
-    return Peer(name=name, ae_title=name.upper(), host="127.0.0.1", port=104, send_results=True, commitment=commitment)
+def peer(name: str, *, storage_commitment: bool) -> Peer:
+    return Peer(
+        name=name,
+        ae_title=name.upper(),
+        host="127.0.0.1",
+        port=104,
+        send_results=True,
+        storage_commitment=storage_commitment,
+    )
 
 
-PROMISING = peer("pacs", commitment=True)
-PLAIN = peer("archive", commitment=False)
+PROMISING = peer("pacs", storage_commitment=True)
+PLAIN = peer("archive", storage_commitment=False)
 
 
 def receive(journal: Journal, number: int) -> Job:
@@ -91,7 +98,7 @@ def test_the_jobs_whose_deliveries_are_to_be_planned_are_known(journal: Journal,
 
     assert journal.unplanned([PROMISING]) == []
     assert journal.unplanned([PROMISING, PLAIN]) == [job.job_key]
-    assert journal.unplanned([peer("pacs", commitment=False)]) == [job.job_key]
+    assert journal.unplanned([peer("pacs", storage_commitment=False)]) == [job.job_key]
     assert journal.unplanned([]) == [job.job_key]
     store(journal, 41.0)
     assert journal.unplanned([PROMISING]) == []
@@ -103,7 +110,7 @@ def test_a_peer_that_is_no_longer_asked_for_commitment_is_not_waited_for(journal
     store(journal, 41.0)
     assert state(journal, job) is JobState.DELIVERED
 
-    journal.ensure_deliveries(job.job_key, [peer("pacs", commitment=False)], 50.0)
+    journal.ensure_deliveries(job.job_key, [peer("pacs", storage_commitment=False)], 50.0)
 
     assert state(journal, job) is JobState.COMMITTED
 
@@ -253,7 +260,7 @@ def test_a_superseded_job_is_not_delivered_any_more(journal: Journal, job: Job) 
 def test_a_replayed_job_delivers_its_documents_once_more(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
-    journal.replay(job.job_key, 50.0)
+    journal.retry(job.job_key, 50.0)
     assert journal.deliveries_of(job.job_key) == []
 
     journal.claim(job.job_key, "worker", 100.0, 60.0)

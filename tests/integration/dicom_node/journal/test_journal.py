@@ -36,8 +36,10 @@ def receive(journal: Journal, *numbers: int, series_uid: str = "1.2", now: float
     return series
 
 
-def queued(journal: Journal, *numbers: int, series_uid: str = "1.2", recipe: str = "recipe", now: float = 100.0) -> Job:
-    job = journal.create_job(receive(journal, *numbers, series_uid=series_uid, now=now), recipe, now)
+def queued(
+    journal: Journal, *numbers: int, series_uid: str = "1.2", config_hash: str = "recipe", now: float = 100.0
+) -> Job:
+    job = journal.create_job(receive(journal, *numbers, series_uid=series_uid, now=now), config_hash, now)
     assert job is not None
     return job
 
@@ -103,7 +105,7 @@ def test_a_quiet_series_becomes_one_queued_job_and_is_quiet_no_more(journal: Jou
     assert job.job_key == job_key(("1.2.1", "1.2.2"), "recipe")
     assert (record.job, record.state, record.sop_instance_uids) == (job, JobState.QUEUED, ("1.2.1", "1.2.2"))
     assert journal.quiet_series(1000.0) == []
-    assert [found.job for found in journal.unrung(100.0)] == [job]
+    assert [found.job for found in journal.due_for_enqueue(100.0)] == [job]
 
 
 def test_a_slice_that_arrives_while_the_job_is_made_is_not_forgotten(journal: Journal) -> None:
@@ -156,24 +158,24 @@ def test_a_series_that_is_repaired_while_its_job_runs_is_looked_at_again_afterwa
 
 
 def test_a_job_that_waits_for_an_exchanged_model_is_replaced_and_may_come_back(journal: Journal) -> None:
-    old = queued(journal, 1, 2, recipe="old")
+    old = queued(journal, 1, 2, config_hash="old")
 
     assert journal.reopen_outdated("new") == 1
-    new = queued(journal, recipe="new", now=200.0)
+    new = queued(journal, config_hash="new", now=200.0)
     assert journal.reopen_outdated("new") == 0
     assert (state(journal, old), state(journal, new)) == (JobState.SUPERSEDED, JobState.QUEUED)
 
     assert journal.reopen_outdated("old") == 1
-    assert queued(journal, recipe="old", now=300.0) == old
+    assert queued(journal, config_hash="old", now=300.0) == old
     assert (state(journal, old), state(journal, new)) == (JobState.QUEUED, JobState.SUPERSEDED)
 
 
 def test_a_job_is_rung_for_again_only_when_its_time_has_come(journal: Journal) -> None:
     job = queued(journal, 1)
-    journal.mark_rung(job.job_key, 130.0)
+    journal.mark_enqueued(job.job_key, 130.0)
 
-    assert journal.unrung(129.0) == []
-    assert [record.rings for record in journal.unrung(130.0)] == [1]
+    assert journal.due_for_enqueue(129.0) == []
+    assert [record.enqueue_count for record in journal.due_for_enqueue(130.0)] == [1]
 
 
 def test_an_expired_lease_is_taken_back_until_the_last_attempt(journal: Journal) -> None:
@@ -239,8 +241,8 @@ def test_a_running_job_that_was_superseded_is_lost_for_its_worker(journal: Journ
 def test_a_released_job_waits_for_its_pause_and_fails_after_its_last_attempt(journal: Journal) -> None:
     job = running(journal)
     assert journal.release(job.job_key, "worker", "ValueError", 110.0, 2, pause_s=30.0)
-    assert journal.unrung(139.0) == []
-    assert [record.attempts for record in journal.unrung(140.0)] == [1]
+    assert journal.due_for_enqueue(139.0) == []
+    assert [record.attempts for record in journal.due_for_enqueue(140.0)] == [1]
 
     journal.claim(job.job_key, "worker", 300.0, 200.0)
     assert journal.release(job.job_key, "worker", "ValueError", 210.0, 2)
@@ -268,20 +270,20 @@ def test_a_job_at_its_end_is_replayed(journal: Journal, end: str) -> None:
     else:
         journal.mark_analysed(job.job_key, "worker", [SEG], 110.0)
 
-    journal.replay(job.job_key, 200.0)
+    journal.retry(job.job_key, 200.0)
 
     record = journal.job(job.job_key)
     assert (record.state, record.attempts, record.reason) == (JobState.QUEUED, 0, None)
-    assert journal.unrung(200.0) == [record]
+    assert journal.due_for_enqueue(200.0) == [record]
 
 
 def test_a_job_that_waits_or_runs_is_not_replayed(journal: Journal) -> None:
     job = queued(journal, 1, 2)
     with pytest.raises(ForbiddenChange, match="QUEUED already"):
-        journal.replay(job.job_key, 110.0)
+        journal.retry(job.job_key, 110.0)
     journal.claim(job.job_key, "worker", 200.0, 110.0)
     with pytest.raises(ForbiddenChange, match="RUNNING already"):
-        journal.replay(job.job_key, 120.0)
+        journal.retry(job.job_key, 120.0)
 
 
 def test_a_job_whose_series_was_removed_is_not_replayed(journal: Journal) -> None:
@@ -290,7 +292,7 @@ def test_a_job_whose_series_was_removed_is_not_replayed(journal: Journal) -> Non
     journal.forget_series("1.2")
 
     with pytest.raises(InstancesRemoved, match="2 of 2 instances"):
-        journal.replay(job.job_key, 200.0)
+        journal.retry(job.job_key, 200.0)
 
 
 def test_a_series_of_which_something_new_arrived_is_not_forgotten(journal: Journal) -> None:

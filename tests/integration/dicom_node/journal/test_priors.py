@@ -7,7 +7,7 @@ import pytest
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import FETCHED, SENT, Acquisition
-from dicom_node.prior import NOT_ASKED, Priors, PriorScan, PriorSearch, Result
+from dicom_node.prior import NOT_QUERIED, Priors, PriorScan, PriorSearch, Result
 from dicom_node.series import Document, Instance, Series
 from dicom_node.settings import Peer
 
@@ -96,7 +96,7 @@ def test_a_job_keeps_what_it_is_compared_with(journal: Journal) -> None:
     assert job is not None
     assert job.job_key == job_key(("1.3.1",), "recipe", ("1.2 9.1", "cd" * 32))
     assert journal.priors_of(job.job_key) == GIVEN
-    assert journal.priors_of("00" * 32) == NOT_ASKED
+    assert journal.priors_of("00" * 32) == NOT_QUERIED
 
 
 def test_other_priors_make_another_job_in_place_of_the_first(journal: Journal) -> None:

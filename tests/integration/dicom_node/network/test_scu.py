@@ -215,7 +215,7 @@ def test_a_peer_that_goes_down_in_mid_store_is_unavailable_and_what_it_took_is_k
 def test_hanging_up_ends_a_call_of_another_thread_at_once(pacs: SmallPacs, write_ct: WriteCt) -> None:
     pacs.behaviour.delay_s = 3.0
     client = client_of(pacs.port, network_timeout_s=60.0)
-    threading.Timer(0.5, client.hang_up).start()
+    threading.Timer(0.5, client.abort).start()
     started = time.monotonic()
 
     with pytest.raises(PacsUnavailable):

@@ -15,7 +15,7 @@ from pydicom.uid import RLELossless
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import FETCHED, SENT
-from dicom_node.network.scp import Door, close
+from dicom_node.network.scp import StorageScp, close
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.result_header import OUR_MANUFACTURER
 from tests.fixtures.dicom_node.small_network import SEG, SR, Clinic, Scan
@@ -48,7 +48,9 @@ def moving(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> Iterator[Clinic
     """A clinic whose PACS sends what is asked for to the node's door."""
     clinic = Clinic(folder=tmp_path / "node", pacs=pacs, journal=journal, retrieve="move")
     node = clinic.node.model_copy(update={"port": 0})
-    door = Door(node=node, peers=[clinic.peer], journal=journal, intake=clinic.intake, on_report=lambda *_: 0).open()
+    door = StorageScp(
+        node=node, peers=[clinic.peer], journal=journal, intake=clinic.intake, on_report=lambda *_: 0
+    ).open()
     pacs.peers = {"LUNGNODE": ("127.0.0.1", door.server_address[1])}
     yield clinic
     close(door)

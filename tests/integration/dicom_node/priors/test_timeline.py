@@ -104,7 +104,7 @@ def test_a_restart_forgets_no_comparison_that_is_due(clinic: Clinic) -> None:
 
 
 def test_no_more_than_the_newest_priors_are_compared_with(clinic: Clinic) -> None:
-    clinic.node = clinic.node.model_copy(update={"most_priors": 2})
+    clinic.node = clinic.node.model_copy(update={"max_priors": 2})
     clinic.start()
     for number in (4, 0, 2, 3, 1):
         clinic.receive(FIVE[number])
@@ -203,5 +203,5 @@ def test_nobody_asked_means_no_comparison_and_the_key_of_old(clinic: Clinic) -> 
     clinic.receive(FIVE[0], FIVE[1])
     clinic.settle()
 
-    assert clinic.priors(FIVE[1]).search is PriorSearch.NOT_ASKED
+    assert clinic.priors(FIVE[1]).search is PriorSearch.NOT_QUERIED
     assert clinic.key(FIVE[1]) == job_key(FIVE[1].uids, "recipe")

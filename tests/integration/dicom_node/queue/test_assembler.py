@@ -62,5 +62,5 @@ def test_a_job_that_waited_while_the_model_was_exchanged_is_made_anew(journal: J
 
     (new,) = assemble(journal, "new", 20.0, 300.0)
 
-    assert (new.recipe, journal.job(old.job_key).state) == ("new", JobState.SUPERSEDED)
+    assert (new.config_hash, journal.job(old.job_key).state) == ("new", JobState.SUPERSEDED)
     assert assemble(journal, "new", 20.0, 400.0) == []

@@ -13,7 +13,7 @@ from dicom_node.series import Document, Instance
 from dicom_node.settings import Peer, QueueSettings
 from dicom_node.storage.spool import Spool
 
-QUEUE = QueueSettings(lease_s=60, max_attempts=2, first_ring_s=30, longest_ring_s=100)
+QUEUE = QueueSettings(lease_s=60, max_attempts=2, requeue_after_s=30, requeue_max_s=100)
 DAY_S = 86400.0
 
 

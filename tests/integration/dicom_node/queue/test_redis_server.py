@@ -14,11 +14,11 @@ import redis
 from dicom_node.errors import RedisNotStarted
 from dicom_node.jobs import QUEUE
 from dicom_node.queue.redis_server import (
-    is_well,
+    is_ready,
     redis_url,
     server_command,
     socket_path,
-    wait_until_well,
+    wait_until_ready,
     waiting_messages,
 )
 from dicom_node.settings import QueueSettings
@@ -36,7 +36,7 @@ class Server:
 
     def start(self) -> subprocess.Popen[bytes]:
         self.process = subprocess.Popen(server_command(self.folder), stdout=subprocess.DEVNULL)
-        assert wait_until_well(self.url, 10, lambda: self.process.poll() is None)
+        assert wait_until_ready(self.url, 10, lambda: self.process.poll() is None)
         return self.process
 
     def kill(self) -> None:
@@ -61,7 +61,7 @@ def test_what_was_in_the_queue_a_moment_ago_survives_a_killed_server(server: Ser
 
     for _ in range(3):
         server.kill()
-        assert not is_well(server.url)
+        assert not is_ready(server.url)
         server.start()
 
     with server.client() as client:
@@ -96,10 +96,10 @@ def test_the_server_listens_at_a_private_socket_and_at_no_port(server: Server, t
 def test_a_server_that_is_not_there_is_not_well_and_has_no_messages(tmp_path: Path) -> None:
     url = redis_url(EMBEDDED, tmp_path)
 
-    assert not is_well(url)
+    assert not is_ready(url)
     assert waiting_messages(url) == 0
-    assert not wait_until_well(url, 0.2)
-    assert not wait_until_well(url, 60.0, lambda: False)
+    assert not wait_until_ready(url, 0.2)
+    assert not wait_until_ready(url, 60.0, lambda: False)
 
 
 def test_a_data_directory_too_deep_for_a_socket_gets_a_short_private_one(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_data_directory_too_deep_for_a_socket_gets_a_short_private_one(tmp_pat
         assert path == socket_path(deep)
         assert path != socket_path(tmp_path / ("e" * 100))
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert is_well(server.url)
+        assert is_ready(server.url)
         assert (deep / "redis").is_dir()
     finally:
         server.kill()

@@ -122,7 +122,7 @@ def lungs_of(stack: Stack) -> tuple[slice, ...]:
 
 
 def crossval(cache: Path, runs: Path, *more: str) -> Result:
-    return CliRunner().invoke(app, ["crossval", "--data", str(cache), "--runs", str(runs), *more])
+    return CliRunner().invoke(app, ["cross-validate", "--data", str(cache), "--runs", str(runs), *more])
 
 
 def test_a_fold_is_trained_on_the_patients_of_the_others(cache: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_model_without_a_network_for_each_fold_is_refused(cache: Path, runs: P
     one = judged(cache, runs / "fold-0" / "network")
     none = judged(cache, tmp_path)
     both = crossval(cache, runs, "--model", str(runs / "candidate"))
-    neither = CliRunner().invoke(app, ["crossval", "--data", str(cache)])
+    neither = CliRunner().invoke(app, ["cross-validate", "--data", str(cache)])
 
     assert {result.exit_code for result in (one, none, both, neither)} == {2}
     assert "it has 1 networks, the data 2 folds" in one.stderr
@@ -289,4 +289,4 @@ def test_a_model_without_a_network_for_each_fold_is_refused(cache: Path, runs: P
 
 
 def judged(cache: Path, model: Path, *more: str) -> Result:
-    return CliRunner().invoke(app, ["crossval", "--data", str(cache), "--model", str(model), *more])
+    return CliRunner().invoke(app, ["cross-validate", "--data", str(cache), "--model", str(model), *more])

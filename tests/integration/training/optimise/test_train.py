@@ -19,7 +19,7 @@ from models.lung_tumour.network import build_network
 from tests.fixtures.training.short_run import RECIPE, phantom_stack, settings
 from training.cli import app
 from training.data.volume import Stack
-from training.optimise.initial_weights import start_weights
+from training.optimise.initial_weights import initial_weights
 from training.optimise.train import train
 from training.readers.case import DataRefused
 from training.run_folder import trained_network
@@ -111,7 +111,7 @@ def test_a_run_can_begin_with_any_network_of_the_released_model(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("start", "why"),
+    ("init_from", "why"),
     [
         (f"{RELEASED}:5", "it has 5 networks, the first of which is 0"),
         (f"{RELEASED}:1", "network 1 is a 2.5d-efficientnet one, 2.5d-residual is to be trained"),
@@ -120,7 +120,7 @@ def test_a_run_can_begin_with_any_network_of_the_released_model(tmp_path: Path) 
 )
 def test_a_run_cannot_begin_with_what_is_not_there(start: str, why: str) -> None:
     with pytest.raises(DataRefused, match=why):
-        start_weights(Path(start), "2.5d-residual")
+        initial_weights(Path(start), "2.5d-residual")
 
 
 def test_the_3d_network_is_trained_by_the_same_loop(tmp_path: Path) -> None:
@@ -215,10 +215,10 @@ def test_whole_slices_are_of_real_whole_scans_some_without_tumour_where_there_ar
 
 
 def test_the_3d_network_takes_no_whole_slices(tmp_path: Path) -> None:
-    refused = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--network", "3d", "--whole", "6"])
+    refused = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--network", "3d", "--whole-slices", "6"])
 
     assert refused.exit_code == 2
-    assert "train: --whole: the 3D network learns from blocks, not from slices" in refused.output
+    assert "train: --whole-slices: the 3D network learns from blocks, not from slices" in refused.output
 
 
 def test_whole_slices_are_learnt_from_in_the_same_step(tmp_path: Path) -> None:

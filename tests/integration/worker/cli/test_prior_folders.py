@@ -12,13 +12,13 @@ from dicom_node.prior import PriorSearch
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
 from tests.fixtures.worker.phantom_course import CARD, TrueLesion, true_mask
-from worker.cli.prior_folders import earlier_in_folders
+from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
 from worker.follow_up.comparison import Comparison, Statement
 from worker.follow_up.matching import Event
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
-from worker.priors.collect import NOT_ASKED, EarlierFiles
+from worker.priors.collect import NOT_QUERIED, CollectedFiles
 from worker.settings import WorkerSettings
 
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 20.0), half_axes_mm=(14.0, 14.0, 14.0))
@@ -47,11 +47,11 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("first", "later")}
 
 
-def earlier(out: Path, *folders: Path) -> EarlierFiles:
-    return earlier_in_folders(folders, out, SETTINGS, MarksTheLesion(), lambda _: None)
+def earlier(out: Path, *folders: Path) -> CollectedFiles:
+    return priors_in_folders(folders, out, SETTINGS, MarksTheLesion(), lambda _: None)
 
 
-def compared(ct: Path, out: Path, files: EarlierFiles) -> Comparison:
+def compared(ct: Path, out: Path, files: CollectedFiles) -> Comparison:
     findings = analyse_folder(ct, out, SETTINGS, MarksTheLesion(), lambda _: None, files).findings
     assert findings.comparison is not None
     return findings.comparison
@@ -80,12 +80,12 @@ def test_results_alone_are_enough(scans: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_without_folders_nothing_was_asked(tmp_path: Path) -> None:
-    assert earlier(tmp_path) == NOT_ASKED
-    assert NOT_ASKED.search is PriorSearch.NOT_ASKED
+    assert earlier(tmp_path) == NOT_QUERIED
+    assert NOT_QUERIED.search is PriorSearch.NOT_QUERIED
 
 
 def test_another_comparison_has_other_uids(scans: dict[str, Path], tmp_path: Path) -> None:
-    compared(scans["later"], tmp_path / "alone", NOT_ASKED)
+    compared(scans["later"], tmp_path / "alone", NOT_QUERIED)
     compared(scans["later"], tmp_path / "among", earlier(tmp_path / "among", scans["first"]))
     uids = [dcmread(tmp_path / name / "sr.dcm").SOPInstanceUID for name in ("alone", "among")]
 

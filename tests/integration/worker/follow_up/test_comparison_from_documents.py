@@ -19,7 +19,7 @@ from worker.ct.acquisition import acquisition_of
 from worker.findings import Findings
 from worker.follow_up.compare import follow_up
 from worker.follow_up.comparison import Comparison, Statement
-from worker.priors.collect import Earlier
+from worker.priors.collect import CollectedPriors
 from worker.priors.read import Prior, PriorFiles, read_prior
 from worker.recist.timepoints import State
 
@@ -42,7 +42,7 @@ def course(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) ->
         made = analysed(boxes, change=scan_of(number), spacing_mm=SPACING_MM)
         made = replace(made, findings=replace(made.findings, job_key=f"{number}" * 64, findings=own(made, number)))
         search = PriorSearch.FOUND if priors else PriorSearch.NONE_EXISTS
-        earlier = Earlier(search=search, priors=tuple(priors))
+        earlier = CollectedPriors(search=search, priors=tuple(priors))
         found.append(follow_up(made.findings, acquisition_of(made.series.datasets[0]), earlier))
         (tmp_path / str(number)).mkdir()
         documents = tuple(saved(made, tmp_path / str(number), findings=found[-1]).values())
@@ -86,11 +86,13 @@ def test_the_last_report_knows_the_whole_course(course: list[Findings], tmp_path
     comparison = compared(course[-1])
 
     _, _, vanisher = (finding.lesion.tracking_uid for finding in course[0].findings)
-    states = {each.tracking_uid: [sighting.state for sighting in each.sightings] for each in comparison.lesions}
+    states = {
+        each.tracking_uid: [observation.state for observation in each.observations] for each in comparison.lesions
+    }
     assert states[vanisher] == [State.PRESENT, State.VANISHED, State.VANISHED]
     assert states["1.2.9.2.3"] == [State.PRESENT]
     grower = comparison.lesions[0]
-    volumes = [each.sizes.volume_ml for each in grower.sightings if each.sizes]
+    volumes = [each.sizes.volume_ml for each in grower.observations if each.sizes]
     voxel_ml = 2.5 * 2.0 * 2.0 / 1000
     assert volumes == [round(voxels * voxel_ml, 4) for voxels in (4 * 8 * 8, 5 * 10 * 10, 7 * 12 * 12)]
     assert [scan.report is not None for scan in comparison.scans] == [True, True, False]

@@ -17,10 +17,10 @@ import pytest
 from dicom_node.prior import PriorSearch
 from tests.fixtures.worker.phantom_course import INTERVAL_DAYS, TimePoint, TrueSegmenter, phantom_course
 from worker.findings import Findings
-from worker.follow_up.comparison import Comparison, LesionCourse, Statement
+from worker.follow_up.comparison import Comparison, LesionTimeline, Statement
 from worker.follow_up.matching import Event
 from worker.pipeline import AnalysisRequest, analyse
-from worker.priors.collect import LUNGS_FILE, EarlierFiles
+from worker.priors.collect import LUNGS_FILE, CollectedFiles
 from worker.priors.read import PriorFiles
 from worker.recist.assessment import Course
 from worker.recist.response import Response
@@ -69,7 +69,7 @@ class Scan:
         assert math.dist(nearest.lesion.centroid_mm, centre) < 1.5
         return nearest.lesion.tracking_uid
 
-    def course(self, tracking_uid: str) -> LesionCourse:
+    def course(self, tracking_uid: str) -> LesionTimeline:
         """Return what is said of a lesion."""
         (found,) = [lesion for lesion in self.comparison.lesions if lesion.tracking_uid == tracking_uid]
         return found
@@ -85,9 +85,9 @@ def scans(course_files: list[list[Path]], tmp_path_factory: pytest.TempPathFacto
         search = PriorSearch.FOUND if earlier else PriorSearch.NONE_EXISTS
         request = AnalysisRequest(
             job_key=f"{number:064d}",
-            recipe="r",
+            config_hash="r",
             outputs=("seg", "sr"),
-            earlier=EarlierFiles(search=search, scans=tuple(earlier)),
+            earlier=CollectedFiles(search=search, scans=tuple(earlier)),
         )
         analysis = analyse(files, request, TrueSegmenter(lesions=truth.lesions), out, lambda _: None)
         found.append(Scan(truth=truth, findings=analysis.findings))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fixtures.worker.described import described
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
-from worker.outputs.dicom.sr.report import encode_refusal
+from worker.outputs.dicom.sr.report import encode_rejection
 from worker.outputs.encode import encode
 
 VALIDATOR = Path(__file__).parents[5] / "shared" / "tools" / "validate-dicom"
@@ -46,7 +46,7 @@ def complaints(file: Path) -> list[str]:
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 def test_dciodvfy_finds_nothing(analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]) -> None:
     made = analysed(boxes, **scan)
-    encode_refusal("c" * 64, "why", made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "why", made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
 
     for findings in (made.findings, described(made.findings)):
         for file in (*saved(made, tmp_path, findings=findings).values(), tmp_path / "refusal.dcm"):

@@ -24,7 +24,7 @@ from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
 from worker.findings import Finding, Findings
 from worker.follow_up.comparison import Origin, Statement
 from worker.lesions.uncertainty import sizes_of
-from worker.outputs.dicom.sr.report import encode_refusal
+from worker.outputs.dicom.sr.report import encode_rejection
 from worker.priors.lung_mask import write_lungs
 from worker.priors.read import Prior, PriorFiles, PriorLesion, PriorUnreadable, read_prior
 from worker.priors.seg import read_outlines
@@ -140,7 +140,7 @@ def test_a_doubtful_lesion_has_its_outline_and_its_sizes(analysed: Analyse, tmp_
     findings = compared(made.findings)
     assert findings.comparison
     first, *others = findings.comparison.lesions
-    doubtful = replace(first, sightings=(replace(first.now, state=State.DOUBTFUL),))
+    doubtful = replace(first, observations=(replace(first.now, state=State.DOUBTFUL),))
     comparison = replace(findings.comparison, lesions=(doubtful, *others))
 
     lesion = read(made, tmp_path, findings=replace(findings, comparison=comparison)).lesions[0]
@@ -682,13 +682,13 @@ def replace_job(made: Made) -> Made:
 def test_a_result_counts_more_than_a_refusal_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     for key in ("0", "8", "f"):  # whatever its UID comes to
-        encode_refusal(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+        encode_rejection(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
         assert len(read(made, tmp_path, tmp_path / "refusal.dcm").lesions) == 5
 
 
 def test_a_scan_that_was_refused_is_no_prior(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    encode_refusal("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
 
     with pytest.raises(PriorUnreadable, match="not analysed"):
         read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(tmp_path / "refusal.dcm",)), CARD)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.jobs import Job, JobState, make_celery, ring
+from dicom_node.jobs import Job, JobState, enqueue, make_celery
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler
-from dicom_node.queue.redis_server import redis_url, server_command, wait_until_well, waiting_messages
+from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready, waiting_messages
 from dicom_node.series import Instance
 from dicom_node.storage.spool import Spool
 from worker.settings import Settings, load_settings
@@ -24,8 +24,8 @@ SETTINGS = """
 data_dir = "{folder}"
 [queue]
 lease_s = 2.0
-first_ring_s = 1.0
-longest_ring_s = 2.0
+requeue_after_s = 1.0
+requeue_max_s = 2.0
 max_attempts = 3
 """
 
@@ -41,26 +41,26 @@ class Line:
         self.spool = Spool(folder)
         self.journal = Journal(self.settings.journal.url_in(folder))
         self.app = make_celery(redis_url(self.settings.queue, folder))
-        self.reconciler = Reconciler(self.journal, lambda job: ring(self.app, job), self.settings.queue)
+        self.reconciler = Reconciler(self.journal, lambda job: enqueue(self.app, job), self.settings.queue)
         self.log = (folder / "worker.log").open("ab")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.redis = self.start_redis()
 
     def start_redis(self) -> subprocess.Popen[bytes]:
         self.redis = self._start(server_command(self.folder))
-        assert wait_until_well(redis_url(self.settings.queue, self.folder), 10)
+        assert wait_until_ready(redis_url(self.settings.queue, self.folder), 10)
         return self.redis
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         return self._start([sys.executable, str(STAND_IN), str(self.config)])
 
-    def receive(self, series_uid: str, *files: bytes, recipe: str = "recipe") -> Job:
+    def receive(self, series_uid: str, *files: bytes, config_hash: str = "recipe") -> Job:
         """Take in a series of these files, and queue its job."""
         for number, content in enumerate(files):
             uid = f"{series_uid}.{number}"
             self.spool.write_instance(series_uid, uid, content)
             self.journal.record_instance(instance(series_uid, uid, content), time.time() - 60)
-        (job,) = assemble(self.journal, recipe, 20.0, time.time())
+        (job,) = assemble(self.journal, config_hash, 20.0, time.time())
         return job
 
     def until(self, answer: Callable[[], bool], timeout_s: float = 40.0) -> None:
@@ -281,11 +281,11 @@ def test_a_worker_whose_model_fails_gives_the_job_back_and_ends(line: Line) -> N
 
 def test_a_job_of_another_recipe_waits_and_says_why(line: Line) -> None:
     line.start_worker()
-    job = line.receive("1.2.3", b"foreign", recipe="other")
+    job = line.receive("1.2.3", b"foreign", config_hash="other")
 
     line.until(lambda: line.journal.job(job.job_key).reason is not None)
 
     record = line.journal.job(job.job_key)
     assert record.state is JobState.QUEUED
     assert record.reason is not None
-    assert record.reason.startswith("ForeignRecipe: made for recipe other, this worker has recipe")
+    assert record.reason.startswith("ConfigMismatch: made for recipe other, this worker has recipe")

@@ -1,4 +1,4 @@
-"""`lungspread course` over a real journal and outbox, of phantoms whose headers name a patient."""
+"""`lungspread timeline` over a real journal and outbox, of phantoms whose headers name a patient."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_the_course_of_a_patient_is_found_by_the_first_digits_of_the_key(site: S
         headers[number].SeriesInstanceUID for number in (1, 2, 4)
     ]
     growing = next(each for each in told["lesions"] if each["tracking_uid"] == uid(1))
-    assert [each["sizes"]["long_axis_mm"] for each in growing["sightings"]] == [22.0, 24.0, 30.0]
+    assert [each["sizes"]["long_axis_mm"] for each in growing["observations"]] == [22.0, 24.0, 30.0]
 
 
 def test_the_course_is_of_the_form_that_the_schema_describes(site: Site, config: Path) -> None:
@@ -233,7 +233,7 @@ def test_nothing_of_the_headers_that_identifies_is_in_what_is_written(site: Site
     headers = followed(site)
     tables = tmp_path / "course.csv", tmp_path / "course.xlsx"
 
-    done = lungspread("course", PATIENT, "--csv", tables[0], "--xlsx", tables[1], "--config", config)
+    done = lungspread("timeline", PATIENT, "--csv", tables[0], "--xlsx", tables[1], "--config", config)
 
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tables[1]) as book:

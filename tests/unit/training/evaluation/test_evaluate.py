@@ -13,7 +13,7 @@ from training.data.splits import as_text, write_splits
 from training.data.volume import Stack
 from training.evaluation.evaluate import Judged, evaluate_model, headlines, held_back
 from training.evaluation.predict import OperatingPoint, predict
-from training.evaluation.summary import plain, verdict
+from training.evaluation.summary import metrics_summary, plain
 
 SHAPE = (6, 48, 48)
 TUMOUR = box(SHAPE, (1, 16, 16), (5, 28, 28))
@@ -29,7 +29,9 @@ class Densities:
 
     card: ModelCard = CARD
 
-    def probability(self, hu: np.ndarray, spacing: tuple[float, float, float], progress: Progress) -> np.ndarray:
+    def probability(
+        self, hu: np.ndarray, spacing: tuple[float, float, float], progress: Progress, *_: object
+    ) -> np.ndarray:
         """Return 0.5 at -100 HU and 1 at 100 HU."""
         assert len(spacing) == 3
         progress(1.0)
@@ -107,8 +109,8 @@ def test_the_numbers_are_those_on_paper(evaluation: dict[str, Any]) -> None:
     assert msd["detection"]["lesions"] == 2
     assert msd["detection"]["sensitivity_at_operating_point"]["value"] == 1
     assert msd["detection"]["false_per_scan_at_operating_point"]["value"] == 1  # two vessels in b, none in a
-    assert msd["false_marks"]["tumour_free_slices"] == 2 + 2 + 6
-    assert msd["false_marks"]["marks_per_slice"]["value"] == 8 / 10
+    assert msd["false_positives"]["tumour_free_slices"] == 2 + 2 + 6
+    assert msd["false_positives"]["marks_per_slice"]["value"] == 8 / 10
     assert [(group["group"], group["lesions"]) for group in msd["by_size"]] == [("all", 2), ("over 10 to 20 mm", 2)]
 
 
@@ -151,7 +153,7 @@ def test_the_page_shows_best_median_and_worst_case(folder: Path) -> None:
 def test_the_same_cases_give_the_same_numbers(evaluation: dict[str, Any]) -> None:
     point = OperatingPoint(threshold=CARD.threshold, peak_threshold=CARD.peak_threshold)
 
-    assert plain(verdict(predict(Densities(), stacks()[::-1]), point, CARD)) == evaluation["sources"]
+    assert plain(metrics_summary(predict(Densities(), stacks()[::-1]), point, CARD)) == evaluation["sources"]
 
 
 def test_a_generated_chest_without_a_lesion_only_counts_false_marks(tmp_path: Path) -> None:
@@ -161,8 +163,8 @@ def test_a_generated_chest_without_a_lesion_only_counts_false_marks(tmp_path: Pa
 
     chest = judged["sources"]["phantom-free"]
     assert (chest["detection"], chest["calibration"], chest["over_cases"]["dice_mean"]["value"]) == (None, None, None)
-    assert chest["false_marks"]["tumour_free_scans"] == 1
-    assert chest["false_marks"]["false_lesions_per_tumour_free_scan"]["value"] >= 1  # the body itself
+    assert chest["false_positives"]["tumour_free_scans"] == 1
+    assert chest["false_positives"]["false_lesions_per_tumour_free_scan"]["value"] >= 1  # the body itself
     assert (tmp_path / "report.html").is_file()
     (line,) = headlines(judged)
     assert re.fullmatch(r"phantom-free: false lesions per scan \d+\.\d+ \(None to None\), 1 cases, 1 patients", line)

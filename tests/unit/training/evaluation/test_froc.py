@@ -8,7 +8,7 @@ from tests.fixtures.training.judged import CARD, ISOTROPIC, POINT, box, case
 from training.data.datasets import lesion_mask
 from training.evaluation.attachment import attachment_of
 from training.evaluation.detection import Detected, LesionNumbers, detect
-from training.evaluation.false_positives import false_marks, free_slices
+from training.evaluation.false_positives import false_positives, free_slices
 from training.evaluation.froc import RATES, curve_of, froc
 from training.evaluation.predict import OperatingPoint
 from worker.lesions.lesion import find_lesions
@@ -149,7 +149,7 @@ def test_marks_on_tumour_free_slices_are_counted_by_slice_and_area() -> None:
     judged = case(mask, marked * 0.9, spacing_mm=(2.0, 0.5, 0.5))
 
     counted = free_slices(judged, marked)
-    rates = false_marks([counted], [detect(judged, POINT, CARD)], 0.5)
+    rates = false_positives([counted], [detect(judged, POINT, CARD)], 0.5)
 
     assert (counted.slices, counted.marked_slices, counted.marks) == (3, 2, 3)
     assert counted.marked_mm2 == pytest.approx(12 * 0.25)
@@ -161,7 +161,7 @@ def test_marks_on_tumour_free_slices_are_counted_by_slice_and_area() -> None:
 def test_false_lesions_in_a_scan_without_tumour_are_counted() -> None:
     free = [case(np.zeros(SHAPE, bool), CUBE * 0.9 * factor, patient=name) for name, factor in (("a", 1), ("b", 0))]
 
-    rates = false_marks([free_slices(item, item.probability > 0.5) for item in free],
+    rates = false_positives([free_slices(item, item.probability > 0.5) for item in free],
                         [detect(item, POINT, CARD) for item in free], 0.5)  # fmt: skip
 
     assert rates.tumour_free_scans == 2

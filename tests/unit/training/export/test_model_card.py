@@ -72,8 +72,11 @@ def test_the_card_names_the_data_the_budget_and_that_nothing_was_judged() -> Non
         ),
         ({"network": "2.5d-efficientnet", "imagenet": False}, "weights drawn at random"),
         ({"network": "2.5d-residual", "imagenet": True}, "weights drawn at random"),
-        ({"network": "2.5d", "start": "runs/Smith/average.pt"}, "the weights of another run."),
-        ({"network": "2.5d", "start": "models/Smith:3"}, "those of another model, whose data and licence go on in it."),
+        ({"network": "2.5d", "init_from": "runs/Smith/average.pt"}, "the weights of another run."),
+        (
+            {"network": "2.5d", "init_from": "models/Smith:3"},
+            "those of another model, whose data and licence go on in it.",
+        ),
     ],
 )
 def test_the_card_says_what_training_began_with(told: dict[str, object], said: str) -> None:

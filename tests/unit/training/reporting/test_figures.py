@@ -23,7 +23,7 @@ from training.reporting.figures import (
     png_bytes,
 )
 from training.reporting.overlay import PREDICTION, REFERENCE, filled, outlined_in, painted, rgb
-from training.reporting.slice_viewer import scroll_gif, scroll_page
+from training.reporting.slice_viewer import viewer_gif, viewer_page
 
 BLUE, AMBER = (tuple(int(v) for v in rgb(colour)) for colour in (REFERENCE, PREDICTION))
 
@@ -89,7 +89,7 @@ def test_the_montage_shows_the_slices_from_the_first_mark_to_the_last() -> None:
 
 
 def test_the_gif_has_every_slice_with_both_outlines(shown: Shown, tmp_path: Path) -> None:
-    scroll_gif(shown, tmp_path / "s.gif")
+    viewer_gif(shown, tmp_path / "s.gif")
 
     with Image.open(tmp_path / "s.gif") as gif:
         assert gif.n_frames == len(shown.case.hu)
@@ -100,7 +100,7 @@ def test_the_gif_has_every_slice_with_both_outlines(shown: Shown, tmp_path: Path
 
 
 def test_the_page_to_scroll_holds_every_slice_and_needs_no_network(shown: Shown, tmp_path: Path) -> None:
-    scroll_page(shown, tmp_path / "s.html")
+    viewer_page(shown, tmp_path / "s.html")
     page = (tmp_path / "s.html").read_text(encoding="utf-8")
     found = re.search(r"const slices = (\[.*?\]);", page)
     assert found is not None

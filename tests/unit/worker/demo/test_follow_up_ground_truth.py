@@ -16,10 +16,10 @@ from rich.console import Console
 
 from tests.fixtures.worker.make_comparisons import alone, compared, uid
 from worker.demo.examinations import own_examinations
-from worker.demo.follow_up_ground_truth import CourseComparison, compare_courses
+from worker.demo.follow_up_ground_truth import TimelineComparison, compare_timelines
 from worker.demo.outcome import LesionOutcome, Outcome, read_outcome
-from worker.demo.patient import COURSES, INTERVAL_DAYS, VISITS, TrueCourse
-from worker.demo.tables import FALSE_MARK, course_truth_table, outcome_lines, outcome_table
+from worker.demo.patient import COURSES, INTERVAL_DAYS, VISITS, TrueTimeline
+from worker.demo.tables import FALSE_MARK, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, Statement
 from worker.follow_up.growth import DoublingTime
@@ -38,7 +38,7 @@ def read(comparison: Comparison | None, folder: Path) -> Outcome | None:
     return read_outcome(folder / "findings.json")
 
 
-def said_of(course: TrueCourse, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
+def said_of(course: TrueTimeline, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
     """What a perfect follow-up says."""
     days = course.doubling_days
     before, after = course.before, course.after
@@ -58,7 +58,7 @@ def said_of(course: TrueCourse, **changed: Any) -> LesionOutcome:  # noqa: ANN40
     return replace(perfect, **changed)
 
 
-def judged(*lesions: LesionOutcome) -> list[CourseComparison]:
+def judged(*lesions: LesionOutcome) -> list[TimelineComparison]:
     """The verdicts where each true lesion was found at its place, under these tracking UIDs."""
     found: list[Any] = [
         SimpleNamespace(
@@ -69,7 +69,7 @@ def judged(*lesions: LesionOutcome) -> list[CourseComparison]:
         if course.after
     ]
     later = cast(Findings, SimpleNamespace(findings=found, volume=SimpleNamespace(spacing=(3.0, 0.85, 0.85))))
-    return compare_courses(outcome_of(*lesions), later, COURSES)
+    return compare_timelines(outcome_of(*lesions), later, COURSES)
 
 
 def outcome_of(*lesions: LesionOutcome) -> Outcome:
@@ -143,12 +143,12 @@ def test_what_is_as_on_paper_is_right() -> None:
         (SHRINKS, {"tracking_uid": "another"}),
     ],
 )
-def test_what_is_not_as_on_paper_is_said_plainly(course: TrueCourse, changed: dict[str, Any]) -> None:
+def test_what_is_not_as_on_paper_is_said_plainly(course: TrueTimeline, changed: dict[str, Any]) -> None:
     lesions = [said_of(each, **(changed if each is course else {})) for each in COURSES]
     (wrong,) = [each for each in judged(*lesions) if not each.is_right]
 
     assert wrong.truth is course
-    table = printed(course_truth_table(judged(*lesions)))
+    table = printed(true_timeline_table(judged(*lesions)))
     assert (table.count("ok"), table.count("not so") + table.count("missed")) == (3, 1)
 
 
@@ -162,7 +162,7 @@ def test_a_mark_that_is_no_lesion_of_the_phantom_is_marked_so() -> None:
 
 def test_the_tables_fit_a_terminal_of_80_columns() -> None:
     lesions = [said_of(course, name=f"lesion-{number}") for number, course in enumerate(COURSES, start=9)]
-    for table in (outcome_table(outcome_of(*lesions), {"new"}), course_truth_table(judged(*lesions))):
+    for table in (outcome_table(outcome_of(*lesions), {"new"}), true_timeline_table(judged(*lesions))):
         rows = [line for line in printed(table).splitlines() if "│" in line]
         assert len(rows) == len(COURSES)
         assert max(map(len, rows)) <= 80

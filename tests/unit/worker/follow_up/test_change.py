@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worker.follow_up.change import Change, Condition, Observation, change_of
-from worker.follow_up.guidelines import Guideline, Pace, Statement
+from worker.follow_up.guidelines import DoublingTimeClass, Guideline, Statement
 from worker.follow_up.repeatability import is_axis_within_repeatability, is_within_repeatability, repeatability_of
 from worker.lesions.uncertainty import Sizes
 
@@ -201,15 +201,15 @@ def test_fleischners_2_mm_are_not_made_of_rounding() -> None:
     ("volume_ml", "days", "is_met", "pace"),
     [
         (1.24, 90, False, None),
-        (1.25, 90, True, Pace.FAST),  # 280 days
-        (2.0, 399, True, Pace.FAST),
-        (2.0, 400, True, Pace.MIDDLE),
-        (2.0, 600, True, Pace.MIDDLE),
-        (2.0, 601, True, Pace.SLOW),
+        (1.25, 90, True, DoublingTimeClass.FAST),  # 280 days
+        (2.0, 399, True, DoublingTimeClass.FAST),
+        (2.0, 400, True, DoublingTimeClass.MIDDLE),
+        (2.0, 600, True, DoublingTimeClass.MIDDLE),
+        (2.0, 601, True, DoublingTimeClass.SLOW),
         (0.5, 90, False, None),
     ],
 )
-def test_bts_and_nelson_growth(volume_ml: float, days: int, is_met: bool, pace: Pace | None) -> None:
+def test_bts_and_nelson_growth(volume_ml: float, days: int, is_met: bool, pace: DoublingTimeClass | None) -> None:
     change = changed(ball(1.0), ball(volume_ml), days)
 
     for guideline, source in ((Guideline.BTS, BTS), (Guideline.NELSON, NELSON)):

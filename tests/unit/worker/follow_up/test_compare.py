@@ -13,11 +13,11 @@ from tests.fixtures.worker.make_priors import absent, present, prior
 from worker.ct.acquisition import Acquisition
 from worker.findings import Finding, Findings
 from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import Comparison, LesionCourse, Statement
+from worker.follow_up.comparison import Comparison, LesionTimeline, Statement
 from worker.follow_up.matching import Event
 from worker.lesions.lesion import find_lesions
 from worker.lesions.measure import measure
-from worker.priors.collect import Earlier
+from worker.priors.collect import CollectedPriors
 from worker.priors.read import Prior
 from worker.recist.response import Response
 from worker.recist.timepoints import State
@@ -54,12 +54,12 @@ def made_on(days: int) -> Acquisition:
 
 
 def compared(findings: Findings, days: int, *priors: Prior) -> Comparison:
-    followed = follow_up(findings, made_on(days), Earlier(search=PriorSearch.FOUND, priors=priors))
+    followed = follow_up(findings, made_on(days), CollectedPriors(search=PriorSearch.FOUND, priors=priors))
     assert followed.comparison is not None
     return followed.comparison
 
 
-def by_uid(comparison: Comparison) -> dict[str, LesionCourse]:
+def by_uid(comparison: Comparison) -> dict[str, LesionTimeline]:
     return {course.tracking_uid: course for course in comparison.lesions}
 
 
@@ -79,7 +79,7 @@ def test_the_findings_bear_the_known_tracking_uid_and_name() -> None:
     followed = follow_up(
         scan(((50, 50, 50), 10), ((100, 100, 100), 12)),
         made_on(90),
-        Earlier(search=PriorSearch.FOUND, priors=(prior(0, present("a", (50, 50, 50), name="lesion-7")),)),
+        CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0, present("a", (50, 50, 50), name="lesion-7")),)),
     )
 
     largest, smaller = (finding.lesion for finding in followed.findings)
@@ -115,7 +115,7 @@ def test_a_lesion_that_was_gone_and_is_back_at_its_place_has_returned() -> None:
     (course,) = comparison.lesions
 
     assert (course.tracking_uid, course.event) == ("a", Event.RETURNED)
-    assert [sighting.state for sighting in course.sightings] == [State.PRESENT, State.VANISHED, State.PRESENT]
+    assert [observation.state for observation in course.observations] == [State.PRESENT, State.VANISHED, State.PRESENT]
     assert course.change is not None
     assert course.change.interval_days == 180
 
@@ -167,12 +167,12 @@ def test_another_frame_of_reference_without_lungs_cannot_be_compared() -> None:
     [
         (PriorSearch.NONE_EXISTS, Statement.NO_PRIOR),
         (PriorSearch.NOT_FETCHED, Statement.NOT_FETCHED),
-        (PriorSearch.NOT_ASKED, Statement.NOT_ASKED),
+        (PriorSearch.NOT_QUERIED, Statement.NOT_QUERIED),
         (PriorSearch.FOUND, Statement.NOT_COMPARABLE),
     ],
 )
 def test_without_a_prior_the_statement_says_why(search: PriorSearch, statement: Statement) -> None:
-    followed = follow_up(scan(((50, 50, 50), 10)), made_on(0), Earlier(search=search, reason="2 of 3"))
+    followed = follow_up(scan(((50, 50, 50), 10)), made_on(0), CollectedPriors(search=search, reason="2 of 3"))
 
     assert followed.comparison is not None
     assert (followed.comparison.statement, followed.comparison.reason) == (statement, "2 of 3")
@@ -181,7 +181,7 @@ def test_without_a_prior_the_statement_says_why(search: PriorSearch, statement: 
 
 def test_a_scan_without_a_date_cannot_be_compared() -> None:
     undated = Acquisition(date=None, kernel=None, has_contrast=None)
-    followed = follow_up(scan(), undated, Earlier(search=PriorSearch.FOUND, priors=(prior(0),)))
+    followed = follow_up(scan(), undated, CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0),)))
 
     assert followed.comparison is not None
     assert followed.comparison.statement is Statement.NOT_COMPARABLE

@@ -41,7 +41,7 @@ def test_a_lesion_has_the_name_it_last_bore_and_the_sizes_it_last_had() -> None:
     known = known_lesions(scans)
 
     assert known["a"].name == "lesion-4"
-    assert [sighting.state for sighting in known["b"].sightings] == [State.PRESENT, State.VANISHED]
+    assert [observation.state for observation in known["b"].observations] == [State.PRESENT, State.VANISHED]
     measured, outlined = known["b"].last_measured, known["b"].last_outlined
     assert measured is not None
     assert outlined is not None

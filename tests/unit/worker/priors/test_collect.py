@@ -5,7 +5,7 @@ from pathlib import Path
 from dicom_node.prior import Priors, PriorScan, PriorSearch
 from dicom_node.storage.spool import Spool
 from tests.fixtures.worker.phantom_course import CARD
-from worker.priors.collect import EarlierFiles, earlier_files, read_earlier
+from worker.priors.collect import CollectedFiles, collected_files, read_priors
 from worker.priors.read import PriorFiles
 
 KEY = "a" * 64
@@ -28,14 +28,14 @@ def test_files_are_those_of_the_inbox_and_of_our_jobs_outbox(tmp_path: Path) -> 
             (folder / name).write_bytes(b"ours")
         outbox = spool.publish(folder, KEY)
 
-    files = earlier_files(found(scan(KEY, (("1.2.4", "1.2.4.1"),))), spool)
+    files = collected_files(found(scan(KEY, (("1.2.4", "1.2.4.1"),))), spool)
 
     ours = (outbox / "seg.dcm", outbox / "sr.dcm", fetched)
     assert files.scans == (PriorFiles(ct=(ct,), documents=ours, lungs=outbox / "lungs.nii.gz"),)
 
 
 def test_what_is_gone_from_the_disk_is_left_out(tmp_path: Path) -> None:
-    files = earlier_files(found(scan(KEY)), Spool(tmp_path))
+    files = collected_files(found(scan(KEY)), Spool(tmp_path))
 
     assert files.scans == (PriorFiles(ct=(), documents=(), lungs=None),)
 
@@ -43,13 +43,13 @@ def test_what_is_gone_from_the_disk_is_left_out(tmp_path: Path) -> None:
 def test_a_damaged_scan_is_named_and_keeps_nobody_waiting(tmp_path: Path) -> None:
     damaged = tmp_path / "sr.dcm"
     damaged.write_bytes(b"DOE^JANE is no DICOM file")
-    files = EarlierFiles(
+    files = CollectedFiles(
         search=PriorSearch.FOUND,
         reason="1 of 2 came",
         scans=(PriorFiles(ct=(), documents=(damaged,)), PriorFiles(ct=(), documents=())),
     )
 
-    earlier = read_earlier(files, CARD)
+    earlier = read_priors(files, CARD)
 
     assert (earlier.search, earlier.priors) == (PriorSearch.FOUND, ())
     assert earlier.reason is not None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fixtures.worker.make_courses import at, doubtful, gone, hidden, lesion, merged, part, too_small
-from worker.recist.lesion_graph import lineages
+from worker.recist.lesion_graph import lesion_graphs
 from worker.recist.targets import TOO_SMALL_ML, TargetSum, baseline_of, choose_targets, target_sum
 from worker.recist.timepoints import TimePoint, TrackedLesion
 
@@ -18,7 +18,7 @@ def chosen(*lesions: TrackedLesion, slice_mm: float = 1.0) -> str:
 
 
 def summed(targets: str, *points: TimePoint) -> TargetSum:
-    *_, last = lineages(points)
+    *_, last = lesion_graphs(points)
     return target_sum(last, list(targets))
 
 
@@ -93,8 +93,8 @@ def test_the_baseline_says_why_each_lesion_is_a_target_or_none() -> None:
     point = at(
         0, lesion("a", 31.2), lesion("b", 22), lesion("c", 14), lesion("d", 13.9), too_small("e"), gone("f"), slice_mm=7
     )
-    (lineage,) = lineages([point])
-    baseline = baseline_of(lineage)
+    (lesion_graph,) = lesion_graphs([point])
+    baseline = baseline_of(lesion_graph)
 
     assert (baseline.targets, baseline.non_targets) == (("a", "b"), ("c", "d", "e"))
     assert baseline.total == TargetSum(sum_mm=53.2, sum_ml=None, is_complete=True, text="a 31.2 + b 22.0")

@@ -6,7 +6,7 @@ from models.lungs.lungs import Lobe
 from tests.fixtures.worker.make_findings import SOLID, finding, in_lobe
 from tests.fixtures.worker.make_lungs import Mm3, lungs_on
 from worker.findings import Finding
-from worker.staging.extent import spread_of
+from worker.staging.extent import extent_of
 from worker.staging.t_descriptor import TProposal
 
 LUNGS = lungs_on()
@@ -31,13 +31,13 @@ FOUR = (
 
 
 def test_lesions_are_counted_by_side() -> None:
-    spread = spread_of(FOUR, LUNGS)
+    spread = extent_of(FOUR, LUNGS)
 
     assert (spread.lesions, spread.lesions_right, spread.lesions_left) == (4, 3, 1)
 
 
 def test_the_burden_is_the_sum_of_volumes_and_its_share_that_of_both_lungs() -> None:
-    spread = spread_of(FOUR, LUNGS)
+    spread = extent_of(FOUR, LUNGS)
 
     assert spread.burden_ml == pytest.approx(9.5)
     assert spread.lungs_ml == pytest.approx(576)
@@ -45,7 +45,7 @@ def test_the_burden_is_the_sum_of_volumes_and_its_share_that_of_both_lungs() -> 
 
 
 def test_every_lobe_has_its_burden_also_the_empty_ones() -> None:
-    by_lobe = spread_of(FOUR, LUNGS).by_lobe
+    by_lobe = extent_of(FOUR, LUNGS).by_lobe
 
     assert [burden.lobe for burden in by_lobe] == list(Lobe)
     assert [burden.lesions for burden in by_lobe] == [2, 0, 1, 0, 1]
@@ -56,19 +56,19 @@ def test_every_lobe_has_its_burden_also_the_empty_ones() -> None:
 
 
 def test_the_lobes_burdens_add_up_to_the_burden() -> None:
-    spread = spread_of(FOUR, LUNGS)
+    spread = extent_of(FOUR, LUNGS)
 
     assert sum(burden.burden_ml for burden in spread.by_lobe) == pytest.approx(spread.burden_ml)
 
 
 def test_a_tumour_larger_than_what_is_left_of_its_lobe_fills_it() -> None:
-    spread = spread_of([lesion(1, 100.0, (-30, 0, 40), Lobe.RIGHT_UPPER)], LUNGS)
+    spread = extent_of([lesion(1, 100.0, (-30, 0, 40), Lobe.RIGHT_UPPER)], LUNGS)
 
     assert spread.by_lobe[0].involvement == 1
 
 
 def test_the_largest_distance_is_that_of_the_centres_farthest_apart() -> None:
-    assert spread_of(FOUR, LUNGS).largest_distance_mm == 100  # 60 mm across and 80 mm down
+    assert extent_of(FOUR, LUNGS).largest_distance_mm == 100  # 60 mm across and 80 mm down
 
 
 def test_dispersion_weighs_each_distance_from_the_burdens_centre_by_volume() -> None:
@@ -78,31 +78,31 @@ def test_dispersion_weighs_each_distance_from_the_burdens_centre_by_volume() -> 
     )
 
     # The centre is at z = 30: 10 mm from three quarters of the burden, 30 mm from one. (3 * 100 + 900) / 4 = 300.
-    assert spread_of(pair, LUNGS).dispersion_mm == pytest.approx(300**0.5, abs=0.05)
+    assert extent_of(pair, LUNGS).dispersion_mm == pytest.approx(300**0.5, abs=0.05)
 
 
 def test_satellites_are_the_others_in_the_lobe_of_the_largest_by_volume() -> None:
-    assert spread_of(FOUR, LUNGS).satellites == 1
-    assert spread_of(FOUR[::-1], LUNGS).satellites == 1
-    assert spread_of(FOUR[1:], LUNGS).satellites == 0
+    assert extent_of(FOUR, LUNGS).satellites == 1
+    assert extent_of(FOUR[::-1], LUNGS).satellites == 1
+    assert extent_of(FOUR[1:], LUNGS).satellites == 0
 
 
 def test_one_lesion_is_spread_nowhere() -> None:
-    spread = spread_of(FOUR[:1], LUNGS)
+    spread = extent_of(FOUR[:1], LUNGS)
 
     assert (spread.largest_distance_mm, spread.dispersion_mm, spread.satellites) == (0, 0, 0)
     assert spread.proposal == TProposal(descriptor="T1c", basis=("29 mm: T1c by size",), m1a=False)
 
 
 def test_the_proposal_is_that_of_all_lesions() -> None:
-    proposal = spread_of(FOUR, LUNGS).proposal
+    proposal = extent_of(FOUR, LUNGS).proposal
 
     assert proposal is not None
     assert (proposal.descriptor, proposal.m1a) == ("T4", True)
 
 
 def test_without_a_lesion_all_is_nought_and_nothing_is_proposed() -> None:
-    spread = spread_of([], LUNGS)
+    spread = extent_of([], LUNGS)
 
     assert (spread.lesions, spread.lesions_right, spread.lesions_left, spread.satellites) == (0, 0, 0, 0)
     assert (spread.burden_ml, spread.burden_share, spread.largest_distance_mm, spread.dispersion_mm) == (0, 0, 0, 0)
@@ -111,7 +111,7 @@ def test_without_a_lesion_all_is_nought_and_nothing_is_proposed() -> None:
 
 
 def test_without_lungs_what_depends_on_a_place_is_not_known_and_the_rest_is() -> None:
-    spread = spread_of([lesion(1, 6.0, (-30, 0, 40), None), lesion(2, 2.0, (-30, 0, 30), None)], None)
+    spread = extent_of([lesion(1, 6.0, (-30, 0, 40), None), lesion(2, 2.0, (-30, 0, 30), None)], None)
 
     assert (spread.lesions_right, spread.lesions_left, spread.satellites) == (None, None, None)
     assert (spread.lungs_ml, spread.burden_share, spread.by_lobe) == (None, None, ())
@@ -122,6 +122,6 @@ def test_without_lungs_what_depends_on_a_place_is_not_known_and_the_rest_is() ->
 
 
 def test_without_lungs_no_lesion_is_nought_and_sides_are_not_known() -> None:
-    spread = spread_of([], None)
+    spread = extent_of([], None)
 
     assert (spread.lesions, spread.burden_ml, spread.lesions_right, spread.by_lobe) == (0, 0, None, ())

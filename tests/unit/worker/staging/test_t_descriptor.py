@@ -5,7 +5,7 @@ import pytest
 from models.lungs.lungs import Lobe
 from tests.fixtures.worker.make_findings import GROUND_GLASS, SOLID, finding, in_lobe, part_solid
 from worker.findings import Finding
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.staging.t_descriptor import TProposal, propose_t
 
 VAN_SCHIL_2024 = "TNM 9th edition, separate nodules: Van Schil et al., J Thorac Oncol 2024;19:749"
@@ -19,11 +19,11 @@ LOWER = in_lobe(Lobe.RIGHT_LOWER)
 OTHER_LUNG = in_lobe(Lobe.LEFT_UPPER)
 
 
-def solid(number: int, long_axis_mm: float, place: Place | None = UPPER) -> Finding:
+def solid(number: int, long_axis_mm: float, place: LesionLocation | None = UPPER) -> Finding:
     return finding(number, long_axis_mm, place, SOLID)
 
 
-def ground_glass(number: int, long_axis_mm: float, place: Place | None = UPPER) -> Finding:
+def ground_glass(number: int, long_axis_mm: float, place: LesionLocation | None = UPPER) -> Finding:
     return finding(number, long_axis_mm, place, GROUND_GLASS)
 
 
@@ -49,7 +49,7 @@ def test_one_lesion_is_staged_by_size_alone() -> None:
         (OTHER_LUNG, "T2b", True, "separate nodule in the other lung (lesion 2): M1a if it is tumour"),
     ],
 )
-def test_a_separate_nodule_counts_by_its_place(place: Place, descriptor: str, m1a: bool, clause: str) -> None:
+def test_a_separate_nodule_counts_by_its_place(place: LesionLocation, descriptor: str, m1a: bool, clause: str) -> None:
     proposal = proposed(solid(1, 48), solid(2, 12, place))
 
     assert (proposal.descriptor, proposal.m1a) == (descriptor, m1a), VAN_SCHIL_2024
@@ -109,7 +109,9 @@ def test_among_equals_the_longest_is_the_primary_whatever_their_order() -> None:
         (in_lobe(Lobe.RIGHT_UPPER, sure=False), UPPER),
     ],
 )
-def test_of_an_unsure_lobe_the_lower_category_is_proposed_and_the_basis_says_so(primary: Place, other: Place) -> None:
+def test_of_an_unsure_lobe_the_lower_category_is_proposed_and_the_basis_says_so(
+    primary: LesionLocation, other: LesionLocation
+) -> None:
     proposal = proposed(solid(1, 48, primary), solid(2, 12, other))
 
     assert proposal.descriptor == "T3", RULE_4

@@ -16,16 +16,16 @@ import pytest
 from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, Told, compared, uid
 from tests.fixtures.worker.make_reports import report
 from worker.follow_up.comparison import Comparison
-from worker.outputs.json.read import NoCourse
+from worker.outputs.json.read import NoTimeline
 from worker.recist.timepoints import State
 from worker.timeline.export import write_csv, write_xlsx
 from worker.timeline.patient_timeline import course
-from worker.timeline.table import COLUMNS, CourseTable, table_of
+from worker.timeline.table import COLUMNS, TimelineTable, table_of
 
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
-def table(folder: Path, comparison: Comparison | None = None, subject: str | None = "S-001") -> CourseTable:
+def table(folder: Path, comparison: Comparison | None = None, subject: str | None = "S-001") -> TimelineTable:
     return table_of(course([report(folder, 364, comparison or compared())], "f" * 64), subject)
 
 
@@ -170,7 +170,7 @@ def test_without_a_label_the_subject_is_the_beginning_of_the_key(tmp_path: Path)
 
 @pytest.mark.parametrize("subject", ["", "Doe^John", "=1+1", "a" * 65, "a b"])
 def test_a_label_that_is_none_is_refused(tmp_path: Path, subject: str) -> None:
-    with pytest.raises(NoCourse, match="--subject"):
+    with pytest.raises(NoTimeline, match="--subject"):
         table(tmp_path, subject=subject)
 
 

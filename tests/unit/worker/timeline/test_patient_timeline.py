@@ -14,9 +14,9 @@ from tests.fixtures.worker.make_reports import key, report, window, write_report
 from worker.follow_up.comparison import Comparison, Statement
 from worker.follow_up.days import Days
 from worker.outputs.json.comparison import comparison_json
-from worker.outputs.json.read import NoCourse, Report, read_report
+from worker.outputs.json.read import NoTimeline, Report, read_report
 from worker.outputs.json.recist import recist_json
-from worker.timeline.model import CourseLesion, PatientCourse
+from worker.timeline.model import TimelineForm, TimelineLesion
 from worker.timeline.patient_timeline import course
 
 GROWING = Told(number=1, seen={0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0})
@@ -29,7 +29,7 @@ def pairs(folder: Path, days: tuple[int, ...] = FIVE_DAYS) -> list[Report]:
     return [first, *(report(folder, days[n], window(days[n - 1 : n + 1], story)) for n in range(1, len(days)))]
 
 
-def lesion(told: PatientCourse, number: int) -> CourseLesion:
+def lesion(told: TimelineForm, number: int) -> TimelineLesion:
     return next(each for each in told["lesions"] if each["tracking_uid"] == uid(number))
 
 
@@ -40,7 +40,7 @@ def test_the_newest_report_alone_tells_the_course_that_it_knows(tmp_path: Path) 
     assert [point["day"] for point in told["time_points"]] == list(FIVE_DAYS)
     assert told["recist"] == json.loads(json.dumps(comparison_json(made)["recist"]))
     assert [point["statement"] for point in told["time_points"]] == [None] * 4 + ["compared with a prior"]
-    assert [each["event"] for each in lesion(told, 4)["sightings"]] == [None] * 4 + ["vanished"]
+    assert [each["event"] for each in lesion(told, 4)["observations"]] == [None] * 4 + ["vanished"]
     assert [each["tracking_uid"] for each in told["lesions"]] == [uid(n) for n in (1, 2, 6, 3, 7, 4, 5)]
 
 
@@ -49,7 +49,7 @@ def test_reports_that_each_know_the_scan_before_make_one_course(tmp_path: Path) 
 
     assert [point["day"] for point in told["time_points"]] == list(FIVE_DAYS)
     assert [point["job_key"] for point in told["time_points"]] == [key(day) for day in FIVE_DAYS]
-    growing = lesion(told, 1)["sightings"]
+    growing = lesion(told, 1)["observations"]
     assert [each["day"] for each in growing] == list(FIVE_DAYS)
     assert [each["sizes"]["long_axis_mm"] for each in growing if each["sizes"]] == [20.0, 22.0, 24.0, 27.0, 30.0]
     changes = [each["change"] for each in growing if each["change"]]
@@ -105,7 +105,7 @@ def test_a_report_without_time_points_is_the_first_of_its_course(tmp_path: Path,
 
     assert [point["day"] for point in told["time_points"]] == [0]
     assert len(told["lesions"]) == 2
-    assert {each["sightings"][0]["state"] for each in told["lesions"]} == {"present"}
+    assert {each["observations"][0]["state"] for each in told["lesions"]} == {"present"}
 
 
 def test_a_part_stays_a_part_when_the_newest_report_says_no_more_of_it(tmp_path: Path) -> None:
@@ -128,15 +128,15 @@ def test_a_part_stays_a_part_when_the_newest_report_says_no_more_of_it(tmp_path:
 
 
 def test_without_a_report_there_is_no_course() -> None:
-    with pytest.raises(NoCourse, match="no scan of it is analysed"):
+    with pytest.raises(NoTimeline, match="no scan of it is analysed"):
         course([])
 
 
 def test_a_findings_json_of_another_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoCourse, match=r"there is no findings\.json"):
+    with pytest.raises(NoTimeline, match=r"there is no findings\.json"):
         read_report(tmp_path / "findings.json")
     path = write_report(tmp_path, 0, None)
     path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 2'))
 
-    with pytest.raises(NoCourse, match="has schema_version 2, 3 is needed"):
+    with pytest.raises(NoTimeline, match="has schema_version 2, 3 is needed"):
         read_report(path)

@@ -12,7 +12,7 @@ from models.volume import Volume
 from worker.codes import follow_up as codes
 from worker.findings import Finding
 from worker.follow_up.change import Change, Difference
-from worker.follow_up.comparison import ImageReference, LesionCourse
+from worker.follow_up.comparison import ImageReference, LesionTimeline
 from worker.follow_up.guidelines import Statement
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import sizes_of
@@ -20,7 +20,7 @@ from worker.outputs.dicom.sr.items import answer, evaluation, measurement, text,
 from worker.outputs.quantities_over_time import of_course, of_sizes
 
 
-def course_measurements(course: LesionCourse) -> list[hd.sr.Measurement]:
+def timeline_measurements(course: LesionTimeline) -> list[hd.sr.Measurement]:
     """Return the numbers of a lesion's course."""
     return [measurement(quantity) for quantity in of_course(course)]
 
@@ -31,7 +31,7 @@ def kept_for_later(finding: Finding, volume: Volume) -> list[hd.sr.Measurement]:
     return [measurement(quantity) for quantity in of_sizes(sizes)]
 
 
-def course_evaluations(course: LesionCourse) -> list[hd.sr.QualitativeEvaluation]:
+def timeline_evaluations(course: LesionTimeline) -> list[hd.sr.QualitativeEvaluation]:
     """Return what is said of a lesion's course in codes."""
     return [
         evaluation(codes.STATE, codes.STATES[course.now.state]),
@@ -40,7 +40,7 @@ def course_evaluations(course: LesionCourse) -> list[hd.sr.QualitativeEvaluation
     ]
 
 
-def course_items(course: LesionCourse) -> list[hd.sr.ContentItem]:
+def timeline_items(course: LesionTimeline) -> list[hd.sr.ContentItem]:
     """Return what is said of it in words and by the UIDs of others: TID 1501 and 1411 are extensible."""
     related = (
         (codes.POSSIBLE_MATCH, course.possible_match),
@@ -57,7 +57,7 @@ def course_items(course: LesionCourse) -> list[hd.sr.ContentItem]:
 
 def _image(image: ImageReference) -> hd.sr.ImageContentItem:
     return hd.sr.ImageContentItem(
-        name=codes.EARLIER_IMAGE,
+        name=codes.PRIOR_IMAGE,
         referenced_sop_class_uid=CTImageStorage,
         referenced_sop_instance_uid=image.sop_instance_uid,
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
@@ -74,7 +74,7 @@ def _of_change(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]:
     yield from (evaluation(codes.CONDITION, codes.CONDITIONS[condition]) for condition in change.conditions)
     yield from (_guideline(statement) for statement in change.statements)
     paces = dict.fromkeys(statement.pace for statement in change.statements if statement.pace)
-    yield from (evaluation(codes.PACE, codes.PACES[pace]) for pace in paces)
+    yield from (evaluation(codes.DOUBLING_TIME_CLASS, codes.PACES[pace]) for pace in paces)
 
 
 def _beyond_chance(name: Code, difference: Difference) -> Iterable[hd.sr.QualitativeEvaluation]:

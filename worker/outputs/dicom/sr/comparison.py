@@ -17,13 +17,13 @@ from worker.findings import Findings
 from worker.follow_up.comparison import (
     Comparison,
     ImageReference,
-    LesionCourse,
+    LesionTimeline,
     ReportReference,
-    ScanOfCourse,
     Statement,
+    TimelineScan,
 )
 from worker.follow_up.days import days_of
-from worker.outputs.dicom.sr.change import course_evaluations, course_items
+from worker.outputs.dicom.sr.change import timeline_evaluations, timeline_items
 from worker.outputs.dicom.sr.extent import middle_slice, scan_group
 from worker.outputs.dicom.sr.items import (
     Group,
@@ -43,7 +43,7 @@ from worker.registration.register import Registration
 from worker.uids import derived_uid
 
 
-def course_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]:
+def timeline_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]:
     """Return a group for each lesion that is gone, and that of the comparison; none where nothing is said of priors."""
     comparison = findings.comparison
     if comparison is None:
@@ -76,7 +76,9 @@ def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -
     return dataset
 
 
-def _gone_group(course: LesionCourse, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]) -> Group:
+def _gone_group(
+    course: LesionTimeline, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]
+) -> Group:
     """Nothing is left to outline: the lesion was looked for in the whole scan."""
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=course.tracking_uid, identifier=course.name),
@@ -84,9 +86,9 @@ def _gone_group(course: LesionCourse, comparison: Comparison, findings: Findings
         finding_sites=[site(None)],
         algorithm_id=algorithm(findings.card),
         measurements=[measurement(_last_seen(course), _looked_at(findings, headers))],
-        qualitative_evaluations=course_evaluations(course),
+        qualitative_evaluations=timeline_evaluations(course),
     )
-    group[0].ContentSequence.extend(course_items(course))
+    group[0].ContentSequence.extend(timeline_items(course))
     return group
 
 
@@ -95,10 +97,10 @@ def _looked_at(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Coo
     return [whole_image(headers[middle_slice(headers)])] if findings.findings else []
 
 
-def _last_seen(course: LesionCourse) -> Quantity:
+def _last_seen(course: LesionTimeline) -> Quantity:
     """A lesion that no scan showed, as when its report alone is left, has been gone since its first sighting."""
-    seen = [sighting.date for sighting in course.sightings if sighting.sizes or sighting.state in SEEN]
-    last = max(seen, default=course.sightings[0].date)
+    seen = [observation.date for observation in course.observations if observation.sizes or observation.state in SEEN]
+    last = max(seen, default=course.observations[0].date)
     return quantity("last_seen_days", over_time.LAST_SEEN, (course.now.date - last).days, over_time.DAY)
 
 
@@ -136,7 +138,7 @@ def _measurements(
         *(recist_quantities(recist, comparison.scans[-1].date) if recist else ()),
     ]
     earlier = len(comparison.scans[:-1])
-    counted = quantity("time_points", over_time.EARLIER_SCANS, earlier, over_time.SCANS)
+    counted = quantity("time_points", over_time.PRIOR_SCANS, earlier, over_time.SCANS)
     return [measurement(counted, looked_at), *(measurement(number) for number in numbers), *_time_points(comparison)]
 
 
@@ -158,7 +160,7 @@ def _time_points(comparison: Comparison) -> Iterable[hd.sr.Measurement]:
         yield number
 
 
-def _known_by(scan: ScanOfCourse) -> Iterable[hd.sr.ContentItem]:
+def _known_by(scan: TimelineScan) -> Iterable[hd.sr.ContentItem]:
     related = hd.sr.RelationshipTypeValues.HAS_PROPERTIES
     yield hd.sr.UIDRefContentItem(name=over_time.STUDY_UID, value=scan.study_uid, relationship_type=related)
     yield hd.sr.UIDRefContentItem(name=over_time.SERIES_UID, value=scan.series_uid, relationship_type=related)

@@ -25,14 +25,14 @@ from worker.outputs.dicom.sr.items import (
     whole_image,
 )
 from worker.outputs.dicom.sr.timepoint import time_point
-from worker.outputs.quantities import Quantity, of_lobe, of_spread
+from worker.outputs.quantities import Quantity, of_extent, of_lobe
 from worker.staging.t_descriptor import TProposal
 from worker.uids import derived_uid
 
 NOT_CONFIRMED = "Proposed from this scan alone, by software: not a clinical or pathological stage."
 
 
-def spread_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
+def extent_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
     """Return what is known of all lesions together, or that there is none."""
     identifier, role = ("Spread", "spread") if findings.findings else ("No lesion found", "no lesion")
     group = scan_group(
@@ -54,7 +54,7 @@ def _of_scan(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Measu
         number = len(findings.findings)
         quantities = [Quantity(key="lesions", name=codes.NUMBER_OF_LESIONS, value=number, unit=codes.LESIONS)]
     else:
-        quantities = of_spread(findings.spread)
+        quantities = of_extent(findings.spread)
     # OHIF 3.13 stays black at a report with lines in which one group has no coordinates.
     frame = [whole_image(headers[middle_slice(headers)])] if findings.findings else []
     return [measurement(quantity, frame if quantity.key == "lesions" else ()) for quantity in quantities]

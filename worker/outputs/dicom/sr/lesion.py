@@ -18,11 +18,11 @@ from pydicom.sr.coding import Code
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Finding, Findings
-from worker.follow_up.comparison import Comparison, LesionCourse
+from worker.follow_up.comparison import Comparison, LesionTimeline
 from worker.lesions.density import Density
-from worker.lesions.location import Place
+from worker.lesions.location import LesionLocation
 from worker.lesions.recist_diameters import Axis
-from worker.outputs.dicom.sr.change import course_evaluations, course_items, course_measurements, kept_for_later
+from worker.outputs.dicom.sr.change import kept_for_later, timeline_evaluations, timeline_items, timeline_measurements
 from worker.outputs.dicom.sr.items import Group, algorithm, answer, evaluation, measurement, site
 from worker.outputs.dicom.sr.timepoint import time_point, time_point_in_words
 from worker.outputs.quantities import of_lesion, of_place
@@ -38,7 +38,7 @@ def lesion_groups(finding: Finding, findings: Findings, headers: Sequence[Datase
     lines = _line_group(finding, findings.card, headers, time_point_in_words(comparison))
     numbers = _number_group(told, headers) if seg is None else _volume_group(told, seg)
     if told.course is not None:
-        numbers[0].ContentSequence.extend(course_items(told.course))
+        numbers[0].ContentSequence.extend(timeline_items(told.course))
     return [lines, numbers]
 
 
@@ -48,10 +48,10 @@ class _Told:
 
     finding: Finding
     findings: Findings
-    course: LesionCourse | None
+    course: LesionTimeline | None
 
 
-def _course_of(finding: Finding, comparison: Comparison | None) -> LesionCourse | None:
+def _course_of(finding: Finding, comparison: Comparison | None) -> LesionTimeline | None:
     lesions = comparison.lesions if comparison else ()
     return next((each for each in lesions if each.tracking_uid == finding.lesion.tracking_uid), None)
 
@@ -146,7 +146,7 @@ def _numbers(told: _Told) -> list[hd.sr.Measurement]:
     return [
         *(measurement(quantity) for quantity in quantities),
         *(kept_for_later(finding, told.findings.volume) if told.findings.comparison else ()),
-        *(course_measurements(told.course) if told.course else ()),
+        *(timeline_measurements(told.course) if told.course else ()),
     ]
 
 
@@ -155,7 +155,7 @@ def _evaluations(told: _Told) -> list[hd.sr.QualitativeEvaluation]:
     return [
         *(_made_of(density) if density else ()),
         *_placed(told.finding.place),
-        *(course_evaluations(told.course) if told.course else ()),
+        *(timeline_evaluations(told.course) if told.course else ()),
     ]
 
 
@@ -167,7 +167,7 @@ def _made_of(density: Density) -> list[hd.sr.QualitativeEvaluation]:
     ]
 
 
-def _placed(place: Place | None) -> list[hd.sr.QualitativeEvaluation]:
+def _placed(place: LesionLocation | None) -> list[hd.sr.QualitativeEvaluation]:
     if place is None:
         return [answer(codes.LUNGS_FOUND, is_so=False)]
     return [

@@ -16,8 +16,8 @@ from worker.codes import lesions as codes
 from worker.findings import Findings
 from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE, Identity, device_uid, forget_the_clock, identity
 from worker.outputs.dicom.source import SourceImages, plain_header, take_over_patient_and_study, volume_headers
-from worker.outputs.dicom.sr.comparison import course_groups, earlier_evidence
-from worker.outputs.dicom.sr.extent import middle_slice, scan_group, spread_group
+from worker.outputs.dicom.sr.comparison import earlier_evidence, timeline_groups
+from worker.outputs.dicom.sr.extent import extent_group, middle_slice, scan_group
 from worker.outputs.dicom.sr.items import Group, evaluation, text
 from worker.outputs.dicom.sr.lesion import lesion_groups
 from worker.uids import derived_uid
@@ -30,7 +30,7 @@ def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | No
     headers = volume_headers(source_images, findings)
     lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings, headers, seg)]
     report = _report(
-        [*lesions, *course_groups(findings, headers), spread_group(findings, headers)],
+        [*lesions, *timeline_groups(findings, headers), extent_group(findings, headers)],
         findings.card,
         library=[headers[index] for index in _slices_drawn_on(findings)] if findings.findings else [],
     )
@@ -39,7 +39,9 @@ def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | No
     return _document(report, evidence, who, source_images[0])
 
 
-def encode_refusal(job_key: str, reason: str, card: ModelCard, source_images: SourceImages) -> hd.sr.Comprehensive3DSR:
+def encode_rejection(
+    job_key: str, reason: str, card: ModelCard, source_images: SourceImages
+) -> hd.sr.Comprehensive3DSR:
     """Return a report that the series was not analysed, and why; `reason` holds no patient data."""
     headers = [plain_header(image) for image in source_images]
     group = scan_group(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from worker.findings import Findings
 from worker.outputs.page.sections.response import follow_up
-from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, PALE, Ink, Paper, Rect
-from worker.outputs.page.text import REST, SIZES_PT, Words, draw_words, line_mm, wrapped
+from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, PALE, Rect, Sheet, TextStyle
+from worker.outputs.page.text import REST, SIZES_PT, Paragraph, draw_words, line_mm, wrapped
 from worker.outputs.page.wording import lobe_name, percent
-from worker.staging.extent import LobeBurden, Spread
+from worker.staging.extent import Extent, LobeBurden
 from worker.staging.t_descriptor import TProposal
 
 FILL = "#e69f00"
@@ -28,13 +28,13 @@ class _Bar:
     full: float
 
 
-_Line = Words | _Bar
+_Line = Paragraph | _Bar
 
 
-def draw_spread(paper: Paper, rect: Rect, findings: Findings) -> None:
+def draw_extent(paper: Sheet, rect: Rect, findings: Findings) -> None:
     """Draw the box into a region of the sheet, as large as its text allows."""
     title, body = rect.split_below(TITLE_MM)
-    paper.text((title.left, title.top + 2.6), "Spread", Ink(size_pt=7.5, bold=True), title.width)
+    paper.text((title.left, title.top + 2.6), "Spread", TextStyle(size_pt=7.5, bold=True), title.width)
     content = list(_content(findings))
     for size_pt in SIZES_PT:
         room = int(body.height / line_mm(size_pt))
@@ -42,7 +42,7 @@ def draw_spread(paper: Paper, rect: Rect, findings: Findings) -> None:
         if len(lines) <= room:
             break
     else:
-        lines = [*lines[: max(room - 1, 0)], Words(words=REST, colour=GREY)]
+        lines = [*lines[: max(room - 1, 0)], Paragraph(words=REST, colour=GREY)]
     for line in lines:
         row, body = body.split_below(line_mm(size_pt))
         _draw(paper, row, line, size_pt)
@@ -51,35 +51,35 @@ def draw_spread(paper: Paper, rect: Rect, findings: Findings) -> None:
 def _content(findings: Findings) -> Iterator[_Line]:
     spread = findings.spread
     if spread is None:
-        yield Words(words="not determined", colour=GREY)
+        yield Paragraph(words="not determined", colour=GREY)
     else:
         yield from _known(spread)
     if findings.comparison is not None:
-        yield Words(words="")
+        yield Paragraph(words="")
         yield from follow_up(findings.comparison)
     if spread is not None and spread.proposal is not None:
         yield from _staging(spread.proposal)
 
 
-def _known(spread: Spread) -> Iterator[_Line]:
-    yield Words(words=_burden(spread), bold=True)
+def _known(spread: Extent) -> Iterator[_Line]:
+    yield Paragraph(words=_burden(spread), bold=True)
     if where := _where(spread):
-        yield Words(words=where)
+        yield Paragraph(words=where)
     if spread.by_lobe:
         most = max(burden.involvement for burden in spread.by_lobe)
         full = next((scale for scale in SCALES if scale >= most), 1.0)
-        yield Words(words=f"Involvement of each lobe; a full bar is {percent(full)}:", colour=GREY)
+        yield Paragraph(words=f"Involvement of each lobe; a full bar is {percent(full)}:", colour=GREY)
         for burden in spread.by_lobe:
             yield _Bar(burden=burden, full=full)
 
 
-def _burden(spread: Spread) -> str:
+def _burden(spread: Extent) -> str:
     share = "" if spread.burden_share is None else f", {percent(spread.burden_share)} of the lungs"
     lungs = "" if spread.lungs_ml is None else f" ({spread.lungs_ml:.0f} ml)"
     return f"Burden {spread.burden_ml:.2f} ml{share}{lungs}"
 
 
-def _where(spread: Spread) -> str:
+def _where(spread: Extent) -> str:
     facts = []
     if spread.lesions_right is not None and spread.lesions_left is not None:
         facts.append(f"{spread.lesions_right} right, {spread.lesions_left} left")
@@ -91,16 +91,16 @@ def _where(spread: Spread) -> str:
     return "; ".join(facts)
 
 
-def _staging(proposal: TProposal) -> Iterator[Words]:
-    yield Words(words="")
+def _staging(proposal: TProposal) -> Iterator[Paragraph]:
+    yield Paragraph(words="")
     m1a = ", M1a" if proposal.m1a else ""
-    yield Words(words=f"Proposal, TNM 9: {proposal.descriptor}{m1a}", bold=True)
-    yield Words(words=NOT_ASSESSED, colour=GREY)
+    yield Paragraph(words=f"Proposal, TNM 9: {proposal.descriptor}{m1a}", bold=True)
+    yield Paragraph(words=NOT_ASSESSED, colour=GREY)
     for clause in proposal.basis:
-        yield Words(words=f"· {clause}", indent=0.6)
+        yield Paragraph(words=f"· {clause}", indent=0.6)
 
 
-def _wrapped(paper: Paper, lines: list[_Line], size_pt: float, width_mm: float) -> Iterator[_Line]:
+def _wrapped(paper: Sheet, lines: list[_Line], size_pt: float, width_mm: float) -> Iterator[_Line]:
     for line in lines:
         if isinstance(line, _Bar):
             yield line
@@ -108,14 +108,14 @@ def _wrapped(paper: Paper, lines: list[_Line], size_pt: float, width_mm: float) 
             yield from wrapped(paper, [line], size_pt, width_mm)
 
 
-def _draw(paper: Paper, rect: Rect, line: _Line, size_pt: float) -> None:
-    if isinstance(line, Words):
+def _draw(paper: Sheet, rect: Rect, line: _Line, size_pt: float) -> None:
+    if isinstance(line, Paragraph):
         draw_words(paper, rect, line, size_pt)
         return
     baseline = rect.top + rect.height / 2 + 0.36 * size_pt * MM_PER_PT
     name, rest = rect.split_beside(rect.width * 0.27, 1.0)
     track, value = rest.split_beside(rect.width * 0.3, 1.5)
-    ink, burden = Ink(size_pt=size_pt), line.burden
+    ink, burden = TextStyle(size_pt=size_pt), line.burden
     paper.text((name.left, baseline), lobe_name(burden.lobe), ink, name.width)
     track = Rect(left=track.left, top=track.top + 0.18 * track.height, width=track.width, height=0.64 * track.height)
     paper.box(track, PALE, GREY)

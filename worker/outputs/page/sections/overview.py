@@ -14,14 +14,22 @@ from numpy.typing import NDArray
 
 from models.lungs.lungs import Lobe, Lungs
 from worker.findings import Finding, Findings
-from worker.outputs.page.sheet import BLACK, GREY, Ink, Paper, Rect, Trace
-from worker.outputs.page.upright_volume import CORONAL, Points, Scene, body_of, outlines, scene_of, turned_upright
-from worker.outputs.page.viewport import Tones, Window, seen_in, show
+from worker.outputs.page.sheet import BLACK, GREY, LineStyle, Rect, Sheet, TextStyle
+from worker.outputs.page.upright_volume import (
+    CORONAL,
+    Points,
+    UprightVolume,
+    body_of,
+    outlines,
+    turned_upright,
+    upright_volume_of,
+)
+from worker.outputs.page.viewport import GreyRange, Window, seen_in, show
 
 # Okabe and Ito 2008. The side tells right from left; colour and dashes tell upper, middle and lower.
-UPPER = Trace(colour="#0072b2", width_pt=0.9)
-MIDDLE = Trace(colour="#d55e00", width_pt=0.9, dashes=(3.0, 1.5))
-LOWER = Trace(colour=BLACK, width_pt=0.8, dashes=(4.0, 1.2, 1.0, 1.2))
+UPPER = LineStyle(colour="#0072b2", width_pt=0.9)
+MIDDLE = LineStyle(colour="#d55e00", width_pt=0.9, dashes=(3.0, 1.5))
+LOWER = LineStyle(colour=BLACK, width_pt=0.8, dashes=(4.0, 1.2, 1.0, 1.2))
 LOBES = {
     Lobe.RIGHT_UPPER: UPPER,
     Lobe.RIGHT_MIDDLE: MIDDLE,
@@ -30,7 +38,7 @@ LOBES = {
     Lobe.LEFT_LOWER: LOWER,
 }
 FILL = "#e69f00"
-LEADER = Trace(colour=BLACK, width_pt=0.35)
+LEADER = LineStyle(colour=BLACK, width_pt=0.35)
 DARKEST = 0.42
 """The tone of the densest part, 0 white to 1 black."""
 AROUND_MM = 20.0
@@ -49,12 +57,12 @@ class _Shadow:
     centre: tuple[float, float]
 
 
-def draw_overview(paper: Paper, rect: Rect, findings: Findings, most: int) -> None:
+def draw_overview(paper: Sheet, rect: Rect, findings: Findings, most: int) -> None:
     """Draw all lesions into a region of the sheet; the first `most` get their numbers beside the picture."""
     title, rest = rect.split_below(TITLE_MM)
-    paper.text((title.left, title.top + 2.6), "Coronal overview", Ink(size_pt=7.5, bold=True), title.width)
+    paper.text((title.left, title.top + 2.6), "Coronal overview", TextStyle(size_pt=7.5, bold=True), title.width)
     picture, legend = rest.split_below(rest.height - LEGEND_MM)
-    scene = scene_of(findings)
+    scene = upright_volume_of(findings)
     lobes = _lobe_outlines(findings.lungs, scene) if findings.lungs else {}
     shadows = [_shadow(finding, findings) for finding in findings.findings]
     inner = Rect(
@@ -91,7 +99,7 @@ def _shadow(finding: Finding, findings: Findings) -> _Shadow:
     return _Shadow(number=finding.lesion.number, outlines=body.shadow(CORONAL), centre=(float(height), float(side)))
 
 
-def _lobe_outlines(lungs: Lungs, scene: Scene) -> dict[Lobe, list[Points]]:
+def _lobe_outlines(lungs: Lungs, scene: UprightVolume) -> dict[Lobe, list[Points]]:
     """Return the outlines of each lobe's projection, in the scene's (vertical, across) indices."""
     lobes, affine = turned_upright(lungs.lobes, lungs.affine)
     to_scene = np.linalg.inv(scene.affine) @ affine
@@ -104,7 +112,7 @@ def _lobe_outlines(lungs: Lungs, scene: Scene) -> dict[Lobe, list[Points]]:
     return found
 
 
-def _window(rect: Rect, scene: Scene, lobes: list[Points], lesions: list[Points]) -> Window:
+def _window(rect: Rect, scene: UprightVolume, lobes: list[Points], lesions: list[Points]) -> Window:
     """Show lungs and lesions with their surroundings; all of the scan where the lungs were not found."""
     height_mm, _, width_mm = scene.spacing
     corners = np.array([(-0.5, -0.5), (scene.hu.shape[0] - 0.5, scene.hu.shape[2] - 0.5)])
@@ -121,20 +129,20 @@ def _window(rect: Rect, scene: Scene, lobes: list[Points], lesions: list[Points]
     )
 
 
-def _draw_projection(paper: Paper, window: Window, scene: Scene) -> None:
+def _draw_projection(paper: Sheet, window: Window, scene: UprightVolume) -> None:
     density: NDArray[np.float32] = np.maximum(scene.hu[:, ::DEPTH_STEP], -1000).mean(axis=1) + np.float32(1000)
     densest = max(float(np.percentile(density[::2, ::2], 99.5)), 1.0)
-    show(paper, window, seen_in(window, density, outside=0.0), Tones(black=densest / DARKEST, white=0.0))
+    show(paper, window, seen_in(window, density, outside=0.0), GreyRange(black=densest / DARKEST, white=0.0))
 
 
-def _draw_numbers(paper: Paper, window: Window, shadows: Sequence[_Shadow]) -> None:
+def _draw_numbers(paper: Sheet, window: Window, shadows: Sequence[_Shadow]) -> None:
     """Write each number beside the picture, on the side of its lesion, with a line that leads to it."""
     rect, middle = window.rect, window.rect.left + window.rect.width / 2
     places = {shadow.number: window.place_of(*shadow.centre) for shadow in shadows}
     for is_left in (True, False):
         numbers = sorted((n for n in places if (places[n][0] < middle) == is_left), key=lambda n: places[n][1])
         heights = spread_out([places[n][1] for n in numbers], PITCH_MM, rect.top + 1.5, rect.bottom - 1.5)
-        ink = Ink(size_pt=_number_pt(heights), bold=True, align="right" if is_left else "left")
+        ink = TextStyle(size_pt=_number_pt(heights), bold=True, align="right" if is_left else "left")
         edge = rect.left if is_left else rect.right
         out = -0.8 if is_left else 0.8
         for number, height in zip(numbers, heights, strict=True):
@@ -148,9 +156,9 @@ def _number_pt(heights: Sequence[float]) -> float:
     return min(7.0, 2.35 * pitch)
 
 
-def _draw_legend(paper: Paper, rect: Rect, *, has_lobes: bool) -> None:
+def _draw_legend(paper: Sheet, rect: Rect, *, has_lobes: bool) -> None:
     """Say below the picture which side is which, and what its lines are."""
-    ink, bold, baseline = Ink(size_pt=6, colour=GREY), Ink(size_pt=6.5, bold=True), rect.bottom - 0.6
+    ink, bold, baseline = TextStyle(size_pt=6, colour=GREY), TextStyle(size_pt=6.5, bold=True), rect.bottom - 0.6
     left, right = rect.left + MARGIN_MM, rect.right - MARGIN_MM - 3
     paper.text((left, baseline), "R", bold)
     paper.text((right + 3, baseline), "L", replace(bold, align="right"))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from worker.follow_up.comparison import Comparison, Origin, Statement
 from worker.follow_up.days import Days, days_of
 from worker.outputs.page.sheet import GREY
-from worker.outputs.page.text import Words
+from worker.outputs.page.text import Paragraph
 from worker.recist.assessment import Course
 from worker.recist.response import Response
 from worker.registration.register import Registration
@@ -20,48 +20,48 @@ RADIOLOGIST = "Proposed by research software; a radiologist decides."
 BULLET = "· "
 
 
-def follow_up(comparison: Comparison) -> Iterator[Words]:
+def follow_up(comparison: Comparison) -> Iterator[Paragraph]:
     """Yield the statement on earlier scans for the first page."""
     days = days_of(comparison)
     if comparison.statement is Statement.COMPARED:
         earlier = len(comparison.scans) - 1
         scans = "1 earlier scan" if earlier == 1 else f"{earlier} earlier scans"
-        yield Words(words=f"Follow-up: compared with {scans}, see the next page", bold=True)
+        yield Paragraph(words=f"Follow-up: compared with {scans}, see the next page", bold=True)
     else:
-        yield Words(words=f"Follow-up: {comparison.statement}", bold=True)
+        yield Paragraph(words=f"Follow-up: {comparison.statement}", bold=True)
     if comparison.reason:
-        yield Words(words=days.words(comparison.reason))
+        yield Paragraph(words=days.words(comparison.reason))
     if comparison.recist and comparison.recist.assessments:
         response = comparison.recist.assessments[-1].response
-        yield Words(words=f"RECIST 1.1, proposed: {response}. {RADIOLOGIST}", colour=GREY)
+        yield Paragraph(words=f"RECIST 1.1, proposed: {response}. {RADIOLOGIST}", colour=GREY)
 
 
-def response_words(comparison: Comparison) -> Iterator[Words]:
+def response_words(comparison: Comparison) -> Iterator[Paragraph]:
     """Yield the proposed response and the comparison's basis."""
     days = days_of(comparison)
     if comparison.recist:
         yield from _response(comparison.recist, days)
-        yield Words(words="")
-    yield Words(words="How it was compared", bold=True)
+        yield Paragraph(words="")
+    yield Paragraph(words="How it was compared", bold=True)
     if comparison.registration:
         for words in _registration(comparison.registration, days):
-            yield Words(words=BULLET + words, indent=0.6)
+            yield Paragraph(words=BULLET + words, indent=0.6)
     for words in _conditions(comparison, days):
-        yield Words(words=BULLET + words, indent=0.6)
+        yield Paragraph(words=BULLET + words, indent=0.6)
 
 
-def _response(course: Course, days: Days) -> Iterator[Words]:
+def _response(course: Course, days: Days) -> Iterator[Paragraph]:
     if not course.assessments:
-        yield Words(words="RECIST 1.1: this is the baseline", bold=True)
-        yield from (Words(words=BULLET + days.words(line), indent=0.6) for line in course.baseline.basis)
+        yield Paragraph(words="RECIST 1.1: this is the baseline", bold=True)
+        yield from (Paragraph(words=BULLET + days.words(line), indent=0.6) for line in course.baseline.basis)
         return
     now = course.assessments[-1]
-    yield Words(words=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
-    yield Words(words=RADIOLOGIST, colour=GREY)
+    yield Paragraph(words=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
+    yield Paragraph(words=RADIOLOGIST, colour=GREY)
     for line in now.basis:
-        yield Words(words=BULLET + days.words(line), indent=0.6)
+        yield Paragraph(words=BULLET + days.words(line), indent=0.6)
     if course.progressed_on and not _is_assessed_pd(course):
-        yield Words(words=f"{BULLET}progression proposed since day {days.of(course.progressed_on)}", indent=0.6)
+        yield Paragraph(words=f"{BULLET}progression proposed since day {days.of(course.progressed_on)}", indent=0.6)
 
 
 def _is_assessed_pd(course: Course) -> bool:

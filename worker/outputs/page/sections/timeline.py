@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.findings import Findings
-from worker.follow_up.comparison import LesionCourse
+from worker.follow_up.comparison import LesionTimeline
 from worker.outputs.page.chart import draw_marker
 from worker.outputs.page.sections.heading import new_sheet
 from worker.outputs.page.sections.lesion_timeline import (
@@ -16,13 +16,13 @@ from worker.outputs.page.sections.lesion_timeline import (
     CHANCE,
     FIRST,
     INTERVAL,
-    CourseView,
-    draw_lesion_courses,
+    TimelineView,
+    draw_lesion_timelines,
     view_of,
 )
 from worker.outputs.page.sections.response import response_words
 from worker.outputs.page.sections.totals import draw_burden, draw_sum
-from worker.outputs.page.sheet import GREY, WHITE, Ink, Paper, Rect
+from worker.outputs.page.sheet import GREY, WHITE, Rect, Sheet, TextStyle
 from worker.outputs.page.text import draw_paragraphs
 from worker.outputs.page.timeline_wording import scans_words
 
@@ -36,7 +36,7 @@ SHAPE = 1.4
 CELL_GAP_MM, LEGEND_MM = 4.5, 5.0
 
 
-def draw_course(findings: Findings) -> list[Paper]:
+def draw_timeline(findings: Findings) -> list[Sheet]:
     """Return the sheets of the course; none where there is no earlier scan."""
     comparison = findings.comparison
     if comparison is None or len(comparison.scans) < 2:
@@ -53,14 +53,14 @@ def draw_course(findings: Findings) -> list[Paper]:
     return sheets
 
 
-def _pages(lesions: Sequence[LesionCourse]) -> list[Sequence[LesionCourse]]:
+def _pages(lesions: Sequence[LesionTimeline]) -> list[Sequence[LesionTimeline]]:
     """Divide the lesions over sheets: some beside the totals, the rest on sheets of their own."""
     rest = lesions[MOST_BESIDE:]
     starts = range(0, len(rest), MOST_ON_A_SHEET)
     return [lesions[:MOST_BESIDE], *(rest[start : start + MOST_ON_A_SHEET] for start in starts)]
 
 
-def _first_sheet(findings: Findings, view: CourseView, lesions: Sequence[LesionCourse]) -> Paper:
+def _first_sheet(findings: Findings, view: TimelineView, lesions: Sequence[LesionTimeline]) -> Sheet:
     comparison = view.comparison
     paper, below = new_sheet(findings, scans_words(comparison))
     body, legend = below.split_below(below.height - LEGEND_MM)
@@ -77,11 +77,11 @@ def _first_sheet(findings: Findings, view: CourseView, lesions: Sequence[LesionC
 
 
 def _draw_lesions(
-    paper: Paper, rect: Rect, lesions: Sequence[LesionCourse], view: CourseView, most_columns: int
+    paper: Sheet, rect: Rect, lesions: Sequence[LesionTimeline], view: TimelineView, most_columns: int
 ) -> None:
     if not lesions:
-        paper.text((rect.left, rect.top + 4), "No lesion was found, now or before.", Ink(size_pt=9, bold=True))
-    draw_lesion_courses(paper, cells(rect, len(lesions), most_columns), lesions, view)
+        paper.text((rect.left, rect.top + 4), "No lesion was found, now or before.", TextStyle(size_pt=9, bold=True))
+    draw_lesion_timelines(paper, cells(rect, len(lesions), most_columns), lesions, view)
 
 
 def cells(rect: Rect, count: int, most_columns: int) -> list[Rect]:
@@ -103,9 +103,9 @@ def cells(rect: Rect, count: int, most_columns: int) -> list[Rect]:
     ]
 
 
-def _draw_legend(paper: Paper, rect: Rect, more: int) -> None:
+def _draw_legend(paper: Sheet, rect: Rect, more: int) -> None:
     """Say what the marks in the charts are."""
-    ink, baseline, left = Ink(size_pt=6, colour=GREY), rect.bottom - 0.8, rect.left
+    ink, baseline, left = TextStyle(size_pt=6, colour=GREY), rect.bottom - 0.8, rect.left
     for fill, words in (
         (FIRST, "first volume, also of what merged or split"),
         (WHITE, "change within chance"),
@@ -122,7 +122,7 @@ def _draw_legend(paper: Paper, rect: Rect, more: int) -> None:
     paper.text((left, baseline), scale, ink, rect.right - left)
 
 
-def _say(paper: Paper, at: tuple[float, float], words: str, ink: Ink) -> float:
+def _say(paper: Sheet, at: tuple[float, float], words: str, ink: TextStyle) -> float:
     """Write words, and return where the next may begin."""
     paper.text(at, words, ink)
     return at[0] + paper.text_width_mm(words, ink) + 4

@@ -19,27 +19,27 @@ from worker.outputs.page.chart import (
     draw_marker,
     draw_strip,
 )
-from worker.outputs.page.sections.lesion_timeline import CURVE, MISSING, CourseView
+from worker.outputs.page.sections.lesion_timeline import CURVE, MISSING, TimelineView
 from worker.outputs.page.sections.overview import spread_out
-from worker.outputs.page.sheet import BLACK, MM_PER_PT, WHITE, Ink, Paper, Rect, Trace
+from worker.outputs.page.sheet import BLACK, MM_PER_PT, WHITE, LineStyle, Rect, Sheet, TextStyle
 from worker.outputs.page.timeline_wording import MINUS, signed
 from worker.recist.assessment import Course
 from worker.recist.rules import LEAST_INCREASE_MM
 
-TITLE, LABEL = Ink(size_pt=7.5, bold=True), Ink(size_pt=6.2)
+TITLE, LABEL = TextStyle(size_pt=7.5, bold=True), TextStyle(size_pt=6.2)
 TITLE_MM, LABELS_MM, PITCH_MM = 4.4, 21.0, 2.7
 RESPONSE_ROWS = 1
 SHORTEST_MM = 9.0
 """A limit since the last scan but one is drawn so long, to be seen."""
 HEADROOM = 1.08
-PARTIAL = Trace(colour="#7f7f7f", width_pt=0.9, dashes=(3.0, 1.5))
-NADIR = Trace(colour=BLACK, width_pt=0.8, dashes=(0.8, 1.2))
-PROGRESSION = Trace(colour="#d55e00", width_pt=0.9, dashes=(4.0, 1.2, 1.0, 1.2))
+PARTIAL = LineStyle(colour="#7f7f7f", width_pt=0.9, dashes=(3.0, 1.5))
+NADIR = LineStyle(colour=BLACK, width_pt=0.8, dashes=(0.8, 1.2))
+PROGRESSION = LineStyle(colour="#d55e00", width_pt=0.9, dashes=(4.0, 1.2, 1.0, 1.2))
 FULL, PART = "#0072b2", WHITE
 """A sum of everything; a sum of what could be measured."""
 
 
-def draw_burden(paper: Paper, rect: Rect, view: CourseView) -> None:
+def draw_burden(paper: Sheet, rect: Rect, view: TimelineView) -> None:
     """Draw the volume of all lesions at each scan."""
     sums = [(day, burden_at(view.comparison, scan.date)) for day, scan in
             zip(view.scan_days, view.comparison.scans, strict=True)]  # fmt: skip
@@ -57,7 +57,7 @@ def draw_burden(paper: Paper, rect: Rect, view: CourseView) -> None:
     _draw_labels(paper, chart, labels)
 
 
-def draw_sum(paper: Paper, rect: Rect, course: Course, view: CourseView) -> None:
+def draw_sum(paper: Sheet, rect: Rect, course: Course, view: TimelineView) -> None:
     """Draw the sum of diameters at each scan, its nadir, and what would be response and progression."""
     base = course.baseline
     if not base.targets:
@@ -87,7 +87,7 @@ def _remark(are_complete: Iterable[bool]) -> str:
     return "" if all(are_complete) else " (white: at least)"
 
 
-def _draw_sums(paper: Paper, chart: Chart, sums: Sequence[tuple[int, float, bool]]) -> None:
+def _draw_sums(paper: Sheet, chart: Chart, sums: Sequence[tuple[int, float, bool]]) -> None:
     """Join the sums of everything; one of what could be measured is no fall."""
     whole = [number for number, (*_, is_complete) in enumerate(sums) if is_complete]
     for one, other in pairwise(whole):
@@ -104,10 +104,10 @@ class _Limit:
     since: int
     sum_mm: float
     words: str
-    trace: Trace
+    trace: LineStyle
 
 
-def _limits(course: Course, view: CourseView) -> list[_Limit]:
+def _limits(course: Course, view: TimelineView) -> list[_Limit]:
     """Return the sums that the current one is judged by, as worker/recist/rules.py has them."""
     base = course.baseline
     first, base_mm = view.days.of(base.date), base.total.sum_mm
@@ -129,7 +129,7 @@ def _limits(course: Course, view: CourseView) -> list[_Limit]:
     ]
 
 
-def _chart(paper: Paper, rect: Rect, view: CourseView, title: str, scale: tuple[float, str, int]) -> Chart:
+def _chart(paper: Sheet, rect: Rect, view: TimelineView, title: str, scale: tuple[float, str, int]) -> Chart:
     """Write the title, and return the chart below it, with room for labels on its right."""
     heading, below = rect.split_below(TITLE_MM)
     paper.text((heading.left, heading.top + 2.6), title, TITLE, heading.width)
@@ -137,7 +137,7 @@ def _chart(paper: Paper, rect: Rect, view: CourseView, title: str, scale: tuple[
     return chart_in(below.split_beside(below.width - LABELS_MM)[0], view.scan_days, most, unit, rows)
 
 
-def _draw_labels(paper: Paper, chart: Chart, labels: Sequence[tuple[float, str]]) -> None:
+def _draw_labels(paper: Sheet, chart: Chart, labels: Sequence[tuple[float, str]]) -> None:
     """Write values beside the chart, at their heights as far as they do not touch."""
     labels = sorted(labels, key=lambda label: -label[0])
     heights = spread_out([chart.y(value) for value, _ in labels], PITCH_MM, chart.plot.top + 1, chart.plot.bottom - 1)

@@ -8,7 +8,7 @@ import pytest
 from dicom_node.errors import SeriesRejected
 from models.registry import model_card
 from worker.ct.reader import load
-from worker.outputs.dicom.rejection import write_refusal
+from worker.outputs.dicom.rejection import write_rejection
 
 WriteCt = Callable[..., list[Path]]
 KEY = "ab" * 32
@@ -21,7 +21,7 @@ def refused(write_ct: WriteCt, tmp_path: Path) -> Path:
     del files[4]
     with pytest.raises(SeriesRejected) as refusal:
         load(files)
-    (document,) = write_refusal(files, refusal.value, model_card("lung_tumour"), KEY, tmp_path)
+    (document,) = write_rejection(files, refusal.value, model_card("lung_tumour"), KEY, tmp_path)
     return tmp_path / document.file_name
 
 
@@ -47,4 +47,4 @@ def test_a_file_that_names_no_study_has_no_report(tmp_path: Path) -> None:
 
     refusal = SeriesRejected("1.2.3", "unreadable")
 
-    assert write_refusal([tmp_path / "x.dcm"], refusal, model_card("lung_tumour"), KEY, tmp_path) == []
+    assert write_rejection([tmp_path / "x.dcm"], refusal, model_card("lung_tumour"), KEY, tmp_path) == []

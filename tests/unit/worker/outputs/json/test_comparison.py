@@ -53,7 +53,7 @@ def test_time_points_are_days_since_the_first_scan() -> None:
 
 
 def test_a_sighting_holds_the_sizes_of_the_ball_with_their_intervals() -> None:
-    first, second, *_ = lesion(compared(), 1)["sightings"]
+    first, second, *_ = lesion(compared(), 1)["observations"]
 
     assert (first["day"], first["state"], second["day"]) == (0, "present", 92)
     assert first["sizes"]["volume_ml"] == pytest.approx(math.pi / 6 * 20**3 / 1000, abs=1e-4)
@@ -85,7 +85,7 @@ def test_events_and_relations_are_named() -> None:
     assert (lesion(made, 6)["event"], lesion(made, 6)["split_from"]) == ("split", uid(2))
     assert (lesion(made, 7)["event"], lesion(made, 7)["possible_match"]) == ("new", uid(4))
     assert lesion(made, 4)["event"] == "vanished"
-    assert lesion(made, 4)["sightings"][-1] == {"day": 364, "state": "vanished", "sizes": None}
+    assert lesion(made, 4)["observations"][-1] == {"day": 364, "state": "vanished", "sizes": None}
     assert lesion(made, 5)["merged_into"] == uid(1)
     assert lesion(made, 4)["change"] is None
 
@@ -187,8 +187,8 @@ def test_the_course_is_of_the_form_that_its_schema_describes(name: str) -> None:
         lambda made: made.pop("registration"),
         lambda made: made["time_points"][0].update(date="2024-01-01"),
         lambda made: made["time_points"][0].update(day=-1),
-        lambda made: made["lesions"][0]["sightings"][0].update(state="seen"),
-        lambda made: made["lesions"][0]["sightings"][0]["sizes"].pop("volume_ml"),
+        lambda made: made["lesions"][0]["observations"][0].update(state="seen"),
+        lambda made: made["lesions"][0]["observations"][0]["sizes"].pop("volume_ml"),
         lambda made: made["lesions"][0]["change"]["guidelines"][0].update(is_met="yes"),
         lambda made: made["recist"]["assessments"][0].update(response="XX"),
     ],

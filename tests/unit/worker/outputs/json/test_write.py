@@ -17,7 +17,7 @@ from worker.findings import Findings
 from worker.follow_up.comparison import Statement
 from worker.outputs.json import write as findings_json
 from worker.outputs.json.write import as_json, write_findings
-from worker.outputs.quantities import of_lesion, of_lobe, of_place, of_spread
+from worker.outputs.quantities import of_extent, of_lesion, of_lobe, of_place
 
 Analyse = Callable[..., Made]
 
@@ -81,7 +81,7 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
     assert finding.place
     assert findings.spread
 
-    quantities = [*of_lesion(finding), *of_place(finding.place), *of_spread(findings.spread)]
+    quantities = [*of_lesion(finding), *of_place(finding.place), *of_extent(findings.spread)]
     quantities += [quantity for burden in findings.spread.by_lobe for quantity in of_lobe(burden)]
 
     for quantity in quantities:

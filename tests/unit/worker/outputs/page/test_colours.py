@@ -20,9 +20,9 @@ from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT
 from worker.outputs.page.page import draw_page
 from worker.outputs.page.sections.lesion_timeline import BEYOND, CHANCE, CURVE, FIRST
 from worker.outputs.page.sections.overview import LOWER, MIDDLE, UPPER
-from worker.outputs.page.sections.timeline import draw_course
+from worker.outputs.page.sections.timeline import draw_timeline
 from worker.outputs.page.sections.totals import NADIR, PARTIAL, PROGRESSION
-from worker.outputs.page.sheet import BLACK, PALE, WHITE, Paper, plain_style
+from worker.outputs.page.sheet import BLACK, PALE, WHITE, Sheet, plain_style
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def style() -> Iterator[None]:
 
 
 @pytest.fixture(params=["scan", "course"])
-def sheet(request: pytest.FixtureRequest) -> Paper:
+def sheet(request: pytest.FixtureRequest) -> Sheet:
     made = placed(findings(*crowded(6)))
-    return draw_page(made) if request.param == "scan" else draw_course(replace(made, comparison=compared()))[0]
+    return draw_page(made) if request.param == "scan" else draw_timeline(replace(made, comparison=compared()))[0]
 
 
-def test_text_is_dark_enough_to_be_read(sheet: Paper) -> None:
+def test_text_is_dark_enough_to_be_read(sheet: Sheet) -> None:
     for text in texts_of(sheet):
         patch = text.get_bbox_patch()
         behind = PALE if patch is None else patch.get_facecolor()

@@ -23,7 +23,7 @@ from worker.findings import Findings
 from worker.lesions.uncertainty import Interval, SizeIntervals, Uncertainty
 from worker.outputs.dicom.header import RESEARCH_SENTENCE
 from worker.outputs.page.page import draw_page, write_page
-from worker.outputs.page.sheet import DPI, Ink, Paper, Rect, plain_style
+from worker.outputs.page.sheet import DPI, Rect, Sheet, TextStyle, plain_style
 from worker.outputs.page.table import COLUMNS
 from worker.outputs.page.wording import DASH
 from worker.staging.t_descriptor import TProposal
@@ -65,11 +65,11 @@ def test_no_text_touches_another_or_a_picture_and_none_leaves_the_page(lesions: 
 
 
 def test_the_search_for_collisions_finds_each_kind() -> None:
-    paper = Paper(width_mm=100, height_mm=50)
+    paper = Sheet(width_mm=100, height_mm=50)
     paper.picture(Rect(left=50, top=10, width=20, height=20), np.zeros((9, 9), np.uint8))
     for at, words in (((10, 10), "one"), ((12, 10.5), "two"), ((48, 20), "over"), ((95, 40), "leaving")):
-        paper.text(at, words, Ink())
-    paper.text((68, 15), "out", Ink(behind="black"))
+        paper.text(at, words, TextStyle())
+    paper.text((68, 15), "out", TextStyle(behind="black"))
 
     assert collisions(paper, DPI) == [
         "two touches one",

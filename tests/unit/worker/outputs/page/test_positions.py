@@ -14,7 +14,7 @@ from tests.fixtures.worker.drawn_scans import (
     BOXES,
     TURNS,
     cut,
-    extent_of,
+    drawn_extent,
     findings,
     overlaps,
     pictures_of,
@@ -29,7 +29,7 @@ from tests.fixtures.worker.drawn_scans import (
 from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT, arrange, cells
 from worker.outputs.page.page import draw_page
 from worker.outputs.page.sections.overview import FILL, UPPER, spread_out
-from worker.outputs.page.sheet import DPI, Paper, Rect, plain_style
+from worker.outputs.page.sheet import DPI, Rect, Sheet, plain_style
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_outlines_and_axes_lie_on_the_lesion_however_it_is_stored(
 
     for picture, wide_mm, high_mm in ((axial, 11, 17), (coronal, 11, 33), (sagittal, 17, 33)):
         view = cut(pixels, picture)
-        left, right, top, bottom = extent_of(view, OUTLINE.colour)
+        left, right, top, bottom = drawn_extent(view, OUTLINE.colour)
         # Half of a line of 1.1 pt lies outside of the outline.
         assert (right - left - 2.6) / scale == pytest.approx(wide_mm, abs=0.4)
         assert (bottom - top - 2.6) / scale == pytest.approx(high_mm, abs=0.4)
@@ -62,14 +62,14 @@ def test_outlines_and_axes_lie_on_the_lesion_however_it_is_stored(
         assert beside.mean() < 0.05  # marks of the sides
 
     view = cut(pixels, axial)
-    centre = np.array(extent_of(view, OUTLINE.colour)).reshape(2, 2).mean(axis=1)
+    centre = np.array(drawn_extent(view, OUTLINE.colour)).reshape(2, 2).mean(axis=1)
     for trace, axis in (
         (LONG, made.findings[0].measurement.long_axis),
         (SHORT, made.findings[0].measurement.short_axis),
     ):
         ends = np.array([axis.start_mm, axis.end_mm])[:, :2] - _middle_mm()
         expected = [*sorted(centre[0] + ends[:, 0] * scale), *sorted(centre[1] + ends[:, 1] * scale)]
-        assert extent_of(view, trace.colour, 12) == pytest.approx(expected, abs=4)
+        assert drawn_extent(view, trace.colour, 12) == pytest.approx(expected, abs=4)
 
 
 def _middle_mm() -> tuple[float, float]:
@@ -77,7 +77,7 @@ def _middle_mm() -> tuple[float, float]:
     return 11.0 - 25, 18.0 - 30
 
 
-def _pixels_per_mm(paper: Paper) -> float:
+def _pixels_per_mm(paper: Sheet) -> float:
     """Read from the scale bar of the first view: its length in pixels, and in mm as written."""
     lines = [
         line for line in paper.figure.findobj(Line2D) if isinstance(line, Line2D) and line.get_color() == "#ffffff"
@@ -109,7 +109,7 @@ def test_front_head_and_right_lie_where_the_letters_say(order: tuple[int, int, i
 
 def _brightest_sides(view: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> set[str]:
     """Where, beside its outline, something bright is seen; the marks at the edges are left out."""
-    left, right, top, bottom = (round(edge) for edge in extent_of(view, OUTLINE.colour))
+    left, right, top, bottom = (round(edge) for edge in drawn_extent(view, OUTLINE.colour))
     bright, edge = view.min(axis=2) > 180, 30
     sides = {
         "left": bright[top:bottom, edge : left - 4],
@@ -127,10 +127,10 @@ def test_lobes_and_lesions_lie_in_the_overview_as_in_the_body() -> None:
 
     # Lesion 1 ends at column 16 and slice 18, the right upper lobe at columns 4 and 21; the second lesion's box is
     # columns 30 to 38, slices 22 to 24. Slices run downwards, 3 mm each; the lobes' grid is twice as coarse.
-    left, right, top, bottom = extent_of(view, FILL, 12)
+    left, right, top, bottom = drawn_extent(view, FILL, 12)
     scale = (right - left) / (38.5 - 5.5)
     assert (bottom - top) / scale == pytest.approx(3 * (24.5 - 7.5), abs=1.5)
-    upper = extent_of(view, UPPER.colour, 60)
+    upper = drawn_extent(view, UPPER.colour, 60)
     assert (upper[0] - left) / scale == pytest.approx((3 - 5.5), abs=2.5)
     assert (upper[1] - left) / scale == pytest.approx((45 - 5.5), abs=2.5)
     assert (upper[3] - top) / scale == pytest.approx(3 * (29 - 7.5), abs=6)

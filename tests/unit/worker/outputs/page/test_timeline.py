@@ -34,9 +34,9 @@ from worker.follow_up.matching import Event
 from worker.outputs.page.chart import nice_step, number_words
 from worker.outputs.page.page import draw_page, draw_pages, write_page
 from worker.outputs.page.sections.lesion_timeline import CHANCE, MISSING
-from worker.outputs.page.sections.timeline import cells, draw_course
+from worker.outputs.page.sections.timeline import cells, draw_timeline
 from worker.outputs.page.sections.totals import NADIR, PARTIAL, PROGRESSION
-from worker.outputs.page.sheet import DPI, Ink, Paper, Rect, Trace, plain_style
+from worker.outputs.page.sheet import DPI, LineStyle, Rect, Sheet, TextStyle, plain_style
 from worker.outputs.page.timeline_wording import doubling_words, signed
 from worker.recist.timepoints import State
 
@@ -104,7 +104,7 @@ def wordy(comparison: Comparison) -> Comparison:
 def test_no_text_touches_another_or_a_line_and_none_leaves_a_sheet(lesions: int, scans: int, kind: str) -> None:
     made = many(lesions, scans)
 
-    for paper in draw_course(found(made if kind == "plain" else wordy(made))):
+    for paper in draw_timeline(found(made if kind == "plain" else wordy(made))):
         for dpi in (DPI, FINE_DPI):
             paper.figure.set_dpi(dpi)
             assert collisions(paper, dpi) == []
@@ -112,7 +112,7 @@ def test_no_text_touches_another_or_a_line_and_none_leaves_a_sheet(lesions: int,
 
 
 def test_the_story_of_five_scans_stands_clear_of_everything_too() -> None:
-    (paper,) = draw_course(found(compared()))
+    (paper,) = draw_timeline(found(compared()))
 
     assert collisions(paper, DPI) == []
     assert struck(paper, DPI) == []
@@ -126,17 +126,17 @@ def test_the_first_page_has_room_for_the_statement(statement: Statement) -> None
 
 
 def test_the_search_for_struck_texts_finds_lines_and_shapes() -> None:
-    paper = Paper(width_mm=100, height_mm=50)
+    paper = Sheet(width_mm=100, height_mm=50)
     for top, words in ((10, "line"), (20, "box"), (30, "free")):
-        paper.text((10, top), words, Ink())
-    paper.line([(5, 9), (40, 9)], Trace())
+        paper.text((10, top), words, TextStyle())
+    paper.line([(5, 9), (40, 9)], LineStyle())
     paper.box(Rect(left=5, top=15, width=40, height=10), "#eeeeee")
 
     assert struck(paper, DPI) == ["line is struck through", "box is struck through"]
 
 
 def test_the_story_is_told_in_words() -> None:
-    words = words_of(draw_course(found(compared()))[0])
+    words = words_of(draw_timeline(found(compared()))[0])
 
     assert {f"lesion-{number}" for number in range(1, 8)} <= set(words)
     assert {
@@ -157,7 +157,7 @@ def test_the_story_is_told_in_words() -> None:
 
 
 def test_the_response_is_proposed_with_its_arithmetic() -> None:
-    words = words_of(draw_course(found(compared()))[0])
+    words = words_of(draw_timeline(found(compared()))[0])
     joined = " ".join(words)
 
     assert "Proposed response, RECIST 1.1: PD" in words
@@ -177,7 +177,7 @@ def test_each_statement_stands_on_the_first_page(statement: Statement) -> None:
     if statement is not Statement.COMPARED:
         assert f"Follow-up: {statement}" in words
     assert "the peer was away since a day" in words
-    assert draw_course(found(alone(statement))) == []
+    assert draw_timeline(found(alone(statement))) == []
 
 
 def test_the_first_page_points_to_the_course() -> None:
@@ -199,14 +199,14 @@ def test_no_sheet_holds_a_date() -> None:
     assert not re.search(r"20\d\d-\d\d", joined)
 
 
-def markers(paper: Paper, within: Bbox) -> list[tuple[float, float]]:
+def markers(paper: Sheet, within: Bbox) -> list[tuple[float, float]]:
     """The centres of the circles in a part of the sheet, from left to right."""
     boxes = [shape.get_window_extent() for shape in paper.figure.findobj(Polygon) if isinstance(shape, Polygon)]
     centres = [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes]
     return sorted(centre for centre in centres if within.contains(*centre))
 
 
-def part(paper: Paper, rect: Rect) -> Bbox:
+def part(paper: Sheet, rect: Rect) -> Bbox:
     height = paper.figure.bbox.height
     scale = DPI / 25.4
     return Bbox.from_extents(
@@ -214,7 +214,7 @@ def part(paper: Paper, rect: Rect) -> Bbox:
     )
 
 
-def vertical_scale(paper: Paper, within: Bbox) -> tuple[float, float]:
+def vertical_scale(paper: Sheet, within: Bbox) -> tuple[float, float]:
     """Where 0 lies, and how many pixels a unit has, read from the numbers beside the axis."""
     places = {}
     for text in texts_of(paper):
@@ -233,7 +233,7 @@ ALONE = Rect(left=103, top=19.5, width=112, height=82)
 
 def test_volumes_lie_where_the_axis_says() -> None:
     diameters = {0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0}
-    (paper,) = draw_course(found(compared([Told(number=1, seen=diameters)])))
+    (paper,) = draw_timeline(found(compared([Told(number=1, seen=diameters)])))
     for rect in (ALONE, SIDE):  # of one lesion the burden is its volume
         chart = part(paper, rect)
         zero, per_ml = vertical_scale(paper, chart)
@@ -248,7 +248,7 @@ def test_volumes_lie_where_the_axis_says() -> None:
 
 
 def test_the_limits_of_chance_are_shaded_from_the_scan_before() -> None:
-    (paper,) = draw_course(found(compared([Told(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
+    (paper,) = draw_timeline(found(compared([Told(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
     chart = part(paper, ALONE)
     zero, per_ml = vertical_scale(paper, chart)
     (shade,) = (
@@ -271,7 +271,7 @@ def test_a_volume_with_another_lesion_in_it_is_not_held_against_the_one_before()
         Told(number=1, seen={0: 20.0, 90: 26.0, 180: 26.0}),
         Told(number=2, seen={0: 19.0, 90: State.MERGED, 180: State.MERGED}, merged_into=1, event=None),
     ]
-    (paper,) = draw_course(found(compared(merged, (0, 90, 180))))
+    (paper,) = draw_timeline(found(compared(merged, (0, 90, 180))))
 
     shades = [
         shape
@@ -287,12 +287,12 @@ def test_a_lesion_of_the_scan_bears_its_number_on_the_scan_s_page() -> None:
     (first, second) = made.findings
     known = replace(first, lesion=replace(first.lesion, tracking_uid=uid(1)))
 
-    words = words_of(draw_course(replace(made, findings=(known, second)))[0])
+    words = words_of(draw_timeline(replace(made, findings=(known, second)))[0])
 
     assert "no. 1, target" in words
 
 
-def levels(paper: Paper, trace: Trace, within: Bbox) -> list[float]:
+def levels(paper: Sheet, trace: LineStyle, within: Bbox) -> list[float]:
     """The heights of the level lines of a look."""
     lines = [
         line.get_transform().transform(line.get_xydata())
@@ -304,7 +304,7 @@ def levels(paper: Paper, trace: Trace, within: Bbox) -> list[float]:
 
 def test_the_sum_is_drawn_against_nadir_response_and_progression() -> None:
     lesions = [Told(number=1, seen={0: 30.0, 90: 20.0, 180: 25.0}), Told(number=2, seen={0: 20.0, 90: 12.0, 180: 12.0})]
-    (paper,) = draw_course(found(compared(lesions, (0, 90, 180))))
+    (paper,) = draw_timeline(found(compared(lesions, (0, 90, 180))))
     chart = part(paper, SUM)
     zero, per_mm = vertical_scale(paper, chart)
 
@@ -317,14 +317,14 @@ def test_the_sum_is_drawn_against_nadir_response_and_progression() -> None:
 
 def test_from_a_small_nadir_progression_takes_5_mm() -> None:
     lesions = [Told(number=1, seen={0: 14.0, 90: 12.0, 180: 13.0})]
-    words = words_of(draw_course(found(compared(lesions, (0, 90, 180))))[0])
+    words = words_of(draw_timeline(found(compared(lesions, (0, 90, 180))))[0])
 
     assert "PD, +5 mm: 17.0" in words
 
 
 def test_a_lesion_that_vanished_ends_in_a_cross_and_one_that_returned_says_so() -> None:
     seen: dict[int, Seen] = {0: 12.0, 90: State.VANISHED, 180: 9.0}
-    (paper,) = draw_course(found(compared([Told(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180))))
+    (paper,) = draw_timeline(found(compared([Told(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180))))
     words = words_of(paper)
 
     assert "vanished" in words
@@ -339,20 +339,20 @@ def test_a_lesion_that_vanished_ends_in_a_cross_and_one_that_returned_says_so() 
 def test_a_lesion_without_sizes_says_why(state: State, words: str) -> None:
     made = compared([Told(number=1, seen={0: 12.0, 90: 12.0, 180: state})], (0, 90, 180))
 
-    assert words in words_of(draw_course(found(made))[0])
+    assert words in words_of(draw_timeline(found(made))[0])
 
 
 def test_a_burden_that_is_not_known_in_full_says_at_least() -> None:
     hidden = Told(number=9, seen={0: 20.0, 364: State.NOT_EVALUABLE})
 
-    assert "Burden, all lesions (white: at least)" in words_of(draw_course(found(compared([*STORY, hidden])))[0])
-    assert "Burden, all lesions" in words_of(draw_course(found(compared()))[0])
+    assert "Burden, all lesions (white: at least)" in words_of(draw_timeline(found(compared([*STORY, hidden])))[0])
+    assert "Burden, all lesions" in words_of(draw_timeline(found(compared()))[0])
 
 
 def test_many_lesions_go_on_to_further_sheets_and_the_rest_is_counted() -> None:
-    assert len(draw_course(found(many(12, 3)))) == 1
-    assert len(draw_course(found(many(32, 3)))) == 2
-    sheets = draw_course(found(many(100, 3)))
+    assert len(draw_timeline(found(many(12, 3)))) == 1
+    assert len(draw_timeline(found(many(32, 3)))) == 2
+    sheets = draw_timeline(found(many(100, 3)))
     assert len(sheets) == 5
     assert any("8 more lesions stand in findings.json." in word for word in words_of(sheets[-1]))  # 12 + 4 * 20 = 92
     named = [word for sheet in sheets for word in words_of(sheet) if re.fullmatch(r"lesion-\d+", word)]
@@ -414,14 +414,14 @@ def test_the_course_is_in_the_pdf_and_in_a_picture_of_its_own(tmp_path: Path) ->
 
 
 def test_no_text_is_too_small_to_be_read() -> None:
-    for paper in draw_course(found(many(40, 10))):
+    for paper in draw_timeline(found(many(40, 10))):
         assert min(float(text.get_fontsize()) for text in texts_of(paper)) >= 4.5
 
 
 def test_a_sum_that_is_not_complete_is_no_fall() -> None:
     hidden: dict[int, Seen] = {0: 20.0, 90: State.NOT_EVALUABLE, 180: 20.0}
     lesions = [Told(number=1, seen=hidden), Told(number=2, seen={0: 30.0, 90: 30.0, 180: 30.0})]
-    (paper,) = draw_course(found(compared(lesions, (0, 90, 180))))
+    (paper,) = draw_timeline(found(compared(lesions, (0, 90, 180))))
     chart = part(paper, SUM)
     zero, per_mm = vertical_scale(paper, chart)
 

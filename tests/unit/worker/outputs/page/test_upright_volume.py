@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.worker.drawn_scans import BOXES, TURNS, standing, stored_otherwise
-from worker.outputs.page.upright_volume import AXIAL, CORONAL, SAGITTAL, body_of, outlines, scene_of
+from worker.outputs.page.upright_volume import AXIAL, CORONAL, SAGITTAL, body_of, outlines, upright_volume_of
 
 
 @pytest.mark.parametrize(("order", "turned"), TURNS, ids=str)
@@ -13,7 +13,7 @@ def test_a_scene_runs_to_head_back_and_left_however_it_is_stored(
 ) -> None:
     hu = standing()[0]
 
-    scene = scene_of(stored_otherwise(standing(), order, turned))
+    scene = upright_volume_of(stored_otherwise(standing(), order, turned))
 
     assert np.array_equal(scene.hu, hu[::-1])  # the scan begins at the head, the scene at the feet
     assert scene.affine[:3, :3] == pytest.approx(np.array([[0, 0, 1], [0, 1, 0], [3, 0, 0]]))
@@ -30,7 +30,7 @@ def test_a_body_lies_where_its_lesion_is_in_the_scene(order: tuple[int, int, int
         first = tuple(side.stop - side.start for side in box)
         assert body.voxels.shape == first
         assert body.corner == (30 - box[0].stop, box[1].start, box[2].start)
-        assert np.all(scene_of(found).hu[tuple(map(slice, body.corner, np.add(body.corner, first)))] == 30)
+        assert np.all(upright_volume_of(found).hu[tuple(map(slice, body.corner, np.add(body.corner, first)))] == 30)
 
 
 def test_the_middle_of_a_ring_is_a_voxel_of_the_ring() -> None:

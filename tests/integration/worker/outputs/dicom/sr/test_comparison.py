@@ -176,7 +176,7 @@ def test_a_lesion_that_is_gone_has_a_group_with_its_tracking_uid(analysed: Analy
         (Statement.NO_PRIOR, "NO_PRIOR"),
         (Statement.NOT_FETCHED, "NOT_FETCHED"),
         (Statement.NOT_COMPARABLE, "NOT_COMPARABLE"),
-        (Statement.NOT_ASKED, "NOT_ASKED"),
+        (Statement.NOT_QUERIED, "NOT_QUERIED"),
     ],
 )
 @pytest.mark.parametrize("boxes", [FIVE, []], ids=["five", "none"])

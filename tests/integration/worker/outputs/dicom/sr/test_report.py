@@ -24,7 +24,7 @@ from tests.fixtures.worker.reading import (
     saved,
 )
 from worker.findings import Finding
-from worker.outputs.dicom.sr.report import encode_refusal, encode_sr
+from worker.outputs.dicom.sr.report import encode_rejection, encode_sr
 
 Analyse = Callable[..., Made]
 
@@ -247,7 +247,7 @@ def test_a_repeated_job_repeats_its_bytes_and_another_job_has_other_uids(analyse
     first = saved(made, tmp_path)["sr"].read_bytes()
 
     assert saved(made, tmp_path)["sr"].read_bytes() == first
-    other = encode_refusal("b" * 64, "why", made.findings.card, made.series.datasets)
+    other = encode_rejection("b" * 64, "why", made.findings.card, made.series.datasets)
     assert str(other.SOPInstanceUID) not in first.decode("latin-1")
 
 
@@ -257,7 +257,7 @@ def test_a_refused_series_gets_a_report_that_the_analysis_was_not_attempted_and_
     made = analysed([])
     reason = "1 gap(s) in the stack, the widest of 7.50 mm where slices are 2.50 mm apart"
 
-    encode_refusal("c" * 64, reason, made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, reason, made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
 
     (group,) = read_by_dcmqi(tmp_path / "refusal.dcm")["Measurements"]
     said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
@@ -277,7 +277,7 @@ def test_a_refusal_needs_neither_geometry_nor_pixels(tmp_path: Path, analysed: A
     made = analysed([])
     images = [poor(image) for image in made.series.datasets]
 
-    encode_refusal("c" * 64, "unreadable", made.findings.card, images).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "unreadable", made.findings.card, images).save_as(tmp_path / "refusal.dcm")
 
     sr = pydicom.dcmread(tmp_path / "refusal.dcm")
     assert (sr.PatientName, sr.PatientID, sr.ContentDate) == ("SECRET^NAME", "", "19700101")
