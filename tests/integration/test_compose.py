@@ -132,7 +132,7 @@ def test_the_node_listens_where_its_port_is_published_and_its_health_is_asked() 
     called, calling = check[check.index("-aec") + 1], check[check.index("-aet") + 1]
     assert called == node.ae_title
     (itself,) = [peer for peer in settings().peers if peer.ae_title == calling]
-    assert not any((itself.may_send, itself.send_results, itself.commitment, itself.query_priors))
+    assert not any((itself.may_send, itself.send_results, itself.storage_commitment, itself.query_priors))
 
 
 def test_the_node_and_orthanc_know_each_other_by_title_host_and_port() -> None:
@@ -142,7 +142,7 @@ def test_the_node_and_orthanc_know_each_other_by_title_host_and_port() -> None:
     assert (ours["AET"], ours["Host"], ours["Port"]) == (node.ae_title, "node", node.port)
     assert (pacs.ae_title, pacs.host, pacs.port) == (ORTHANC["DicomAet"], "pacs", ORTHANC["DicomPort"])
     assert ours["AllowStorageCommitment"]
-    assert (pacs.may_send, pacs.send_results, pacs.commitment) == (True, True, True)
+    assert (pacs.may_send, pacs.send_results, pacs.storage_commitment) == (True, True, True)
     assert (pacs.query_priors, pacs.retrieve) == (True, "move")
     assert all(ours.get(f"Allow{what}", True) for what in ("Find", "Move", "Get"))
     assert set(SERVICES["node"]["networks"]) >= set(SERVICES["pacs"]["networks"])
