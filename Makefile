@@ -1,18 +1,17 @@
 # The two commands of the README are `make demo` and `make test`; everything happens in .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
+TORCH ?= torch==2.13.0
 # pyradiomics is built from source, and its setup.py imports numpy without asking for it.
 PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
-# Many tests wait for a server: two files at once take little more than half of the time. The slowest ones come first.
+# Two test files at once, each process with half of the cores: on all of them, networks of both wait for each other.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
-# Each computes with half of the cores: on all of them, networks of both wait for each other's threads.
-# What a network frees is used again at once, which saves a tenth of all the time.
 HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 CT ?=
 LATER_CT ?=
 CONFIG ?= lungspread.toml
 
-.PHONY: demo test check serve bench doctor clean
+.PHONY: demo test test-fast lint check serve bench doctor lock sbom clean
 
 demo: .venv/worker
 	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
@@ -20,11 +19,16 @@ demo: .venv/worker
 test: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
-check: .venv/dev
+# Pure code, SQLite, loopback: no subprocess, no server of others, no released network.
+test-fast: .venv/dev
+	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE) -m fast
+
+lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
+
+check: lint test
 
 serve: .venv/worker
 	$(BIN)/lungspread serve --config $(CONFIG)
@@ -35,15 +39,24 @@ doctor: .venv/worker
 bench: .venv/dev
 	for name in load receive step measurement_error; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+# Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
+lock:
+	uv pip compile --universal --python-version 3.11 --no-emit-package torch --no-annotate --no-header --upgrade \
+	  --extra dev --extra nnunet --extra bench pyproject.toml -o requirements.lock
+
+# CycloneDX list of everything that is installed, with licences.
+sbom: .venv/worker
+	uvx --from cyclonedx-bom cyclonedx-py environment .venv --output-file sbom.json
+
 clean:
 	rm -rf .venv demo-out
 
 # torch first: whatever follows then keeps the build (CPU or CUDA) that this machine's package index offers.
-.venv/worker .venv/dev: pyproject.toml
-	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed: make PYTHON=..."'
+.venv/worker .venv/dev: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "Python 3.11 to 3.13 is needed: make PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet $(TORCH)
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet $(PYRADIOMICS))
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet --no-build-isolation pyradiomics==3.0.1)
-	$(BIN)/pip install --quiet --editable ".[$(@F)]"
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[$(@F)]"
 	touch $@

@@ -1,11 +1,11 @@
-"""nnU-Net 2d beside our network: the same patients, folds, minutes and machine, judged by the same code.
+"""Accuracy of nnU-Net 2d on the same patients, folds, training time and machine as our network, with the same metrics.
 
     python -m benchmarks.accuracy --data FOLDER --work FOLDER --minutes 25 --results FILE      (extra `nnunet`)
 
-FOLDER of data holds msd-slices. nnU-Net plans, preprocesses, augments and trains as it does everywhere; two things are
-set: training ends after so many minutes a fold, its learning rate falling with the time used, and it computes in
-bfloat16 where the machine has it, as ours does. --minutes is what a fold of ours took, with its share of what all
-folds began with. Each fold's operating point is chosen as ours is. What is done already is not done again.
+The data folder holds msd-slices. nnU-Net plans, preprocesses, augments and trains with its defaults, except for two
+settings: training ends after --minutes minutes per fold, with a learning rate that decays with the time used, and it
+computes in bfloat16 if the machine supports it, as ours does. --minutes is the training time of one of our folds, with
+its share of the common pretraining. Each fold's operating point is chosen as ours. Finished steps are not repeated.
 """
 
 # mypy: disable-error-code="import-untyped,import-not-found,misc,no-any-return"
@@ -39,44 +39,44 @@ SPLITS = Path(__file__).parent.parent / "training" / "splits" / "lung_tumour_v2.
 DATASET = "Dataset606_Slices"
 PLANS, CONFIGURATION = "nnUNetPlans", "2d"
 BATCH = 12
-"""Examples a step. nnU-Net plans more, for a GPU: on a CPU it would see a handful of steps."""
-APART_MM = 5.0
-"""Between slices, for nnU-Net: its 2d network takes the plane across the largest spacing; that must be axial."""
+"""Batch size. nnU-Net plans a larger one, for a GPU, with which a CPU would complete only a few steps."""
+SLICE_SPACING_MM = 5.0
+"""Spacing written for nnU-Net: its 2d network uses the plane across the largest spacing, which must be axial."""
 STEPS_FILE = "steps.txt"
 ROUNDS = 20
-"""In which the time is cut: after each nnU-Net validates once, and writes what it writes after each of its epochs."""
+"""Number of intervals of the training time; after each, nnU-Net validates once and does its end-of-epoch work."""
 
 
 def main() -> None:
-    """Prepare, train and judge."""
+    """Prepare the data, train all folds, and print their metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()
-    for name in ("raw", "preprocessed", "results"):  # nnU-Net reads them when it is imported
+    for name in ("raw", "preprocessed", "results"):  # nnU-Net reads them at import
         os.environ[f"nnUNet_{name}"] = str(args.work / name)
     os.environ.setdefault("nnUNet_n_proc_DA", "1")
     os.environ.setdefault("nnUNet_compile", "false")
     stacks = list(msd_slices(args.data / "msd-slices"))
-    held_back = folds_of(read_splits(SPLITS)["msd"])
-    plans = _prepared(args.work, stacks, held_back)
+    test_patients = folds_of(read_splits(SPLITS)["msd"])
+    plans = _prepared(args.work, stacks, test_patients)
     folds = []
-    for number, patients in enumerate(held_back):
+    for number, patients in enumerate(test_patients):
         trained = _trained(args.work, plans, number, 60 * args.minutes)
-        model = Peer(trained, number)
+        model = NnunetFold(trained, number)
         own = [stack for stack in stacks if stack.patient in set(patients)]
         folds.append(Fold(card=model.card, held_back=predict(model, own), validation=[]))
-    found = {"minutes": args.minutes, "steps": _steps(args.work, len(folds)), **judge_folds(folds)}
-    for line in together_lines(found):
+    results = {"minutes": args.minutes, "steps": _steps(args.work, len(folds)), **judge_folds(folds)}
+    for line in together_lines(results):
         print(f"nnU-Net 2d, {line}")
     if args.results is not None:
-        args.results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        args.results.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-class Peer:
-    """A fold of nnU-Net as what `predict` wants: probabilities on a stack's own grid."""
+class NnunetFold:
+    """One fold of nnU-Net with the interface that `predict` requires: probabilities on a stack's own grid."""
 
     def __init__(self, folder: Path, fold: int) -> None:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -87,7 +87,7 @@ class Peer:
 
     @property
     def card(self) -> ModelCard:
-        """What the judging asks of a card."""
+        """A model card with the fields that the evaluation reads."""
         return ModelCard(
             name="nnunet 2d",
             version="",
@@ -105,20 +105,20 @@ class Peer:
         progress: Progress,
         area: Area = EVERYWHERE,  # noqa: ARG002
     ) -> NDArray[np.float32]:
-        """Return nnU-Net's softmax of tumour, mirrored eight ways as it does by default."""
+        """Return nnU-Net's tumour probability, with its default test-time mirroring (eight variants)."""
         with torch.autocast(self._device.type, choose_dtype(self._device)):
             _, probabilities = self._predictor.predict_single_npy_array(
-                hu[None], {"spacing": [APART_MM, *spacing[1:]]}, None, None, True
+                hu[None], {"spacing": [SLICE_SPACING_MM, *spacing[1:]]}, None, None, True
             )
         progress(1.0)
         return np.asarray(probabilities[1], np.float32)
 
 
-def _prepared(work: Path, stacks: Sequence[Stack], held_back: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Write a case for each patient, let nnU-Net plan and preprocess, and return its plans.
+def _prepared(work: Path, stacks: Sequence[Stack], test_patients: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Write one case per patient, run nnU-Net's planning and preprocessing, and return its plans.
 
-    nnU-Net draws cases alike, and of a case slices with tumour more often: with a case for each stack, most of them
-    lone slices without tumour, it learns to mark nothing.
+    nnU-Net samples all cases equally often, and slices with tumour more often within a case. With one case per stack,
+    most of which are single slices without tumour, it would learn to mark nothing.
     """
     patients = {stack.patient: [one for one in stacks if one.patient == stack.patient] for stack in stacks}
     planned = work / "preprocessed" / DATASET / f"{PLANS}.json"
@@ -141,7 +141,7 @@ def _prepared(work: Path, stacks: Sequence[Stack], held_back: Sequence[Sequence[
                 "train": [patient for patient in patients if patient not in set(own)],
                 "val": [patient for patient in patients if patient in set(own)],
             }
-            for own in held_back
+            for own in test_patients
         ]
         (planned.parent / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
     plans = json.loads(planned.read_text(encoding="utf-8"))
@@ -168,12 +168,12 @@ def _write_raw(folder: Path, patients: Mapping[str, Sequence[Stack]]) -> None:
 
 def _write(array: NDArray[Any], path: Path, spacing: tuple[float, float, float]) -> None:
     image = SimpleITK.GetImageFromArray(array)
-    image.SetSpacing((spacing[2], spacing[1], APART_MM))
+    image.SetSpacing((spacing[2], spacing[1], SLICE_SPACING_MM))
     SimpleITK.WriteImage(image, path)
 
 
 def _trained(work: Path, plans: Mapping[str, Any], fold: int, seconds: float) -> Path:
-    """Train a fold for so long, where that was not done, and return the folder of all folds."""
+    """Train a fold for this time, unless it is trained already, and return the folder of all folds."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     folder = work / "results" / DATASET / f"nnUNetTrainer__{PLANS}__{CONFIGURATION}"
@@ -190,17 +190,18 @@ def _trained(work: Path, plans: Mapping[str, Any], fold: int, seconds: float) ->
 
 
 def _train_for(trainer: Any, seconds: float) -> int:  # noqa: ANN401 - a class of nnU-Net
-    """Do what nnUNetTrainer.run_training does until the time is up, and return how many steps that were."""
+    """Run the loop of nnUNetTrainer.run_training until the time is up, and return the number of steps."""
     trainer.on_train_start()
-    began, count = perf_counter(), 0
+    started, count = perf_counter(), 0
     for number in range(ROUNDS):
         trainer.on_epoch_start()
         trainer.on_train_epoch_start()
         steps: list[Any] = []
-        while not steps or perf_counter() - began < seconds * (number + 1) / ROUNDS:
-            used = min(1.0, (perf_counter() - began) / seconds)
+        while not steps or perf_counter() - started < seconds * (number + 1) / ROUNDS:
+            used = min(1.0, (perf_counter() - started) / seconds)
             for group in trainer.optimizer.param_groups:
-                group["lr"] = trainer.initial_lr * (1 - used) ** 0.9  # nnU-Net's own fall, by time instead of epochs
+                # nnU-Net's polynomial decay, by time instead of epochs.
+                group["lr"] = trainer.initial_lr * (1 - used) ** 0.9
             steps.append(trainer.train_step(next(trainer.dataloader_train)))
         trainer.on_train_epoch_end(steps)
         with torch.no_grad():
@@ -213,7 +214,7 @@ def _train_for(trainer: Any, seconds: float) -> int:  # noqa: ANN401 - a class o
 
 
 def _steps(work: Path, folds: int) -> list[int]:
-    """Return how many steps each fold took in its time."""
+    """Return the number of training steps of each fold."""
     folder = work / "results" / DATASET / f"nnUNetTrainer__{PLANS}__{CONFIGURATION}"
     return [int((folder / f"fold_{fold}" / STEPS_FILE).read_text(encoding="utf-8")) for fold in range(folds)]
 

@@ -1,11 +1,12 @@
-"""Judges the matching of lesions over time by masks alone: python -m benchmarks.lesion_matching --masks FOLDER.
+"""Evaluates the matching of lesions over time from masks alone: python -m benchmarks.lesion_matching --masks FOLDER.
 
 FOLDER holds `PATIENT_YYYYMMDD_k.nii`, lungs 1 and tumour 2: followup-masks, from BAMF AIMI annotations of TCIA
-collections. The truth is tests/fixtures/worker/follow_up_reference.json, read by eye before any of this ran; it also
-says how bodies are cut out and numbered. Each pair of scans goes the product's way: register the lungs, bring the
-earlier bodies over, match. Printed are precision and recall of matches (each earlier body with each later one that it
-is, merged into or split into), of new bodies and of vanished ones, and every one that is missed or wrong, by name: E1
-is the earlier scan's first body, L1 the later one's. What touches an undecidable body is not judged.
+collections. The reference is tests/fixtures/worker/follow_up_reference.json, read by eye before the first run; it also
+defines how bodies (connected components) are extracted and numbered. Each pair of scans is processed as in the product:
+register the lungs, map the earlier bodies onto the later scan, match. Printed are precision and recall of matches (each
+earlier body with each later body that it continues as, merged into or split into), of new bodies and of vanished
+bodies, and every missed or wrong one by name: E1 is the first body of the earlier scan, L1 of the later one. Events
+with an undecidable body are not evaluated.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 KINDS = ("match", "new", "vanished")
 
 Said = tuple[str, Sequence[str], Sequence[str]]
-"""An event, its earlier bodies, its later ones."""
+"""An event, its earlier bodies, its later bodies."""
 Item = tuple[str, ...]
-"""What is counted: ("E1", "L2"), a match; ("L3",), a new body; ("E2",), a vanished one."""
+"""A counted item: ("E1", "L2"), a match; ("L3",), a new body; ("E2",), a vanished body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """The masks of one scan: its lungs, and its tumour bodies, the largest first."""
+    """The masks of one scan: its lungs, and its tumour bodies, largest first."""
 
     lungs: Mask
     bodies: tuple[Mask, ...]
@@ -50,7 +51,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two scans of a patient, by name, and what a reader says of their bodies."""
+    """Two scans of a patient, and a reader's reference events. said: the events; reasons: one per event."""
 
     patient: str
     earlier: str
@@ -68,7 +69,7 @@ class Pair:
 
 @dataclass(slots=True)
 class Tally:
-    """How often a kind of event was found, missed, and said without being."""
+    """True positives (right), false negatives (missed) and false positives (wrong) of one kind of event."""
 
     right: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
@@ -76,17 +77,17 @@ class Tally:
 
     @property
     def precision(self) -> float:
-        """The share of what was said that is so; 0 where nothing was said."""
+        """Share of the reported items that are right; 0 if none was reported."""
         return len(self.right) / max(len(self.right) + len(self.wrong), 1)
 
     @property
     def recall(self) -> float:
-        """The share of what is so that was said; 0 where nothing is."""
+        """Share of the true items that were reported; 0 if there are none."""
         return len(self.right) / max(len(self.right) + len(self.missed), 1)
 
 
 def reference() -> list[Pair]:
-    """Return the pairs that a reader judged, in the file's order."""
+    """Return the pairs of the reference, in the order of the file."""
     return [
         Pair(
             patient=pair["patient"],
@@ -105,7 +106,7 @@ def reference() -> list[Pair]:
 
 
 def read(path: Path) -> Scan:
-    """Return the masks of a file, LPS, axes (slice, row, column): NIfTI is RAS, and stored the other way around."""
+    """Return the masks of a NIfTI file in LPS, axes (slice, row, column); NIfTI is RAS with axes in reverse order."""
     image = nibabel.Nifti1Image.from_filename(path)
     labels = np.asarray(image.dataobj).transpose()
     affine = (RAS_TO_LPS @ np.asarray(image.affine, np.float64))[:, [2, 1, 0, 3]]
@@ -122,17 +123,17 @@ def _bodies(tumour: NDArray[np.bool_], affine: NDArray[np.float64]) -> Iterator[
 
 
 def volume_ml(mask: Mask) -> float:
-    """Return the volume of all marked voxels."""
+    """Return the volume of the mask in ml."""
     return float(np.count_nonzero(mask.voxels)) * mask.voxel_ml
 
 
 def follow(earlier: Scan, later: Scan) -> tuple[Registration, list[Said]]:
-    """Return how two scans were brought together, and what the product says became of each body."""
+    """Return the registration of two scans, and the events that the product reports."""
     registration = register(earlier.lungs, later.lungs)
     before = [_body(f"E{n}", mask, registration.to_later(_points(mask))) for n, mask in enumerate(earlier.bodies, 1)]
     after = [_body(f"L{n}", mask, _points(mask)) for n, mask in enumerate(later.bodies, 1)]
-    found = match(before, after, ERROR_MM[registration.method])
-    return registration, [(one.event.value, one.earlier, one.later) for one in found]
+    matches = match(before, after, ERROR_MM[registration.method])
+    return registration, [(one.event.value, one.earlier, one.later) for one in matches]
 
 
 def _body(key: str, mask: Mask, points_mm: Points) -> Body:
@@ -146,7 +147,7 @@ def _points(mask: Mask) -> Points:
 
 
 def items(said: Iterable[Said]) -> dict[str, set[Item]]:
-    """Return what is counted of each kind; an undecidable event counts for none."""
+    """Return the counted items by kind; undecidable events are left out."""
     found: dict[str, set[Item]] = {kind: set() for kind in KINDS}
     for event, earlier, later in said:
         if event in KINDS:
@@ -157,15 +158,17 @@ def items(said: Iterable[Said]) -> dict[str, set[Item]]:
 
 
 def judge(tallies: dict[str, Tally], pair: Pair, said: Iterable[Said]) -> None:
-    """Count what is said of a pair against what its reader says."""
+    """Add the reported events of a pair to the tallies, compared with the reference."""
     undecidable = {key for event, *sides in pair.said if event == "undecidable" for side in sides for key in side}
     truth, found = items(pair.said), items(said)
     for kind in KINDS:
-        both = {item for item in truth[kind] | found[kind] if not undecidable & set(item)}
-        for item in sorted(both):
-            there, was_said = item in truth[kind], item in found[kind]
+        judged = {item for item in truth[kind] | found[kind] if not undecidable & set(item)}
+        for item in sorted(judged):
+            is_true, is_reported = item in truth[kind], item in found[kind]
             tally = tallies[kind]
-            (tally.right if there and was_said else tally.missed if there else tally.wrong).append(_named(pair, item))
+            (tally.right if is_true and is_reported else tally.missed if is_true else tally.wrong).append(
+                _named(pair, item)
+            )
 
 
 def _named(pair: Pair, item: Item) -> str:
@@ -180,7 +183,7 @@ def _named(pair: Pair, item: Item) -> str:
 
 
 def run(pairs: Sequence[Pair], masks: Path) -> tuple[dict[str, Tally], list[Registration]]:
-    """Follow the bodies of each pair, and judge what came of it."""
+    """Match the bodies of each pair, and return the tallies by kind and the registrations."""
     tallies = {kind: Tally() for kind in KINDS}
     registrations = []
     for pair in pairs:
@@ -192,7 +195,7 @@ def run(pairs: Sequence[Pair], masks: Path) -> tuple[dict[str, Tally], list[Regi
 
 
 def main() -> None:
-    """Print the figures, and every difference."""
+    """Print precision and recall, and every difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--masks", type=Path, required=True)
     pairs = reference()
@@ -201,8 +204,8 @@ def main() -> None:
     for method, count in Counter(registration.method for registration in registrations).items():
         print(f"registered, {method}: {count}")
     for kind, tally in tallies.items():
-        truth, said = len(tally.right) + len(tally.missed), len(tally.right) + len(tally.wrong)
-        print(f"{kind}: precision {tally.precision:.3f} of {said} said, recall {tally.recall:.3f} of {truth}")
+        truth, reported = len(tally.right) + len(tally.missed), len(tally.right) + len(tally.wrong)
+        print(f"{kind}: precision {tally.precision:.3f} of {reported} reported, recall {tally.recall:.3f} of {truth}")
         for line in (*(f"  missed: {name}" for name in tally.missed), *(f"  wrong: {name}" for name in tally.wrong)):
             print(line)
 

@@ -1,8 +1,8 @@
 """Loads one CT series with LungSpread, highdicom and SimpleITK in turn: python -m benchmarks.load [FOLDER].
 
-Without a folder a generated series is read (--slices of 512 x 512, from the disk cache). Each reader ends with the
-same, checked: float32 Hounsfield units in memory, slices in order (highdicom's from head to feet). The best of --rounds
-counts; the readers take turns, so that a busy machine is busy for all.
+Without a folder a generated series is read (--slices slices of 512 x 512, from the disk cache). All readers return the
+same volume, which is checked: float32 Hounsfield units in memory, slices in order (highdicom's from head to feet). The
+best of --rounds counts; the readers alternate, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Hounsfield = NDArray[np.float32]
 
 
 def with_lungspread(files: Sequence[Path]) -> Hounsfield:
-    """Read headers, check them, read pixels."""
+    """Read and check the headers, then read the pixels."""
     return load(files).volume.hu
 
 
 def with_highdicom(files: Sequence[Path]) -> Hounsfield:
-    """Read and stack; its default of float64 is not asked for."""
+    """Read and stack as float32; the default would be float64."""
     datasets = [dcmread(file) for file in files]
     return np.asarray(highdicom.get_volume_from_series(datasets, dtype=np.float32).array)
 
 
 def with_simpleitk(files: Sequence[Path]) -> Hounsfield:
-    """Let GDCM sort the folder, then read."""
+    """Sort the folder with GDCM, then read."""
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(files[0].parent)))
     return np.asarray(sitk.GetArrayFromImage(sitk.Cast(reader.Execute(), sitk.sitkFloat32)))
@@ -54,21 +54,21 @@ READERS: dict[str, Callable[[Sequence[Path]], Hounsfield]] = {
 
 
 def compare(files: Sequence[Path], rounds: int) -> dict[str, float]:
-    """Return each reader's best time in seconds."""
+    """Return each reader's best time in seconds. Exits if a reader returns other voxels."""
     best = dict.fromkeys(READERS, float("inf"))
-    truth = with_lungspread(files)
+    expected = with_lungspread(files)
     for _ in range(rounds):
         for name, read in READERS.items():
             start = time.perf_counter()
             volume = read(files)
             best[name] = min(best[name], time.perf_counter() - start)
-            if not any(np.array_equal(each, truth) for each in (volume, volume[::-1])):
+            if not any(np.array_equal(each, expected) for each in (volume, volume[::-1])):
                 raise SystemExit(f"{name} reads other voxels")
     return best
 
 
 def generated(slices: int) -> Phantom:
-    """Return noise of a chest's size: what it shows does not matter here."""
+    """Return noise of the size of a chest CT; the content does not matter here."""
     spec = PhantomSpec(shape=(slices, 512, 512), spacing_mm=(1.0, 0.7, 0.7))
     hu = np.random.default_rng(1).integers(-1000, 1000, spec.shape, dtype=np.int16).astype(np.float32)
     affine = np.zeros((4, 4))

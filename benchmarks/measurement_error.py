@@ -1,10 +1,10 @@
-"""Fits the 95 % intervals of sizes on bodies known on paper: python -m benchmarks.measurement_error [--write].
+"""Fits the 95 % intervals of sizes on simulated lesions of known size: python -m benchmarks.measurement_error.
 
-Draws bodies and settings (tests/fixtures/worker/size_phantoms.py), outlines them half-way between lung and lesion,
-measures them with the product's own code, and fits the 2.5 % and 97.5 % bounds of the error: linear quantile regression
-(Koenker and Bassett 1978) of the logarithm of the error, so that a bound never changes its sign. Prints bias, spread
-and coverage on draws of their own seed; --write replaces worker/lesions/uncertainty_model.py (format it afterwards).
-About four minutes.
+Draws lesions and scan settings (tests/fixtures/worker/size_phantoms.py), segments them half-way between lung and
+lesion, measures them with the product's code, and fits the 2.5 % and 97.5 % bounds of the error: linear quantile
+regression (Koenker and Bassett 1978) of the logarithm of the error, so that a bound never changes its sign. Prints
+bias, standard deviation and coverage on draws with another seed; --write replaces worker/lesions/uncertainty_model.py
+(format it afterwards). Takes about four minutes.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ Array = NDArray[np.float64]
 FIT_DRAWS, FIT_SEED = 6000, 20
 CHECK_DRAWS, CHECK_SEED = 3000, 21
 FIT_DIAMETERS_MM = (4.5, 60.0)
-"""Wider than the draws that are checked: what measures 5 mm may be larger or smaller."""
-SIDE = 0.975
+"""Wider than the range of the checked draws, because a lesion measured as 5 mm may be larger or smaller."""
+QUANTILE = 0.975
 SMALLEST = {"volume_ml": 1e-4, "long_axis_mm": 0.02, "short_axis_mm": 0.02}
-"""Below this, an error of the other sign counts as this: in ln, and in pixels."""
+"""Smallest error before the logarithm, also used for errors of the other sign: in ln (volume), in pixels (axes)."""
 SLICES_MM = (0.6, 1.5, 3.0, 5.0, 8.0)
 DIAMETERS_MM = (6, 8, 10, 14, 20, 30, 50)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One body: how it was drawn, and what was measured."""
+    """One simulated lesion: its true parameters and its measured sizes."""
 
     drawn: Draw
     sizes: Sizes
 
     @property
     def true(self) -> dict[str, float]:
-        """The sizes on paper, by name."""
+        """The true sizes by name."""
         long_mm, short_mm = self.drawn.body.axes_mm
         return {"volume_ml": self.drawn.body.volume_ml, "long_axis_mm": long_mm, "short_axis_mm": short_mm}
 
     @property
     def diameter_mm(self) -> float:
-        """The true diameter of the ball of equal volume."""
+        """The diameter of the ball with the true volume."""
         return float((6000 * self.drawn.body.volume_ml / math.pi) ** (1 / 3))
 
     def error(self, name: str) -> float:
-        """True over measured: the logarithm for the volume, in pixels for an axis."""
+        """Return the error of a size: ln(true / measured) for the volume, true - measured in pixels for an axis."""
         measured = getattr(self.sizes, name)
         if name == "volume_ml":
             return math.log(self.true[name] / measured)
         return float((self.true[name] - measured) / self.sizes.pixel_mm)
 
     def features(self, name: str) -> Array:
-        """What the bounds of this size are linear in."""
+        """Return the regressors of the bounds of this size."""
         return features(self.sizes, self.sizes.diameter_mm if name == "volume_ml" else getattr(self.sizes, name))
 
 
 def rows(count: int, seed: int, diameters_mm: tuple[float, float] | None = None) -> Iterator[Row]:
-    """Draw, scan and measure bodies; one that no voxel shows is none."""
+    """Yield `count` simulated lesions, measured; a lesion without any voxel in the mask is left out."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         diameter = float(np.exp(rng.uniform(*np.log(diameters_mm)))) if diameters_mm else None
@@ -92,14 +92,16 @@ def fitted(fit: list[Row]) -> dict[str, Bounds]:
 
 
 def _quantile_regression(values: Array, outcome: Array) -> Array:
-    """Return the coefficients of the quantile, as the multipliers of the dual linear programme."""
-    found = linprog(-outcome, A_eq=values.T, b_eq=np.zeros(values.shape[1]), bounds=(SIDE - 1, SIDE), method="highs")
+    """Return the regression coefficients: the multipliers of the dual linear programme."""
+    found = linprog(
+        -outcome, A_eq=values.T, b_eq=np.zeros(values.shape[1]), bounds=(QUANTILE - 1, QUANTILE), method="highs"
+    )
     return -np.asarray(found.eqlin.marginals)
 
 
 def print_errors(checked: list[Row]) -> None:
-    """Print bias and standard deviation by size and slice thickness."""
-    print("\nmeasured against true; volume in %, axes in pixels: mean and standard deviation (n)")
+    """Print bias and standard deviation by diameter and slice thickness."""
+    print("\nmeasured - true; volume in %, axes in pixels: mean and standard deviation (n)")
     print("diameter mm  slices mm      n   volume          long axis       short axis")
     for low, high in pairwise(DIAMETERS_MM):
         for thin, thick in pairwise(SLICES_MM):
@@ -118,7 +120,7 @@ def _mean_and_sd(errors: list[float]) -> str:
 
 
 def print_coverage(checked: list[Row]) -> None:
-    """Print how often the committed intervals hold the truth."""
+    """Print how often the intervals of uncertainty_model.py contain the true size."""
     groups = {"all": checked}
     for kind in KINDS:
         groups[kind] = [row for row in checked if row.drawn.kind == kind]
@@ -128,20 +130,20 @@ def print_coverage(checked: list[Row]) -> None:
         groups[f"{low} - {high} mm"] = [row for row in checked if low <= row.diameter_mm < high]
     groups["noise under 20 HU"] = [row for row in checked if row.drawn.setting.noise_hu < 20]
     groups["noise over 40 HU"] = [row for row in checked if row.drawn.setting.noise_hu > 40]
-    print(f"\nshare of truths in the 95 % interval\n{'':22s} {'n':>5s}  {'volume':>7s} {'long':>7s} {'short':>7s}")
+    print(f"\ncoverage of the 95 % interval\n{'':22s} {'n':>5s}  {'volume':>7s} {'long':>7s} {'short':>7s}")
     for title, group in groups.items():
         shares = [np.mean([is_covered(row, name) for row in group]) for name in SMALLEST]
         print(f"{title:22s} {len(group):5d}  ", " ".join(f"{100 * share:6.1f}%" for share in shares))
 
 
 def is_covered(row: Row, name: str) -> bool:
-    """Say whether the interval holds the true size."""
+    """Return whether the interval contains the true size."""
     intervals: Uncertainty = uncertainty_of(row.sizes)
     return bool(getattr(intervals, name).low <= row.true[name] <= getattr(intervals, name).high)
 
 
 def model_source(bounds: dict[str, Bounds], count: int) -> str:
-    """Return the text of worker/lesions/uncertainty_model.py; the readers' factors stay as they are."""
+    """Return the source of worker/lesions/uncertainty_model.py with these bounds and the present reader factors."""
     head = Path(uncertainty_model.__file__).read_text(encoding="utf-8").split("BOUNDS = {")[0]
     lines = [f'    "{name}": Bounds(below={side.below}, above={side.above}),' for name, side in bounds.items()]
     return "\n".join([
@@ -153,15 +155,17 @@ def model_source(bounds: dict[str, Bounds], count: int) -> str:
 
 
 def main() -> None:
-    """Print the tables; fit first, with --write."""
+    """Print the tables, after a fit if --write is given."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="fit anew and replace worker/lesions/uncertainty_model.py")
+    parser.add_argument(
+        "--write", action="store_true", help="fit the bounds and replace worker/lesions/uncertainty_model.py"
+    )
     if parser.parse_args().write:
         fit = list(rows(FIT_DRAWS, FIT_SEED, FIT_DIAMETERS_MM))
         BOUNDS.update(fitted(fit))
         Path(uncertainty_model.__file__).write_text(model_source(BOUNDS, len(fit)), encoding="utf-8")
     checked = list(rows(CHECK_DRAWS, CHECK_SEED))
-    print(f"{len(checked)} of {CHECK_DRAWS} draws are seen")
+    print(f"{len(checked)} of {CHECK_DRAWS} draws have a mask")
     print_errors(checked)
     print_coverage(checked)
 

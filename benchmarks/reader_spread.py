@@ -1,10 +1,10 @@
-"""Measures how far readers of one nodule disagree: python -m benchmarks.reader_spread FOLDER.
+"""Measures the variability between readers of the same nodule: python -m benchmarks.reader_spread FOLDER.
 
 FOLDER holds LIDC-IDRI nodules as `nodules.csv` (patient_id, nodule, pixel_spacing_mm, slice_spacing_mm) and
-`PATIENT/NODULE/NNN.webp` with `NNN.readers.png`, in which bit r of a pixel is set where reader r marked it. Each
-reader's mask is measured with the product's own code. Prints the spread between readers by size, the factors of
-worker/lesions/uncertainty_model.py, and how often one reader's intervals hold what another measures. The factors are
-taken from half of the patients and checked on the other half; those committed are from all.
+`PATIENT/NODULE/NNN.webp` with `NNN.readers.png`, in which bit r of a pixel is set if reader r marked it. Each reader's
+mask is measured with the product's code. Prints the standard deviation between readers by size, the factors of
+worker/lesions/uncertainty_model.py, and how often one reader's intervals contain another reader's size. The factors are
+computed on half of the patients and checked on the other half; the committed factors are from all patients.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ DIAMETERS_MM = (0, 10, 14, 20, 60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nodule:
-    """What each reader's outline of one nodule measures."""
+    """The sizes of one nodule, as measured in each reader's mask."""
 
     patient: str
     by_reader: tuple[Sizes, ...]
 
     @property
     def diameter_mm(self) -> float:
-        """The geometric mean over the readers."""
+        """Geometric mean of the diameter over the readers."""
         return math.exp(np.mean([math.log(sizes.diameter_mm) for sizes in self.by_reader]))
 
     def pairs(self) -> Iterator[tuple[Sizes, Sizes]]:
-        """Return each reader with each other one."""
+        """Return all ordered pairs of readers."""
         return itertools.permutations(self.by_reader, 2)
 
 
 def nodules(folder: Path) -> Iterator[Nodule]:
-    """Measure every nodule that two readers or more have outlined."""
+    """Yield every nodule that two or more readers outlined, measured."""
     with (folder / "nodules.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             files = sorted((folder / row["patient_id"] / row["nodule"]).glob("*.webp"))
@@ -89,7 +89,7 @@ def print_spread(found: list[Nodule]) -> None:
 
 
 def _pooled(group: list[Nodule], name: str, *, logarithm: bool) -> float:
-    """Each nodule's variance counts by its degrees of freedom."""
+    """Return the standard deviation with each nodule's variance weighted by its degrees of freedom."""
     squares, freedom = 0.0, 0
     for nodule in group:
         values = np.array([getattr(sizes, name) for sizes in nodule.by_reader])
@@ -100,23 +100,23 @@ def _pooled(group: list[Nodule], name: str, *, logarithm: bool) -> float:
 
 
 def factors(found: list[Nodule]) -> dict[str, float]:
-    """Return the factor within which 95 % of pairs of readers agree; each nodule counts once."""
+    """Return the factor within which 95 % of the pairs of readers agree; all nodules have equal weight."""
     return {name: round(math.exp(_weighted_quantile(found, name)), 2) for name in NAMES}
 
 
 def _weighted_quantile(found: list[Nodule], name: str) -> float:
-    steps, weights = [], []
+    log_ratios, weights = [], []
     for nodule in found:
         pairs = [abs(math.log(getattr(one, name) / getattr(other, name))) for one, other in nodule.pairs()]
-        steps += pairs
+        log_ratios += pairs
         weights += [1 / len(pairs)] * len(pairs)
-    order = np.argsort(steps)
-    share = np.cumsum(np.array(weights)[order]) / sum(weights)
-    return float(np.array(steps)[order][np.searchsorted(share, 0.95)])
+    order = np.argsort(log_ratios)
+    cumulative = np.cumsum(np.array(weights)[order]) / sum(weights)
+    return float(np.array(log_ratios)[order][np.searchsorted(cumulative, 0.95)])
 
 
 def print_coverage(found: list[Nodule], scale: dict[str, float]) -> None:
-    """Print how often another reader's size lies in the interval of the scan, and in that of the factors given."""
+    """Print how often another reader's size lies in the interval of the scan, and in that of the given factors."""
     print("share of other readers' sizes    in the scan's interval    in the readers' interval")
     for low, high in [*itertools.pairwise(DIAMETERS_MM), (0, 60)]:
         group = [nodule for nodule in found if low <= nodule.diameter_mm < high]
@@ -128,7 +128,7 @@ def print_coverage(found: list[Nodule], scale: dict[str, float]) -> None:
 def _share(group: list[Nodule], name: str, factor: float | None) -> float:
     shares = []
     for nodule in group:
-        held = []
+        covered = []
         for one, other in nodule.pairs():
             size, interval = getattr(other, name), getattr(uncertainty_of(one), name)
             low, high = (
@@ -136,8 +136,8 @@ def _share(group: list[Nodule], name: str, factor: float | None) -> float:
                 if factor is None
                 else (getattr(one, name) / factor, getattr(one, name) * factor)
             )
-            held.append(low <= size <= high)
-        shares.append(np.mean(held))
+            covered.append(low <= size <= high)
+        shares.append(np.mean(covered))
     return float(np.mean(shares))
 
 
@@ -150,8 +150,8 @@ def main() -> None:
     patients = sorted({nodule.patient for nodule in found})
     print(f"{len(found)} nodules of {len(patients)} patients, {outlines} outlines")
     print_spread(found)
-    chosen = set(patients[::2])
-    halves = [[n for n in found if n.patient in chosen], [n for n in found if n.patient not in chosen]]
+    first_half = set(patients[::2])
+    halves = [[n for n in found if n.patient in first_half], [n for n in found if n.patient not in first_half]]
     for fit, check in (halves, halves[::-1]):
         print(f"\nfactors from {len(fit)} nodules: {factors(fit)}; on the {len(check)} of other patients:")
         print_coverage(check, factors(fit))

@@ -1,14 +1,14 @@
-"""What bringing lungs onto later ones costs and reaches, beside plain elastix: python -m benchmarks.registration.
+"""Compares time and error of the lung registration with plain elastix: python -m benchmarks.registration.
 
-Generated lungs of a chest of so many slices (300), outlined on the grid of about 2 mm that the product keeps, at two
-times: the patient has breathed out, is turned by some degrees and lies elsewhere. The truth is a formula
-(tests/fixtures/worker/breathing_lungs.py), so each point inside the lungs has a known place in the later scan. Ours and
-elastix (`pip install .[bench]`: itk-elastix, default parameter maps rigid, then bspline) get the same two masks, in one
-run. Printed are seconds, seconds of all cores together (which others on the machine change less) and the target
-registration error, mean and 95th percentile, with their ratios to ours. elastix takes some minutes.
+The input are generated lung masks of a chest with --slices slices (300), on the grid of about 2 mm that the product
+uses, at two times: the patient has breathed out, is rotated by some degrees and shifted. The deformation is analytic
+(tests/fixtures/worker/breathing_lungs.py), so each point inside the lungs has a known position in the later scan. Our
+registration and elastix (`pip install .[bench]`: itk-elastix, default parameter maps rigid, then bspline) get the same
+two masks in one run. Printed are seconds, seconds summed over all cores (less affected by other load on the machine)
+and the target registration error, mean and 95th percentile, with their ratios to ours. elastix takes some minutes.
 
-elastix maps fixed to moving, so its fixed image is the earlier scan. It gets the masks as they are, 0 and 1, and the
-same again as distance maps, which suit it better.
+elastix maps fixed to moving, so its fixed image is the earlier scan. It is run on the masks, 0 and 1, and again on
+their distance maps, on which it is more accurate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIMIT_S = 30.0
 
 
 def masks(slices: int) -> tuple[Mask, Mask]:
-    """Return the lungs at both times, on the grid that the product makes of so many slices."""
+    """Return the lung masks at both times, on the grid that the product uses for this number of slices."""
     slice_mm = LENGTH_MM / slices
     coarse_mm = slice_mm * max(1, round(2.2 / slice_mm))
     later = Grid(spacing_mm=(coarse_mm, 2.1, 2.1), signs=(-1, 1, 1), middle_mm=BREATH.shift_mm)
@@ -42,17 +42,17 @@ def masks(slices: int) -> tuple[Mask, Mask]:
 
 
 def ours(earlier: Mask, later: Mask, points: Points) -> Points:
-    """Register with the product's own code and return where the points lie."""
+    """Register with the product's code and return the points in the later scan."""
     return register(earlier, later).to_later(points)
 
 
 def elastix_masks(earlier: Mask, later: Mask, points: Points) -> Points:
-    """Register the masks as they are with plain elastix."""
+    """Register the masks with plain elastix and return the points in the later scan."""
     return _elastix(_as_itk(earlier.voxels, earlier.affine), _as_itk(later.voxels, later.affine), points)
 
 
 def elastix_distances(earlier: Mask, later: Mask, points: Points) -> Points:
-    """Register the distance maps with plain elastix."""
+    """Register the distance maps with plain elastix and return the points in the later scan."""
     images = []
     for mask in (earlier, later):
         mapped = distance_map(mask)
@@ -63,7 +63,7 @@ def elastix_distances(earlier: Mask, later: Mask, points: Points) -> Points:
     return _elastix(images[0], images[1], points)
 
 
-def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]):  # noqa: ANN202 - itk makes its types when it runs
+def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]):  # noqa: ANN202 - itk creates its types at run time
     import itk
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -85,21 +85,23 @@ def _elastix(fixed, moving, points: Points) -> Points:  # noqa: ANN001 - as abov
 
 
 def _moved(found, moving, points: Points) -> Points:  # noqa: ANN001 - as above
-    """Ask transformix for the points, by the file that it reads."""
+    """Transform the points with transformix, which reads them from a file."""
     import itk
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "points.txt"
         rows = "\n".join(" ".join(f"{value:.6f}" for value in point) for point in points)
         file.write_text(f"point\n{len(points)}\n{rows}\n")
-        answer = itk.transformix_pointset(moving, found, fixed_point_set_file_name=str(file), output_directory=folder)
-    rows = [row[list(row).index("OutputPoint") + 3 :][:3] for row in np.atleast_2d(answer)]
+        transformed = itk.transformix_pointset(
+            moving, found, fixed_point_set_file_name=str(file), output_directory=folder
+        )
+    rows = [row[list(row).index("OutputPoint") + 3 :][:3] for row in np.atleast_2d(transformed)]
     return np.array([[float(value) for value in row] for row in rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a registration costs and reaches; core_s: of all cores together."""
+    """Time and error of a registration. core_s: seconds summed over all cores."""
 
     wall_s: float
     core_s: float
@@ -107,17 +109,17 @@ class Result:
 
     @property
     def mean_mm(self) -> float:
-        """The target registration error."""
+        """The mean target registration error."""
         return float(self.errors_mm.mean())
 
     def row(self, first: Result) -> str:
-        """Return the numbers in a line, with their ratios to those of another."""
+        """Return the numbers as a line, with their ratios to those of `first`."""
         cost = f"{self.wall_s:9.1f}{self.core_s:9.1f}{self.core_s / first.core_s:8.2f}"
         return f"{cost}{self.mean_mm:9.2f}{np.percentile(self.errors_mm, 95):9.2f}{self.mean_mm / first.mean_mm:8.2f}"
 
 
-def judged(register_points: Callable[[Mask, Mask, Points], Points], pair: tuple[Mask, Mask]) -> Result:
-    """Run one way, and measure where it brings the points of which it is known where they lie."""
+def evaluate(register_points: Callable[[Mask, Mask, Points], Points], pair: tuple[Mask, Mask]) -> Result:
+    """Run one registration method and return its time and its error at points of known position."""
     earlier, later = pairs_within(BREATH)
     wall, cores = time.perf_counter(), time.process_time()
     found = register_points(*pair, earlier)
@@ -126,21 +128,21 @@ def judged(register_points: Callable[[Mask, Mask, Points], Points], pair: tuple[
 
 
 def main() -> None:
-    """Print the table; exit 1 when ours takes longer than its limit, or reaches less than elastix."""
+    """Print the table; exit 1 if ours takes longer than 30 s or has a larger mean error than elastix."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=300)
     pair = masks(parser.parse_args().slices)
-    ways = {"ours": ours, "elastix, masks": elastix_masks, "elastix, distances": elastix_distances}
+    methods = {"ours": ours, "elastix, masks": elastix_masks, "elastix, distances": elastix_distances}
     print(f"lungs of {pair[0].voxels.shape} and {pair[1].voxels.shape} voxels")
     print(f"{'':<20}{'seconds':>9}{'core s':>9}{'ratio':>8}{'mean mm':>9}{'95 % mm':>9}{'ratio':>8}")
     results: dict[str, Result] = {}
-    for name, way in ways.items():
-        results[name] = judged(way, pair)
+    for name, register_points in methods.items():
+        results[name] = evaluate(register_points, pair)
         print(f"{name:<20}{results[name].row(results['ours'])}", flush=True)
     if results["ours"].wall_s > LIMIT_S:
         raise SystemExit(f"more than {LIMIT_S:.0f} s")
     if results["ours"].mean_mm > min(result.mean_mm for result in results.values()):
-        raise SystemExit("elastix comes nearer")
+        raise SystemExit("elastix has a smaller mean error")
 
 
 if __name__ == "__main__":

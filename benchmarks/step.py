@@ -1,8 +1,8 @@
-"""What the step from mask to page costs within the pipeline: python -m benchmarks.step [--slices 300] [--lesions 20].
+"""Time of the step from mask to page within the pipeline: python -m benchmarks.step [--slices 300] [--lesions 20].
 
-A generated chest of 512 x 512 pixels with so many lesions, as a DICOM series in the disk cache, goes down the line
-once: load, segment, then measure (lungs, lesions, measurements, spread, intervals) and draw the page, then encode.
-Printed is each part's time and its share of the whole. The step is to stay under a tenth.
+A phantom of 512 x 512 pixels with --lesions lesions, as a DICOM series in the disk cache, runs through the pipeline
+once: load, segment, then measure (lungs, lesions, measurements, extent, intervals) and draw the page, then encode.
+Printed are the time of each part and its share of the total. From mask to page the limit is a tenth of the total.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ LIMIT = 0.10
 
 
 def lesions(count: int) -> tuple[PhantomLesion, ...]:
-    """Return lesions of 6 to 30 mm, evenly over both lungs."""
+    """Return lesions of 6 to 30 mm, spread evenly over both lungs."""
     rng = np.random.default_rng(1)
     found = []
     for number in range(count):
         side = -1.0 if number % 2 else 1.0
         size = float(rng.uniform(3, 15))
-        place = (side * float(rng.uniform(60, 100)), float(rng.uniform(-40, 40)), -90.0 + 180.0 * number / count)
-        found.append(PhantomLesion(centre_mm=place, half_axes_mm=(size, size * 0.8, size)))
+        centre = (side * float(rng.uniform(60, 100)), float(rng.uniform(-40, 40)), -90.0 + 180.0 * number / count)
+        found.append(PhantomLesion(centre_mm=centre, half_axes_mm=(size, size * 0.8, size)))
     return tuple(found)
 
 
 class Clock:
-    """Adds up the time of named parts."""
+    """Sums the time of named parts."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what happens inside as this part's."""
+        """Add the time of a `with` block to this part."""
         started = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def run(slices: int, count: int, folder: Path) -> Clock:
-    """Go down the line once and return what each part took."""
+    """Run the pipeline once and return the time of each part."""
     spec = PhantomSpec(shape=(slices, 512, 512), spacing_mm=(240 / slices, 0.7, 0.7), lesions=lesions(count))
     phantom = chest_phantom(spec)
     files = write_series(folder, phantom)
@@ -68,7 +68,7 @@ def run(slices: int, count: int, folder: Path) -> Clock:
         series = load(files)
     with clock.part("segment"):
         segmenter.segment(series.volume, lambda _: None)
-    mask = Mask(voxels=lesion_mask(phantom), affine=series.volume.affine)  # all of the lesions, whatever the model says
+    mask = Mask(voxels=lesion_mask(phantom), affine=series.volume.affine)  # the true lesions, independent of the model
     with clock.part("measure"):
         findings = find(series, mask, segmenter.card, JOB_KEY)
     with clock.part("page"):
@@ -77,12 +77,12 @@ def run(slices: int, count: int, folder: Path) -> Clock:
         write_findings(findings, folder / "findings.json")
         encode(findings, series.datasets, ("seg", "sr"))
     if len(findings.findings) != count:
-        raise SystemExit(f"{len(findings.findings)} lesions were measured, not {count}")
+        raise SystemExit(f"{len(findings.findings)} lesions were measured, expected {count}")
     return clock
 
 
 def main() -> None:
-    """Print the table; exit 1 when the step costs more than its limit."""
+    """Print the table; exit 1 if the step takes more than its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=300)
     parser.add_argument("--lesions", type=int, default=20)
@@ -93,8 +93,8 @@ def main() -> None:
     for name, seconds in clock.seconds.items():
         print(f"{name:<10}{seconds:8.2f} s{100 * seconds / total:7.1f} %")
     step = (clock.seconds["measure"] + clock.seconds["page"]) / total
-    what = f"{options.lesions} lesions in {options.slices} slices"
-    print(f"from mask to page: {100 * step:.1f} % of {total:.1f} s, {what}")
+    workload = f"{options.lesions} lesions in {options.slices} slices"
+    print(f"from mask to page: {100 * step:.1f} % of {total:.1f} s, {workload}")
     if step > LIMIT:
         raise SystemExit(f"more than {100 * LIMIT:.0f} %")
 

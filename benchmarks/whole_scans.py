@@ -1,12 +1,12 @@
-"""Judges a model on whole chests: python -m benchmarks.whole_scans --data FOLDER.
+"""Evaluates a model on whole chest scans: python -m benchmarks.whole_scans --data FOLDER.
 
-FOLDER holds two patients whom no training saw, as TCIA gives them (c3n-00247 of CPTAC, lung-dx-a0001 with its boxes),
-and the held-back LIDC nodules (lidc-slices, lidc-cubes), whose voxels are put into these chests at known places.
+FOLDER holds two patients outside the training data, as downloaded from TCIA (c3n-00247 of CPTAC, lung-dx-a0001 with its
+boxes), and the held-out LIDC nodules (lidc-slices, lidc-cubes), which are inserted into these chests at known places.
 
-Known: is the tumour outlined, and what is marked besides. Inserted: 30 tumours that show, of 10 to 80 mm
-as they then lie there, the larger ones enlarged nodules, every other one on the wall; three at a time, each chest as
-often as the other. Stored otherwise: the same scan mirrored in its storage, feet first, as coronal and sagittal planes,
-and with other slices; the same lesions must come.
+Known tumours: whether the tumour is segmented, and the false positives. Inserted: 30 visible tumours of 10 to 80 mm
+after insertion, the larger ones enlarged nodules, every second one at the chest wall; three per scan, both chests
+equally often. Storage: the same scan stored in reverse order, as coronal and sagittal planes, and with other slice
+thicknesses; the same lesions must be found.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from worker.lesions.lesion import Lesion, find_lesions
 SPLITS = Path(__file__).parent.parent / "training" / "splits" / "lung_tumour_v2.json"
 C3N_TUMOUR_MM = (-81.0, -190.0, -193.0)
 NEAR_MM = 30.0
-"""Around a chest's own tumour: nothing is inserted or counted there."""
+"""Around a chest's own tumour; nothing is inserted or counted as false positive there."""
 AT_A_TIME, SMALLEST_MM, LARGEST_MM = 3, 12.0, 80.0
 LEAST_MM = 10.0
-"""Of what is put in as it then lies there: a lesion is drawn larger than it turns out, its edge fades."""
+"""Smallest size after insertion: a lesion becomes smaller than drawn, because its edge fades."""
 MASK_POINT = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 SLICES_MM = (0.7, 1.25, 2.0, 5.0)
 
@@ -53,22 +53,22 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chest:
-    """A scan and where its own tumour lies, generously."""
+    """A scan and a generous region around its own tumour."""
 
     name: str
     volume: Volume
-    own: Bools
+    tumour_region: Bools
 
 
 def main() -> None:
-    """Print what came out, and write it where that is wanted."""
+    """Print the results as JSON, and write them to --results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="lung_tumour")
     parser.add_argument("--ensemble-size", type=int, default=0, help="as worker.ensemble_size")
     parser.add_argument("--flip-tta", action=argparse.BooleanOptionalAction, default=True, help="as worker.flip_tta")
     parser.add_argument("--cascade", action=argparse.BooleanOptionalAction, default=True, help="as worker.cascade")
-    parser.add_argument("--inserted", type=int, default=30, help="how many tumours are put in")
+    parser.add_argument("--inserted", type=int, default=30, help="number of inserted tumours")
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()
     model = load_model(
@@ -78,38 +78,38 @@ def main() -> None:
     c3n, boxed = load(dicom_files(args.data / "c3n-00247")), load(dicom_files(args.data / "lung-dx-a0001"))
     boxes = _boxes(boxed, args.data / "lung-dx-a0001-boxes")
     chests = [_c3n(c3n.volume), _boxed(boxed.volume, boxes)]
-    (_, lesions), (marked, others) = (_lesions(model, chest.volume) for chest in chests)
-    found = {
+    (_, c3n_lesions), (boxed_mask, boxed_lesions) = (_lesions(model, chest.volume) for chest in chests)
+    results = {
         "model": f"{model.card.name} {model.card.version}",
-        "c3n-00247": _known(lesions, chests[0]),
-        "lung-dx-a0001": {**_known(others, chests[1]), **_in_boxes(marked, boxes)},
+        "c3n-00247": _known(c3n_lesions, chests[0]),
+        "lung-dx-a0001": {**_known(boxed_lesions, chests[1]), **_in_boxes(boxed_mask, boxes)},
         "inserted": _inserted(model, chests, _donors(args.data), args.inserted),
-        "stored otherwise": _stored_otherwise(model, c3n.volume, lesions),
+        "stored otherwise": _stored_otherwise(model, c3n.volume, c3n_lesions),
     }
-    text = json.dumps(found, indent=1, sort_keys=True)
+    text = json.dumps(results, indent=1, sort_keys=True)
     print(text)
     if args.results is not None:
         args.results.write_text(text + "\n", encoding="utf-8")
 
 
 def _c3n(volume: Volume) -> Chest:
-    return Chest(name="c3n-00247", volume=volume, own=_ball(volume, C3N_TUMOUR_MM, NEAR_MM))
+    return Chest(name="c3n-00247", volume=volume, tumour_region=_ball(volume, C3N_TUMOUR_MM, NEAR_MM))
 
 
 def _boxed(volume: Volume, boxes: Bools) -> Chest:
-    own = ndimage.distance_transform_edt(~boxes, sampling=volume.spacing) <= NEAR_MM
-    return Chest(name="lung-dx-a0001", volume=volume, own=np.asarray(own))
+    region = ndimage.distance_transform_edt(~boxes, sampling=volume.spacing) <= NEAR_MM
+    return Chest(name="lung-dx-a0001", volume=volume, tumour_region=np.asarray(region))
 
 
 def _ball(volume: Volume, centre_mm: tuple[float, ...], radius_mm: float) -> Bools:
     index = np.indices(volume.hu.shape).reshape(3, -1)
-    places = volume.affine[:3, :3] @ index + volume.affine[:3, 3:]
-    inside = np.linalg.norm(places - np.array(centre_mm)[:, None], axis=0) <= radius_mm
+    points = volume.affine[:3, :3] @ index + volume.affine[:3, 3:]
+    inside = np.linalg.norm(points - np.array(centre_mm)[:, None], axis=0) <= radius_mm
     return np.asarray(inside.reshape(volume.hu.shape))
 
 
 def _boxes(series: LoadedSeries, folder: Path) -> Bools:
-    """Return the boxes as voxels; a box is an XML file that is named by its image, and not all are of this series."""
+    """Return the boxes as a mask. A box is an XML file named by its SOP Instance UID; some are of other series."""
     inside = np.zeros(series.volume.hu.shape, bool)
     for number, uid in enumerate(series.sop_instance_uids):
         path = folder / f"{uid}.xml"
@@ -125,14 +125,14 @@ def _lesions(model: Segmenter, volume: Volume) -> tuple[Mask, tuple[Lesion, ...]
 
 
 def _known(lesions: Sequence[Lesion], chest: Chest) -> dict[str, object]:
-    """Return the volume of what is marked at the chest's own tumour, and of each false lesion."""
-    at_home = [bool(chest.own[_box(lesion)][lesion.voxels].any()) for lesion in lesions]
+    """Return the volumes of the lesions at the chest's own tumour, and volumes and centroids of the false ones."""
+    is_own = [bool(chest.tumour_region[_box(lesion)][lesion.voxels].any()) for lesion in lesions]
     millilitres = [round(float(lesion.voxels.sum()) * chest.volume.voxel_ml, 2) for lesion in lesions]
     return {
-        "own_ml": [ml for ml, own in zip(millilitres, at_home, strict=True) if own],
-        "false_ml": [ml for ml, own in zip(millilitres, at_home, strict=True) if not own],
+        "own_ml": [ml for ml, own in zip(millilitres, is_own, strict=True) if own],
+        "false_ml": [ml for ml, own in zip(millilitres, is_own, strict=True) if not own],
         "false_at_mm": [
-            [round(x) for x in lesion.centroid_mm] for lesion, own in zip(lesions, at_home, strict=True) if not own
+            [round(x) for x in lesion.centroid_mm] for lesion, own in zip(lesions, is_own, strict=True) if not own
         ],
     }
 
@@ -145,10 +145,10 @@ def _in_boxes(mask: Mask, boxes: Bools) -> dict[str, int]:
 
 
 def _donors(data: Path) -> list[Stack]:
-    """Return the nodules of the patients that are held back, with at least three slices of tumour."""
-    held = set(read_splits(SPLITS)["lidc"]["test"])
+    """Return the nodules of the held-out test patients that have at least three slices of tumour."""
+    held_out = set(read_splits(SPLITS)["lidc"]["test"])
     stacks = [*lidc_slices(data / "lidc-slices"), *lidc_cubes(data / "lidc-cubes" / "cubes.npz")]
-    return [stack for stack in stacks if stack.patient in held and stack.mask.any((1, 2)).sum() >= 3]
+    return [stack for stack in stacks if stack.patient in held_out and stack.mask.any((1, 2)).sum() >= 3]
 
 
 def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack], count: int) -> dict[str, object]:
@@ -156,22 +156,22 @@ def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack]
     sizes = np.exp(np.linspace(np.log(SMALLEST_MM), np.log(LARGEST_MM), count))
     rng.shuffle(sizes)
     lesions: list[LesionNumbers] = []
-    false: list[int] = []
+    false_counts: list[int] = []
     for number, first in enumerate(range(0, count, AT_A_TIME)):
         chest = chests[number % len(chests)]
         stack = _with_tumours(chest, donors, [float(size) for size in sizes[first : first + AT_A_TIME]], rng)
         orientation = orientation_of(chest.volume.affine)
         stored = orientation.stored(stack.hu.astype(np.float32))
         mask, _ = _lesions(model, replace(chest.volume, hu=stored))
-        said = orientation.upright(mask.voxels & ~chest.own).astype(np.float32)
-        judged = detect(case_of([Predicted(stack=stack, probability=said)]), MASK_POINT, model.card)
-        lesions += judged.lesions
-        false.append(len(judged.false_scores))
+        outside = orientation.upright(mask.voxels & ~chest.tumour_region).astype(np.float32)
+        detection = detect(case_of([Predicted(stack=stack, probability=outside)]), MASK_POINT, model.card)
+        lesions += detection.lesions
+        false_counts.append(len(detection.false_scores))
     return {
         "tumours": len(lesions),
         "found": sum(lesion.found for lesion in lesions),
-        "scans": len(false),
-        "false_per_scan": float(np.mean(false)),
+        "scans": len(false_counts),
+        "false_per_scan": float(np.mean(false_counts)),
         "dice_of_found": float(np.mean([lesion.dice for lesion in lesions if lesion.dice is not None])),
         "each": [
             {
@@ -186,20 +186,20 @@ def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack]
 
 
 def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float], rng: np.random.Generator) -> Stack:
-    """Return the chest upright with one tumour of each size (mm), every other one on the wall; each has its place."""
+    """Return the upright chest with one tumour of each size (mm), every second one at the wall, none overlapping."""
     volume = chest.volume
     empty = np.zeros(volume.hu.shape, bool)
     stack = upright_stack(
         np.rint(volume.hu).astype(np.int16), empty, volume.affine, source="inserted", patient=chest.name, name="scan"
     )
-    taken = orientation_of(volume.affine).upright(chest.own)
+    occupied = orientation_of(volume.affine).upright(chest.tumour_region)
     hu, mask = stack.hu.astype(np.float32), stack.mask
     sites = Sites(hu, stack.spacing_mm)
     for number, size in enumerate(sizes):
         for _ in range(200):
             donor = donors[int(rng.integers(len(donors)))]
-            times = float(size) / _diameter_mm(donor)
-            body = real(donor.hu, donor.mask, _times(donor.spacing_mm, times), stack.spacing_mm, rng)
+            scale = float(size) / _diameter_mm(donor)
+            body = real(donor.hu, donor.mask, _scaled(donor.spacing_mm, scale), stack.spacing_mm, rng)
             place = sites.find(body.radius_mm, "edge" if number % 2 else "free", rng)
             if place is None:
                 continue
@@ -207,7 +207,7 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
             if (
                 inserted.shows
                 and _widest_mm(inserted.mask, stack.spacing_mm) >= LEAST_MM
-                and not (ndimage.binary_dilation(inserted.mask, iterations=4) & (taken | mask)).any()
+                and not (ndimage.binary_dilation(inserted.mask, iterations=4) & (occupied | mask)).any()
             ):
                 hu, mask = inserted.hu, mask | inserted.mask
                 break
@@ -217,13 +217,13 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
 
 
 def _diameter_mm(donor: Stack) -> float:
-    """Return the longest side of the box around a donor's tumour in its plane."""
+    """Return the longest in-plane side of the bounding box of a donor's tumour."""
     rows, columns = (np.flatnonzero(donor.mask.any(axes)) for axes in ((0, 2), (0, 1)))
     return max(np.ptp(rows) * donor.spacing_mm[1], np.ptp(columns) * donor.spacing_mm[2]) + donor.spacing_mm[1]
 
 
 def _widest_mm(mask: Bools, spacing: tuple[float, float, float]) -> float:
-    """Return the longest side of the box around what is marked in any slice, between voxels' middles."""
+    """Return the longest side of the mask's bounding box in any slice, between voxel centres."""
     sides = [
         (np.ptp(rows) * spacing[1], np.ptp(columns) * spacing[2])
         for rows, columns in (np.nonzero(plane) for plane in mask if plane.any())
@@ -231,32 +231,37 @@ def _widest_mm(mask: Bools, spacing: tuple[float, float, float]) -> float:
     return float(np.max(sides, initial=0.0))
 
 
-def _times(spacing: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+def _scaled(spacing: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
     return spacing[0] * factor, spacing[1] * factor, spacing[2] * factor
 
 
 def _stored_otherwise(model: Segmenter, volume: Volume, lesions: Sequence[Lesion]) -> dict[str, object]:
-    """Return of each way to store the scan its lesions' count, and the volumes' greatest difference in per cent."""
-    truth = _volumes(lesions, volume)
-    return {name: _against(truth, _volumes(_lesions(model, other)[1], other)) for name, other in _ways(volume)}
+    """Return, for each way to store the scan, the number of lesions and each volume's difference in per cent."""
+    expected = _volumes(lesions, volume)
+    return {
+        name: _differences(expected, _volumes(_lesions(model, stored)[1], stored))
+        for name, stored in _storage_variants(volume)
+    }
 
 
 def _volumes(lesions: Sequence[Lesion], volume: Volume) -> list[tuple[NDArray[np.float64], float]]:
     return [(np.array(lesion.centroid_mm), float(lesion.voxels.sum()) * volume.voxel_ml) for lesion in lesions]
 
 
-def _against(
-    truth: Sequence[tuple[NDArray[np.float64], float]], other: Sequence[tuple[NDArray[np.float64], float]]
+def _differences(
+    expected: Sequence[tuple[NDArray[np.float64], float]], found: Sequence[tuple[NDArray[np.float64], float]]
 ) -> dict[str, object]:
-    pairs = [(ml, min(other, key=lambda one: float(np.linalg.norm(one[0] - centre)))) for centre, ml in truth if other]
+    pairs = [
+        (ml, min(found, key=lambda one: float(np.linalg.norm(one[0] - centre)))) for centre, ml in expected if found
+    ]
     return {
-        "lesions": len(other),
-        "of": len(truth),
+        "lesions": len(found),
+        "of": len(expected),
         "volumes_percent": [round(100 * (nearest[1] / ml - 1), 1) for ml, nearest in pairs],
     }
 
 
-def _ways(volume: Volume) -> Iterator[tuple[str, Volume]]:
+def _storage_variants(volume: Volume) -> Iterator[tuple[str, Volume]]:
     yield "slices from head to feet", _flipped(volume, (0,))
     yield "rows and columns reversed", _flipped(volume, (1, 2))
     yield "coronal planes", _transposed(volume, (1, 0, 2))
@@ -280,15 +285,15 @@ def _transposed(volume: Volume, order: tuple[int, int, int]) -> Volume:
 
 
 def _resliced(volume: Volume, size_mm: float) -> Volume:
-    """Return the scan with slices of another thickness: those that grow are averages, as a scanner makes them."""
+    """Return the scan with another slice thickness; thicker slices are averages, as on a scanner."""
     step = size_mm / volume.spacing[0]
     hu = ndimage.gaussian_filter1d(volume.hu, step / 2.355, axis=0) if step > 1 else volume.hu
-    places = np.arange(0, len(hu) - 1 + 1e-6, step)
-    low = np.minimum(places.astype(int), len(hu) - 2)
-    share = (places - low).astype(np.float32)[:, None, None]
+    positions = np.arange(0, len(hu) - 1 + 1e-6, step)
+    low = np.minimum(positions.astype(int), len(hu) - 2)
+    weight = (positions - low).astype(np.float32)[:, None, None]
     affine = volume.affine.copy()
     affine[:3, 0] *= step
-    return Volume(hu=hu[low] * (1 - share) + hu[low + 1] * share, affine=affine)
+    return Volume(hu=hu[low] * (1 - weight) + hu[low + 1] * weight, affine=affine)
 
 
 def _box(lesion: Lesion) -> tuple[slice, ...]:

@@ -1,5 +1,5 @@
--- What a hospital's routing rule does: each CT series that has arrived goes to LungSpread, in one association.
--- What comes back is SEG and SR, so nothing goes round in circles.
+-- Routing rule as in a hospital: each complete CT series is sent to LungSpread over one association.
+-- The results are SEG and SR, which are not forwarded, so there is no loop.
 function OnStableSeries(series, tags, _)
   if tags['Modality'] == 'CT' then
     RestApiPost('/modalities/lungspread/store', '{"Resources": ["' .. series .. '"], "Synchronous": false}')

@@ -1,4 +1,4 @@
-// OHIF's configuration: one data source, Orthanc's DICOMweb behind the same nginx (nginx.conf).
+// OHIF configuration: one data source, Orthanc's DICOMweb behind the same nginx (nginx.conf).
 window.config = {
   routerBasename: '/',
   extensions: [],

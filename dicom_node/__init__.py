@@ -1,1 +1,1 @@
-"""Speaks DICOM with the PACS. Knows no model and no torch."""
+"""The DICOM node: receives series, queues jobs and delivers results to the PACS."""

@@ -1,35 +1,35 @@
-"""What can go wrong, named for what the caller must do about it.
+"""Exceptions of the node and the worker, named for what the caller must do.
 
     NodeError
     |-- SeriesRejected        final: the series cannot be analysed
-    |-- UnreadableInstance    final: this object cannot be taken in
+    |-- UnreadableInstance    final: this object cannot be stored
     |   `-- InvalidUid
-    |-- PacsUnavailable       retried with growing pauses
+    |-- PacsUnavailable       retried with exponential backoff
     |-- PacsRefused           final for that document
-    |-- SpoolFull             the sender is told (0xA700) and may try again
-    |-- QueueUnavailable      retried: the reconciler rings again
-    |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no room
-    |-- RedisNotStarted       the embedded Redis cannot run; the person who installs it must act
-    |-- DataDirInUse          another `lungspread serve` has it
-    |-- UnknownJob            the caller named a job that the journal does not hold
-    |-- ForbiddenChange       a job may not go from this state to that one
-    |-- InstancesRemoved      the received series is gone from our disk; it must be sent again
-    |-- LeaseLost             another worker may have the job; what was computed is thrown away
-    `-- SettingsError         the configuration is wrong; the person who wrote it must act
+    |-- SpoolFull             the sender receives status 0xA700 and may retry
+    |-- QueueUnavailable      retried: the reconciler enqueues the job again
+    |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no space
+    |-- RedisNotStarted       the embedded Redis cannot run; fix the installation
+    |-- DataDirInUse          another `lungspread serve` uses the data directory
+    |-- UnknownJob            the journal has no job with this key
+    |-- ForbiddenChange       the job cannot change from its current state to the requested one
+    |-- InstancesRemoved      the received series was deleted from disk; it must be sent again
+    |-- LeaseLost             another worker may have the job; the result is discarded
+    `-- SettingsError         the configuration is wrong; correct it
 
 Messages carry UIDs, counts and limits, never names, patient IDs, dates or descriptions.
 """
 
-# ruff: noqa: N818 - named for what the caller must do, not for being errors
+# ruff: noqa: N818 - the names say what the caller must do, so they do not end in Error
 from __future__ import annotations
 
 
 class NodeError(Exception):
-    """Root of every error that LungSpread raises around a series."""
+    """Base class of all exceptions that LungSpread raises."""
 
 
 class SeriesRejected(NodeError):
-    """The series cannot be analysed, whoever tries; `reason` says why in one line."""
+    """The series cannot be analysed by any worker; `reason` is one line."""
 
     def __init__(self, series_uid: str, reason: str) -> None:
         super().__init__(f"series {series_uid}: {reason}")
@@ -38,15 +38,15 @@ class SeriesRejected(NodeError):
 
 
 class UnreadableInstance(NodeError):
-    """A received object is not what it must be to be taken in."""
+    """A received object cannot be read as a DICOM instance."""
 
 
 class InvalidUid(UnreadableInstance):
-    """A UID is not made of digits and dots, or is longer than 64 characters."""
+    """A UID has characters other than digits and dots, or more than 64 characters."""
 
 
 class PacsUnavailable(NodeError):
-    """The peer cannot be reached, or not now; status: what it answered, where it did."""
+    """The peer cannot be reached or cannot serve the request now; `status` is its DICOM or HTTP status, if any."""
 
     def __init__(self, peer: str, why: str, status: int | None = None) -> None:
         super().__init__(f"{peer}: {why}")
@@ -56,7 +56,7 @@ class PacsUnavailable(NodeError):
 
 
 class PacsRefused(NodeError):
-    """The peer answered a document with a failure status."""
+    """The peer answered the C-STORE of a document with a failure status."""
 
     def __init__(self, sop_instance_uid: str, status: int) -> None:
         super().__init__(f"instance {sop_instance_uid}: refused with status 0x{status:04X}")
@@ -65,15 +65,15 @@ class PacsRefused(NodeError):
 
 
 class SpoolFull(NodeError):
-    """The disk has no room for another instance."""
+    """The disk has no space for another instance."""
 
 
 class QueueUnavailable(NodeError):
-    """The queue did not take the message."""
+    """The queue did not accept the message."""
 
 
 class JournalUnavailable(NodeError):
-    """The journal's database does not answer."""
+    """The journal's database does not respond."""
 
 
 class RedisNotStarted(NodeError):
@@ -81,11 +81,11 @@ class RedisNotStarted(NodeError):
 
 
 class DataDirInUse(NodeError):
-    """Two services must not share a data directory."""
+    """Another service already uses the data directory."""
 
 
 class UnknownJob(NodeError):
-    """The journal holds no job of this key."""
+    """The journal has no job with this key."""
 
 
 class ForbiddenChange(NodeError):
@@ -93,12 +93,12 @@ class ForbiddenChange(NodeError):
 
 
 class InstancesRemoved(NodeError):
-    """The instances of a job are no longer held."""
+    """The received instances of a job are no longer stored."""
 
 
 class LeaseLost(NodeError):
-    """The worker's lease on a job has ended before its work."""
+    """The worker's lease on a job ended before the job did."""
 
 
 class SettingsError(NodeError):
-    """The configuration cannot be used; the message is one line that says what to change."""
+    """The configuration is not valid; the message is one line that says what to change."""

@@ -1,4 +1,4 @@
-"""The job, its states, its key, and the doorbell that wakes a worker. The journal is the truth, not the queue."""
+"""Jobs: states, key, and the Celery message that wakes a worker. Job states are in the journal, not in the queue."""
 
 from __future__ import annotations
 
@@ -19,66 +19,66 @@ SCHEMA_VERSION = 1
 
 
 class JobState(StrEnum):
-    """Where a job stands; `journal.ALLOWED` says which changes are possible."""
+    """The state of a job; `journal.ALLOWED` lists the possible changes."""
 
     QUEUED = "QUEUED"
     """In the journal, waiting for a worker."""
     RUNNING = "RUNNING"
     """A worker holds its lease."""
     ANALYSED = "ANALYSED"
-    """Its documents lie in the outbox."""
+    """Its documents are in the outbox."""
     DELIVERED = "DELIVERED"
     """Every destination answered each C-STORE with success."""
     COMMITTED = "COMMITTED"
-    """Every destination that is asked for storage commitment has given it."""
+    """Every destination that supports storage commitment has committed its documents."""
     REJECTED = "REJECTED"
-    """The series cannot be analysed, final, with the reason."""
+    """The series cannot be analysed; final, with a reason."""
     FAILED = "FAILED"
-    """Given up after its retries, with the reason."""
+    """Given up after all retries, with a reason."""
     SUPERSEDED = "SUPERSEDED"
-    """More slices, or an earlier scan of the patient, arrived; a newer job replaces it."""
+    """A newer job replaces it: more slices, or a prior scan of the patient, arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What crosses the queue: UIDs and a schema version, never pixels or names."""
+    """The message in the queue: UIDs and a schema version, never pixels or names."""
 
     job_key: str
     study_uid: str
     series_uid: str
     config_hash: str
-    """Hash of the model card and of the settings that change results; opaque to the node."""
+    """Hash of the model card and of the settings that change results; the node does not interpret it."""
     schema_version: int = SCHEMA_VERSION
 
 
 def job_key(sop_instance_uids: tuple[str, ...], config_hash: str, priors: tuple[str, ...] = ()) -> str:
-    """Return the SHA-256 (64 hex digits) that identifies what a job computes.
+    """Return the SHA-256 (64 hex digits) that identifies the input of a job.
 
-    priors: one text for each earlier scan that it is compared with, in order (`priors.key_parts`).
+    priors: one text per prior scan that it is compared with, in order (`prior.key_parts`).
     """
     text = "\n".join([*sorted(sop_instance_uids), config_hash, *priors])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def make_celery(redis_url: str) -> Celery:
-    """Return a Celery application on this Redis: for the node to ring with, for a worker to listen with."""
+    """Return the Celery application on this Redis, for the node (producer) and the worker (consumer)."""
     app = Celery("lungspread", broker=redis_url, set_as_current=False)
     app.conf.update(_CONFIGURATION)
     return app
 
 
 def enqueue(app: Celery, job: Job) -> None:
-    """Put the job into the queue, by task name: the node does not import the worker.
+    """Send the job to the queue by task name, so that the node does not import the worker.
 
-    Raises QueueUnavailable, after a few seconds at most.
+    Raises QueueUnavailable after a few seconds at most.
     """
     try:
         app.send_task(TASK, kwargs=asdict(job), ignore_result=True)
     except OperationalError as error:
-        raise QueueUnavailable(f"job {job.job_key}: not rung, {type(error.__cause__ or error).__name__}") from error
+        raise QueueUnavailable(f"job {job.job_key}: not enqueued, {type(error.__cause__ or error).__name__}") from error
 
 
-# A Redis host that vanished without a word is noticed after about a minute; one that was killed, at once.
+# A Redis host that is unreachable is detected after about a minute; a Redis process that was killed, at once.
 _SOCKET: dict[str, Any] = {
     "socket_connect_timeout": 5.0,
     "socket_timeout": 30.0,
@@ -94,21 +94,21 @@ _CONFIGURATION: dict[str, Any] = {
     "accept_content": ["json"],
     "result_backend": None,
     "task_ignore_result": True,
-    # A doorbell: the message is done with when a worker has heard it. The journal keeps the job.
+    # The message only wakes a worker, so it is acknowledged on receipt; the journal keeps the job.
     "task_acks_late": False,
-    # No limit of unacknowledged messages: with a limit, a worker whose acknowledgement failed because Redis had been
-    # killed believes itself full for ever, and is deaf. A solo worker reads one message at a time all the same.
+    # No limit of unacknowledged messages: with a limit, a worker whose acknowledgement failed because Redis was killed
+    # counts it as open for ever and consumes nothing more. A solo worker reads one message at a time anyway.
     "worker_prefetch_multiplier": 0,
-    # Nobody sends commands to workers, and a worker tells nobody what it does.
+    # No remote control and no events: nothing uses them.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
-    "worker_cancel_long_running_tasks_on_connection_loss": True,  # concerns late acknowledgement; False warns each time
+    "worker_cancel_long_running_tasks_on_connection_loss": True,  # for late acknowledgement; False logs a warning
     "worker_hijack_root_logger": False,
     "broker_connection_retry": True,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_connection_timeout": 5.0,
     "broker_transport_options": _SOCKET,
-    # The reconciler rings again; the node's loop does not stand still for a queue that is away.
+    # Few retries: the reconciler enqueues again, and its loop must not block while the queue is unavailable.
     "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2},
 }

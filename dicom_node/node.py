@@ -1,7 +1,7 @@
-"""THE NODE, top to bottom: receive -> assemble -> fetch priors -> queue, and deliver -> commit when a worker is done.
+"""The running node: receive -> assemble -> fetch priors -> enqueue, and deliver -> commit when a worker is done.
 
-The door's threads receive; each loop below does one thing, and one for each destination delivers. They meet in the
-journal alone, so each of them, and the whole process, may end at any moment.
+The threads of the SCP receive. Each loop below has one task, and each destination has its own delivery loop. They
+share state in the journal alone, so each of them, and the whole process, may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from dicom_node.delivery.commitment_reports import CommitmentReporter
-from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, take_report
+from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record_peer_report
 from dicom_node.errors import NodeError, SettingsError
 from dicom_node.jobs import enqueue, make_celery
 from dicom_node.journal.journal import Journal
@@ -25,10 +25,10 @@ from dicom_node.network.scp import RunningServer, StorageScp, close
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import silence_libraries
 from dicom_node.priors.search import PriorSearcher
-from dicom_node.priors.source import make_source, take
+from dicom_node.priors.source import make_source, store_retrieved
 from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.queue.assembler import assemble
-from dicom_node.queue.reconciler import Reconciler, growing_pause, remove_committed
+from dicom_node.queue.reconciler import Reconciler, backoff_s, remove_committed
 from dicom_node.queue.redis_server import redis_url
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver
@@ -36,15 +36,15 @@ from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.5
-_LONGEST_PAUSE_S = 60.0
-_CLEAN_EVERY_S = 3600.0
-_ABORT_EVERY_S = 0.1
+_POLL_INTERVAL_S = 0.5
+_MAX_PAUSE_S = 60.0
+_CLEAN_UP_INTERVAL_S = 3600.0
+_ABORT_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfiguration:
-    """All that a node is told. `recipe` goes into every job's key; the node does not read it."""
+    """The configuration of a node. `config_hash` is part of every job's key; the node does not interpret it."""
 
     node: NodeSettings
     peers: Sequence[Peer]
@@ -54,110 +54,110 @@ class NodeConfiguration:
 
 
 class Node:
-    """A running node: `with Node(configuration) as node: ...`; `port` is where it listens."""
+    """A running node, used as a context manager; `port` is the port that it listens on."""
 
     def __init__(self, configuration: NodeConfiguration) -> None:
         self._configuration = configuration
         self._node = configuration.node
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = Journal(configuration.journal.url_in(self._node.data_dir))
-        self._intake = InstanceReceiver(journal=self._journal, spool=self._spool)
-        self._history = self._make_timeline()
-        self._searcher = self._prior_searcher()
+        self._receiver = InstanceReceiver(journal=self._journal, spool=self._spool)
+        self._timeline = self._make_timeline()
+        self._searcher = self._make_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
-        self._couriers = [self._delivery_worker(peer) for peer in self._destinations]
-        self._keeper = self._commitment_reporter()
+        self._delivery_workers = [self._make_delivery_worker(peer) for peer in self._destinations]
+        self._commitment_reporter = self._make_commitment_reporter()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._server: RunningServer | None = None
-        self._open_since = 0.0
+        self._started_at = 0.0
 
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
         self._server = self._listen()
-        self._open_since = time.time()
+        self._started_at = time.time()
         self._start("assemble", self._assemble)
         if self._searcher.sources:
             self._start("search for priors", self._searcher.step)
-        self._start("ring", self._reconciler().step)
+        self._start("enqueue", self._make_reconciler().step)
         self._start("plan deliveries", self._plan_deliveries)
-        for delivery_worker in self._couriers:
+        for delivery_worker in self._delivery_workers:
             self._start(f"deliver to {delivery_worker.peer.name}", delivery_worker.step)
-        self._start("keep promises", self._keeper.step)
-        self._start("clean up", self._clean_up, every_s=_CLEAN_EVERY_S)
+        self._start("report commitments", self._commitment_reporter.step)
+        self._start("clean up", self._clean_up, every_s=_CLEAN_UP_INTERVAL_S)
         log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the door, and end what the loops are in: whatever was not answered will be sent again."""
+        """Close the SCP and abort what the loops are doing; whatever was not acknowledged is sent again."""
         self._stop.set()
         if self._server is not None:
             close(self._server)
         until = time.monotonic() + self._node.connect_timeout_s
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
-            self._keeper.abort()
+            self._commitment_reporter.abort()
             self._searcher.stop()
-            for delivery_worker in self._couriers:
+            for delivery_worker in self._delivery_workers:
                 delivery_worker.abort()
-            time.sleep(_ABORT_EVERY_S)
+            time.sleep(_ABORT_INTERVAL_S)
         self._journal.close()
 
     @property
     def port(self) -> int:
         """The port that the node listens on."""
-        assert self._server is not None  # noqa: S101  (asked of a running node)
+        assert self._server is not None  # noqa: S101  (the node is running)
         return int(self._server.server_address[1])
 
     def _listen(self) -> RunningServer:
-        door = StorageScp(
+        scp = StorageScp(
             node=self._node,
             peers=self._configuration.peers,
             journal=self._journal,
-            intake=self._intake,
-            on_report=lambda report, peers: take_report(
+            receiver=self._receiver,
+            on_report=lambda report, peers: record_peer_report(
                 self._journal, report, self._node, {peer.name for peer in peers if peer.storage_commitment}
             ),
         )
         try:
-            return door.open()
+            return scp.open()
         except OSError as error:
             where = f"{self._node.host}:{self._node.port}"
             raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
 
     def _make_timeline(self) -> PatientTimeline:
-        asks = any(peer.query_priors for peer in self._configuration.peers)
-        return PatientTimeline(self._journal, self._spool, self._node, asks=asks)
+        queries_priors = any(peer.query_priors for peer in self._configuration.peers)
+        return PatientTimeline(self._journal, self._spool, self._node, queries_priors=queries_priors)
 
-    def _prior_searcher(self) -> PriorSearcher:
-        asked = [peer for peer in self._configuration.peers if peer.query_priors]
+    def _make_searcher(self) -> PriorSearcher:
+        peers = [peer for peer in self._configuration.peers if peer.query_priors]
         return PriorSearcher(
             node=self._node,
             journal=self._journal,
             spool=self._spool,
-            history=self._history,
-            sources=[make_source(peer, self._node, partial(take, self._intake, peer)) for peer in asked],
+            timeline=self._timeline,
+            sources=[make_source(peer, self._node, partial(store_retrieved, self._receiver, peer)) for peer in peers],
         )
 
-    def _delivery_worker(self, peer: Peer) -> DeliveryWorker:
+    def _make_delivery_worker(self, peer: Peer) -> DeliveryWorker:
         client = PacsClient(peer, self._node)
         return DeliveryWorker(peer=peer, node=self._node, journal=self._journal, spool=self._spool, client=client)
 
-    def _commitment_reporter(self) -> CommitmentReporter:
+    def _make_commitment_reporter(self) -> CommitmentReporter:
         clients = {peer.name: PacsClient(peer, self._node) for peer in self._configuration.peers if peer.may_send}
         return CommitmentReporter(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
 
-    def _reconciler(self) -> Reconciler:
+    def _make_reconciler(self) -> Reconciler:
         celery = make_celery(redis_url(self._configuration.queue, self._node.data_dir))
         return Reconciler(self._journal, lambda job: enqueue(celery, job), self._configuration.queue)
 
     def _assemble(self, now: float) -> None:
-        # While the node was away nobody could send: what its end interrupted has a whole quiet period to go on.
-        if now - self._open_since >= self._node.quiet_period_s:
+        # While the node was down, senders could not continue: an interrupted series gets one full quiet period.
+        if now - self._started_at >= self._node.quiet_period_s:
             quiet_period_s = self._node.quiet_period_s
-            assemble(self._journal, self._configuration.config_hash, quiet_period_s, now, self._history.priors_for)
-            self._history.reopen_affected()
+            assemble(self._journal, self._configuration.config_hash, quiet_period_s, now, self._timeline.priors_for)
+            self._timeline.reopen_affected()
 
     def _plan_deliveries(self, now: float) -> None:
         plan_deliveries(self._journal, self._destinations, now, with_backfill=self._node.deliver_backfill)
@@ -165,13 +165,13 @@ class Node:
     def _clean_up(self, now: float) -> None:
         remove_committed(self._journal, self._spool, self._node.retention_days, now)
 
-    def _start(self, name: str, step: Callable[[float], None], every_s: float = _LOOK_EVERY_S) -> None:
+    def _start(self, name: str, step: Callable[[float], None], every_s: float = _POLL_INTERVAL_S) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, every_s), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
     def _loop(self, name: str, step: Callable[[float], None], every_s: float) -> None:
-        """Do a step again and again; after a failure, with growing pauses."""
+        """Repeat a step at an interval; after failures with exponential backoff."""
         failures = 0
         while not self._stop.is_set():
             try:
@@ -180,14 +180,14 @@ class Node:
             except NodeError as error:
                 failures += 1
                 log.warning("%s: %s", name, error)
-            except Exception as error:  # noqa: BLE001 - the loop's boundary: what comes next must still be done
+            except Exception as error:  # noqa: BLE001 - the loop's boundary: the loop must continue
                 failures += 1
                 log.error("%s: unexpected %s", name, _where(error))  # noqa: TRY400
-            self._stop.wait(growing_pause(every_s, max(every_s, _LONGEST_PAUSE_S), failures))
+            self._stop.wait(backoff_s(every_s, max(every_s, _MAX_PAUSE_S), failures))
 
 
 def _where(error: BaseException | None) -> str:
-    """Return an error's type and place; its text may hold what a DICOM file says of the patient."""
+    """Return the type and place of an error; its text may quote patient data from a DICOM file."""
     places = traceback.extract_tb(error.__traceback__ if error is not None else None)
     place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
     return f"{type(error).__name__}{place}"
@@ -196,6 +196,6 @@ def _where(error: BaseException | None) -> str:
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
     silence_libraries()
-    threading.excepthook = lambda ended: log.error("a thread ended: %s", _where(ended.exc_value))
+    threading.excepthook = lambda ended: log.error("thread ended: %s", _where(ended.exc_value))
     with Node(configuration):
         stop.wait()

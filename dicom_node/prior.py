@@ -1,6 +1,6 @@
-"""Which earlier scans of a patient a scan is compared with: the rule, and what a job is told of them.
+"""Prior scans of a patient: their records, and the selection of those that a scan is compared with.
 
-Asks nobody and keeps nothing: `priors/search.py` asks the PACS, the journal keeps what it answered.
+`priors/search.py` queries the PACS, and the journal stores the answers.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ SEGMENTATIONS = {
     "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation",
 }
 RESULTS = (*REPORTS, *SEGMENTATIONS)
-"""SOP classes of the results, ours and readers', that are fetched beside the CT."""
+"""SOP classes of result documents, ours and readers', that are fetched in addition to the CT."""
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _FINISHED = (JobState.ANALYSED, JobState.DELIVERED, JobState.COMMITTED)
 
 
 class PriorSearch(StrEnum):
-    """How the search for a patient's earlier scans ended."""
+    """The outcome of the search for a patient's prior scans."""
 
     FOUND = "found"
     NONE_EXISTS = "none exists"
     NOT_FETCHED = "not fetched"
-    """A peer was away, too slow, or refused; or the limits of time or size were met before the first was here."""
+    """A peer was unavailable or refused, or the time or size limit was reached before the first scan arrived."""
     NOT_QUERIED = "not asked"
-    """No peer is asked for priors."""
+    """No peer is configured to be queried for priors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorScan:
-    """One earlier scan: what the spool holds of it, by UID."""
+    """A prior scan: the UIDs of what the spool has of it."""
 
     study_uid: str
     series_uid: str
-    """Of the CT series."""
+    """The CT series."""
     job_key: str | None
-    """Our finished job of it, whose outbox holds SEG and SR; None where the results came from the PACS."""
+    """Our finished job of the scan, with SEG and SR in its outbox; None if the results came from the PACS."""
     ct_uids: tuple[str, ...]
-    """The CT's instances; empty where the PACS has none any more, or it was too large."""
+    """SOP Instance UIDs of the CT; empty if the PACS no longer has it, or it was too large."""
     results: tuple[tuple[str, str], ...]
-    """(series UID, SOP instance UID) of the SEG and SR that were fetched, ours and readers'."""
+    """(Series, SOP) Instance UIDs of the SEG and SR that were fetched, ours and readers'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priors:
-    """What a job is compared with."""
+    """The prior scans of a job, and the outcome of the search for them."""
 
     search: PriorSearch
     reason: str | None
-    """One line: UIDs, counts and limits."""
+    """One line with UIDs, counts and limits."""
     scans: tuple[PriorScan, ...]
-    """By date of the scan, the oldest first."""
+    """Sorted by scan date, the oldest first."""
 
 
 NOT_QUERIED = Priors(search=PriorSearch.NOT_QUERIED, reason=None, scans=())
@@ -68,7 +68,7 @@ NOT_QUERIED = Priors(search=PriorSearch.NOT_QUERIED, reason=None, scans=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A SEG or SR that was fetched, and the CT series that it is about."""
+    """A fetched SEG or SR, and the CT series that it refers to."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -76,14 +76,14 @@ class Result:
     study_uid: str
     ct_series_uid: str
     is_ours: bool
-    """Whether LungSpread made it; a reader did otherwise."""
+    """True if LungSpread made it, False if a reader did."""
     refers_to: tuple[tuple[str, str], ...]
     """(SOP class UID, SOP instance UID) of the SEG and SR that it refers to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownJob:
-    """The latest job of a scan."""
+    """The most recent job of a scan."""
 
     job_key: str
     state: JobState
@@ -93,105 +93,105 @@ class KnownJob:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its results lie in the outbox, even where a peer would not take them."""
+        """Whether its results are in the outbox, even if a peer refused them."""
         return self.state in _FINISHED or (self.state is JobState.FAILED and self.has_documents)
 
     @property
-    def is_on_its_way(self) -> bool:
-        """Whether it waits or runs."""
+    def is_pending(self) -> bool:
+        """Whether it is queued or running."""
         return self.state in (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownScan:
-    """A CT series of a patient, as far as the journal knows it."""
+    """A CT series of a patient as recorded in the journal."""
 
     study_uid: str
     series_uid: str
     day: str
-    """The date of its study, YYYYMMDD."""
+    """Study date, YYYYMMDD."""
     is_dirty: bool
-    """Whether a job of it is still to be made."""
+    """Whether a job still has to be created for it."""
     job: KnownJob | None
     ct_uids: tuple[str, ...]
-    """Those of its instances that are held."""
+    """SOP Instance UIDs of its stored instances."""
     results: tuple[Result, ...]
 
     @property
     def is_open(self) -> bool:
-        """Whether results of it are still to come."""
-        return self.is_dirty or (self.job is not None and self.job.is_on_its_way)
+        """Whether its results are still pending."""
+        return self.is_dirty or (self.job is not None and self.job.is_pending)
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is something to compare with."""
+        """Whether it has results to compare with."""
         return not self.is_open and (bool(self.results) or (self.job is not None and self.job.is_finished))
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it could not be analysed."""
+    def has_failed(self) -> bool:
+        """Whether it has a job that ended without results."""
         return not self.is_open and not self.is_usable and self.job is not None
 
     @property
     def slices(self) -> int:
-        """How many it has, or had when it was analysed."""
+        """Number of slices, of its job if it has one, else of the stored CT."""
         return len(self.job.sop_instance_uids if self.job else self.ct_uids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which earlier scans a scan is compared with, and what became of the others."""
+class PriorSelection:
+    """The prior scans that a scan is compared with, and those that failed or are pending."""
 
     scans: tuple[PriorScan, ...]
-    endings: tuple[str, ...]
-    """Of the scans that could not be analysed: series UID and how the job ended."""
+    not_analysed: tuple[str, ...]
+    """One text per prior scan that could not be analysed: series UID and final job state."""
     open: int
-    """How many are not ready yet."""
+    """Number of prior scans whose results are pending."""
 
 
-def choose(scans: Iterable[KnownScan], day: str, most: int) -> Choice:
-    """Choose the newest earlier scans, one of each study; a scan of the same day is no earlier one.
+def select_priors(scans: Iterable[KnownScan], day: str, max_priors: int) -> PriorSelection:
+    """Return the newest prior scans, one per study; a scan of the same day is not a prior.
 
-    It depends on what is known alone, not on the order in which that arrived. Where none can be compared with, the
-    newest that could not be analysed is named, so that the report does not say that there is none.
+    The selection does not depend on the order in which the scans arrived. If no prior is usable, the newest one that
+    could not be analysed is selected, so that the report does not state that no prior exists.
     """
-    earlier = [scan for scan in scans if scan.day < day]
-    usable = [scan for scan in earlier if scan.is_usable]
-    ended = [scan for scan in earlier if scan.has_ended]
-    chosen = _best_of_each_study(usable)[-most:] or _best_of_each_study(ended)[-1:]
-    return Choice(
-        scans=tuple(_prior(scan) for scan in chosen),
-        endings=tuple(f"series {s.series_uid} was not analysed: {s.job.state}" for s in ended if s.job),
-        open=sum(scan.is_open for scan in earlier),
+    priors = [scan for scan in scans if scan.day < day]
+    usable = [scan for scan in priors if scan.is_usable]
+    failed = [scan for scan in priors if scan.has_failed]
+    selected = _largest_per_study(usable)[-max_priors:] or _largest_per_study(failed)[-1:]
+    return PriorSelection(
+        scans=tuple(_prior(scan) for scan in selected),
+        not_analysed=tuple(f"series {s.series_uid} was not analysed: {s.job.state}" for s in failed if s.job),
+        open=sum(scan.is_open for scan in priors),
     )
 
 
-def conclude(choice: Choice, asked: Priors | None, time_limit_s: float) -> Priors:
-    """Return what a job is compared with. asked: how the search for it ended; None while it has not."""
-    reasons = [asked.reason] if asked and asked.reason else []
-    if choice.open:
-        reasons.append(f"{choice.open} earlier scans were not analysed within {time_limit_s:g} s")
-    if asked is None:
-        reasons.append(f"no answer to the search for earlier scans within {time_limit_s:g} s")
-    reason = "; ".join([*reasons, *choice.endings]) or None
-    if choice.scans:
-        return Priors(search=PriorSearch.FOUND, reason=reason, scans=choice.scans)
-    none_exists = asked is not None and asked.search is PriorSearch.NONE_EXISTS and not choice.open
-    search = PriorSearch.NONE_EXISTS if none_exists else PriorSearch.NOT_FETCHED
-    return Priors(search=search, reason=reason, scans=())
+def close_search(selection: PriorSelection, search: Priors | None, time_limit_s: float) -> Priors:
+    """Return the priors of a job. search: the outcome of the search; None if it has not ended in time."""
+    reasons = [search.reason] if search and search.reason else []
+    if selection.open:
+        reasons.append(f"{selection.open} prior scans were not analysed within {time_limit_s:g} s")
+    if search is None:
+        reasons.append(f"search for prior scans not finished within {time_limit_s:g} s")
+    reason = "; ".join([*reasons, *selection.not_analysed]) or None
+    if selection.scans:
+        return Priors(search=PriorSearch.FOUND, reason=reason, scans=selection.scans)
+    none_exists = search is not None and search.search is PriorSearch.NONE_EXISTS and not selection.open
+    outcome = PriorSearch.NONE_EXISTS if none_exists else PriorSearch.NOT_FETCHED
+    return Priors(search=outcome, reason=reason, scans=())
 
 
 def key_parts(priors: Priors) -> tuple[str, ...]:
-    """Return what the priors add to the key of a job: nothing where there are none, or nobody was asked."""
+    """Return the parts of a job's key that depend on its priors; empty if there are none or none were queried."""
     if priors.search is PriorSearch.NOT_FETCHED:
-        return ("priors not fetched",)  # its report says so, and is another one than that of a patient without
+        return ("priors not fetched",)  # the report differs from that of a patient without priors
     return tuple(
         " ".join([scan.job_key or scan.series_uid, *(uid for _, uid in scan.results)]) for scan in priors.scans
     )
 
 
-def _best_of_each_study(scans: Iterable[KnownScan]) -> list[KnownScan]:
-    """Return the series of each study with the most slices, by date."""
+def _largest_per_study(scans: Iterable[KnownScan]) -> list[KnownScan]:
+    """Return the series with the most slices of each study, sorted by date."""
     best: dict[str, KnownScan] = {}
     for scan in sorted(scans, key=lambda scan: (scan.slices, scan.series_uid)):
         best[scan.study_uid] = scan
@@ -199,10 +199,10 @@ def _best_of_each_study(scans: Iterable[KnownScan]) -> list[KnownScan]:
 
 
 def _prior(scan: KnownScan) -> PriorScan:
-    """What our own journal holds of our results is newer than what a PACS sends of them."""
+    """Return the scan as a prior; our own job takes precedence over results of ours from a PACS, which may be older."""
     job_key = scan.job.job_key if scan.job and scan.job.is_finished else None
     readers = [result for result in scan.results if not result.is_ours]
-    ours = [] if job_key else _latest_of_ours([result for result in scan.results if result.is_ours])
+    ours = [] if job_key else _our_latest_results([result for result in scan.results if result.is_ours])
     results = sorted((result.series_uid, result.sop_instance_uid) for result in [*ours, *readers])
     return PriorScan(
         study_uid=scan.study_uid,
@@ -213,16 +213,16 @@ def _prior(scan: KnownScan) -> PriorScan:
     )
 
 
-def _latest_of_ours(results: list[Result]) -> list[Result]:
-    """Return one SR and its SEG: of several versions the one that knows most earlier reports."""
+def _our_latest_results(results: list[Result]) -> list[Result]:
+    """Return one SR and its SEG; of several versions the SR that refers to the most prior reports."""
     reports = [result for result in results if result.sop_class_uid in REPORTS]
     segmentations = [result for result in results if result.sop_class_uid not in REPORTS]
     if not reports:
         return sorted(segmentations, key=lambda result: result.sop_instance_uid)[-1:]
-    latest = max(reports, key=lambda result: (_earlier_reports(result), result.sop_instance_uid))
-    named = {uid for _, uid in latest.refers_to}
-    return [latest, *(result for result in segmentations if result.sop_instance_uid in named)]
+    latest = max(reports, key=lambda result: (_prior_report_count(result), result.sop_instance_uid))
+    referenced = {uid for _, uid in latest.refers_to}
+    return [latest, *(result for result in segmentations if result.sop_instance_uid in referenced)]
 
 
-def _earlier_reports(report: Result) -> int:
+def _prior_report_count(report: Result) -> int:
     return sum(sop_class in REPORTS for sop_class, _ in report.refers_to)

@@ -1,4 +1,4 @@
-"""A received instance and a received series, by UID. Knows no pixels and no patient."""
+"""Records of received instances, received series and result documents, identified by UID."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One received SOP instance: its UIDs, and the SHA-256 of its file."""
+    """A received SOP instance: its UIDs and the SHA-256 of its file."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -19,7 +19,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A series as far as it has arrived: its UIDs and those of its instances, sorted."""
+    """The received part of a series: its UIDs and the sorted UIDs of its instances."""
 
     series_uid: str
     study_uid: str
@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One result that is sent to the PACS: its UIDs, and its file in the job's outbox folder."""
+    """A result document for the PACS: its UIDs and its file in the job's outbox folder."""
 
     sop_class_uid: str
     sop_instance_uid: str

@@ -1,4 +1,4 @@
-"""The settings of the node, its peers, the queue and the journal, checked. worker/settings.py reads them."""
+"""Validated settings of the node, its peers, the queue and the journal; worker/settings.py reads them from file."""
 
 from __future__ import annotations
 
@@ -28,64 +28,64 @@ class _Section(BaseModel):
 
 
 class NodeSettings(_Section):
-    """How the node listens, where it keeps what it receives, and how patiently it delivers."""
+    """Settings of the node: network address, data directory, limits, and retries of deliveries."""
 
     ae_title: AeTitle = "LUNGSPREAD"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
-    """0 takes a free port."""
+    """0 selects a free port."""
     data_dir: Path = Path("var")
     quiet_period_s: Seconds = 20.0
-    """A series is complete when nothing of it has arrived for this long."""
+    """A series is complete when no instance has arrived for this long."""
     min_free_mb: Annotated[int, Field(ge=0)] = 1024
-    """Below this free space nothing more is taken in."""
+    """With less free disk space, instances are refused (status 0xA700)."""
     retention_days: Annotated[int, Field(ge=0)] = 0
-    """A received series is removed this many days after its results were committed; 0 keeps it for ever."""
+    """Days after the commitment of its results until a received series is deleted; 0 keeps it for ever."""
     max_associations: Annotated[int, Field(ge=1)] = 32
     network_timeout_s: Seconds = 60.0
-    """A peer that is silent for this long is gone."""
+    """An association on which the peer sends nothing for this long is ended."""
     connect_timeout_s: Seconds = 10.0
     retry_backoff_s: Seconds = 5.0
-    """A delivery that failed is tried again after this pause, which doubles each time ..."""
+    """A failed delivery is retried after this pause, which doubles each time ..."""
     retry_backoff_max_s: Seconds = 300.0
-    """... up to this one."""
+    """... up to this limit."""
     retry_deadline_s: Seconds = 604800.0
-    """A delivery whose pauses add up to this is given up: its job is FAILED."""
+    """A delivery is given up when its pauses add up to this; its job is then FAILED."""
     commitment_timeout_s: Seconds = 600.0
-    """A storage commitment without an answer for this long is asked for again."""
+    """A storage commitment request without a report for this long is repeated."""
     commitment_wait_s: Seconds = 5.0
-    """How long the association stays open for a commitment report that comes the same way."""
+    """How long the association stays open for a commitment report on the same association."""
     priors_time_limit_s: Seconds = 300.0
-    """A series waits no longer than this for the patient's earlier scans, to be fetched and to be analysed."""
+    """The longest wait of a series for the patient's prior scans to be fetched and analysed."""
     priors_size_limit_mb: Annotated[int, Field(ge=0)] = 4096
-    """No more CT than this is fetched for one series; results are small, and always fetched."""
+    """Limit of the CT fetched for one series; SEG and SR are small and always fetched."""
     max_priors: Annotated[int, Field(ge=1)] = 5
-    """A scan is compared with this many earlier ones at most, the newest."""
+    """A scan is compared with at most this many prior scans, the newest ones."""
     deliver_backfill: bool = False
-    """Whether the results of earlier scans that were fetched and analysed are delivered, too."""
+    """Whether the results of prior scans that were fetched and analysed are delivered too."""
 
 
 class Peer(_Section):
-    """A DICOM application that the node speaks with, and what it may do."""
+    """A remote DICOM application and its permissions."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     ae_title: AeTitle
     host: str
     port: Port
     may_send: bool = False
-    """It may send series to us, and ask us for storage commitment of them."""
+    """It may send series to us and request storage commitment of them."""
     send_results: bool = False
     """It receives every result."""
     query_priors: bool = False
-    """It is asked for earlier examinations."""
+    """It is queried for prior studies."""
     retrieve: Literal["move", "get", "wado"] = "move"
-    """How they come: by C-MOVE (it must know our AE title and address), C-GET, or DICOMweb."""
+    """How prior studies are retrieved: C-MOVE (the peer must know our AE title and address), C-GET, or DICOMweb."""
     dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
     """The root of its DICOMweb services, for `wado`."""
     dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
-    """The value of the HTTP header Authorization, such as `Bearer ...`."""
+    """The value of the HTTP header Authorization, for example `Bearer ...`."""
     storage_commitment: bool = False
-    """It is asked for storage commitment of what it received."""
+    """It is sent a storage commitment request for every result it stored."""
 
     @model_validator(mode="after")
     def _has_a_url_for_dicomweb(self) -> Self:
@@ -95,26 +95,26 @@ class Peer(_Section):
 
 
 class QueueSettings(_Section):
-    """Where the queue is, and when a job is given to somebody else."""
+    """Settings of the queue: its URL, leases and repeated attempts."""
 
     url: Annotated[str, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)")] = "embedded"
     """`embedded` starts a Redis server in the data directory."""
     lease_s: Seconds = 60.0
-    """A worker that has not renewed its lease on a job for this long has lost it."""
+    """A worker that does not renew its lease on a job for this long loses the job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
-    """A job that failed or lost its worker so often is given up."""
+    """A job that failed or lost its worker this many times is given up."""
     requeue_after_s: Seconds = 30.0
-    """A job that no worker took is rung again after this pause, which doubles each time ..."""
+    """A job that no worker claimed is enqueued again after this pause, which doubles each time ..."""
     requeue_max_s: Seconds = 600.0
-    """... up to this one."""
+    """... up to this limit."""
 
 
 class JournalSettings(_Section):
-    """Where the journal is."""
+    """The database of the journal."""
 
     url: Annotated[str, Field(pattern=r"^$|^sqlite:///|^postgresql\+psycopg://")] = ""
     """Empty: SQLite in the data directory."""
 
     def url_in(self, data_dir: Path) -> str:
-        """Return the database URL, for this data directory."""
+        """Return the database URL; the default is SQLite in this data directory."""
         return self.url or f"sqlite:///{journal_file(data_dir)}"

@@ -1,1 +1,1 @@
-"""Networks and their pre-processing. Knows arrays, no DICOM."""
+"""Segmentation models, lung outlines and their pre-processing, on arrays; DICOM is read elsewhere."""

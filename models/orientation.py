@@ -1,4 +1,4 @@
-"""Turns a volume upright, however its series is stored, and what was marked in it back. Resamples nothing."""
+"""Turns a volume upright, whatever the stored axes, and turns a mask back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orientation:
-    """How to make slices run to the head, rows to posterior and columns to the left.
+    """Axis order and flips that make slices run to the head, rows to posterior and columns to the left.
 
-    order: which stored axis becomes the first, second and third. flips: the axes to reverse then.
+    order: the stored axes that become the first, second and third. flips: the axes to reverse afterwards.
     """
 
     order: tuple[int, ...]
@@ -27,7 +27,7 @@ class Orientation:
         return np.ascontiguousarray(np.flip(stored.transpose(self.order), self.flips))
 
     def stored(self, upright: NDArray[Voxel]) -> NDArray[Voxel]:
-        """Return an upright array as the series is stored, contiguous."""
+        """Return an upright array in the stored order of axes, contiguous."""
         back = tuple(int(axis) for axis in np.argsort(self.order))
         return np.ascontiguousarray(np.flip(upright, self.flips).transpose(back))
 
@@ -38,7 +38,7 @@ class Orientation:
 
 
 def orientation_of(affine: NDArray[np.float64]) -> Orientation:
-    """Return the turns by right angles that bring an affine, (slice, row, column, 1) to LPS mm, nearest to upright."""
+    """Return the axis order and flips that bring an affine, (slice, row, column, 1) to LPS mm, closest to upright."""
     towards = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))[::-1]  # rows: head, posterior, left
     order = max(permutations(range(3)), key=lambda axes: sum(abs(towards[k, axis]) for k, axis in enumerate(axes)))
     return Orientation(order=order, flips=tuple(k for k, axis in enumerate(order) if towards[k, axis] < 0))

@@ -1,7 +1,7 @@
-"""MODELS: a written dict from the name in the configuration to a model's folder. Nothing is scanned.
+"""MODELS: an explicit dict from the name in the configuration to a model's folder.
 
-A model made elsewhere is named by its kind and its folder: `lung_tumour:FOLDER` for one of our own training,
-`nnunet:FOLDER`, `monai_bundle:FOLDER` (models/README.md).
+Other models are named by kind and folder: `lung_tumour:FOLDER` for our own training, `nnunet:FOLDER`,
+`monai_bundle:FOLDER` (models/README.md).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from models.store.weights import verified_weights
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
 OWN_KIND = "lung_tumour"
 KINDS = (OWN_KIND, "nnunet", "monai_bundle")
-"""What may stand before the colon of a model that was made elsewhere."""
+"""Allowed text before the colon of a model's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCheck:
-    """What `doctor` reports of a model whose weights are those of its card."""
+    """Result of `check_model`: the card, verified against the weights, and the device."""
 
     card: ModelCard
     device: str
@@ -37,7 +37,7 @@ class ModelCheck:
 
 def model_card(name: str) -> ModelCard:
     """Return the card of a model by its name, without loading it. Raises ModelError for an unknown name."""
-    kind, folder = _made_elsewhere(name)
+    kind, folder = _kind_and_folder(name)
     if kind == "nnunet":
         return nnunet_card(read_nnunet(folder))
     if kind == "monai_bundle":
@@ -46,11 +46,12 @@ def model_card(name: str) -> ModelCard:
 
 
 def load_model(name: str, settings: InferenceSettings = DEFAULTS) -> Segmenter:
-    """Load a model, its weights verified. Raises ModelError.
+    """Load a model with verified weights. Raises ModelError.
 
-    Ensemble and cascade are for models of our own training; the others' folders say it (models/README.md).
+    Ensemble size, flips and cascade apply to models of our own training only; the other kinds are configured in their
+    folders (models/README.md).
     """
-    kind, folder = _made_elsewhere(name)
+    kind, folder = _kind_and_folder(name)
     if kind == "nnunet":
         return _load_nnunet(folder, settings.device)
     if kind == "monai_bundle":
@@ -62,7 +63,7 @@ def load_model(name: str, settings: InferenceSettings = DEFAULTS) -> Segmenter:
 
 
 def check_model(name: str, settings: InferenceSettings = DEFAULTS) -> ModelCheck:
-    """Load a model, its weights verified, and name the device and the engine that it runs on. Raises ModelError."""
+    """Load a model with verified weights, and return its card with the engine, and the device. Raises ModelError."""
     from models.devices import choose_device
 
     model = load_model(name, settings)
@@ -70,13 +71,13 @@ def check_model(name: str, settings: InferenceSettings = DEFAULTS) -> ModelCheck
 
 
 def verify_files(name: str, card: ModelCard) -> None:
-    """Raise ModelError unless the weights are those of the card; nnU-Net's and a bundle's card is made of the files."""
-    if _made_elsewhere(name)[0] in {"", OWN_KIND}:
+    """Raise ModelError unless the weights match the card; for nnU-Net and MONAI the card is made from the files."""
+    if _kind_and_folder(name)[0] in {"", OWN_KIND}:
         verified_weights(model_folder(name), card)
 
 
 def kind_of(folder: Path) -> str:
-    """Return the kind of the model in a folder, "" where there is none."""
+    """Return the kind of the model in a folder, "" if there is none."""
     if (folder / "model.toml").is_file():
         return OWN_KIND
     if (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
@@ -86,17 +87,17 @@ def kind_of(folder: Path) -> str:
 
 def model_folder(name: str) -> Path:
     """Return the folder of a model by its name. Raises ModelError for an unknown name."""
-    kind, folder = _made_elsewhere(name)
+    kind, folder = _kind_and_folder(name)
     if kind:
         return folder
     if name not in MODELS:
-        there = ", ".join([*sorted(MODELS), *(f"{kind}:FOLDER" for kind in KINDS)])
-        raise ModelError(f"no model is called {name}; there are: {there}")
+        available = ", ".join([*sorted(MODELS), *(f"{kind}:FOLDER" for kind in KINDS)])
+        raise ModelError(f"no model is called {name}; there are: {available}")
     return MODELS[name]
 
 
-def _made_elsewhere(name: str) -> tuple[str, Path]:
-    """Return the kind and the folder of a model that was made elsewhere; an empty kind for one of MODELS."""
+def _kind_and_folder(name: str) -> tuple[str, Path]:
+    """Return kind and folder of a KIND:FOLDER name; an empty kind for a name of MODELS."""
     kind, _, folder = name.partition(":")
     return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
 

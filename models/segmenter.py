@@ -1,4 +1,4 @@
-"""What every model is to the worker: a card that says what it is, and one call. Knows no network."""
+"""The interface of all segmentation models: the model card, the inference settings and the Segmenter protocol."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Literal, Protocol
 from models.volume import Mask, Volume
 
 Progress = Callable[[float], None]
-"""Called with the share of the work that is done, 0 to 1."""
+"""Called with the finished share of the work, 0 to 1."""
 
 
 EngineName = Literal["auto", "openvino", "torch"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
 OPTIONAL = {"network", "networks", "first_network", "engine"}
-"""Fields of a model.toml that may be left out."""
+"""Optional fields of a model.toml."""
 
 
 class ModelError(Exception):
-    """The model cannot be used (weights missing, hash wrong, device lost); the worker takes no more jobs."""
+    """The model cannot be used (weights missing, hash wrong, device lost); the worker accepts no more jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """The facts of a model that a report quotes and that a job's key depends on."""
+    """The facts of a model that are quoted in reports and are part of a job's key."""
 
     name: str
     version: str
@@ -35,32 +35,32 @@ class ModelCard:
     weights_sha256: str
     licence: str
     threshold: float
-    """Probability from which a voxel belongs to a lesion."""
+    """Probability above which a voxel belongs to a lesion."""
     smallest_lesion_ml: float
     """Connected components below this volume are not reported."""
     peak_threshold: float = 0.0
-    """Connected components with a lower score, their highest probability corrected for volume, are not reported."""
+    """Connected components with a lower score (highest probability, corrected for volume) are not reported."""
     network: str = "2.5d"
-    """Of a model of our own training: which network its weights are for, or several in turn: lung_tumour/network.py."""
+    """For a model of our own training: kind of its networks, or several kinds in turn (lung_tumour/network.py)."""
     networks: int = 1
-    """How many of them the file holds: one, or those of all folds of a cross-validation."""
+    """Number of networks in the weights file: one, or one for each fold of a cross-validation."""
     first_network: int = 0
-    """Number of the network that looks at whole slices for the cascade: the one with the fewest false candidates."""
+    """Number of the network that the cascade runs on whole slices: the one with the fewest false candidates."""
     engine: str = ""
-    """What runs it, with its precision ("OpenVINO 2026.4.1 bfloat16"); empty until the model is loaded."""
+    """Engine and precision ("OpenVINO 2026.4.1 bfloat16"); empty until the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceSettings:
-    """How a model runs. All but engine, device and precision are for models of our own training.
+    """How a model runs. All except engine, device and precision apply to models of our own training only.
 
-    engine: auto is OpenVINO on a CPU where it is installed, else torch.
+    engine: auto is OpenVINO on a CPU if it is installed, else torch.
     device: auto, cpu, cuda or cuda:N; auto is a GPU if there is one.
-    precision: auto is what the hardware computes fastest in (`models.devices.choose_dtype`).
-    ensemble_size: how many of the model's networks are averaged, 0 for all.
-    flip_tta: whether each network also sees the chest mirrored left to right.
-    cascade: whether one network looks at whole slices, and all of them only where that one sees something
-    (`models.lung_tumour.cascade`); without it all look at everything.
+    precision: auto is the fastest precision of the hardware (`models.devices.choose_dtype`).
+    ensemble_size: number of the model's networks that are averaged, 0 for all.
+    flip_tta: whether each network also predicts the chest mirrored left to right.
+    cascade: whether one network runs on whole slices and all networks only on its candidates
+    (`models.lung_tumour.cascade`); without it all networks run on whole slices.
     """
 
     engine: EngineName = "auto"
@@ -88,19 +88,19 @@ class Segmenter(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """The model's card, with the engine that runs it."""
+        """The model's card, with its engine."""
         ...
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         """Return the mask of all tumours, on the volume's grid.
 
-        Raises ModelError when the network cannot run.
+        Raises ModelError if the network cannot run.
         """
         ...
 
 
 def read_card(model_toml: Path) -> ModelCard:
-    """Read a `model.toml`. Raises ModelError when it is missing, no TOML, or lacks a field."""
+    """Read a `model.toml`. Raises ModelError if it is missing, not TOML, incomplete, or refers to another folder."""
     try:
         fields = tomllib.loads(model_toml.read_text(encoding="utf-8")).get("model", {})
     except OSError as error:
@@ -113,5 +113,5 @@ def read_card(model_toml: Path) -> ModelCard:
     except KeyError as missing:
         raise ModelError(f"{model_toml.name}: no field {missing} in [model]") from missing
     if Path(card.weights_file).name != card.weights_file:
-        raise ModelError(f"{model_toml}: weights_file names a file of another folder")
+        raise ModelError(f"{model_toml}: weights_file names a file in another folder")
     return card

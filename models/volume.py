@@ -1,4 +1,4 @@
-"""A CT volume in Hounsfield units and a mask on its grid. Knows geometry, no files and no DICOM."""
+"""A CT volume in Hounsfield units, a mask on its grid, and their geometry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def voxel_volume_ml(affine: NDArray[np.float64]) -> float:
-    """Return the voxel's volume in millilitres; a sheared grid has that of its parallelepiped."""
+    """Return the voxel's volume in millilitres; for a sheared grid, that of the parallelepiped."""
     return float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
 
 
@@ -43,7 +43,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
-    """What a segmenter marked, on the grid of the volume it was given.
+    """The voxels that a segmenter marked, on the grid of its volume.
 
     voxels: bool, axes (slice, row, column). affine: as in Volume.
     """

@@ -14,7 +14,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import evt
 
-from dicom_node.delivery.delivery import take_report
+from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp, close
 from dicom_node.network.status import silence_libraries
@@ -103,7 +103,7 @@ def _quiet_libraries() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenDoor:
+class RunningScp:
     """A door that listens, and what lies behind it."""
 
     node: NodeSettings
@@ -116,15 +116,15 @@ class OpenDoor:
         return sorted(path for path in self.spool.inbox.rglob("*") if path.is_file())
 
 
-OpenDoorWith = Callable[..., OpenDoor]
+StartScp = Callable[..., RunningScp]
 
 
 @pytest.fixture
-def open_door(tmp_path: Path) -> Iterator[OpenDoorWith]:
+def start_scp(tmp_path: Path) -> Iterator[StartScp]:
     """Open the node's door for these peers; all are closed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def open_with(*peers: Peer, **settings: object) -> OpenDoor:
+        def open_with(*peers: Peer, **settings: object) -> RunningScp:
             data_dir = tmp_path / "node"
             node = NodeSettings(ae_title="LUNGNODE", data_dir=data_dir, port=0, min_free_mb=0).model_copy(
                 update=settings
@@ -134,13 +134,15 @@ def open_door(tmp_path: Path) -> Iterator[OpenDoorWith]:
                 node=node,
                 peers=peers,
                 journal=journal,
-                intake=InstanceReceiver(journal=journal, spool=spool),
-                on_report=lambda report, senders: take_report(journal, report, node, {peer.name for peer in senders}),
+                receiver=InstanceReceiver(journal=journal, spool=spool),
+                on_report=lambda report, senders: record_peer_report(
+                    journal, report, node, {peer.name for peer in senders}
+                ),
             )
             server = door.open()
             stack.callback(journal.close)
             stack.callback(close, server)
-            return OpenDoor(node=node, port=server.server_address[1], journal=journal, spool=spool)
+            return RunningScp(node=node, port=server.server_address[1], journal=journal, spool=spool)
 
         yield open_with
 

@@ -1,1 +1,1 @@
-"""Makes the weights. Nobody imports it."""
+"""Training and evaluation of the lung tumour networks. No other package imports it."""

@@ -1,7 +1,7 @@
-"""From a data set to a model that can be plugged in: prepare, insert, train, evaluate, figures, export, in this order.
+"""The training pipeline, from a data set to a model folder: prepare, insert, train, evaluate, figures, export.
 
-Each step does only what is not done yet, so a pipeline that was killed goes on when it is called again. What is wrong
-with data or folders is said before anything is trained.
+A step that is already done is skipped, so an interrupted pipeline continues when it is called again. Problems with data
+or folders are reported before training starts.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from training.optimise.settings import TrainingSettings
 from training.optimise.train import train
 from training.readers.case import DataRefused
 from training.reporting.case_figures import draw_figures, named_cases
-from training.run_once import Step, done
+from training.run_once import Step, run_once
 from training.sampling.batches import recipe_for
 from training.synthesis.insertion import read_inserted, write_inserted
 
 FIRST_SEED = 1000
 INSERTED = "inserted"
-"""The folder of a run that holds the copies with lesions put in."""
-Say = Callable[[str], None]
+"""Subfolder of a run with the copies that have inserted lesions."""
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """What to make of which data.
+    """Settings of one pipeline.
 
-    training: its recipe and data are filled in here. out: the model folder that is handed on. phantoms: generated
-    chests to train on besides; inserted: copies of each whole stack with lesions put in. chests: those without a lesion
-    to judge on. shown: how many test cases are drawn.
+    training: recipe and data are filled in by the train step. out: the model folder to write. phantoms: generated
+    chests to train on in addition. inserted: copies of each whole stack with inserted lesions. chests: generated chests
+    without a lesion to evaluate on. shown: how many test cases are drawn.
     """
 
     request: Request
@@ -58,55 +58,55 @@ class Pipeline:
 
     @property
     def cache(self) -> Path:
-        """Where the prepared data lies."""
+        """The folder of the prepared data."""
         return self.request.cache
 
     @property
     def inference(self) -> InferenceSettings:
-        """How the trained model is run to be judged: on the device that it is trained on."""
+        """How the trained model runs in the evaluation: on the device that it is trained on."""
         return InferenceSettings(device=self.training.device)
 
 
-def run_pipeline(pipeline: Pipeline, say: Say) -> None:
-    """Do every step that is not done. Raises DataRefused and RunRefused, before training where that can be known."""
+def run_pipeline(pipeline: Pipeline, print_line: PrintLine) -> None:
+    """Run every step that is not done. Raises DataRefused and RunRefused, before training if possible."""
     check_out(pipeline.out)
-    say("prepare")
+    print_line("prepare")
     prepared = prepare(pipeline.request)
     for line in (*prepared.notes, *summary(prepared), *_parts(pipeline.cache)):
-        say(f"  {line}")
-    for step in _steps(pipeline, say):
-        say(step.name)
-        if not done(pipeline.run, step):
-            say("  done already")
-    say(f"the model is in {pipeline.out}; pictures of patients, not to be handed on, in {pipeline.run}")
+        print_line(f"  {line}")
+    for step in _steps(pipeline, print_line):
+        print_line(step.name)
+        if not run_once(pipeline.run, step):
+            print_line("  done already")
+    print_line(f"model: {pipeline.out}; images of patients, not to be shared: {pipeline.run}")
 
 
 def fingerprint(cache: Path) -> str:
-    """Return the SHA-256 of what a cache holds and of its split."""
+    """Return the SHA-256 of a cache's manifest and split."""
     whole = hashlib.sha256()
     for name in ("manifest.json", "splits.json"):
         whole.update((cache / name).read_bytes())
     return whole.hexdigest()
 
 
-def own_settings(stacks: list[Stack], cache: Path, settings: TrainingSettings) -> TrainingSettings:
-    """Return the settings with the recipe that fits these stacks, and the data that they are of."""
+def settings_for(stacks: list[Stack], cache: Path, settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings with the recipe for these stacks and the fingerprint of the data."""
     return replace(settings, recipe=recipe_for(stacks, settings.network), data=fingerprint(cache))
 
 
 def _parts(cache: Path) -> Iterator[str]:
-    """Say how many patients each part has. Raises DataRefused where a part has none that is in the data."""
+    """Yield the number of patients of each part. Raises DataRefused if a part has no patient in the data."""
     splits = read_splits(cache / "splits.json")
-    there = {entry.patient for entry in manifest(cache).stacks}
+    existing = {entry.patient for entry in manifest(cache).stacks}
     for part in PARTS:
-        count = len({patient for split in splits.values() for patient in split[part]} & there)
+        count = len({patient for split in splits.values() for patient in split[part]} & existing)
         if not count:
-            raise DataRefused(f"splits.json: no patient of the data is in {part}; three patients are the least")
+            raise DataRefused(f"splits.json: no patient of the data is in {part}; at least three patients are needed")
         yield f"{part}: {count} patients"
 
 
-def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
-    """Yield the steps one by one: what goes into one is known when those before it are done."""
+def _steps(pipeline: Pipeline, print_line: PrintLine) -> Iterator[Step]:
+    """Yield the steps one by one: the inputs of a step are known when the steps before it are done."""
     run, data = pipeline.run, fingerprint(pipeline.cache)
     if pipeline.inserted:
         yield Step(
@@ -127,22 +127,22 @@ def _steps(pipeline: Pipeline, say: Say) -> Iterator[Step]:
         work=lambda: _train(pipeline),
     )
     weights = hashlib.sha256((run / "average.pt").read_bytes()).hexdigest()
-    judged = {"data": data, "weights": weights, "facts": pipeline.facts, "chests": pipeline.chests}
+    evaluation_inputs = {"data": data, "weights": weights, "facts": pipeline.facts, "chests": pipeline.chests}
     yield Step(
         name="evaluate",
-        inputs=judged,
+        inputs=evaluation_inputs,
         outputs=[run / "candidate" / "model.toml", run / "evaluation" / "evaluation.json"],
-        work=lambda: _evaluate(pipeline, say),
+        work=lambda: _evaluate(pipeline, print_line),
     )
     yield Step(
         name="figures",
-        inputs={**judged, "shown": pipeline.shown},
+        inputs={**evaluation_inputs, "shown": pipeline.shown},
         outputs=[run / "figures" / "curves.png"],
-        work=lambda: _figures(pipeline, say),
+        work=lambda: _figures(pipeline, print_line),
     )
     yield Step(
         name="export",
-        inputs={**judged, "licence": pipeline.data_licence, "out": pipeline.out.absolute()},
+        inputs={**evaluation_inputs, "licence": pipeline.data_licence, "out": pipeline.out.absolute()},
         outputs=[pipeline.out / "README.md", pipeline.out / read_card(run / "candidate" / "model.toml").weights_file],
         work=lambda: _export(pipeline),
     )
@@ -152,21 +152,21 @@ def _train(pipeline: Pipeline) -> None:
     stacks = [*_stacks(pipeline, "train"), *phantoms(pipeline.phantoms, FIRST_SEED)]
     if pipeline.inserted:
         stacks += read_inserted(pipeline.run / INSERTED, stacks)
-    train(stacks, pipeline.run, own_settings(stacks, pipeline.cache, pipeline.training))
+    train(stacks, pipeline.run, settings_for(stacks, pipeline.cache, pipeline.training))
 
 
-def _evaluate(pipeline: Pipeline, say: Say) -> None:
+def _evaluate(pipeline: Pipeline, print_line: PrintLine) -> None:
     model = run_model(pipeline.run, lambda: _stacks(pipeline, "validation"), pipeline.facts, pipeline.inference)
-    judged = held_back(pipeline.cache, "test", pipeline.cache / "splits.json")
-    for line in headlines(evaluate_model(model, judged, pipeline.run / "evaluation", pipeline.chests)):
-        say(f"  {line}")
+    evaluation_set = held_back(pipeline.cache, "test", pipeline.cache / "splits.json")
+    for line in headlines(evaluate_model(model, evaluation_set, pipeline.run / "evaluation", pipeline.chests)):
+        print_line(f"  {line}")
 
 
-def _figures(pipeline: Pipeline, say: Say) -> None:
+def _figures(pipeline: Pipeline, print_line: PrintLine) -> None:
     names = list(dict.fromkeys(case_name(stack) for stack in _stacks(pipeline, "test")))[: pipeline.shown]
     cases = named_cases(names, pipeline.cache, pipeline.cache / "splits.json")
     drawn = draw_figures([pipeline.run], cases, lambda: loaded(pipeline.run / "candidate", pipeline.inference))
-    say(f"  {len(list(drawn))} files in {pipeline.run / 'figures'}")
+    print_line(f"  {len(list(drawn))} files in {pipeline.run / 'figures'}")
 
 
 def _export(pipeline: Pipeline) -> None:

@@ -1,4 +1,4 @@
-"""`python -m training pipeline`: the options, and how a refusal is said. Does no step itself."""
+"""Command `python -m training pipeline`: its options, and how refused data is reported."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ import typer
 from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
 from training.data.prepare import KINDS, Request, Source, parse_source
 from training.export.weights import ModelFacts
-from training.optimise.initial_weights import INIT_FROM, initial_weights
+from training.optimise.initial_weights import INIT_FROM_HELP, initial_weights
 from training.optimise.settings import TrainingSettings
 from training.pipeline import Pipeline, run_pipeline
 from training.readers.case import DataRefused
-from training.readers.outline import DEFAULT, Tumour
+from training.readers.outline import DEFAULT, TumourNames
 from training.run_folder import RunRefused
 
 REFUSED = 2
-MOST_LETTERS = {"name": 40, "version": 20}
-"""Together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)."""
+MAX_LETTERS = {"name": 40, "version": 20}
+"""Both together fit into one LO of the reports: 64 characters (PS3.5, table 6.2-1)."""
 
 
 def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
-    source: Annotated[list[str], typer.Option(help=f"KIND:PATH, KIND one of {', '.join(KINDS)}; may be repeated.")],
+    source: Annotated[list[str], typer.Option(help=f"KIND:PATH, KIND one of {', '.join(KINDS)}; repeatable.")],
     run: Annotated[Path, typer.Option(help="Folder of this run: prepared data, weights, evaluation, figures.")],
-    out: Annotated[Path | None, typer.Option(help="The model folder that comes of it; RUN/model without it.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where the prepared data goes; RUN/data without it.")] = None,
-    splits: Annotated[Path | None, typer.Option(help="A committed split by patient; without it one is drawn.")] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Of a split that is drawn.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Model folder to write; default: RUN/model.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of the prepared data; default: RUN/data.")] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="An existing split by patient; default: a split is drawn.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds of a drawn split.")] = 5,
     tumour: Annotated[
-        list[str] | None, typer.Option(help=f"DICOM: label with * or SCHEME:CODE; without it {' '.join(DEFAULT)}.")
+        list[str] | None, typer.Option(help=f"DICOM: label with * or SCHEME:CODE; default: {' '.join(DEFAULT)}.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1)] = 7000,
     crop: Annotated[
         int, typer.Option(min=MULTIPLE, help=f"Side of an example in pixels of 1 mm, a multiple of {MULTIPLE}.")
     ] = 128,
     network: Annotated[str, typer.Option(help=" or ".join(NETWORKS))] = RELEASED,
-    init_from: Annotated[Path | None, typer.Option(help=INIT_FROM)] = None,
+    init_from: Annotated[Path | None, typer.Option(help=INIT_FROM_HELP)] = None,
     imagenet: Annotated[
-        bool, typer.Option(help="Let 2.5d-efficientnet begin with ImageNet where there is no --init-from.")
+        bool, typer.Option(help="Start 2.5d-efficientnet from ImageNet weights if --init-from is not given.")
     ] = True,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps that a crash may cost.")] = 500,
-    phantoms: Annotated[int, typer.Option(min=0, help="Generated chests to train on besides.")] = 0,
-    inserted: Annotated[int, typer.Option(min=0, help="Copies of each whole stack with lesions put in.")] = 0,
-    chests: Annotated[int, typer.Option(min=0, help="Generated chests without a lesion to judge on besides.")] = 4,
-    shown: Annotated[int, typer.Option(min=0, help="How many cases of the test part are drawn.")] = 3,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
+    phantoms: Annotated[int, typer.Option(min=0, help="Generated chests to train on in addition.")] = 0,
+    inserted: Annotated[int, typer.Option(min=0, help="Copies of each whole stack with inserted lesions.")] = 0,
+    chests: Annotated[int, typer.Option(min=0, help="Generated chests without a lesion to evaluate on.")] = 4,
+    shown: Annotated[int, typer.Option(min=0, help="Number of test cases to draw.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    name: Annotated[str, typer.Option(help="Of the model, as reports quote it; the run's folder without it.")] = "",
-    version: Annotated[str, typer.Option(help="Without it the first digits of the weights' SHA-256.")] = "",
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "not stated",
-    data_licence: Annotated[str, typer.Option(help="Of the data; without it what dataset.json says.")] = "",
+    name: Annotated[str, typer.Option(help="Model name in reports; default: the name of RUN.")] = "",
+    version: Annotated[str, typer.Option(help="Default: the first digits of the weights' SHA-256.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    data_licence: Annotated[str, typer.Option(help="Licence of the data; default: the one in dataset.json.")] = "",
 ) -> None:
-    """Prepare, train, evaluate, draw figures and export, each only where it is not done; wrong data ends it with 2."""
-    with refusals("pipeline"):
+    """Prepare, train, evaluate, draw figures and export. Finished steps are skipped; invalid data exits with code 2."""
+    with exit_on_refusal("pipeline"):
         _check(network=network, crop=crop, name=name, version=version)
         if init_from is not None:
             initial_weights(init_from, network)
@@ -67,7 +69,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
             cache=cache or run / "data",
             splits=splits,
             folds=folds,
-            tumour=Tumour(names=tuple(tumour)) if tumour else Tumour(),
+            tumour=TumourNames(names=tuple(tumour)) if tumour else TumourNames(),
         )
         settings = TrainingSettings(
             steps=steps,
@@ -79,7 +81,7 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
             imagenet=imagenet,
             network=network,
         )
-        named = name or re.sub(r"[^A-Za-z0-9_ .+-]", "_", run.absolute().name)[: MOST_LETTERS["name"]]
+        named = name or re.sub(r"[^A-Za-z0-9_ .+-]", "_", run.absolute().name)[: MAX_LETTERS["name"]]
         run_pipeline(
             Pipeline(
                 request=request,
@@ -93,18 +95,18 @@ def pipeline(  # noqa: PLR0913, PLR0917 - the options of a command
                 chests=chests,
                 shown=shown,
             ),
-            say,
+            print_line,
         )
 
 
-def say(line: str) -> None:
-    """Print a line at once: whoever watches a pipeline reads it while it runs."""
+def print_line(line: str) -> None:
+    """Print a line and flush, so that it can be read while the pipeline runs."""
     print(line, flush=True)
 
 
 @contextmanager
-def refusals(command: str) -> Iterator[None]:
-    """Turn a refusal into a line for each problem on standard error, and exit code 2."""
+def exit_on_refusal(command: str) -> Iterator[None]:
+    """Print each problem of refused data or folders as a line on standard error, and exit with code 2."""
     try:
         yield
     except (DataRefused, RunRefused) as refused:
@@ -114,21 +116,21 @@ def refusals(command: str) -> Iterator[None]:
 
 
 def _check(*, network: str, crop: int, name: str, version: str) -> None:
-    """Raise DataRefused for options that would only fail when hours have been spent."""
+    """Raise DataRefused for options that would otherwise fail only after hours."""
     problems = []
     if network not in NETWORKS:
-        problems.append(f"--network {network}: there are {', '.join(NETWORKS)}")
+        problems.append(f"--network {network}: expected one of {', '.join(NETWORKS)}")
     if crop % MULTIPLE:
         problems.append(f"--crop {crop}: a multiple of {MULTIPLE} is needed")
     for option, text in (("name", name), ("version", version)):
-        if len(text) > MOST_LETTERS[option] or not re.fullmatch(r"[A-Za-z0-9_ .+-]*", text):
-            problems.append(f"--{option}: up to {MOST_LETTERS[option]} letters, digits, spaces and _ . + - are taken")
+        if len(text) > MAX_LETTERS[option] or not re.fullmatch(r"[A-Za-z0-9_ .+-]*", text):
+            problems.append(f"--{option}: up to {MAX_LETTERS[option]} letters, digits, spaces and _ . + - are allowed")
     if problems:
         raise DataRefused(*problems)
 
 
 def _stated_licence(sources: Sequence[Source]) -> str:
-    """Return what the data sets say of their licence, as MSD's dataset.json does; checks of it come later."""
+    """Return the licences stated in the data sets' dataset.json (MSD layout), unchecked, or "not stated"."""
     stated = []
     for source in sources:
         try:

@@ -1,4 +1,4 @@
-"""The folder of one training run: what it was told, where it ran, its curve, its weights. Trains nothing."""
+"""The folder of one training run: settings, environment, learning curve, checkpoint and averaged weights."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from training.optimise.settings import TrainingSettings
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
 
-class RunRefused(ValueError):  # noqa: N818 - nothing failed: whoever gave the folder must give another
-    """A folder that cannot be taken as it was told to: of another run, or holding something else."""
+class RunRefused(ValueError):  # noqa: N818 - the caller must give another folder
+    """A run or output folder that cannot be used: it belongs to another run, or holds something else."""
 
 
 class RunFolder:
-    """run.json, curve.csv, TensorBoard events, checkpoint.pt to go on from and average.pt to export.
+    """run.json, curve.csv, TensorBoard events, checkpoint.pt to continue from and average.pt to export.
 
-    Raises RunRefused when the folder belongs to a run of other settings.
+    Raises RunRefused on entry if the folder belongs to a run with other settings. Only the writer (rank 0) writes.
     """
 
     def __init__(self, folder: Path, settings: TrainingSettings, *, is_writer: bool) -> None:
@@ -42,9 +42,9 @@ class RunFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         facts = self._folder / "run.json"
         if facts.exists():
-            told = json.loads(facts.read_text(encoding="utf-8"))["settings"]
-            told = {**self._defaults, **told}  # a run that began before there was a setting had its default
-            other = sorted(name for name in self._settings if told.get(name) != self._settings[name])
+            stored = json.loads(facts.read_text(encoding="utf-8"))["settings"]
+            stored = {**self._defaults, **stored}  # runs older than a setting used its default
+            other = sorted(name for name in self._settings if stored.get(name) != self._settings[name])
             if other:
                 raise RunRefused(f"{self._folder}: the run there has other settings: {', '.join(other)}")
         elif self._is_writer:
@@ -67,20 +67,20 @@ class RunFolder:
         return checkpoint
 
     def _open_board(self) -> None:
-        """Go on with TensorBoard's curve where the checkpoint is: what came after it will come again."""
+        """Continue TensorBoard's curve at the checkpoint: points after it are computed again."""
         found = self.checkpoint("cpu")
         after = None if found is None else int(found["step"]) + 1
         self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=after) if self._is_writer else None
 
     def log(self, step: int, loss: float, rate: float) -> None:
-        """Add a point to the curves; curve.csv gets it with the next checkpoint, so that none stands there twice."""
+        """Add a point to the curves; curve.csv is written with the next checkpoint, so that no step appears twice."""
         self._kept.append(f"{step},{loss:.6f},{rate:.8f}\n")
         if self._board is not None:
             self._board.add_scalar("loss", loss, step)
             self._board.add_scalar("learning rate", rate, step)
 
     def save(self, checkpoint: Mapping[str, object], average: Mapping[str, object]) -> None:
-        """Write the checkpoint and the averaged weights, each in one stroke, and the curve up to here."""
+        """Write the curve, the averaged weights and the checkpoint; each file is replaced atomically."""
         if not self._is_writer:
             return
         self._replace("curve.csv", lambda path: path.write_text(self._curve(), encoding="utf-8"))
@@ -89,12 +89,12 @@ class RunFolder:
         self._kept = []
 
     def _curve(self) -> str:
-        """Return the curve with the new points; of points that came twice, after a crash, the new ones."""
+        """Return the curve with the new points; after a crash they replace points of the same steps."""
         path = self._folder / "curve.csv"
-        earlier = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.exists() else []
+        prior_lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.exists() else []
         first = int(self._kept[0].split(",")[0])
         return "".join(
-            ["step,loss,rate\n", *(line for line in earlier if int(line.split(",")[0]) < first), *self._kept]
+            ["step,loss,rate\n", *(line for line in prior_lines if int(line.split(",")[0]) < first), *self._kept]
         )
 
     def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401 - what a writer returns does not matter
@@ -115,18 +115,18 @@ class RunFolder:
 
 
 def trained_network(run: Path) -> str:
-    """Return which network a run trained; one from before there were two trained the first."""
+    """Return which network a run trained; runs older than the setting trained 2.5d."""
     return str(_settings(run).get("network", "2.5d"))
 
 
 def trained_fold(run: Path) -> int | None:
-    """Return which fold of a cross-validation a run held back; None: none."""
+    """Return which fold of a cross-validation a run held back, or None."""
     fold: int | None = _settings(run).get("fold")
     return fold
 
 
 def _as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as run.json gives them back: a tuple as a list."""
+    """Return settings as JSON returns them: tuples become lists."""
     stored: dict[str, Any] = json.loads(json.dumps(settings, default=str))
     return stored
 
@@ -137,7 +137,7 @@ def _settings(run: Path) -> dict[str, Any]:
 
 
 def _git_revision() -> str:
-    """Return the revision of the code, marked where it was changed since; empty outside a repository."""
+    """Return the revision of the code, marked "dirty" if it was changed; empty outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)  # noqa: S603

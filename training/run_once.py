@@ -1,6 +1,6 @@
-"""Steps of a pipeline that are done once: which were done, with what, is kept in RUN/steps. Knows no step.
+"""Pipeline steps that run once: the inputs of each finished step are stored in RUN/steps.
 
-A step is done again when what goes into it has changed, or what it left is gone.
+A step runs again if its inputs have changed or one of its outputs is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """inputs: all that decides what comes of it. outputs: files that it leaves."""
+    """A step of a pipeline. inputs: everything that decides the result. outputs: files that it writes."""
 
     name: str
     inputs: Mapping[str, object]
@@ -21,17 +21,17 @@ class Step:
     work: Callable[[], None]
 
 
-def done(run: Path, step: Step) -> bool:
-    """Do a step unless it was done; return whether there was anything to do. Its mark is written last, at once."""
-    mark = run / "steps" / f"{step.name}.json"
-    told = json.dumps(dict(step.inputs), sort_keys=True, default=str, indent=1) + "\n"
-    there = mark.is_file() and mark.read_text(encoding="utf-8") == told
-    if there and all(path.exists() for path in step.outputs):
+def run_once(run: Path, step: Step) -> bool:
+    """Run a step unless it is done, and return whether it ran. Its record is written last, atomically."""
+    record = run / "steps" / f"{step.name}.json"
+    inputs = json.dumps(dict(step.inputs), sort_keys=True, default=str, indent=1) + "\n"
+    is_current = record.is_file() and record.read_text(encoding="utf-8") == inputs
+    if is_current and all(path.exists() for path in step.outputs):
         return False
-    mark.unlink(missing_ok=True)
+    record.unlink(missing_ok=True)
     step.work()
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    hidden = mark.with_suffix(".partial")
-    hidden.write_text(told, encoding="utf-8")
-    hidden.replace(mark)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    hidden = record.with_suffix(".partial")
+    hidden.write_text(inputs, encoding="utf-8")
+    hidden.replace(record)
     return True

@@ -1,1 +1,1 @@
-"""Turns a queued series into results, and holds the `lungspread` command."""
+"""Analysis of a queued CT series, and the `lungspread` command."""

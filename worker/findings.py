@@ -1,4 +1,4 @@
-"""Findings: the one value that every encoder receives. Knows no encoding."""
+"""Findings of one series: the input of every encoder."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from worker.staging.extent import Extent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One lesion, where it is and what it measures."""
+    """One lesion with its measurements and its location."""
 
     lesion: Lesion
     measurement: Measurement
     uncertainty: Uncertainty | None = None
     place: LesionLocation | None = None
-    """None where the lungs were not found."""
+    """None if the lungs were not found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All that was found in one series, ready to be written down. No finding is a finding, too."""
+    """All findings of one series; `findings` may be empty."""
 
     job_key: str
     study_uid: str
@@ -39,8 +39,8 @@ class Findings:
     volume: Volume
     card: ModelCard
     findings: tuple[Finding, ...]
-    """The largest first."""
+    """Largest first."""
     lungs: Lungs | None = None
-    spread: Extent | None = None
+    extent: Extent | None = None
     comparison: Comparison | None = None
-    """With the patient's earlier scans; what it says of a lesion here is found by its tracking UID."""
+    """Comparison with the patient's priors; its lesions refer to `findings` by tracking UID."""

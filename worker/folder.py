@@ -1,4 +1,4 @@
-"""`lungspread run` and `send`: a folder of files instead of an association. Computes nothing itself."""
+"""Analyses a folder of DICOM files, as `lungspread run` does, and lists the DICOM files of a folder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", L
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """Return the files below the folder that begin as DICOM files do (PS3.10 7.1), sorted; DICOMDIR is none."""
+    """Return the files below the folder that have a DICOM preamble (PS3.10 7.1), sorted, without DICOMDIR."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR")
-    return [path for path in files if _begins_as_dicom(path)]
+    return [path for path in files if _has_dicom_preamble(path)]
 
 
 def analyse_folder(
@@ -31,35 +31,35 @@ def analyse_folder(
     settings: WorkerSettings,
     segmenter: Segmenter,
     progress: Progress,
-    earlier: CollectedFiles = NOT_QUERIED,
+    priors: CollectedFiles = NOT_QUERIED,
 ) -> Analysis:
-    """Analyse a folder that holds one CT series; the results appear in `out` together, in place of earlier ones.
+    """Analyse a folder that holds one CT series, and replace the results in `out` with the new ones at the end.
 
-    Without earlier scans the key is that of a job of the same instances, so the results have the same UIDs as those
-    the PACS would get.
+    Without priors the job key is that of a queued job of the same instances, so the results have the same UIDs as those
+    that are sent to the PACS. Raises SeriesRejected and ModelError as `analyse` does.
     """
     files = dicom_files(folder)
     own_config_hash = config_hash(settings, segmenter.card)
-    among = tuple(uid for scan in earlier.scans for uid in _uids(scan.documents))
-    key = job_key(_uids(files), own_config_hash, among)
-    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, earlier=earlier)
+    prior_uids = tuple(uid for scan in priors.scans for uid in _uids(scan.documents))
+    key = job_key(_uids(files), own_config_hash, prior_uids)
+    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, earlier=priors)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=out) as hidden:
-        analysis = analyse(files, request, segmenter, Path(hidden), progress)
+    with tempfile.TemporaryDirectory(prefix=".", dir=out) as new_results:
+        analysis = analyse(files, request, segmenter, Path(new_results), progress)
         for old in (old for name in _RESULTS for old in out.glob(name)):
             old.unlink()
-        for result in Path(hidden).iterdir():
+        for result in Path(new_results).iterdir():
             shutil.move(result, out / result.name)
     return analysis
 
 
-def _begins_as_dicom(path: Path) -> bool:
+def _has_dicom_preamble(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 def _uids(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the SOP instance UIDs that can be read; `load` refuses the others by name."""
+    """Return the SOP Instance UIDs of the readable files, sorted; `load` rejects a series with unreadable ones."""
     uids = set()
     for file in files:
         try:

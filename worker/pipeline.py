@@ -1,4 +1,4 @@
-"""THE LINE: load -> segment -> measure -> compare -> encode. Pure in the middle, files at both ends."""
+"""The analysis pipeline: load -> segment -> measure -> compare -> encode. Files at both ends, pure steps between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from models.lungs.lungs import Lungs
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
-from worker.ct.acquisition import acquisition_of
 from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
 from worker.follow_up.compare import follow_up
@@ -23,17 +22,18 @@ from worker.lesions.uncertainty import sizes_of, uncertainty_of
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
+from worker.priors.acquisition import acquisition_of
 from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles, read_priors
 from worker.priors.lung_mask import write_lungs
 from worker.staging.extent import extent_of
 
 PAGE = "page"
-"""The output that is no DICOM document: report.png and report.pdf."""
+"""The output that is not a DICOM document: report.png and report.pdf."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisRequest:
-    """What a job asks of the line besides its images."""
+    """The parameters of one analysis. earlier: the files of the priors."""
 
     job_key: str
     config_hash: str
@@ -43,7 +43,7 @@ class AnalysisRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What came of a series: the findings, and the documents in the folder that was given."""
+    """Result of one analysis: the findings, and the DICOM documents in the output folder."""
 
     findings: Findings
     documents: list[Document]
@@ -54,14 +54,14 @@ def analyse(
 ) -> Analysis:
     """Analyse the files of one CT series and write its documents, findings.json and page into the folder `out`.
 
-    Raises SeriesRejected when the series cannot be analysed, ModelError when the model cannot run.
+    Raises SeriesRejected if the series cannot be analysed, ModelError if the model cannot run.
     """
     series = load(paths)
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, segmenter.card, request.job_key, images_key)
-    earlier = read_priors(request.earlier, segmenter.card)
-    findings = follow_up(findings, acquisition_of(series.datasets[0]), earlier)
+    priors = read_priors(request.earlier, segmenter.card)
+    findings = follow_up(findings, acquisition_of(series.datasets[0]), priors)
     write_findings(findings, out / "findings.json")
     if findings.lungs is not None:
         write_lungs(findings.lungs, out / LUNGS_FILE)
@@ -71,10 +71,10 @@ def analyse(
 
 
 def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images_key: str | None = None) -> Findings:
-    """Turn a mask into findings: lesions, each measured in the volume and placed in the lungs, and their spread.
+    """Return the findings of a mask: its lesions, measured in the volume and located in the lungs, and their extent.
 
-    images_key: that of the job without its earlier scans, `job_key` where not given. Lesions get their tracking UIDs
-    from it, so that they stay the same when an earlier scan turns up and the comparison is made again.
+    images_key: the job key without priors; default: `job_key`. The lesions' tracking UIDs are derived from it, so that
+    they stay the same if a prior arrives later and the comparison is repeated.
     """
     lungs = outline_lungs(series.volume)
     lesions = find_lesions(mask, card, images_key or job_key)
@@ -89,7 +89,7 @@ def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images
         card=card,
         findings=findings,
         lungs=lungs,
-        spread=extent_of(findings, lungs),
+        extent=extent_of(findings, lungs),
     )
 
 

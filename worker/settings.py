@@ -1,4 +1,4 @@
-"""All settings, read once at the entry point, from lungspread.toml and the environment; passed down from there."""
+"""All settings, read once at the entry point from lungspread.toml and the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableEnvironment
+from pydantic_settings import SettingsError as EnvironmentParseError
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
@@ -22,7 +22,7 @@ _DELIMITER = "__"
 
 
 class WorkerSettings(BaseModel):
-    """Which model a worker runs, on what, and what it makes of the findings."""
+    """The model that a worker runs, its device, and the outputs that it writes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,18 +33,18 @@ class WorkerSettings(BaseModel):
     engine: EngineName = "auto"
     precision: PrecisionName = "auto"
     ensemble_size: Annotated[int, Field(ge=0, le=20)] = 0
-    """How many of the model's networks are averaged; 0: all. Of a model of our own training, as are the next two."""
+    """Number of the model's networks that are averaged; 0: all. This and the next two: kind lung_tumour only."""
     flip_tta: bool = True
-    """Whether each of them also looks at the mirrored chest, as operating points are chosen: twice the work."""
+    """Whether each network also runs on the mirrored chest, as when operating points were chosen; doubles the time."""
     cascade: bool = True
-    """Whether one network looks at whole slices, and all of them only where it sees something."""
+    """Whether one network runs on whole slices, and the ensemble only where that network responds."""
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
-    """Whether the PACS gets an SR of a series that was refused, with the reason."""
+    """Whether an SR with the reason is sent to the PACS for a rejected series."""
 
     @property
     def inference(self) -> InferenceSettings:
-        """How the model runs."""
+        """The settings that the model is loaded with."""
         return InferenceSettings(
             engine=self.engine,
             device=self.device,
@@ -56,7 +56,7 @@ class WorkerSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured."""
+    """All settings of node, peers, worker, queue and journal."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
 
     @model_validator(mode="after")
-    def _peers_have_names_of_their_own(self) -> Self:
+    def _peer_names_are_unique(self) -> Self:
         names = [peer.name for peer in self.peers]
         if len(set(names)) < len(names):
             raise ValueError("two peers have the same name")
@@ -88,28 +88,29 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, whose content `load_settings` hands to `__init__`."""
+        """Give the environment precedence over the file, whose content `load_settings` passes to `__init__`."""
         return env_settings, init_settings
 
 
 def load_settings(config: Path | None) -> Settings:
-    """Read the configuration file, if one is given, and the environment.
+    """Return the settings of the configuration file, if one is given, and of the environment.
 
-    Raises SettingsError, in one line that holds no value, for it may be a secret.
+    Raises SettingsError if they cannot be read or are invalid. Its message is one line without the invalid value, which
+    may be a secret.
     """
-    written = {} if config is None else _read_toml(config)
-    _refuse_unknown_variables()
+    from_file = {} if config is None else _read_toml(config)
+    _reject_unknown_variables()
     try:
-        return Settings(**written)
+        return Settings(**from_file)
     except ValidationError as invalid:
-        raise SettingsError(_first_of(invalid)) from None
-    except UnreadableEnvironment as unreadable:
-        raise SettingsError(f"environment: {unreadable}") from None
+        raise SettingsError(_first_error(invalid)) from None
+    except EnvironmentParseError as error:
+        raise SettingsError(f"environment: {error}") from None
 
 
 def config_hash(settings: WorkerSettings, card: ModelCard) -> str:
-    """Return the hash of all that decides what a job computes from its images; the node treats it as opaque."""
-    decisive = {
+    """Return a SHA-256 of everything, besides the images, that determines a job's results. Opaque to the node."""
+    hashed = {
         "name": card.name,
         "version": card.version,
         "weights_sha256": card.weights_sha256,
@@ -125,7 +126,7 @@ def config_hash(settings: WorkerSettings, card: ModelCard) -> str:
         "outputs": sorted(set(settings.outputs)),
         "report_rejected": settings.report_rejected,
     }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _read_toml(config: Path) -> dict[str, Any]:
@@ -137,16 +138,16 @@ def _read_toml(config: Path) -> dict[str, Any]:
         raise SettingsError(f"{config}: not TOML: {error}") from None
 
 
-def _refuse_unknown_variables() -> None:
-    """pydantic-settings overlooks a misspelt section; a misspelt key within one it refuses."""
+def _reject_unknown_variables() -> None:
+    """Reject a misspelt section: pydantic-settings ignores it, and only rejects misspelt keys within a section."""
     for name in sorted(os.environ):
         section = name.upper().removeprefix(_PREFIX).split(_DELIMITER)[0].lower()
         if name.upper().startswith(_PREFIX) and section not in Settings.model_fields:
             raise SettingsError(f"environment: {name}: there is no section {section!r}")
 
 
-def _first_of(invalid: ValidationError) -> str:
+def _first_error(invalid: ValidationError) -> str:
     first, *others = invalid.errors(include_url=False, include_input=False, include_context=False)
-    place = ".".join(str(part) for part in first["loc"]) or "settings"
-    what = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{place}: {what}" + (f" (and {len(others)} more)" if others else "")
+    path = ".".join(str(part) for part in first["loc"]) or "settings"
+    message = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{path}: {message}" + (f" (and {len(others)} more)" if others else "")

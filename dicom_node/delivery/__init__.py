@@ -1,1 +1,1 @@
-"""Sends results to their destinations, and both roles of storage commitment."""
+"""Delivery of results to their destinations, and storage commitment in both roles."""

@@ -1,4 +1,4 @@
-"""Storage commitment in both roles, as data: what a request names, what a report says (PS3.4 Annex J). No network."""
+"""Data sets of storage commitment requests and reports, for both roles (PS3.4 Annex J)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_INSTANCE_CONFLICT = 0x0110, 0x0112, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentReport:
-    """What became of a request. failed: the reason by SOP instance UID."""
+    """The result of a storage commitment request. failed: the reason by SOP Instance UID."""
 
     transaction_uid: str
     committed: frozenset[str]
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-# -- we are SCU: what we ask, and what we are told --
+# -- SCU: our requests, the peer's reports --
 
 
 def request_dataset(transaction_uid: str, references: Sequence[Reference]) -> Dataset:
@@ -43,7 +43,7 @@ def request_dataset(transaction_uid: str, references: Sequence[Reference]) -> Da
 
 
 def read_report(report: Dataset) -> CommitmentReport:
-    """Read the event information of a report (PS3.4 table J.3-2). Raises AttributeError when it is not one."""
+    """Return the report in event information (PS3.4 table J.3-2). Raises AttributeError if an attribute is missing."""
     return CommitmentReport(
         transaction_uid=str(report.TransactionUID),
         committed=frozenset(str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence") or ()),
@@ -54,13 +54,13 @@ def read_report(report: Dataset) -> CommitmentReport:
     )
 
 
-# -- we are SCP: what we are asked, and what we can promise --
+# -- SCP: the peer's requests, our reports --
 
 
 def read_request(request: Dataset) -> tuple[str, list[Reference]]:
     """Return the Transaction UID and the references of a request.
 
-    Raises AttributeError when one is missing, InvalidUid when one is none.
+    Raises AttributeError if one is missing, InvalidUid if a UID is not valid.
     """
     items = request.ReferencedSOPSequence
     references = [
@@ -70,19 +70,19 @@ def read_request(request: Dataset) -> tuple[str, list[Reference]]:
     return checked_uid(str(request.TransactionUID)), references
 
 
-def examine(references: Sequence[Reference], journal: Journal, spool: Spool) -> dict[Reference, int | None]:
-    """Return for each reference why it cannot be committed; None where the journal and the file itself say that it is.
+def verify_references(references: Sequence[Reference], journal: Journal, spool: Spool) -> dict[Reference, int | None]:
+    """Return the Failure Reason of each reference, None if it can be committed.
 
-    A promise is only as good as the bytes on the disk: each file is read.
+    Each file is read, and its SHA-256 is compared with the journal's.
     """
-    held: dict[str, Instance] = {}
+    stored: dict[str, Instance] = {}
     for instance in journal.instances({uid for _, uid in references}):
-        held[instance.sop_instance_uid] = instance
-    return {reference: _failure(reference, held.get(reference[1]), spool) for reference in references}
+        stored[instance.sop_instance_uid] = instance
+    return {reference: _failure(reference, stored.get(reference[1]), spool) for reference in references}
 
 
 def report_dataset(transaction_uid: str, failures: Mapping[Reference, int | None]) -> tuple[int, Dataset]:
-    """Return event type and event information of a report (PS3.4 table J.3-2)."""
+    """Return the Event Type ID and event information of a report (PS3.4 table J.3-2)."""
     report = Dataset()
     report.TransactionUID = transaction_uid
     committed = [_item(reference) for reference, reason in failures.items() if reason is None]
@@ -101,10 +101,10 @@ def _failure(reference: Reference, instance: Instance | None, spool: Spool) -> i
         return CLASS_INSTANCE_CONFLICT
     try:
         path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
-        is_whole = hashlib.sha256(path.read_bytes()).hexdigest() == instance.file_sha256
+        is_unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == instance.file_sha256
     except (OSError, InvalidUid):
         return NO_SUCH_INSTANCE
-    return None if is_whole else PROCESSING_FAILURE
+    return None if is_unchanged else PROCESSING_FAILURE
 
 
 def _item(reference: Reference) -> Dataset:

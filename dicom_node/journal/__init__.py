@@ -1,1 +1,1 @@
-"""The journal: tables, transactions, and one module for each kind of record."""
+"""The journal database: tables, transactions, and one module per kind of record."""

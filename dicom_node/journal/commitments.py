@@ -1,4 +1,4 @@
-"""The journal's half about what we promised: requests for storage commitment by peers, until they are answered."""
+"""Journal records of storage commitment requests from peers, kept until the report is sent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlalchemy import and_, insert, select, update
 from dicom_node.journal.schema import Database, commitment_requests
 
 Reference = tuple[str, str]
-"""SOP class UID and SOP instance UID."""
+"""SOP Class UID and SOP Instance UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentRequest:
-    """A peer's request that waits for our report."""
+    """A storage commitment request from a peer that waits for our report."""
 
     transaction_uid: str
     peer: str
@@ -24,12 +24,12 @@ class CommitmentRequest:
 
 
 class CommitmentJournal(Database):
-    """Whom we still owe a report; a restart does not forget it."""
+    """Storage commitment requests from peers; they survive a restart."""
 
     def add_commitment_request(
         self, transaction_uid: str, peer: str, references: Sequence[Reference], now: float
     ) -> bool:
-        """Record a request that is answered with success; False when the peer has used this UID before."""
+        """Record a request; False if the peer has used this Transaction UID before."""
         same = and_(commitment_requests.c.transaction_uid == transaction_uid, commitment_requests.c.peer == peer)
         row = {"transaction_uid": transaction_uid, "peer": peer, "named": list(references)}
         with self._write() as connection:
@@ -39,7 +39,7 @@ class CommitmentJournal(Database):
             return True
 
     def due_requests(self, now: float) -> list[CommitmentRequest]:
-        """Return the requests whose report is to be sent now."""
+        """Return the requests whose report is due."""
         due = select(commitment_requests).where(
             commitment_requests.c.open, commitment_requests.c.next_attempt_at <= now
         )
@@ -55,11 +55,11 @@ class CommitmentJournal(Database):
             ]
 
     def postpone_request(self, request: CommitmentRequest, next_attempt_at: float) -> None:
-        """Record a report that did not reach the peer."""
+        """Record a failed attempt to send the report, and the time of the next one."""
         self._change(request, attempts=request.attempts + 1, next_attempt_at=next_attempt_at)
 
     def close_request(self, request: CommitmentRequest) -> None:
-        """Record that the report arrived, or that it was given up; its Transaction UID stays used."""
+        """Record that the report was sent or given up; the Transaction UID stays used."""
         self._change(request, open=False)
 
     def _change(self, request: CommitmentRequest, **values: object) -> None:

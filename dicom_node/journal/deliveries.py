@@ -1,4 +1,4 @@
-"""The journal's half about results on their way: one delivery per document and peer. Sends nothing itself."""
+"""Journal records of deliveries, one per document and peer, and of our storage commitment transactions."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from dicom_node.journal.prior_schema import FETCHED, acquisitions
 from dicom_node.journal.schema import Database, change, deliveries, documents, jobs, state_of, transactions
 from dicom_node.settings import Peer
 
-_NO_LONGER_WANTED = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
+_NOT_DELIVERED = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
 
 
 class DeliveryJournal(Database):
-    """What is to be sent where, and how far that is."""
+    """Deliveries of documents to peers, and their states."""
 
     def ensure_deliveries(self, job_key: str, peers: Sequence[Peer], now: float) -> None:
-        """Make the job's deliveries those of its documents to these peers; what was done already stays."""
+        """Create the missing deliveries of the job's documents to these peers, and delete those to other peers."""
         with self._write() as connection:
             of_job = deliveries.c.job_key == job_key
             names = [peer.name for peer in peers]
             connection.execute(delete(deliveries).where(of_job, deliveries.c.peer.not_in(names)))
             for peer in peers:
                 _ensure_peer(connection, job_key, peer, now)
-            _settle(connection, job_key, now)
+            _update_job_state(connection, job_key, now)
 
-    def unplanned(self, peers: Sequence[Peer], *, with_backfill: bool = True) -> list[str]:
-        """Return the keys of the jobs on their way whose deliveries are not (yet) those to these peers.
+    def jobs_to_plan(self, peers: Sequence[Peer], *, with_backfill: bool = True) -> list[str]:
+        """Return the keys of the undelivered jobs whose deliveries do not match these peers.
 
-        with_backfill: also of earlier scans that we fetched, and nobody asked us to analyse.
+        with_backfill: include the jobs of prior scans that we fetched.
         """
-        on_its_way: ColumnElement[bool] = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
+        undelivered: ColumnElement[bool] = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
         if not with_backfill:
             fetched = select(acquisitions.c.series_uid).where(acquisitions.c.role == FETCHED)
-            on_its_way = and_(on_its_way, jobs.c.series_uid.not_in(fetched))
-        wanted = {(peer.name, peer.storage_commitment) for peer in peers}
+            undelivered = and_(undelivered, jobs.c.series_uid.not_in(fetched))
+        expected = {(peer.name, peer.storage_commitment) for peer in peers}
         with self._read() as connection:
-            of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(on_its_way)
+            of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(undelivered)
             planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
                 (row.job_key, row.sop_instance_uid): set() for row in connection.execute(of_jobs)
             }
-            for delivery in select_deliveries(connection, on_its_way):
+            for delivery in select_deliveries(connection, undelivered):
                 members = planned[delivery.job_key, delivery.document.sop_instance_uid]
                 members.add((delivery.peer, delivery.storage_commitment))
-        return sorted({job_key for (job_key, _), members in planned.items() if members != wanted})
+        return sorted({job_key for (job_key, _), members in planned.items() if members != expected})
 
     def deliveries_of(self, job_key: str) -> list[DeliveryRecord]:
         """Return all deliveries of a job."""
         return self._deliveries(deliveries.c.job_key == job_key)
 
     def due_deliveries(self, now: float) -> list[DeliveryRecord]:
-        """Return what is to be sent now, the documents of one job and peer beside each other."""
+        """Return the deliveries that are due, grouped by job and peer."""
         return self._deliveries(
             deliveries.c.state == DeliveryState.PENDING,
             deliveries.c.next_attempt_at <= now,
-            jobs.c.state.not_in(_NO_LONGER_WANTED),
+            jobs.c.state.not_in(_NOT_DELIVERED),
         )
 
     def mark_stored(self, delivery: DeliveryRecord, now: float) -> None:
@@ -71,29 +71,29 @@ class DeliveryJournal(Database):
         self._mark(delivery, DeliveryState.STORED, None, now)
 
     def mark_refused(self, delivery: DeliveryRecord, reason: str, now: float) -> None:
-        """Record that the peer will not take this document, ever."""
+        """Record that the peer refuses this document for good."""
         self._mark(delivery, DeliveryState.REFUSED, reason, now)
 
     def postpone(self, delivery: DeliveryRecord, reason: str, next_attempt_at: float) -> None:
-        """Record a failed attempt, to send or to ask for commitment, and when the next one is."""
+        """Record a failed attempt to send or to request commitment, and the time of the next one."""
         values = {"attempts": delivery.attempts + 1, "reason": reason, "next_attempt_at": next_attempt_at}
         with self._write() as connection:
             connection.execute(update(deliveries).where(_is(delivery)).values(**values))
 
     def awaiting_commitment(self, now: float) -> list[DeliveryRecord]:
-        """Return what was stored by peers that are asked for commitment, and is in no open transaction."""
+        """Return the stored deliveries that need storage commitment and are not part of a transaction."""
         return self._deliveries(
             deliveries.c.state == DeliveryState.STORED,
             deliveries.c.storage_commitment,
             deliveries.c.transaction_uid.is_(None),
             deliveries.c.next_attempt_at <= now,
-            jobs.c.state.not_in(_NO_LONGER_WANTED),
+            jobs.c.state.not_in(_NOT_DELIVERED),
         )
 
     def open_transaction(
         self, transaction_uid: str, peer: str, sop_instance_uids: Collection[str], due_at: float
     ) -> None:
-        """Record a request for commitment; do this before it is sent, for its answer may be fast."""
+        """Record a commitment request; call this before it is sent, because the report may arrive at once."""
         row = {"transaction_uid": transaction_uid, "peer": peer, "due_at": due_at, "open": True}
         with self._write() as connection:
             connection.execute(insert(transactions).values(**row))
@@ -108,16 +108,16 @@ class DeliveryJournal(Database):
             )
 
     def transaction(self, transaction_uid: str) -> TransactionRecord | None:
-        """Return a commitment transaction, open or closed; None when it is not ours."""
+        """Return a commitment transaction, open or closed; None if it is not ours."""
         found = self._transactions(transactions.c.transaction_uid == transaction_uid)
         return found[0] if found else None
 
     def overdue_transactions(self, now: float) -> list[TransactionRecord]:
-        """Return the open transactions whose answer should have come."""
+        """Return the open transactions whose report is overdue."""
         return self._transactions(and_(transactions.c.open, transactions.c.due_at <= now))
 
     def cancel_transaction(self, transaction_uid: str, reason: str, retry_at: float) -> None:
-        """Close a transaction whose request did not reach the peer; its documents stay stored, for another request."""
+        """Close a transaction whose request did not reach the peer; its documents stay stored for a new request."""
         with self._write() as connection:
             _close(connection, transaction_uid)
             again = {"transaction_uid": None, "reason": reason, "next_attempt_at": retry_at}
@@ -130,9 +130,9 @@ class DeliveryJournal(Database):
     def record_commitment(
         self, transaction_uid: str, committed: Collection[str], failed: Mapping[str, str], now: float, retry_at: float
     ) -> bool:
-        """Record the answer to a request; what is not committed by it is sent again at `retry_at`.
+        """Record the report of a request; documents that it does not commit are sent again at `retry_at`.
 
-        False when the transaction is unknown or closed already. An overdue transaction is recorded as all failed.
+        Return False if the transaction is unknown or closed. An overdue transaction is recorded with all failed.
         """
         with self._write() as connection:
             if not _close(connection, transaction_uid):
@@ -141,17 +141,17 @@ class DeliveryJournal(Database):
             for member in members:
                 uid = member.document.sop_instance_uid
                 reason = None if uid in committed else failed.get(uid, "not named in the commitment result")
-                values = _committed() if reason is None else _to_be_sent_again(member, reason, retry_at)
+                values = _committed() if reason is None else _pending_again(member, reason, retry_at)
                 connection.execute(update(deliveries).where(_is(member)).values(**values))
             for job_key in {member.job_key for member in members}:
-                _settle(connection, job_key, now)
+                _update_job_state(connection, job_key, now)
             return True
 
     def _mark(self, delivery: DeliveryRecord, state: DeliveryState, reason: str | None, now: float) -> None:
         values = {"state": state, "reason": reason, "next_attempt_at": now}
         with self._write() as connection:
             connection.execute(update(deliveries).where(_is(delivery)).values(**values))
-            _settle(connection, delivery.job_key, now)
+            _update_job_state(connection, delivery.job_key, now)
 
     def _deliveries(self, *conditions: ColumnElement[bool]) -> list[DeliveryRecord]:
         with self._read() as connection:
@@ -164,7 +164,7 @@ class DeliveryJournal(Database):
 
 
 def clear_results(connection: Connection, job_key: str) -> None:
-    """Forget a job's documents and their deliveries: it is computed again."""
+    """Delete the documents and deliveries of a job that is computed again."""
     connection.execute(delete(deliveries).where(deliveries.c.job_key == job_key))
     connection.execute(delete(documents).where(documents.c.job_key == job_key))
 
@@ -174,32 +174,32 @@ def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -
     changed = and_(at_peer, deliveries.c.storage_commitment != peer.storage_commitment)
     connection.execute(update(deliveries).where(changed).values(storage_commitment=peer.storage_commitment))
     known = set(connection.execute(select(deliveries.c.sop_instance_uid).where(at_peer)).scalars())
-    wanted = connection.execute(select(documents.c.sop_instance_uid).where(documents.c.job_key == job_key)).scalars()
+    expected = connection.execute(select(documents.c.sop_instance_uid).where(documents.c.job_key == job_key)).scalars()
     row = {
         "job_key": job_key,
         "peer": peer.name,
         "storage_commitment": peer.storage_commitment,
         "state": DeliveryState.PENDING,
     }
-    for uid in set(wanted) - known:
+    for uid in set(expected) - known:
         start = {"sop_instance_uid": uid, "attempts": 0, "next_attempt_at": now}
         connection.execute(insert(deliveries).values(**row, **start))
 
 
-def _settle(connection: Connection, job_key: str, now: float) -> None:
-    """Give the job the state that its deliveries say."""
+def _update_job_state(connection: Connection, job_key: str, now: float) -> None:
+    """Set the state of the job from the states of its deliveries."""
     current = state_of(connection, job_key)
     members = select_deliveries(connection, deliveries.c.job_key == job_key)
     if current not in (JobState.ANALYSED, JobState.DELIVERED) or not members:
         return
-    target = _state_by(members)
+    target = _state_from(members)
     if target is not current:
         refused = [member for member in members if member.state is DeliveryState.REFUSED]
         reason = f"{refused[0].peer}: {refused[0].reason}" if target is JobState.FAILED else None
         change(connection, job_key, target, now, reason=reason)
 
 
-def _state_by(members: list[DeliveryRecord]) -> JobState:
+def _state_from(members: list[DeliveryRecord]) -> JobState:
     states = {member.state for member in members}
     if DeliveryState.PENDING in states:
         return JobState.ANALYSED
@@ -218,7 +218,7 @@ def _committed() -> dict[str, object]:
     return {"state": DeliveryState.COMMITTED, "reason": None}
 
 
-def _to_be_sent_again(delivery: DeliveryRecord, reason: str, retry_at: float) -> dict[str, object]:
+def _pending_again(delivery: DeliveryRecord, reason: str, retry_at: float) -> dict[str, object]:
     again = {"attempts": delivery.attempts + 1, "next_attempt_at": retry_at, "transaction_uid": None}
     return {"state": DeliveryState.PENDING, "reason": reason, **again}
 

@@ -1,4 +1,4 @@
-"""A delivery and a commitment transaction as the journal holds them, read from its rows. Changes nothing."""
+"""Read-only records of deliveries and commitment transactions, built from journal rows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from dicom_node.series import Document
 
 
 class DeliveryState(StrEnum):
-    """Where one document stands with one peer."""
+    """The state of one document at one peer."""
 
     PENDING = "PENDING"
-    """To be sent, or sent again."""
+    """To be sent, or to be sent again."""
     STORED = "STORED"
     """The peer answered its C-STORE with success."""
     COMMITTED = "COMMITTED"
     """The peer has taken responsibility for it."""
     REFUSED = "REFUSED"
-    """The peer does not want it, final."""
+    """The peer refused it; final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
-    """One document for one peer, as the journal holds it."""
+    """The delivery of one document to one peer."""
 
     job_key: str
     peer: str
@@ -36,14 +36,14 @@ class DeliveryRecord:
     attempts: int
     next_attempt_at: float
     storage_commitment: bool
-    """Whether this peer is asked for storage commitment."""
+    """Whether storage commitment is requested from this peer."""
     transaction_uid: str | None
-    """The commitment transaction that was opened for it."""
+    """The commitment transaction that it is part of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionRecord:
-    """A request for storage commitment, as the journal holds it."""
+    """A storage commitment transaction that we requested."""
 
     transaction_uid: str
     peer: str
@@ -51,11 +51,11 @@ class TransactionRecord:
     open: bool
     sop_instance_uids: tuple[str, ...]
     attempts: int
-    """The most that any of its deliveries has had."""
+    """The largest number of attempts of its deliveries."""
 
 
 def select_deliveries(connection: Connection, *conditions: ColumnElement[bool]) -> list[DeliveryRecord]:
-    """Return the deliveries that meet these conditions, the documents of one job and peer beside each other."""
+    """Return the deliveries that meet all conditions, grouped by job and peer."""
     statement = (
         select(deliveries, documents.c.sop_class_uid, documents.c.file_name)
         .join_from(deliveries, documents)
@@ -83,7 +83,7 @@ def _delivery(row: Row[tuple[object, ...]]) -> DeliveryRecord:
 
 
 def transaction_of(connection: Connection, row: Row[tuple[object, ...]]) -> TransactionRecord:
-    """Return a transaction with what it is about."""
+    """Return a transaction with the instances that it refers to."""
     members = select_deliveries(connection, deliveries.c.transaction_uid == row.transaction_uid)
     return TransactionRecord(
         transaction_uid=row.transaction_uid,

@@ -1,6 +1,6 @@
-"""The journal: what was received, where each job stands, what was delivered. The truth; knows no files and no network.
+"""The journal: database of received series, jobs, deliveries and commitments, and the only source of their states.
 
-Every method is one transaction. All times are UTC, seconds since 1970, given by the caller.
+Every method is one transaction. All times are UTC, seconds since 1970, passed by the caller.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from dicom_node.series import Document, Series
 
 __all__ = ["ALLOWED", "DeliveryRecord", "DeliveryState", "JobRecord", "Journal"]
 
-_REPEATED = (JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED)
+_QUEUED_AGAIN = (JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A job as the journal holds it."""
+    """A job with its state, as recorded in the journal."""
 
     job: Job
     state: JobState
     reason: str | None
     attempts: int
-    """How often it failed or lost its worker."""
+    """How many times it failed or lost its worker."""
     enqueue_count: int
-    """How often a worker was rung for, since it was last queued."""
+    """How many times its message was sent since it was last queued."""
     sop_instance_uids: tuple[str, ...]
     created_at: float
     updated_at: float
 
 
 class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
-    """Jobs; and, inherited, received series, patients over time, deliveries and promises."""
+    """Jobs, and inherited: received series, prior scans, deliveries and commitment requests."""
 
-    # -- jobs, as the node sees them --
+    # -- jobs, used by the node --
 
     def create_job(self, found: Series, config_hash: str, now: float, priors: Priors = NOT_QUERIED) -> Job | None:
-        """Queue the job of a quiet series, in place of the series' earlier ones; None when there is nothing to do.
+        """Queue the job of a quiet series and supersede its previous jobs; None if no job was queued.
 
-        Nothing is to do when more has arrived since, or when this very job exists. One that was rejected, failed or
-        replaced is queued again, since its content may have been repaired.
+        No job is queued if more instances have arrived since, or if the same job exists. A job that was rejected,
+        failed or superseded is queued again, because the content of its files may have been repaired.
         """
         key = job_key(found.sop_instance_uids, config_hash, key_parts(priors))
         job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, config_hash=config_hash)
         with self._write() as connection:
             state = state_of(connection, key)
-            # While it runs its outcome is open: the series stays dirty and is looked at again.
+            # While the job runs its outcome is open: the series stays dirty and is checked again later.
             if state is JobState.RUNNING or uids_of(connection, found.series_uid) != found.sop_instance_uids:
                 return None
             of_series = series.c.series_uid == found.series_uid
@@ -65,22 +65,22 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
             if state is None:
                 _insert(connection, job, found.sop_instance_uids, now)
                 put_priors(connection, key, priors)
-            elif state in _REPEATED:
-                _repeat(connection, key, now)
+            elif state in _QUEUED_AGAIN:
+                _queue_again(connection, key, now)
             else:
                 return None
             _supersede_others(connection, job, now)
             return job
 
     def reopen_outdated(self, config_hash: str) -> int:
-        """Make dirty the series whose waiting job was made for another recipe, and return how many."""
+        """Mark series dirty whose queued job has another config hash, and return their number."""
         outdated = select(jobs.c.series_uid).where(jobs.c.state == JobState.QUEUED, jobs.c.config_hash != config_hash)
         with self._write() as connection:
             reopen = update(series).where(series.c.series_uid.in_(outdated), ~series.c.dirty).values(dirty=True)
             return connection.execute(reopen).rowcount
 
     def job(self, job_key: str) -> JobRecord:
-        """Return a job. Raises UnknownJob."""
+        """Return a job. Raises UnknownJob if it does not exist."""
         found = self._jobs(jobs.c.job_key == job_key)
         if not found:
             raise UnknownJob(f"no job {job_key}")
@@ -91,44 +91,46 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
         return self._jobs(jobs.c.state.in_(states))
 
     def due_for_enqueue(self, now: float) -> list[JobRecord]:
-        """Return the waiting jobs for which a worker is to be rung now."""
+        """Return the queued jobs whose message is to be sent now."""
         return self._jobs(jobs.c.state == JobState.QUEUED, jobs.c.next_enqueue_at <= now)
 
     def mark_enqueued(self, job_key: str, next_enqueue_at: float) -> None:
-        """Record that a worker was rung for, and when to ring again."""
-        rung = update(jobs).where(jobs.c.job_key == job_key)
+        """Record that the message of a job was sent, and when to send it again."""
+        statement = update(jobs).where(jobs.c.job_key == job_key)
         with self._write() as connection:
-            connection.execute(rung.values(enqueue_count=jobs.c.enqueue_count + 1, next_enqueue_at=next_enqueue_at))
+            connection.execute(
+                statement.values(enqueue_count=jobs.c.enqueue_count + 1, next_enqueue_at=next_enqueue_at)
+            )
 
     def expired_leases(self, now: float) -> list[JobRecord]:
-        """Return the jobs whose worker has not been heard of in time."""
+        """Return the running jobs whose lease has expired."""
         return self._jobs(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
 
     def requeue(self, job_key: str, now: float, max_attempts: int) -> JobState:
-        """Take a job from a worker that is gone: queued again, or failed after its last attempt. Return its state."""
+        """Queue a job with an expired lease again, or fail it after its last attempt; return its state."""
         expired = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
         with self._write() as connection:
             if connection.execute(select(jobs.c.job_key).where(expired)).first():
-                _give_back(connection, job_key, "its worker ended without an answer", now, max_attempts)
+                _requeue_or_fail(connection, job_key, "its worker ended without a result", now, max_attempts)
             return JobState(connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one())
 
     def retry(self, job_key: str, now: float) -> None:
-        """Queue a job that is at its end once more.
+        """Queue a finished job again.
 
-        Raises UnknownJob; ForbiddenChange when it waits or runs; InstancesRemoved when its series is not held any more.
+        Raises UnknownJob; ForbiddenChange if it is queued or running; InstancesRemoved if its series was deleted.
         """
-        wanted = set(self.job(job_key).sop_instance_uids)
-        if missing := wanted - self.has_instances(wanted):
-            raise InstancesRemoved(f"job {job_key}: {len(missing)} of {len(wanted)} instances are no longer held")
+        uids = set(self.job(job_key).sop_instance_uids)
+        if missing := uids - self.has_instances(uids):
+            raise InstancesRemoved(f"job {job_key}: {len(missing)} of {len(uids)} instances are no longer stored")
         with self._write() as connection:
             if (state := state_of(connection, job_key)) in (JobState.QUEUED, JobState.RUNNING):
                 raise ForbiddenChange(f"job {job_key} is {state} already")
-            _repeat(connection, job_key, now)
+            _queue_again(connection, job_key, now)
 
-    # -- jobs, as a worker sees them --
+    # -- jobs, used by a worker --
 
     def claim(self, job_key: str, owner: str, lease_until: float, now: float) -> bool:
-        """Take a waiting job; False when it does not wait (any more). Of all who ask, one gets it."""
+        """Claim a queued job for one worker; False if it is not queued (any more)."""
         with self._write() as connection:
             if state_of(connection, job_key) is not JobState.QUEUED:
                 return False
@@ -136,17 +138,17 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
             return True
 
     def renew(self, job_key: str, owner: str, lease_until: float) -> bool:
-        """Prolong the lease; False when it is lost."""
+        """Extend the lease; False if it was lost."""
         with self._write() as connection:
-            held = _held_by(connection, job_key, owner)
-            if held:
+            is_owner = _is_owner(connection, job_key, owner)
+            if is_owner:
                 connection.execute(update(jobs).where(jobs.c.job_key == job_key).values(lease_until=lease_until))
-            return held
+            return is_owner
 
     def mark_analysed(self, job_key: str, owner: str, results: Sequence[Document], now: float) -> bool:
-        """Record the documents that lie in the outbox; False, and nothing recorded, when the lease is lost."""
+        """Record the documents in the outbox; False, with nothing recorded, if the lease was lost."""
         with self._write() as connection:
-            if not _held_by(connection, job_key, owner):
+            if not _is_owner(connection, job_key, owner):
                 return False
             _put_results(connection, job_key, results)
             change(connection, job_key, JobState.ANALYSED, now)
@@ -155,29 +157,29 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
     def mark_rejected(
         self, job_key: str, owner: str, reason: str, now: float, results: Sequence[Document] = ()
     ) -> bool:
-        """Record that the series cannot be analysed; False when the lease is lost.
+        """Record that the series cannot be analysed; False if the lease was lost.
 
-        A report of it, if there is one, is delivered; the job stays REJECTED.
+        A report of the rejection, if any, is delivered; the job stays REJECTED.
         """
         with self._write() as connection:
-            held = _held_by(connection, job_key, owner)
-            if held:
+            is_owner = _is_owner(connection, job_key, owner)
+            if is_owner:
                 _put_results(connection, job_key, results)
                 change(connection, job_key, JobState.REJECTED, now, reason=reason)
-            return held
+            return is_owner
 
     def release(
         self, job_key: str, owner: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
     ) -> bool:
-        """Give a job back after a failure: queued again, or failed after its last attempt.
+        """Return a job to the queue after a failure, or fail it after its last attempt.
 
-        Without `max_attempts` the failure was not the job's, and is not counted. False when the lease is lost.
+        Without `max_attempts` the attempt is not counted. Return False if the lease was lost.
         """
         with self._write() as connection:
-            held = _held_by(connection, job_key, owner)
-            if held:
-                _give_back(connection, job_key, reason, now, max_attempts, pause_s)
-            return held
+            is_owner = _is_owner(connection, job_key, owner)
+            if is_owner:
+                _requeue_or_fail(connection, job_key, reason, now, max_attempts, pause_s)
+            return is_owner
 
     def _jobs(self, *conditions: ColumnElement[bool]) -> list[JobRecord]:
         with self._read() as connection:
@@ -186,14 +188,14 @@ class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
 
 
 def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...], now: float) -> None:
-    start = {"state": JobState.QUEUED, "attempts": 0, "rings": 0, "next_enqueue_at": now}
+    start = {"state": JobState.QUEUED, "attempts": 0, "enqueue_count": 0, "next_enqueue_at": now}
     row = asdict(job) | start | {"sop_instance_uids": sop_instance_uids, "created_at": now, "updated_at": now}
     connection.execute(insert(jobs).values(**row))
 
 
-def _held_by(connection: Connection, job_key: str, owner: str) -> bool:
-    held = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.owner == owner)
-    return connection.execute(select(jobs.c.job_key).where(held)).first() is not None
+def _is_owner(connection: Connection, job_key: str, owner: str) -> bool:
+    owned = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.owner == owner)
+    return connection.execute(select(jobs.c.job_key).where(owned)).first() is not None
 
 
 def _put_results(connection: Connection, job_key: str, results: Sequence[Document]) -> None:
@@ -202,12 +204,12 @@ def _put_results(connection: Connection, job_key: str, results: Sequence[Documen
         connection.execute(insert(documents).values(job_key=job_key, **asdict(document)))
 
 
-def _repeat(connection: Connection, job_key: str, now: float) -> None:
+def _queue_again(connection: Connection, job_key: str, now: float) -> None:
     clear_results(connection, job_key)
     change(connection, job_key, JobState.QUEUED, now, attempts=0, enqueue_count=0, next_enqueue_at=now)
 
 
-def _give_back(
+def _requeue_or_fail(
     connection: Connection, job_key: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
 ) -> None:
     before = connection.execute(select(jobs.c.attempts).where(jobs.c.job_key == job_key)).scalar_one()
@@ -215,7 +217,7 @@ def _give_back(
     if max_attempts is not None and attempts >= max_attempts:
         change(connection, job_key, JobState.FAILED, now, attempts=attempts, reason=reason)
     else:
-        again = {"attempts": attempts, "rings": 0, "next_enqueue_at": now + pause_s}
+        again = {"attempts": attempts, "enqueue_count": 0, "next_enqueue_at": now + pause_s}
         change(connection, job_key, JobState.QUEUED, now, reason=reason, **again)
 
 

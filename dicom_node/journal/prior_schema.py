@@ -1,4 +1,4 @@
-"""The journal's tables about patients over time. New ones only: an older journal gains them when opened."""
+"""Tables of the journal for prior scans. They are separate, so that opening an older journal adds them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Boolean, Column, Double, Index, Integer, String, Ta
 from dicom_node.journal.schema import metadata
 
 SENT, FETCHED = "sent", "fetched"
-"""How a series came: by a peer of its own accord, or because we asked for it."""
+"""Role of a series: sent by a peer unrequested, or fetched by us."""
 
 acquisitions = Table(
     "acquisitions",

@@ -1,6 +1,6 @@
-"""The journal's half about patients over time: whose scan a series is, and what its job is compared with.
+"""Journal records of prior scans: the patient of each series, searches, and the priors of each job.
 
-Knows no patient: a key stands for each, and only who holds the salt and the patient's own data can make it.
+Patients are recorded by key alone: an HMAC that can be made only with the salt and the patient's own data.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ __all__ = ["FETCHED", "SENT", "Acquisition", "PriorJournal", "put_priors"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
-    """Whose a CT series is, and how it came to us."""
+    """The patient and origin of a CT series."""
 
     series_uid: str
     study_uid: str
     patient_key: str | None
-    """None: the header does not tell enough to know the person again."""
+    """None if the header is not sufficient to identify the patient."""
     acquired_on: str | None
     """Date and time of the study, YYYYMMDDHHMMSS."""
     role: str
-    """SENT by a peer of its own accord, or FETCHED by us."""
+    """SENT by a peer unrequested, or FETCHED by us."""
     is_complete: bool
-    """False while it is being fetched, and after that failed: it is not analysed."""
+    """False while it is being fetched and after fetching failed; it is then not analysed."""
     read_at: float
-    """When its header was read; what has arrived since is to be read again."""
+    """When its header was read; it is read again after newer instances arrive."""
 
 
 class PriorJournal(Database):
-    """Patients by key, their scans by date, and the earlier ones that each job was given."""
+    """Patients by key, their scans by date, and the priors of each job."""
 
     def record_acquisition(self, acquisition: Acquisition) -> None:
-        """Record whose a series is, in place of what was known."""
+        """Record the acquisition of a series; it replaces a previous record."""
         with self._write() as connection:
             connection.execute(delete(acquisitions).where(acquisitions.c.series_uid == acquisition.series_uid))
             connection.execute(insert(acquisitions).values(**asdict(acquisition)))
 
     def acquisition(self, series_uid: str) -> Acquisition | None:
-        """Return whose a series is; None when nobody has looked yet."""
+        """Return the acquisition of a series; None if it was not recorded yet."""
         with self._read() as connection:
             row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
             return None if row is None else _acquisition(row)
 
     def mark_complete(self, series_uid: str, patient_key: str, acquired_on: str) -> None:
-        """Record that all of a fetched series is here, and what its header says of it."""
+        """Record that a fetched series is complete, with its patient key and study date."""
         this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
         with self._write() as connection:
             connection.execute(this.values(is_complete=True, patient_key=patient_key, acquired_on=acquired_on))
 
-    def mark_partial(self, series_uid: str) -> None:
-        """Record that a series is being fetched again."""
+    def mark_refetching(self, series_uid: str) -> None:
+        """Record that a series is being fetched again; it is incomplete meanwhile."""
         self._set_complete(series_uid, is_complete=False)
 
-    def mark_whole(self, series_uid: str) -> None:
-        """Record that fetching it again has ended."""
+    def mark_refetched(self, series_uid: str) -> None:
+        """Record that fetching a series again has ended."""
         self._set_complete(series_uid, is_complete=True)
 
     def _set_complete(self, series_uid: str, *, is_complete: bool) -> None:
@@ -71,7 +71,7 @@ class PriorJournal(Database):
             connection.execute(this.values(is_complete=is_complete))
 
     def record_results(self, found: Iterable[Result]) -> None:
-        """Record SEG and SR that lie in the inbox."""
+        """Record SEG and SR in the inbox; each replaces a previous record."""
         with self._write() as connection:
             for result in found:
                 same = and_(
@@ -82,49 +82,49 @@ class PriorJournal(Database):
                 connection.execute(insert(results).values(**asdict(result)))
 
     def results_of(self, ct_series_uid: str) -> tuple[Result, ...]:
-        """Return the SEG and SR that were fetched for a CT series."""
+        """Return the fetched SEG and SR of a CT series."""
         with self._read() as connection:
             return _results(connection, ct_series_uid)
 
     def series_with_results(self, study_uid: str) -> set[str]:
-        """Return the CT series of a study that fetched SEG or SR are about: ours, or readers' where there are none."""
+        """Return the CT series of a study that fetched SEG or SR refer to: ours, or readers' if we have none."""
         of_study = select(results.c.ct_series_uid, results.c.is_ours).where(results.c.study_uid == study_uid)
         with self._read() as connection:
             found = connection.execute(of_study).all()
         return {row.ct_series_uid for row in found if row.is_ours} or {row.ct_series_uid for row in found}
 
     def record_search(self, series_uid: str, search: PriorSearch, reason: str | None, now: float) -> None:
-        """Record how the search for a series' earlier scans ended."""
+        """Record the outcome of the search for the prior scans of a series."""
         with self._write() as connection:
             connection.execute(delete(searches).where(searches.c.series_uid == series_uid))
             row = {"series_uid": series_uid, "search": search, "reason": reason, "ended_at": now}
             connection.execute(insert(searches).values(**row))
 
     def search_of(self, series_uid: str, since: float = 0.0) -> Priors | None:
-        """Return how the search ended, without scans; None when none has ended since."""
+        """Return the outcome of the search, without scans; None if no search has ended since."""
         this = and_(searches.c.series_uid == series_uid, searches.c.ended_at >= since)
         with self._read() as connection:
             row = connection.execute(select(searches).where(this)).first()
             return None if row is None else Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
 
     def priors_of(self, job_key: str) -> Priors:
-        """Return what a job is compared with; NOT_QUERIED of a job that was queued without a search."""
+        """Return the priors of a job; NOT_QUERIED if it was queued without a search."""
         with self._read() as connection:
             row = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key)).first()
             if row is None:
                 return NOT_QUERIED
-            given = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
-            scans = tuple(_prior_scan(prior) for prior in connection.execute(given))
+            of_job = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
+            scans = tuple(_prior_scan(prior) for prior in connection.execute(of_job))
             return Priors(search=PriorSearch(row.search), reason=row.reason, scans=scans)
 
     def patients(self) -> list[str]:
-        """Return the keys of all patients of whom a scan is known."""
+        """Return the keys of all patients with a recorded scan."""
         with self._read() as connection:
             known = select(acquisitions.c.patient_key).where(acquisitions.c.patient_key.is_not(None)).distinct()
             return sorted(key for key in connection.execute(known).scalars() if key is not None)
 
     def scans_of(self, patient_key: str) -> list[KnownScan]:
-        """Return a patient's scans by date, the oldest first."""
+        """Return a patient's scans sorted by date, the oldest first."""
         of_patient = (
             select(acquisitions, series.c.dirty)
             .join_from(acquisitions, series, acquisitions.c.series_uid == series.c.series_uid, isouter=True)
@@ -132,21 +132,21 @@ class PriorJournal(Database):
             .order_by(acquisitions.c.acquired_on, acquisitions.c.series_uid)
         )
         with self._read() as connection:
-            return [_known(connection, row) for row in connection.execute(of_patient).all()]
+            return [_known_scan(connection, row) for row in connection.execute(of_patient).all()]
 
     def reopen(self, series_uid: str) -> bool:
-        """Make a series dirty, so that it is assembled again; False when its files are not held any more."""
+        """Mark a series dirty, so that it is assembled again; False if its files were deleted."""
         with self._write() as connection:
             opened = update(series).where(series.c.series_uid == series_uid).values(dirty=True)
             return connection.execute(opened).rowcount == 1
 
-    def leave(self, series_uid: str) -> None:
-        """Take a series for done without a job."""
+    def mark_done(self, series_uid: str) -> None:
+        """Mark a series as done without a job."""
         with self._write() as connection:
             connection.execute(update(series).where(series.c.series_uid == series_uid).values(dirty=False))
 
     def drop_series(self, series_uid: str) -> None:
-        """Forget the instances of a series that was fetched in vain, and what is known of its results."""
+        """Delete the records of the instances and results of a series whose fetch is discarded."""
         with self._write() as connection:
             connection.execute(delete(results).where(results.c.series_uid == series_uid))
             connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
@@ -154,7 +154,7 @@ class PriorJournal(Database):
 
 
 def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
-    """Record what a new job is compared with."""
+    """Record the priors of a new job."""
     if priors.search is PriorSearch.NOT_QUERIED:
         return
     connection.execute(insert(job_searches).values(job_key=job_key, search=priors.search, reason=priors.reason))
@@ -164,18 +164,18 @@ def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
         connection.execute(insert(job_priors).values(job_key=job_key, position=position, **row, **lists))
 
 
-def _known(connection: Connection, row: Row[tuple[object, ...]]) -> KnownScan:
+def _known_scan(connection: Connection, row: Row[tuple[object, ...]]) -> KnownScan:
     found = _results(connection, row.series_uid)
-    # What was fetched together with results of ours needs no job; what came only in part gets none.
+    # A scan fetched together with our results needs no job; an incomplete scan gets none.
     awaits_job = row.is_complete and (row.role == SENT or not any(result.is_ours for result in found))
-    held = select(instances.c.sop_instance_uid).where(instances.c.series_uid == row.series_uid)
+    stored = select(instances.c.sop_instance_uid).where(instances.c.series_uid == row.series_uid)
     return KnownScan(
         study_uid=row.study_uid,
         series_uid=row.series_uid,
         day=row.acquired_on[:8],
         is_dirty=bool(row.dirty and awaits_job),
         job=_latest_job(connection, row.series_uid),
-        ct_uids=tuple(sorted(connection.execute(held).scalars())) if row.is_complete else (),
+        ct_uids=tuple(sorted(connection.execute(stored).scalars())) if row.is_complete else (),
         results=found,
     )
 

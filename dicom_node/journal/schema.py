@@ -1,6 +1,6 @@
-"""The journal's tables, its transactions, and the one place where a job changes its state. Knows no use of them.
+"""The journal's tables and transactions, and the only function that changes the state of a job.
 
-SQLite lies on a local disk; several machines share a PostgreSQL. On both, one writer at a time holds the journal.
+SQLite is for one machine with a local disk; several machines share a PostgreSQL. Both allow one writer at a time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ jobs = Table(
     Column("job_key", String(64), primary_key=True),
     _uid("study_uid"),
     Column("series_uid", String(64), nullable=False, index=True),
-    Column("recipe", Text, nullable=False),
+    Column("config_hash", Text, nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("sop_instance_uids", JSON, nullable=False),
     Column("state", String(16), nullable=False, index=True),
@@ -83,7 +83,7 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("owner", Text),
     _time("lease_until", nullable=True),
-    Column("rings", Integer, nullable=False),
+    Column("enqueue_count", Integer, nullable=False),
     _time("next_enqueue_at"),
     _time("created_at"),
     _time("updated_at"),
@@ -125,7 +125,7 @@ deliveries = Table(
 )
 
 commitment_requests = Table(
-    "promises",
+    "commitment_requests",
     metadata,
     _uid("transaction_uid", key=True),
     Column("peer", Text, primary_key=True),
@@ -151,19 +151,19 @@ ALLOWED: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
     JobState.SUPERSEDED: frozenset({JobState.QUEUED}),
 }
-"""The changes of a job's state that exist. Back to QUEUED goes a repeated job; ANALYSED again, what a peer lost."""
+"""Allowed changes of a job's state. A repeated job returns to QUEUED; one that a peer lost returns to ANALYSED."""
 
 
 def state_of(connection: Connection, job_key: str) -> JobState | None:
-    """Return where a job stands, None when there is no such job."""
+    """Return the state of a job; None if it does not exist."""
     state = connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()
     return None if state is None else JobState(state)
 
 
 def change(connection: Connection, job_key: str, state: JobState, now: float, **values: object) -> None:
-    """Change a job's state, and other columns with it; a job that does not run has no owner.
+    """Change the state of a job and other columns; owner, lease and reason are cleared unless given.
 
-    Raises UnknownJob and ForbiddenChange.
+    Raises UnknownJob, and ForbiddenChange if ALLOWED does not contain the change.
     """
     current = state_of(connection, job_key)
     if current is None:
@@ -175,13 +175,13 @@ def change(connection: Connection, job_key: str, state: JobState, now: float, **
 
 
 class Database:
-    """One journal's connections, for any number of threads. Each use may raise JournalUnavailable."""
+    """Thread-safe connections to one journal. Each method may raise JournalUnavailable."""
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._writing_engine = self._engine.execution_options(writes=True)
-        # Threads of one process queue here: SQLite's own waiting is by polling, and not fair.
-        self._one_writer = threading.Lock()
+        # Threads of one process wait here: SQLite itself waits by polling, which is not fair.
+        self._write_lock = threading.Lock()
         with self._write() as connection:
             metadata.create_all(connection)
 
@@ -191,26 +191,26 @@ class Database:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with _answering(), self._engine.begin() as connection:
+        with _translate_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        """Open a transaction that no other writer, of any process, is beside."""
-        with _answering(), self._one_writer, self._writing_engine.begin() as connection:
+        """Open a write transaction; no other writer, of any process, runs at the same time."""
+        with _translate_errors(), self._write_lock, self._writing_engine.begin() as connection:
             yield connection
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise JournalUnavailable(f"the journal's database does not answer: {error.orig}") from error
+        raise JournalUnavailable(f"the journal's database does not respond: {error.orig}") from error
 
 
 def _engine(url: str) -> Engine:
-    # Statements in error messages carry no parameters: they end in logs.
+    # Error messages are logged, so the parameters of statements are hidden.
     engine = create_engine(url, hide_parameters=True, max_overflow=-1, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
@@ -222,21 +222,21 @@ def _engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # _begin_sqlite says BEGIN, not the driver
+    connection.isolation_level = None  # _begin_sqlite sends BEGIN, not the driver
     connection.execute("PRAGMA busy_timeout = 30000")
     connection.execute("PRAGMA journal_mode = WAL")
-    # What was committed survives a power failure: a sender has been told that we have its image.
+    # Commits survive a power failure: the sender has received success for its image.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that begins by reading and then writes would fail with SQLITE_BUSY when another wrote in between.
+    # A transaction that reads first and then writes fails with SQLITE_BUSY if another one wrote in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if _writes(connection):  # the same promise as SQLite's; the number is the journal's own
+    if _writes(connection):  # same guarantee as SQLite's; the number identifies the journal
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5217420)")
 
 

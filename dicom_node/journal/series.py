@@ -1,4 +1,4 @@
-"""The journal's half about what was received: series and instances, by UID. Knows no files."""
+"""Journal records of received series and instances, by UID."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dicom_node.journal.schema import Database, instances, jobs, series
 from dicom_node.prior import RESULTS
 from dicom_node.series import Instance, Series
 
-_ASKED_AT_ONCE = 500  # SQLite limits the parameters of a statement
+_UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
 
 
 class SeriesJournal(Database):
-    """What was received, and what is new of it."""
+    """Received series and their instances; a dirty series has instances that no job includes yet."""
 
     def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
-        """Record an instance that is on the disk; True when it is new or its file has changed.
+        """Record an instance that is on disk; True if it is new or its file has changed.
 
-        is_fetched: we asked for it. What a peer sends of its own accord it wants to have analysed and delivered.
+        is_fetched: we requested it. An unrequested instance makes its series SENT: it is analysed and delivered.
         """
         with self._write() as connection:
             _touch_series(connection, instance, now)
@@ -38,17 +38,17 @@ class SeriesJournal(Database):
                 return False
             connection.execute(delete(instances).where(same))
             row = asdict(instance)
-            del row["study_uid"]  # the series has it
+            del row["study_uid"]  # stored in the table of series
             connection.execute(insert(instances).values(**row, arrived_at=now))
-            if instance.sop_class_uid not in RESULTS:  # these are compared with, not analysed
+            if instance.sop_class_uid not in RESULTS:  # SEG and SR are compared with, not analysed
                 of_series = series.c.series_uid == instance.series_uid
                 connection.execute(update(series).where(of_series).values(dirty=True))
             return True
 
     def quiet_series(self, before: float) -> list[Series]:
-        """Return the series with something new whose last arrival is earlier than `before`.
+        """Return the dirty series whose last instance arrived before `before` (UTC, seconds since 1970).
 
-        One that was fetched is complete when the peer says so; if that failed, it is never.
+        A fetched series is complete when its retrieval succeeded, whatever the time; if it failed, never.
         """
         of_series = acquisitions.c.series_uid == series.c.series_uid
         is_partial = exists().where(of_series, ~acquisitions.c.is_complete)
@@ -67,50 +67,50 @@ class SeriesJournal(Database):
                 for row in connection.execute(quiet).all()
             ]
 
-    def held(self, series_uid: str) -> tuple[str, ...]:
-        """Return the instances of a series that are held, sorted; none of a series that is not known."""
+    def stored_uids(self, series_uid: str) -> tuple[str, ...]:
+        """Return the sorted SOP Instance UIDs of the stored instances of a series; empty if the series is unknown."""
         with self._read() as connection:
             return uids_of(connection, series_uid)
 
     def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
-        """Return which of these instances were received and are still held."""
-        asked, held = sorted(sop_instance_uids), set[str]()
+        """Return which of these instances are stored."""
+        uids, stored = sorted(sop_instance_uids), set[str]()
         with self._read() as connection:
-            for start in range(0, len(asked), _ASKED_AT_ONCE):
-                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
-                held |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
-        return held
+            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
+                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
+                stored |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
+        return stored
 
     def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
-        """Return these of the instances that were received and are still held, once for each series they came in."""
-        asked, held = sorted(sop_instance_uids), list[Instance]()
+        """Return the stored ones of these instances, once per series that they were received in."""
+        uids, stored = sorted(sop_instance_uids), list[Instance]()
         with self._read() as connection:
-            for start in range(0, len(asked), _ASKED_AT_ONCE):
-                some = instances.c.sop_instance_uid.in_(asked[start : start + _ASKED_AT_ONCE])
+            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
+                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
                 of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
-                held += [_instance(row) for row in connection.execute(of_some)]
-        return held
+                stored += [_instance(row) for row in connection.execute(of_some)]
+        return stored
 
     def committed_series(self, before: float) -> list[str]:
-        """Return the series that nobody waits for: all their jobs committed (or replaced), earlier than `before`.
+        """Return the series that can be deleted: all their jobs were committed (or superseded) before `before`.
 
-        Of what we fetched the results are not delivered, or it is a result itself: it only has to be that old.
+        Fetched series and series of results need no commitment; they only have to be older than `before`.
         """
         uid = series.c.series_uid
         of_series = jobs.c.series_uid == uid
         is_fetched = exists().where(acquisitions.c.series_uid == uid, acquisitions.c.role == FETCHED)
         images = exists().where(instances.c.series_uid == uid, instances.c.sop_class_uid.not_in(RESULTS))
-        is_ours_to_keep = and_(or_(is_fetched, ~images), series.c.last_arrival < before)
-        on_its_way = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
+        needs_no_commitment = and_(or_(is_fetched, ~images), series.c.last_arrival < before)
+        is_pending = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
         is_open = and_(~is_fetched, jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]))
-        busy = exists().where(of_series, or_(on_its_way, is_open, jobs.c.updated_at >= before))
+        busy = exists().where(of_series, or_(is_pending, is_open, jobs.c.updated_at >= before))
         done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
-        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, is_ours_to_keep), ~busy)
+        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment), ~busy)
         with self._read() as connection:
             return list(connection.execute(old).scalars())
 
     def forget_series(self, series_uid: str) -> None:
-        """Forget the instances of a series whose files are gone, unless something new has arrived; its jobs stay."""
+        """Delete the records of a series whose files were deleted, unless it is dirty again; its jobs stay."""
         with self._write() as connection:
             of_series = series.c.series_uid == series_uid
             if connection.execute(select(series.c.dirty).where(of_series)).scalar():
@@ -120,7 +120,7 @@ class SeriesJournal(Database):
 
 
 def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
-    """Return the SOP instance UIDs of a series, sorted."""
+    """Return the sorted SOP Instance UIDs of a series."""
     of_series = select(instances.c.sop_instance_uid).where(instances.c.series_uid == series_uid)
     return tuple(sorted(connection.execute(of_series).scalars()))
 

@@ -1,1 +1,1 @@
-"""The DICOM network and DICOMweb: SCP, SCU, associations, and what both roles share."""
+"""DICOM network and DICOMweb: SCP, SCU, associations and common constants."""

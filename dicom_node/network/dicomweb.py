@@ -1,6 +1,6 @@
-"""Asks a peer for earlier studies over DICOMweb: QIDO-RS and WADO-RS (PS3.18). Decides nothing; sends nothing.
+"""DICOMweb client for prior studies: QIDO-RS and WADO-RS (PS3.18).
 
-A search names the patient ID in its URL, as QIDO-RS wants it: use https where others could read along.
+QIDO-RS has the patient ID in the URL of a search: use https on networks that are not trusted.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import PacsUnavailable
-from dicom_node.network.scu import Keep, Retrieval
+from dicom_node.network.scu import OnInstance, Retrieval
 from dicom_node.settings import NodeSettings, Peer
 
 _AS_STORED = (("application/dicom", "*"),)
-"""PS3.18 8.7.3.5.2: in the transfer syntax that the peer keeps it in."""
+"""PS3.18 8.7.3.5.2: in the transfer syntax in which the peer stores it."""
 
 
 class DicomwebSource:
-    """One peer's DICOMweb services."""
+    """The DICOMweb services of one peer."""
 
-    def __init__(self, peer: Peer, node: NodeSettings, keep: Keep) -> None:
+    def __init__(self, peer: Peer, node: NodeSettings, on_instance: OnInstance) -> None:
         self.peer = peer
-        self._keep = keep
-        self._hung_up = threading.Event()
+        self._on_instance = on_instance
+        self._aborted = threading.Event()
         session = requests.Session()
-        session.trust_env = False  # no proxy and no password of the environment: a patient ID goes to the peer alone
+        session.trust_env = False  # no proxy or password from the environment: a patient ID goes to the peer alone
         if secret := peer.dicomweb_authorization.get_secret_value():
             session.headers["Authorization"] = secret
         timeouts = (node.connect_timeout_s, node.network_timeout_s)
@@ -40,11 +40,11 @@ class DicomwebSource:
         self._client.set_http_retry_params(retry=False)
 
     def find(self, query: Dataset) -> list[Dataset]:
-        """QIDO-RS."""
+        """Return the matches of a STUDY or SERIES query (QIDO-RS). Raises PacsUnavailable."""
         filters = {element.keyword: element.value for element in query if element.value}
         level, study_uid = filters.pop("QueryRetrieveLevel"), filters.pop("StudyInstanceUID", None)
         fields = [element.keyword for element in query if element.keyword != "QueryRetrieveLevel"]
-        with self._answering("QIDO-RS"):
+        with self._translate_errors("QIDO-RS"):
             if level == "STUDY":
                 found = self._client.search_for_studies(fields=fields, search_filters=filters)
             else:
@@ -52,31 +52,31 @@ class DicomwebSource:
             return [Dataset.from_json(answer) for answer in found]
 
     def retrieve(self, study_uid: str, series_uid: str) -> Retrieval:
-        """WADO-RS: the instances come in the answer."""
+        """Retrieve a series (WADO-RS) and pass each instance to `on_instance`. Raises PacsUnavailable."""
         count = 0
-        with self._answering("WADO-RS"):
+        with self._translate_errors("WADO-RS"):
             for instance in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
-                if self._hung_up.is_set():
-                    raise PacsUnavailable(self.peer.name, "WADO-RS: ended by us")
-                self._keep(str(instance.SOPInstanceUID), _file(instance))
+                if self._aborted.is_set():
+                    raise PacsUnavailable(self.peer.name, "WADO-RS: aborted by us")
+                self._on_instance(str(instance.SOPInstanceUID), _file(instance))
                 count += 1
         return Retrieval(completed=count, failed=0)
 
     def abort(self) -> None:
-        """End a retrieval before its next instance; a search ends by its time limit."""
-        self._hung_up.set()
+        """End a retrieval before its next instance; a search is ended by its timeout only."""
+        self._aborted.set()
 
     @contextmanager
-    def _answering(self, what: str) -> Iterator[None]:
-        """Turn whatever goes wrong into PacsUnavailable, without the URL, which names the patient."""
-        self._hung_up.clear()
+    def _translate_errors(self, service: str) -> Iterator[None]:
+        """Translate errors into PacsUnavailable, without the URL, which contains the patient ID."""
+        self._aborted.clear()
         try:
             yield
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
-            raise PacsUnavailable(self.peer.name, f"{what}: HTTP status {status}", status) from None
+            raise PacsUnavailable(self.peer.name, f"{service}: HTTP status {status}", status) from None
         except (requests.RequestException, InvalidDicomError, ValueError, KeyError, AttributeError, EOFError) as error:
-            raise PacsUnavailable(self.peer.name, f"{what}: {type(error).__name__}") from None
+            raise PacsUnavailable(self.peer.name, f"{service}: {type(error).__name__}") from None
 
 
 def _file(instance: Dataset) -> bytes:

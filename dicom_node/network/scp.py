@@ -1,6 +1,7 @@
-"""The node's door to the network: C-ECHO, C-STORE, and both halves of storage commitment. Decides nothing later.
+"""Verification, Storage and Storage Commitment SCP of the node.
 
-What was answered with success lies on the disk and in the journal; whoever is unknown is refused at the door.
+An instance is on disk and in the journal before its C-STORE is answered with success. Associations from unknown AE
+titles are rejected.
 """
 
 from __future__ import annotations
@@ -53,28 +54,28 @@ TRANSFER_SYNTAXES = [
 ]  # fmt: skip
 
 RunningServer = ThreadedAssociationServer
-"""A door that is open."""
+"""The server that `StorageScp.open` returns."""
 
 OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
-"""Takes in a report that one of these peers sent, and returns the status to answer."""
+"""Receives a commitment report and the peers that may have sent it; returns the status of the response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageScp:
-    """The application entity: who may come in, and what is done for them."""
+    """The application entity: accepts associations from known peers, and handles their requests."""
 
     node: NodeSettings
     peers: Sequence[Peer]
     journal: Journal
-    intake: InstanceReceiver
+    receiver: InstanceReceiver
     on_report: OnReport
 
     def open(self) -> RunningServer:
-        """Listen; returns at once."""
-        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its own lines cost time, and quote data sets
+        """Start to listen, and return the server without blocking. Raises OSError if the port cannot be bound."""
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its log lines cost time and quote data sets
         ae = AE(ae_title=self.node.ae_title)
         ae.require_called_aet = True
-        # pynetdicom takes an empty list for everyone; our own title may echo and nothing else.
+        # An empty list would accept every AE title in pynetdicom; with our own title only C-ECHO is possible.
         ae.require_calling_aet = [peer.ae_title for peer in self.peers] or [self.node.ae_title]
         ae.maximum_associations = self.node.max_associations
         ae.maximum_pdu_size = MAXIMUM_PDU_LENGTH
@@ -82,7 +83,7 @@ class StorageScp:
         ae.dimse_timeout = ae.network_timeout = self.node.network_timeout_s
         ae.add_supported_context(VERIFICATION)
         server = ae.start_server((self.node.host, self.node.port), block=False, evt_handlers=self._handlers())
-        assert server is not None  # noqa: S101  (not blocking, so there is one)
+        assert server is not None  # noqa: S101  (returned because block=False)
         return server
 
     def _handlers(self) -> list[evt.EventHandlerType]:
@@ -99,44 +100,44 @@ class StorageScp:
         ]
 
     def _on_requested(self, event: evt.Event) -> None:
-        """Offer the caller what it is configured for, and nothing else."""
+        """Support the presentation contexts that the requestor is configured for."""
         request: Any = event.assoc.requestor.primitive
-        event.assoc.acceptor.supported_contexts = _contexts_for(self._called(request.calling_ae_title))
+        event.assoc.acceptor.supported_contexts = _contexts_for(self._peers_titled(request.calling_ae_title))
 
     def _on_store(self, event: evt.Event) -> int:
-        """Put the object on the disk and into the journal, then answer."""
+        """Write the instance to disk and journal, then respond."""
         calling = _calling(event)
         try:
-            return self._keep(event, calling)
+            return self._receive(event, calling)
         except UnreadableInstance as error:
             log.warning("C-STORE from %s answered 0xC000: %s", calling, error)
             return CANNOT_UNDERSTAND
         except (SpoolFull, JournalUnavailable) as error:
-            log.error("C-STORE from %s answered 0xA700: %s", calling, error)  # noqa: TRY400 - the line says it all
+            log.error("C-STORE from %s answered 0xA700: %s", calling, error)  # noqa: TRY400 - no traceback needed
         except OSError as error:
             log.error("C-STORE from %s answered 0xA700: errno %s", calling, error.errno)  # noqa: TRY400
         return OUT_OF_RESOURCES
 
-    def _keep(self, event: evt.Event, calling: str) -> int:
+    def _receive(self, event: evt.Event, calling: str) -> int:
         request: Any = event.request
         originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
-        arrival = ReceivedInstance(
+        received = ReceivedInstance(
             encoded=request.DataSet.getbuffer(),
             transfer_syntax_uid=event.context.transfer_syntax,
             sop_class_uid=request.AffectedSOPClassUID,
             sop_instance_uid=request.AffectedSOPInstanceUID,
             calling_ae_title=calling,
-            # PS3.7 9.1.1.1 wants who asked for the C-MOVE; some name the one that serves it.
+            # PS3.7 9.1.1.1: the AE that requested the C-MOVE; some peers send their own title instead.
             is_fetched=originator in (self.node.ae_title, calling),
         )
-        if request.AffectedSOPClassUID == event.context.abstract_syntax and self.intake.keep(arrival):
+        if request.AffectedSOPClassUID == event.context.abstract_syntax and self.receiver.keep(received):
             return SUCCESS
-        log.warning("C-STORE from %s answered 0xA900: command and data set name different instances", calling)
+        log.warning("C-STORE from %s answered 0xA900: command and data set have different SOP UIDs", calling)
         return DATA_SET_DOES_NOT_MATCH
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
-        """Promise an answer for what we received (we are SCP); it follows on an association of ours."""
-        senders = [peer for peer in self._called(_calling(event)) if peer.may_send]
+        """Record a request for commitment of received instances (SCP role); the report follows on a new association."""
+        senders = [peer for peer in self._peers_titled(_calling(event)) if peer.may_send]
         if not senders:
             return NOT_AUTHORISED, None
         try:
@@ -150,20 +151,20 @@ class StorageScp:
         return DUPLICATE_TRANSACTION, None
 
     def _on_commitment_report(self, event: evt.Event) -> tuple[int, None]:
-        """Take in what a peer promises for our results (we are SCU)."""
+        """Handle a peer's commitment report for our results (SCU role)."""
         try:
-            return self.on_report(read_report(event.event_information), self._called(_calling(event))), None
+            return self.on_report(read_report(event.event_information), self._peers_titled(_calling(event))), None
         except AttributeError:
             return MISTYPED_ARGUMENT, None
         except JournalUnavailable:
             return PROCESSING_FAILURE, None
 
-    def _called(self, ae_title: str) -> list[Peer]:
+    def _peers_titled(self, ae_title: str) -> list[Peer]:
         return [peer for peer in self.peers if peer.ae_title == ae_title]
 
 
 def close(server: ThreadedAssociationServer) -> None:
-    """Take no more associations, and end those that are open, without waiting for their peers."""
+    """Stop listening, and end the open associations without waiting for their peers."""
     for association in server.active_associations:
         connection = association.dul.socket
         abort(connection.socket if connection is not None else None)
@@ -178,7 +179,7 @@ def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
         contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in RESULTS]
     if any(peer.may_send or peer.storage_commitment for peer in peers):
         commitment = build_context(COMMITMENT)
-        # PS3.4 J.3.3: the peer that reports on an association of its own proposes the SCP role for itself.
+        # PS3.4 J.3.3: a peer that reports on an association of its own proposes the SCP role for itself.
         commitment.scu_role = commitment.scp_role = True
         contexts.append(commitment)
     return contexts
@@ -195,7 +196,7 @@ def _log_rejection(event: evt.Event) -> None:
 
 
 def _log_early_end(event: evt.Event) -> None:
-    """Tell of a connection that never asked for an association."""
+    """Log a connection that ended without an association request."""
     if event.assoc.requestor.primitive is None:
         log.warning("connection from %s ended without an association", event.assoc.requestor.address)
 

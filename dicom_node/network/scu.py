@@ -1,4 +1,4 @@
-"""The node as a client of a PACS: echo, store, find, retrieve, commitment. Reads every status, never waits for ever."""
+"""Service class user: C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and storage commitment with a PACS."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from dicom_node.settings import NodeSettings, Peer
 
 STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 STORED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
-"""PS3.4 table B.2-1: the object is stored; with a warning, elements were coerced or did not match."""
-TRY_AGAIN = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})
-"""The peer cannot take the document now; any other failure is its last word."""
+"""PS3.4 table B.2-1: stored; the warnings mean that elements were coerced or did not match."""
+RETRYABLE = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})
+"""The peer cannot store the document now; any other failure is final."""
 RETRIEVED = frozenset({SUCCESS, 0xB000})
 """PS3.4 tables C.4-2 and C.4-3; 0xB000: some sub-operations failed."""
-MOST_CONTEXTS = 128
+MAX_CONTEXTS = 128
 """PS3.8 9.3.2.2: presentation context IDs are the odd numbers to 255."""
-_SLOWEST_BYTES_PER_S = 100_000
+_MIN_BYTES_PER_S = 100_000
 
 OnReport = Callable[[CommitmentReport], int]
-"""Takes a report in, and returns the status to answer."""
-Keep = Callable[[str, bytes], None]
-"""Takes the SOP instance UID and the DICOM file of something that was retrieved."""
+"""Receives a commitment report; returns the status of the response."""
+OnInstance = Callable[[str, bytes], None]
+"""Receives the SOP Instance UID and the DICOM file of a retrieved instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOutcome:
-    """One file that a peer was given; `refusal` says why it will not take it."""
+    """The outcome of storing one file; `refusal` is the final error, None if it was stored."""
 
     path: Path
     sop_instance_uid: str
@@ -61,38 +61,38 @@ class StoreOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """What became of the instances that a C-MOVE or C-GET asked for."""
+    """Numbers of completed and failed sub-operations of a retrieval."""
 
     completed: int
     failed: int
 
 
 class PacsClient:
-    """Speaks with one peer, an association for each call."""
+    """Client of one peer; each call opens one association."""
 
     def __init__(self, peer: Peer, node: NodeSettings) -> None:
         self.peer = peer
         self._node = node
-        self._caller = AssociationRequestor(peer, node)
+        self._requestor = AssociationRequestor(peer, node)
 
     def abort(self) -> None:
-        """End the call that another thread is in, at once; it raises PacsUnavailable there."""
-        self._caller.abort()
+        """End the current call of another thread at once; it raises PacsUnavailable there."""
+        self._requestor.abort()
 
     def echo(self) -> None:
-        """C-ECHO. Raises PacsUnavailable."""
+        """Send C-ECHO. Raises PacsUnavailable."""
         with self._association([build_context(VERIFICATION)]) as association:
             self._require(association.send_c_echo(), "C-ECHO")
 
     def store(self, paths: Sequence[Path]) -> Iterator[StoreOutcome]:
-        """C-STORE each file, over one association, and yield its outcome as it is known.
+        """Send C-STORE for each file over one association, and yield each outcome.
 
-        Raises PacsUnavailable when the peer cannot take (more) now; what was yielded before is stored or refused.
+        Raises PacsUnavailable if the peer cannot store (more) now; the outcomes yielded before are final.
         """
         kinds = {path: _kind(path) for path in paths}
         readable = [path for path, kind in kinds.items() if kind is not None]
         for path in kinds.keys() - readable:
-            refusal = UnreadableInstance("the file cannot be read, or is not DICOM")
+            refusal = UnreadableInstance("the file cannot be read or is not DICOM")
             yield StoreOutcome(path=path, sop_instance_uid="", refusal=refusal)
         if not readable:
             return
@@ -104,28 +104,30 @@ class PacsClient:
             yield from (_refused(path, SOP_CLASS_NOT_SUPPORTED) for path in readable)
 
     def find(self, query: Dataset) -> list[Dataset]:
-        """C-FIND in the study root model. Raises PacsUnavailable."""
+        """Return the matches of a query (C-FIND, study root). Raises PacsUnavailable."""
         with self._association([build_context(STUDY_ROOT_FIND)]) as association:
             answers = list(association.send_c_find(query, STUDY_ROOT_FIND))
             self._require(answers[-1][0], "C-FIND")
             return [found for _, found in answers if found is not None]
 
     def move(self, query: Dataset, destination_ae_title: str) -> Retrieval:
-        """C-MOVE in the study root model. Raises PacsUnavailable."""
+        """Retrieve instances to an AE title (C-MOVE, study root). Raises PacsUnavailable."""
         with self._association([build_context(STUDY_ROOT_MOVE)]) as association:
             answers = association.send_c_move(query, destination_ae_title, STUDY_ROOT_MOVE)
             return self._retrieval([status for status, _ in answers], "C-MOVE")
 
-    def get(self, query: Dataset, sop_class_uids: Iterable[str], keep: Keep) -> Retrieval:
-        """C-GET in the study root model, of these SOP classes only. Raises PacsUnavailable."""
+    def get(self, query: Dataset, sop_class_uids: Iterable[str], on_instance: OnInstance) -> Retrieval:
+        """Retrieve instances of these SOP classes (C-GET, study root). Raises PacsUnavailable."""
         classes = list(sop_class_uids)
-        # Of the transfer syntaxes in one context the peer would choose one: what is compressed needs its own.
+        # The peer accepts one transfer syntax per context, so each compressed syntax needs a context of its own.
         native = [build_context(sop_class) for sop_class in classes]
         compressed = [build_context(sop_class, syntax) for sop_class in classes for syntax in COMPRESSED]
-        contexts = [build_context(STUDY_ROOT_GET), *native, *compressed][:MOST_CONTEXTS]
-        # PS3.4 C.5.3: for what comes back we are the SCP, which the requestor must propose.
+        contexts = [build_context(STUDY_ROOT_GET), *native, *compressed][:MAX_CONTEXTS]
+        # PS3.4 C.5.3: we are the storage SCP of C-GET, a role that the requestor must propose.
         roles = [build_role(sop_class, scp_role=True) for sop_class in classes]
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, functools.partial(_on_store, keep=keep))]
+        handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_C_STORE, functools.partial(_on_store, on_instance=on_instance))
+        ]
         with self._association(contexts, handlers, roles) as association:
             answers = association.send_c_get(query, STUDY_ROOT_GET)
             return self._retrieval([status for status, _ in answers], "C-GET")
@@ -137,9 +139,9 @@ class PacsClient:
         on_report: OnReport,
         is_answered: Callable[[], bool],
     ) -> None:
-        """Ask for storage commitment (N-ACTION), and stay for a while in case that the report comes this way.
+        """Request storage commitment (N-ACTION), and wait `node.commitment_wait_s` for a report on this association.
 
-        The report may as well come over an association of the peer's own (PS3.4 J.3.3), which the SCP receives;
+        The report may also arrive on a new association from the peer (PS3.4 J.3.3), which the SCP handles;
         `is_answered` then ends the wait. Raises PacsUnavailable.
         """
         handlers: list[evt.EventHandlerType] = [
@@ -154,8 +156,8 @@ class PacsClient:
                 time.sleep(0.05)
 
     def report_commitment(self, event_type: int, report: Dataset) -> None:
-        """Report what became of the peer's own request (N-EVENT-REPORT), as SCP. Raises PacsUnavailable."""
-        # PS3.4 J.3.3: without proposing its role the requestor would be taken for the SCU.
+        """Send the report of a peer's commitment request (N-EVENT-REPORT), as SCP. Raises PacsUnavailable."""
+        # PS3.4 J.3.3: without role selection the requestor is the SCU.
         role = build_role(COMMITMENT, scp_role=True)
         with self._association([build_context(COMMITMENT)], roles=[role]) as association:
             status, _ = association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
@@ -163,18 +165,18 @@ class PacsClient:
 
     def _store_one(self, association: Association, path: Path) -> StoreOutcome:
         document = dcmread(path)
-        association.dimse_timeout = self._node.network_timeout_s + path.stat().st_size / _SLOWEST_BYTES_PER_S
+        association.dimse_timeout = self._node.network_timeout_s + path.stat().st_size / _MIN_BYTES_PER_S
         try:
             answer = association.send_c_store(document)
         except ValueError:  # no presentation context was accepted for it
             return _refused(path, SOP_CLASS_NOT_SUPPORTED)
-        if "Status" in answer and answer.Status not in STORED | TRY_AGAIN:
+        if "Status" in answer and answer.Status not in STORED | RETRYABLE:
             return _refused(path, int(answer.Status))
         self._require(answer, "C-STORE", STORED)
         return StoreOutcome(path=path, sop_instance_uid=str(document.SOPInstanceUID), refusal=None)
 
-    def _retrieval(self, statuses: list[Dataset], what: str) -> Retrieval:
-        self._require(statuses[-1], what, RETRIEVED)
+    def _retrieval(self, statuses: list[Dataset], operation: str) -> Retrieval:
+        self._require(statuses[-1], operation, RETRIEVED)
         return Retrieval(
             completed=int(statuses[-1].get("NumberOfCompletedSuboperations") or 0),
             failed=int(statuses[-1].get("NumberOfFailedSuboperations") or 0),
@@ -186,21 +188,21 @@ class PacsClient:
         handlers: Sequence[evt.EventHandlerType] = (),
         roles: Sequence[object] = (),
     ) -> AbstractContextManager[Association]:
-        return self._caller.association(contexts, handlers, roles)
+        return self._requestor.association(contexts, handlers, roles)
 
-    def _require(self, answer: Dataset, what: str, wanted: frozenset[int] = frozenset({SUCCESS})) -> None:
+    def _require(self, answer: Dataset, operation: str, accepted: frozenset[int] = frozenset({SUCCESS})) -> None:
         if "Status" not in answer:
-            raise PacsUnavailable(self.peer.name, f"{what}: no answer in time, or the association was aborted")
-        if answer.Status not in wanted:
-            raise PacsUnavailable(self.peer.name, f"{what}: status 0x{answer.Status:04X}", int(answer.Status))
+            raise PacsUnavailable(self.peer.name, f"{operation}: no response in time, or association aborted")
+        if answer.Status not in accepted:
+            raise PacsUnavailable(self.peer.name, f"{operation}: status 0x{answer.Status:04X}", int(answer.Status))
 
 
 def _on_report(event: evt.Event, on_report: OnReport) -> tuple[int, None]:
     return on_report(read_report(event.event_information)), None
 
 
-def _on_store(event: evt.Event, keep: Keep) -> int:
-    keep(str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())  # type: ignore[union-attr]
+def _on_store(event: evt.Event, on_instance: OnInstance) -> int:
+    on_instance(str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())  # type: ignore[union-attr]
     return SUCCESS
 
 
@@ -210,7 +212,7 @@ def _refused(path: Path, status: int) -> StoreOutcome:
 
 
 def _kind(path: Path) -> tuple[str, str] | None:
-    """Return the kind of a file, its SOP class and transfer syntax; None when it has none."""
+    """Return SOP class and transfer syntax of a file; None if it cannot be read or lacks one."""
     try:
         header = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
         return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
@@ -219,11 +221,11 @@ def _kind(path: Path) -> tuple[str, str] | None:
 
 
 def _contexts_for(kinds: Iterable[tuple[str, str]]) -> list[PresentationContext]:
-    """Return one presentation context for each kind of file, so that it goes as it is if the peer can take it so.
+    """Return one presentation context per SOP class and transfer syntax, so that files are sent unchanged if possible.
 
-    What is not compressed may also go as implicit VR, which everyone must know (PS3.5 10.1).
+    Uncompressed files may also be sent as implicit VR, the default transfer syntax (PS3.5 10.1).
     """
-    as_they_are = set(kinds)
-    native = {(sop_class, ImplicitVRLittleEndian) for sop_class, syntax in as_they_are if not UID(syntax).is_compressed}
-    wanted = sorted(as_they_are) + sorted(native - as_they_are)
-    return [build_context(sop_class, syntax) for sop_class, syntax in wanted[:MOST_CONTEXTS]]
+    unchanged = set(kinds)
+    native = {(sop_class, ImplicitVRLittleEndian) for sop_class, syntax in unchanged if not UID(syntax).is_compressed}
+    pairs = sorted(unchanged) + sorted(native - unchanged)
+    return [build_context(sop_class, syntax) for sop_class, syntax in pairs[:MAX_CONTEXTS]]

@@ -1,4 +1,4 @@
-"""What both roles on the network share: UIDs, statuses, sockets, and libraries that keep quiet. Speaks with nobody."""
+"""UIDs, status codes, socket options and library log levels, for both network roles."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ CANNOT_UNDERSTAND = 0xC000
 COMPRESSED = (
     JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
 )  # fmt: skip
-"""The transfer syntaxes of compressed images that we take."""
+"""Compressed transfer syntaxes that are accepted."""
 MAXIMUM_PDU_LENGTH = 131072
-"""What we ask peers to keep to; dcmtk's longest."""
+"""The maximum PDU length that we announce, in bytes: the limit of dcmtk."""
 
 
-def prepare(connected: socket.socket, timeout_s: float) -> None:
-    """Set a connected socket to send at once, and never to wait for ever."""
-    # A C-STORE is a small answer to many large packets: without this each waits 40 ms for a delayed acknowledgement.
+def configure_socket(connected: socket.socket, timeout_s: float) -> None:
+    """Set TCP_NODELAY, keepalive and a timeout on a connected socket."""
+    # Without TCP_NODELAY each small C-STORE response waits 40 ms for a delayed acknowledgement.
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.settimeout(timeout_s)
 
 
 def abort(connected: socket.socket | None) -> None:
-    """End a connection at once, from any thread; whoever waits in it goes on."""
+    """Shut down a connection at once, from any thread; a thread that waits for it continues."""
     if connected is not None:
         try:
             connected.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # it has ended already
+            return  # already closed
 
 
 def silence_libraries() -> None:
-    """Keep libraries from printing what they read or ask: their messages quote names, dates and URLs with IDs."""
-    pydicom.config.debug(debug_on=False)  # it sets its level when it is first used; ours comes after
+    """Disable logs and warnings of the libraries: they quote names, dates and URLs with patient IDs."""
+    pydicom.config.debug(debug_on=False)  # pydicom sets its level on first use, so ours is set after it
     for name in ("pydicom", "pynetdicom", "dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.filterwarnings("ignore", module=name)

@@ -1,1 +1,1 @@
-"""Finds, chooses and fetches the earlier scans of a patient."""
+"""Search, selection and retrieval of the prior scans of a patient."""

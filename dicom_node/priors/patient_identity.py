@@ -1,6 +1,6 @@
-"""Who a scan is of and when it was made, read from a header, and the key that stands for the person. Keeps nothing.
+"""Patient identity and study date from a DICOM header, and the pseudonymous key of the patient.
 
-What is read here stays in memory: the journal, the log and every exception know the patient by the key alone.
+The identity stays in memory: journal, log and exceptions contain the key alone.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _TAGS = ["PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "St
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A person, as a PACS tells persons apart, and the date of a study. Empty: not known."""
+    """Patient attributes that a PACS identifies patients by, and the study date. Empty strings: not known."""
 
     patient_id: str = field(default="", repr=False)
     issuer: str = field(default="", repr=False)
     birth_date: str = field(default="", repr=False)
     sex: str = field(default="", repr=False)
     acquired_on: str = field(default="", repr=False)
-    """Date and time of the study, YYYYMMDDHHMMSS in the scanner's own time."""
+    """Study date and time, YYYYMMDDHHMMSS in the scanner's local time."""
 
     @property
     def is_certain(self) -> bool:
-        """Whether it tells enough to know the person again: an ID alone may be given to two."""
+        """Whether all attributes needed for identification are known: an ID alone may be used for two patients."""
         return all((self.patient_id, self.birth_date, self.sex, self.acquired_on))
 
     @property
     def day(self) -> str:
-        """The date of the study, YYYYMMDD."""
+        """Study date, YYYYMMDD."""
         return self.acquired_on[:8]
 
     def contradicts(self, other: Identity) -> bool:
-        """Whether the two are different persons; what one of them does not say contradicts nothing."""
+        """Whether the two are different patients; an attribute unknown in one of them is not compared."""
         known = [(self.birth_date, other.birth_date), (self.sex, other.sex), (self.issuer, other.issuer)]
         return self.patient_id != other.patient_id or any(a and b and a != b for a, b in known)
 
     def patient_key(self, salt: bytes) -> str | None:
-        """Return the HMAC-SHA-256 (64 hex digits) of the person; None when the identity is not certain."""
+        """Return the HMAC-SHA-256 of the patient (64 hex digits); None if the identity is not certain."""
         if not self.is_certain:
             return None
         person = json.dumps([self.issuer, self.patient_id, self.birth_date, self.sex])
@@ -56,15 +56,15 @@ UNKNOWN = Identity()
 
 
 def read_identity(path: Path) -> Identity:
-    """Return the identity in the header of a file; UNKNOWN when it cannot be read."""
+    """Return the identity in the header of a file; UNKNOWN if it cannot be read."""
     try:
         return identity_of(dcmread(path, specific_tags=_TAGS, stop_before_pixels=True))
     except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError):
-        return UNKNOWN  # whatever a damaged header makes pydicom raise: nobody is known by it
+        return UNKNOWN  # errors that pydicom raises for damaged headers
 
 
 def identity_of(header: Dataset) -> Identity:
-    """Return the identity that a header, or an answer to a query, tells."""
+    """Return the identity in a header or in a query response."""
     date, sex = _text(header, "StudyDate"), _text(header, "PatientSex").upper()
     time = re.sub(r"\D.*", "", _text(header, "StudyTime"))[:6].ljust(6, "0")
     birth_date = _text(header, "PatientBirthDate")

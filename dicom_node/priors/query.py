@@ -1,4 +1,4 @@
-"""What a PACS is asked about a patient's earlier studies, and which of its answers are relevant. Speaks with nobody."""
+"""Queries for prior studies of a patient, and the selection of relevant responses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydicom import Dataset
 
 from dicom_node.priors.patient_identity import Identity, identity_of
 
-FEWEST_SLICES = 20
-"""A CT series of fewer is a localizer, a planning slice or a follow-up of a needle, not a chest."""
+MIN_SLICES = 20
+"""A CT series with fewer slices is a localizer, a planning scan or a needle check, not a chest CT."""
 _STUDY_KEYS = ("StudyInstanceUID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
                "StudyDescription", "ModalitiesInStudy")  # fmt: skip
 _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined",
                 "NumberOfSeriesRelatedInstances")  # fmt: skip
 _CHEST = re.compile(r"chest|thora|lung|pulmo|poumon|t[oó]rax|pecho|trunk|whole.?body|\bCAP\b|\bTAP\b", re.IGNORECASE)
-_ELSEWHERE = re.compile(
+_OTHER_REGION = re.compile(
     r"head|brain|skull|neck|sinus|temporal|abdom|pelvi|liver|kidney|renal|spine|lumb|cervic|sacr|knee|foot|ankle|hip\b"
     r"|hand|wrist|elbow|shoulder|leg\b|extremit|femur|sch[aä]del|kopf|hals|bauch|becken|knie|t[eê]te|crane|rachis|cabeza",
     re.IGNORECASE,
@@ -29,28 +29,28 @@ _LOCALIZER = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudy:
-    """An earlier study of the patient, as the PACS tells of it."""
+    """A prior study of the patient, from a query response."""
 
     study_uid: str
     identity: Identity
-    """As far as the PACS tells it."""
+    """As far as the PACS returns it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSeries:
-    """A series of such a study."""
+    """A series of a prior study, from a query response."""
 
     study_uid: str
     series_uid: str
     modality: str
     instances: int
-    """How many the PACS has; 0 when it does not say."""
+    """Number of instances at the PACS; 0 if it does not return it."""
     is_relevant: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudies:
-    """The relevant answers, the newest first, and how many belong to somebody else of the same ID."""
+    """The relevant studies, the newest first, and the number that belong to other patients with the same ID."""
 
     studies: tuple[FoundStudy, ...]
     identity_mismatches: int
@@ -59,7 +59,7 @@ class FoundStudies:
 def study_query(identity: Identity) -> Dataset:
     """Return the C-FIND keys for all studies of a patient (PS3.4 C.6.2.1, study level).
 
-    Birth date, sex and issuer are return keys: not every PACS matches them, and what they say is compared here.
+    Birth date, sex and issuer are return keys: not every PACS matches them, so they are compared here.
     """
     query = _query("STUDY", _STUDY_KEYS)
     query.PatientID = identity.patient_id
@@ -73,29 +73,29 @@ def series_query(study_uid: str) -> Dataset:
     return query
 
 
-def earlier_studies(answers: Sequence[Dataset], identity: Identity) -> FoundStudies:
-    """Choose the earlier studies with CT or results of the same person that may show the chest, the newest first."""
+def prior_studies(answers: Sequence[Dataset], identity: Identity) -> FoundStudies:
+    """Select prior studies of the same patient with CT or results that may show the chest, the newest first."""
     found = [
         FoundStudy(study_uid=str(answer.get("StudyInstanceUID") or ""), identity=identity_of(answer))
         for answer in answers
-        if _may_show_chest(answer) and _may_be_compared(answer)
+        if _may_show_chest(answer) and _may_hold_priors(answer)
     ]
-    # A study of the same day is no earlier time point; one without a date is none that can be placed.
-    earlier = [study for study in found if study.study_uid and "" < study.identity.day < identity.day]
-    ours = [study for study in earlier if not study.identity.contradicts(identity)]
-    ours.sort(key=lambda study: (study.identity.acquired_on, study.study_uid), reverse=True)
-    return FoundStudies(studies=tuple(ours), identity_mismatches=len(earlier) - len(ours))
+    # A study of the same day is not a prior time point; a study without a date cannot be ordered.
+    prior = [study for study in found if study.study_uid and "" < study.identity.day < identity.day]
+    same_patient = [study for study in prior if not study.identity.contradicts(identity)]
+    same_patient.sort(key=lambda study: (study.identity.acquired_on, study.study_uid), reverse=True)
+    return FoundStudies(studies=tuple(same_patient), identity_mismatches=len(prior) - len(same_patient))
 
 
 def series_of(answers: Sequence[Dataset], study_uid: str) -> list[FoundSeries]:
-    """Return the series of a study, sorted by UID."""
+    """Return the series in query responses of a study, sorted by UID."""
     found = [
         FoundSeries(
             study_uid=study_uid,
             series_uid=str(answer.SeriesInstanceUID),
             modality=str(answer.get("Modality") or "").strip().upper(),
             instances=_count(answer.get("NumberOfSeriesRelatedInstances")),
-            is_relevant=_may_show_chest(answer) and not _LOCALIZER.search(_described(answer)),
+            is_relevant=_may_show_chest(answer) and not _LOCALIZER.search(_description(answer)),
         )
         for answer in answers
         if answer.get("SeriesInstanceUID")
@@ -104,13 +104,11 @@ def series_of(answers: Sequence[Dataset], study_uid: str) -> list[FoundSeries]:
 
 
 def best_ct(found: Sequence[FoundSeries], with_results: Collection[str]) -> FoundSeries | None:
-    """Choose the CT series of a study: one that has results already, else the one with the most slices."""
+    """Return the CT series of a study: one with results, else the one with the most slices; None if there is none."""
     candidates = [
         series
         for series in found
-        if series.modality == "CT"
-        and series.is_relevant
-        and (series.instances == 0 or series.instances >= FEWEST_SLICES)
+        if series.modality == "CT" and series.is_relevant and (series.instances == 0 or series.instances >= MIN_SLICES)
     ]
     analysed = [series for series in found if series.series_uid in with_results]
     return max(analysed or candidates, key=lambda series: (series.instances, series.series_uid), default=None)
@@ -124,21 +122,21 @@ def _query(level: str, return_keys: Sequence[str]) -> Dataset:
     return query
 
 
-def _may_be_compared(answer: Dataset) -> bool:
-    """Whether there is CT, or results of a CT that is gone."""
+def _may_hold_priors(answer: Dataset) -> bool:
+    """Whether the study has CT, or results (the CT itself may be deleted)."""
     modalities = answer.get("ModalitiesInStudy")
     if not modalities:
-        return True  # an optional key: the series will tell
+        return True  # an optional key: decided at series level
     return not {"CT", "SEG", "SR"}.isdisjoint([modalities] if isinstance(modalities, str) else modalities)
 
 
 def _may_show_chest(answer: Dataset) -> bool:
-    """Whether what is written names the chest, or no other part of the body; silence excludes nothing."""
-    text = _described(answer)
-    return bool(_CHEST.search(text)) or not _ELSEWHERE.search(text)
+    """Whether the descriptions name the chest, or no other body region; empty descriptions exclude nothing."""
+    text = _description(answer)
+    return bool(_CHEST.search(text)) or not _OTHER_REGION.search(text)
 
 
-def _described(answer: Dataset) -> str:
+def _description(answer: Dataset) -> str:
     texts = (answer.get(key) for key in ("StudyDescription", "SeriesDescription", "BodyPartExamined"))
     return " ".join(str(text) for text in texts if text)
 

@@ -1,6 +1,6 @@
-"""What a fetched SEG or SR says of itself: who made it, which CT it is about, which results it builds on.
+"""Reads the header of a fetched SEG or SR: its manufacturer, the CT and the results that it refers to.
 
-Reads headers alone; what the results found is the worker's business.
+The worker reads the content.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.prior import CT_IMAGE, RESULTS, SEGMENTATIONS, Result
 
 OUR_MANUFACTURER = "LungSpread"
-"""As the worker's documents have it."""
+"""The Manufacturer attribute of the worker's documents."""
 _EVIDENCE = (
     "CurrentRequestedProcedureEvidenceSequence",
     "PertinentOtherEvidenceSequence",
@@ -24,12 +24,12 @@ _EVIDENCE = (
 
 
 def read_results(path: Path) -> list[Result]:
-    """Return the result in a file, once for each CT series of its study that it is about. Raises UnreadableInstance."""
+    """Return the result in a file, once per CT series of its study that it refers to. Raises UnreadableInstance."""
     try:
         header = dcmread(path, stop_before_pixels=True)
         return [_result(header, series_uid) for series_uid in sorted(set(_ct_series(header)))]
     except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
-        # The library's message may quote values: only its kind is told.
+        # The library's message may quote values, so only the type of the error is reported.
         raise UnreadableInstance(f"a fetched result cannot be read ({type(error).__name__})") from None
 
 
@@ -46,7 +46,7 @@ def _result(header: Dataset, ct_series_uid: str) -> Result:
 
 
 def _ct_series(header: Dataset) -> Iterator[str]:
-    """A report over time refers to the CT of earlier studies, too: it is about the one of its own."""
+    """Yield the CT series of the result's own study; a report over time refers to those of prior studies too."""
     if header.SOPClassUID in SEGMENTATIONS:
         yield from (str(series.SeriesInstanceUID) for series in header.get("ReferencedSeriesSequence") or [])
         return

@@ -1,6 +1,6 @@
-"""THE SEARCH for a patient's earlier scans, top to bottom: find, be sure of the person, choose, retrieve, write down.
+"""Search for the prior scans of a patient: query, check the identity, select, retrieve, record.
 
-It runs beside the assembling of series, which never waits for it longer than `node.priors_time_limit_s`.
+It runs concurrently with the assembler, which waits for it at most `node.priors_time_limit_s`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dicom_node.priors.patient_identity import Identity
 from dicom_node.priors.query import (
     FoundSeries,
     FoundStudy,
-    earlier_studies,
+    prior_studies,
     series_of,
     series_query,
     study_query,
 )
-from dicom_node.priors.refetch import recover
+from dicom_node.priors.refetch import refetch
 from dicom_node.priors.source import PeerCooldown, Source, aborted_at
 from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.series import Series
@@ -36,125 +36,125 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorSearcher:
-    """Searches for every series that waits for its priors, one after the other."""
+    """Runs the search of each series that waits for its priors, one after the other."""
 
     node: NodeSettings
     journal: Journal
     spool: Spool
-    history: PatientTimeline
+    timeline: PatientTimeline
     sources: Sequence[Source]
-    rests: PeerCooldown = field(default_factory=PeerCooldown)
+    cooldown: PeerCooldown = field(default_factory=PeerCooldown)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def step(self, now: float) -> None:
-        """Search for the series that are quiet; what waits too long for its turn is queued without."""
+        """Search for the priors of quiet series within their deadline, and retrieve missing scans again."""
         for series in self.journal.quiet_series(now - self.node.quiet_period_s):
-            is_in_time = time.time() < self.history.deadline(series)
-            if is_in_time and self.history.is_to_be_searched(series):
+            is_in_time = time.time() < self.timeline.deadline(series)
+            if is_in_time and self.timeline.is_to_be_searched(series):
                 self._search(series)
-        for scan in self.history.take_missing():
-            recover(scan, self.sources, self.journal, self.spool, self.node.priors_time_limit_s)
+        for scan in self.timeline.pop_missing():
+            refetch(scan, self.sources, self.journal, self.spool, self.node.priors_time_limit_s)
 
     def stop(self) -> None:
-        """End what is being asked or fetched; a search that this cuts short is made again after a restart."""
+        """Abort the current query or retrieval; an aborted search is repeated after a restart."""
         self.stopping.set()
         for source in self.sources:
             source.abort()
 
     def _search(self, series: Series) -> None:
-        patient_key = self.history.identify(series).patient_key
+        patient_key = self.timeline.identify(series).patient_key
         if patient_key is None:
             return
         search = _Search(
             searcher=self,
-            identity=self.history.identity_of(series.series_uid, series.sop_instance_uids),
+            identity=self.timeline.identity_of(series.series_uid, series.sop_instance_uids),
             fetcher=PriorFetcher(
                 journal=self.journal,
                 spool=self.spool,
-                history=self.history,
+                timeline=self.timeline,
                 patient_key=patient_key,
                 size_limit_mb=self.node.priors_size_limit_mb,
             ),
-            deadline=self.history.deadline(series),
+            deadline=self.timeline.deadline(series),
         )
         for source in self.sources:
-            search.ask(source)
+            search.query(source)
         if self.stopping.is_set():
             return
         self.journal.record_search(series.series_uid, search.outcome, search.reason, time.time())
-        log.info("series %s: priors %s (%s)", series.series_uid, search.outcome, search.reason or "all went well")
+        log.info("series %s: priors %s (%s)", series.series_uid, search.outcome, search.reason or "no problems")
 
 
 @dataclass(slots=True, kw_only=True)
 class _Search:
-    """One search: for the earlier scans of one patient, until a deadline."""
+    """One search for the prior scans of one patient, until a deadline (UTC, seconds since 1970)."""
 
     searcher: PriorSearcher
     identity: Identity
     fetcher: PriorFetcher
     deadline: float
-    taken: set[str] = field(default_factory=set)
-    """Studies that there is something to compare with of."""
+    usable_studies: set[str] = field(default_factory=set)
+    """UIDs of the studies with a scan to compare with."""
 
     @property
     def outcome(self) -> PriorSearch:
-        """How it ended."""
-        if self.taken:
+        """The outcome of the search."""
+        if self.usable_studies:
             return PriorSearch.FOUND
         return PriorSearch.NOT_FETCHED if self.fetcher.problems else PriorSearch.NONE_EXISTS
 
     @property
     def reason(self) -> str | None:
-        """What went wrong, and what was left out; None when nothing was."""
-        others = [
-            f"{self.fetcher.identity_mismatches} studies or series of the same patient ID belong to somebody else"
+        """Problems and skipped series in one line; None if there are none."""
+        mismatches = [
+            f"{self.fetcher.identity_mismatches} studies or series of the same patient ID belong to other patients"
         ]
-        return "; ".join([*self.fetcher.problems, *(others if self.fetcher.identity_mismatches else [])]) or None
+        return "; ".join([*self.fetcher.problems, *(mismatches if self.fetcher.identity_mismatches else [])]) or None
 
-    def ask(self, source: Source) -> None:
-        """Ask one peer; whatever goes wrong is noted."""
-        if why := self.searcher.rests.why(source.peer, time.time()):
+    def query(self, source: Source) -> None:
+        """Query one peer and fetch its prior studies; errors are added to the problems."""
+        if why := self.searcher.cooldown.reason(source.peer, time.time()):
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
             return
         try:
             with aborted_at(source, self.deadline):
-                self._ask(source)
+                self._query(source)
         except PacsUnavailable as error:
             limit_s = self.searcher.node.priors_time_limit_s
             too_late = f"not done within {limit_s:g} s (node.priors_time_limit_s)"
             why = error.why if time.time() < self.deadline else too_late
-            self.searcher.rests.begin(source.peer, why, time.time())
+            self.searcher.cooldown.start(source.peer, why, time.time())
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
 
-    def _ask(self, source: Source) -> None:
-        found = earlier_studies(source.find(study_query(self.identity)), self.identity)
+    def _query(self, source: Source) -> None:
+        found = prior_studies(source.find(study_query(self.identity)), self.identity)
         self.fetcher.identity_mismatches += found.identity_mismatches
         for study in found.studies:
-            if len(self.taken) < self.searcher.node.max_priors and study.study_uid not in self.taken:
+            if len(self.usable_studies) < self.searcher.node.max_priors and study.study_uid not in self.usable_studies:
                 if time.time() >= self.deadline:
                     raise PacsUnavailable(source.peer.name, "too late")
-                self._take_study(source, study)
+                self._fetch_study(source, study)
 
-    def _take_study(self, source: Source, study: FoundStudy) -> None:
-        """Fetch of a study what is not here: results first, for they tell which CT series they are about."""
+    def _fetch_study(self, source: Source, study: FoundStudy) -> None:
+        """Fetch the missing series of a study: results first, because they refer to the CT series."""
         found = series_of(source.find(series_query(study.study_uid)), study.study_uid)
         for series in found:
             if series.modality in ("SEG", "SR") and series.is_relevant:
-                self.fetcher.take_results(source, series)
+                self.fetcher.fetch_results(source, series)
             elif series.modality == "CT":
-                self._recall(series)
+                self._identify_stored(series)
         if not self._is_known(study):
-            self.fetcher.take_ct(source, study, found)
+            self.fetcher.fetch_ct(source, study, found)
         if self._is_known(study):
-            self.taken.add(study.study_uid)
+            self.usable_studies.add(study.study_uid)
 
     def _is_known(self, study: FoundStudy) -> bool:
-        """Whether the journal has something of the study to compare with, or will have."""
+        """Whether the journal has, or will have, a usable scan of the study."""
         return any(scan.is_open or scan.is_usable for scan in self.fetcher.scans_of(study))
 
-    def _recall(self, series: FoundSeries) -> None:
-        """Note whose a series is that was received before patients were noted."""
+    def _identify_stored(self, series: FoundSeries) -> None:
+        """Record the patient of a series that was received before patients were recorded."""
         journal = self.searcher.journal
-        if journal.acquisition(series.series_uid) is None and (held := journal.held(series.series_uid)):
-            known = Series(series_uid=series.series_uid, study_uid=series.study_uid, sop_instance_uids=held)
-            self.searcher.history.identify(known)
+        if journal.acquisition(series.series_uid) is None and (uids := journal.stored_uids(series.series_uid)):
+            stored = Series(series_uid=series.series_uid, study_uid=series.study_uid, sop_instance_uids=uids)
+            self.searcher.timeline.identify(stored)

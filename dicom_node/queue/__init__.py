@@ -1,1 +1,1 @@
-"""Makes jobs of complete series, enqueues them, and the embedded Redis server."""
+"""Assembly of series into jobs, the reconciler that enqueues them, and the embedded Redis server."""

@@ -1,4 +1,4 @@
-"""Decides when a series is complete. Knows nothing of what happens next."""
+"""Decides when a series is complete, by a quiet period, and creates its job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dicom_node.series import Series
 log = logging.getLogger(__name__)
 
 PriorsFor = Callable[[Series, float], Priors | None]
-"""Returns what a series is compared with, now; None while it waits for that."""
+"""Returns the priors of a series; None while it waits for them."""
 
 
 def assemble(
@@ -23,10 +23,10 @@ def assemble(
     now: float,
     priors_for: PriorsFor = lambda _series, _now: NOT_QUERIED,
 ) -> list[Job]:
-    """Queue the job of every series that has been quiet for long enough, and return these jobs.
+    """Queue a job for every series without a new instance for `quiet_period_s`, and return these jobs.
 
-    Nobody can know when a series is complete, so late slices are no error: they make another job, in place of the
-    first. A series whose waiting job is for another recipe (the model was exchanged) is assembled anew.
+    DICOM does not tell when a series is complete, so late slices are not an error: they make a new job that supersedes
+    the first. A series whose queued job has another config hash (the model was replaced) is assembled again.
     """
     journal.reopen_outdated(config_hash)
     jobs: list[Job] = []

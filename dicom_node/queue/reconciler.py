@@ -1,6 +1,6 @@
-"""Sees to it that no job is forgotten: takes jobs from workers that are gone, and rings for jobs that wait.
+"""Queues jobs with expired leases again, enqueues waiting jobs again, and removes committed series.
 
-Whatever the queue lost or delayed is found here, in the journal. Knows no Redis and no clock: both are given.
+It reads the journal, so that messages lost or delayed by the queue have no effect.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from dicom_node.storage.spool import Spool
 log = logging.getLogger(__name__)
 
 _DAY_S = 86400.0
-_FIRST_SILENCE_S = 1.0
+_QUEUE_BACKOFF_S = 1.0
 
 
-def growing_pause(first_s: float, longest_s: float, times: int) -> float:
-    """Return how long to wait after so many times: twice as long each time, up to the longest."""
+def backoff_s(first_s: float, longest_s: float, times: int) -> float:
+    """Return the pause of exponential backoff in seconds: `first_s`, doubled `times` times, at most `longest_s`."""
     return float(min(first_s * 2 ** min(times, 30), longest_s))
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Takes back and rings, each time it is asked to."""
+    """Requeues jobs whose lease expired, and sends the messages of queued jobs."""
 
     journal: Journal
     enqueue: Callable[[Job], None]
-    """Raises QueueUnavailable."""
+    """May raise QueueUnavailable."""
     queue: QueueSettings
     _failures: int = 0
-    _silent_until: float = 0.0
+    _retry_at: float = 0.0
 
     def step(self, now: float) -> None:
-        """Do what is due now."""
-        self._take_back(now)
-        if now >= self._silent_until:
+        """Requeue expired jobs, and enqueue the jobs that are due."""
+        self._requeue_expired(now)
+        if now >= self._retry_at:
             self._enqueue_waiting(now)
 
-    def _take_back(self, now: float) -> None:
+    def _requeue_expired(self, now: float) -> None:
         for record in self.journal.expired_leases(now):
             key = record.job.job_key
             state = self.journal.requeue(key, now, self.queue.max_attempts)
@@ -54,23 +54,23 @@ class Reconciler:
         try:
             for record in self.journal.due_for_enqueue(now):
                 self.enqueue(record.job)
-                pause = growing_pause(self.queue.requeue_after_s, self.queue.requeue_max_s, record.enqueue_count)
+                pause = backoff_s(self.queue.requeue_after_s, self.queue.requeue_max_s, record.enqueue_count)
                 self.journal.mark_enqueued(record.job.job_key, now + pause)
             self._failures = 0
         except QueueUnavailable as error:
-            pause = growing_pause(_FIRST_SILENCE_S, self.queue.requeue_after_s, self._failures)
+            pause = backoff_s(_QUEUE_BACKOFF_S, self.queue.requeue_after_s, self._failures)
             self._failures += 1
-            self._silent_until = now + pause
-            log.warning("the queue is away, next try in %.0f s: %s", pause, error)
+            self._retry_at = now + pause
+            log.warning("queue unavailable, next attempt in %.0f s: %s", pause, error)
 
 
 def remove_committed(journal: Journal, spool: Spool, retention_days: int, now: float) -> list[str]:
-    """Remove the received series whose results were committed `retention_days` ago, and return them; 0 removes none."""
+    """Delete the series whose results were committed `retention_days` ago, and return their UIDs; 0 deletes none."""
     if retention_days == 0:
         return []
-    gone = journal.committed_series(now - retention_days * _DAY_S)
-    for series_uid in gone:
-        spool.remove_series(series_uid)  # first: after a crash between the two, the next call repeats both
+    committed = journal.committed_series(now - retention_days * _DAY_S)
+    for series_uid in committed:
+        spool.remove_series(series_uid)  # files first: after a crash between the two, the next call repeats both
         journal.forget_series(series_uid)
-        log.info("series %s removed: its results have been committed for %d days", series_uid, retention_days)
-    return gone
+        log.info("series %s removed: results committed %d days ago", series_uid, retention_days)
+    return committed

@@ -1,1 +1,1 @@
-"""Received instances on disk: the spool's folders, and the header of a data set."""
+"""Storage of received instances: the spool folders, the receiver, and the header of a data set."""

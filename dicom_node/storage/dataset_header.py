@@ -1,6 +1,6 @@
-"""Reads the UIDs of an encoded data set, sees whether all of it came, and writes what stands before it in a file.
+"""Reads the UIDs of an encoded data set, checks that it is complete, and encodes its file meta information.
 
-Decodes nothing else, least of all pixels.
+No other element is decoded, above all no pixel data.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _NAMES = {
 _PIXEL_DATA = Tag("PixelData")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = 0xE000FFFE, 0xE0DDFFFE
-"""(FFFE,E000) and (FFFE,E0DD), each read as one little endian number."""
+"""(FFFE,E000) and (FFFE,E0DD), each as one little endian number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The UIDs that say what an instance is and where it belongs."""
+    """The UIDs of an instance, its SOP class, its study and its series."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -43,15 +43,15 @@ class Header:
 def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header:
     """Return the UIDs of an encoded data set.
 
-    Raises UnreadableInstance when it cannot be read, lacks one of them or ends too early; InvalidUid when one is none.
+    Raises UnreadableInstance if it cannot be read, lacks a UID or is truncated; InvalidUid if a UID is not valid.
     """
     syntax = UID(transfer_syntax_uid)
     try:
         if syntax == DeflatedExplicitVRLittleEndian:
             encoded = zlib.decompress(encoded, -zlib.MAX_WBITS)
-        found = _walk(encoded, syntax)
+        found = _read_uids(encoded, syntax)
     except (zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError, TypeError) as e:
-        # The library's message may quote values: only its kind is told.
+        # The library's message may quote values, so only the type of the error is reported.
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes cannot be read ({type(e).__name__})") from None
     missing = [name for name in _NAMES.values() if not found.get(name)]
     if missing:
@@ -60,7 +60,7 @@ def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header
 
 
 def file_start(header: Header, transfer_syntax_uid: str) -> bytes:
-    """Return preamble and file meta information (PS3.10 7.1) of an instance, to be written before its data set."""
+    """Return the preamble and file meta information of an instance (PS3.10 7.1), which precede its data set."""
     elements = b"".join(
         [
             struct.pack("<HH2sHI2s", 2, 0x0001, b"OB", 0, 2, b"\0\1"),
@@ -82,24 +82,24 @@ def _meta_element(element: int, vr: bytes, text: str) -> bytes:
 
 @dataclass(slots=True)
 class _Progress:
-    """What the reader met last; it stops at the pixels."""
+    """The position of the reader, which stops at the pixel data."""
 
     stream: BytesIO
-    pixels_length: int | None = None
+    pixel_data_length: int | None = None
     end: int | None = 0
-    """Where the last element ends, as far as that is known."""
+    """Offset of the end of the last element; None if its length is undefined."""
 
     def is_at_pixels(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
-        """Answer the reader whether to stop before this element."""
+        """Return whether the reader stops before this element."""
         self.end = None if length == _UNDEFINED_LENGTH else self.stream.tell() + length
         if tag != _PIXEL_DATA:
             return False
-        self.pixels_length = length
+        self.pixel_data_length = length
         return True
 
 
-def _walk(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
-    """Go through all elements, and return the UIDs. Raises EOFError when the end is missing."""
+def _read_uids(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
+    """Read all elements, and return the UIDs by name. Raises EOFError if the data set is truncated."""
     stream, found = BytesIO(encoded), {}
     progress = _Progress(stream)
     for element in data_element_generator(
@@ -107,22 +107,22 @@ def _walk(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
     ):
         if isinstance(element, RawDataElement) and element.tag in _NAMES:
             found[_NAMES[element.tag]] = (element.value or b"").decode("ascii").strip(" \0")
-    if progress.pixels_length is None:
-        is_whole = progress.end in (None, len(encoded))
+    if progress.pixel_data_length is None:
+        is_complete = progress.end in (None, len(encoded))
     else:
-        stream.seek(8 if syntax.is_implicit_VR else 12, 1)  # PS3.5 7.1: OB and OW have a long explicit header
-        _skip_pixels(stream, progress.pixels_length)
-        is_whole = stream.tell() <= len(encoded)  # padding behind the pixels is allowed
-    if not is_whole:
+        stream.seek(8 if syntax.is_implicit_VR else 12, 1)  # PS3.5 7.1: the explicit header of OB and OW has 12 bytes
+        _skip_pixel_data(stream, progress.pixel_data_length)
+        is_complete = stream.tell() <= len(encoded)  # padding after the pixel data is allowed
+    if not is_complete:
         raise EOFError
     return found
 
 
-def _skip_pixels(stream: BytesIO, length: int) -> None:
+def _skip_pixel_data(stream: BytesIO, length: int) -> None:
     if length != _UNDEFINED_LENGTH:
         stream.seek(length, 1)
         return
-    while True:  # PS3.5 A.4: items, and a delimiter behind the last one
+    while True:  # PS3.5 A.4: items, and a delimiter after the last one
         tag, item_length = struct.unpack("<II", stream.read(8))
         stream.seek(item_length, 1)
         if tag == _SEQUENCE_DELIMITER:

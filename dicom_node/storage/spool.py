@@ -1,10 +1,10 @@
-"""The folders of the data directory, known only here. Knows no states of jobs.
+"""The folders of the data directory.
 
-    inbox/<series_uid>/<sop_uid>.dcm     what was received
-    outbox/<job_key>/...                 what is to be sent, complete from the moment it is visible
+    inbox/<series_uid>/<sop_uid>.dcm     received instances
+    outbox/<job_key>/...                 results to be sent
     journal.db  redis/  .lock  .salt
 
-A file or folder appears under its name only when all of it is on the disk. Everything is private to the user.
+A file or folder gets its name only after its whole content is on disk. Everything is private to the user.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _JOB_KEY = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PRIVATE = 0o700
-_ORPHAN_S = 86400.0
+_ORPHAN_AGE_S = 86400.0
 _SALT_BYTES = 32
 
 Bytes = bytes | bytearray | memoryview
 
 
 def journal_file(data_dir: Path) -> Path:
-    """Return where the SQLite journal lies."""
+    """Return the path of the SQLite journal."""
     return data_dir.resolve() / "journal.db"
 
 
 def redis_folder(data_dir: Path) -> Path:
-    """Return where the embedded Redis keeps its files."""
+    """Return the folder of the embedded Redis."""
     return data_dir.resolve() / "redis"
 
 
 def patient_salt(data_dir: Path) -> bytes:
-    """Return the secret that patients' keys are made with; it is drawn once, and never leaves the disk."""
+    """Return the secret for patients' keys; it is generated once, and never leaves the data directory."""
     file = data_dir.resolve() / ".salt"
     if not file.exists():
         file.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        _write_whole(file, [secrets.token_bytes(_SALT_BYTES)])
+        _write_atomically(file, [secrets.token_bytes(_SALT_BYTES)])
     return file.read_bytes()
 
 
 def checked_uid(uid: str) -> str:
-    """Return the UID. Raises InvalidUid when it is none, so that it is safe as a file name."""
-    # PS3.5 9.1: digits and dots, at most 64 characters. A leading zero in a component is wrong, too, but real.
+    """Return the UID, which is safe as a file name. Raises InvalidUid if it is not valid."""
+    # PS3.5 9.1: digits and dots, at most 64 characters. Leading zeros in a component are invalid but occur.
     if len(uid) > 64 or not _UID.fullmatch(uid):
         raise InvalidUid(f"not a UID: {len(uid)} characters, allowed are at most 64 digits and dots")
     return uid
@@ -63,7 +63,7 @@ def checked_uid(uid: str) -> str:
 
 @contextlib.contextmanager
 def sole_use(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for one `lungspread serve`. Raises DataDirInUse."""
+    """Lock the data directory for one `lungspread serve`. Raises DataDirInUse if another one has it."""
     data_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
     with (data_dir / ".lock").open("w") as lock:
         try:
@@ -74,57 +74,57 @@ def sole_use(data_dir: Path) -> Iterator[None]:
 
 
 class Spool:
-    """Received instances and finished results, as files."""
+    """Files of received instances (inbox) and of finished results (outbox)."""
 
     def __init__(self, data_dir: Path, min_free_mb: int = 0) -> None:
         self.inbox = data_dir.resolve() / "inbox"
         self.outbox = data_dir.resolve() / "outbox"
         self._min_free = min_free_mb * 1024 * 1024
-        self._making_folder = threading.Lock()
+        self._folder_lock = threading.Lock()
         for folder in (self.inbox, self.outbox):
             folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
 
     def instance_path(self, series_uid: str, sop_instance_uid: str) -> Path:
-        """Return where an instance lies, or will lie."""
+        """Return the path of an instance, whether it exists or not."""
         return self.inbox / checked_uid(series_uid) / f"{checked_uid(sop_instance_uid)}.dcm"
 
     def instance_paths(self, series_uid: str, sop_instance_uids: Iterable[str]) -> list[Path]:
-        """Return where the instances of a series lie, in the order given."""
+        """Return the paths of instances of a series, in the given order."""
         return [self.instance_path(series_uid, uid) for uid in sop_instance_uids]
 
     def write_instance(self, series_uid: str, sop_instance_uid: str, *parts: Bytes) -> Path:
-        """Put an instance (its parts joined) on the disk, for good when this returns.
+        """Write an instance (its parts joined) and sync it to disk.
 
-        Raises InvalidUid, and SpoolFull when there is no room.
+        Raises InvalidUid, and SpoolFull if there is no space.
         """
         path = self.instance_path(series_uid, sop_instance_uid)
         self.require_room(sum(len(part) for part in parts))
-        with _no_room_is_spool_full():
-            with self._making_folder:  # nobody writes into a folder whose own name is not on the disk yet
+        with _disk_full_as_spool_full():
+            with self._folder_lock:  # no thread writes into a folder whose own name is not on disk yet
                 _make_folder(path.parent)
-            _write_whole(path, parts)
+            _write_atomically(path, parts)
         return path
 
     def require_room(self, size: int = 0) -> None:
-        """Raise SpoolFull when less than `node.min_free_mb` would be left after `size` more bytes."""
+        """Raise SpoolFull if less than `node.min_free_mb` would be free after `size` more bytes."""
         free = shutil.disk_usage(self.inbox).free
         if free - size < self._min_free:
             raise SpoolFull(f"{free >> 20} MiB are free, node.min_free_mb is {self._min_free >> 20}")
 
     def document_path(self, job_key: str, file_name: str) -> Path:
-        """Return where a document of a finished job lies."""
+        """Return the path of a document of a finished job."""
         return self._job_folder(job_key) / Path(file_name).name
 
     @contextlib.contextmanager
     def new_outbox(self, job_key: str) -> Iterator[Path]:
-        """Give a hidden folder to write results into; what was not published is removed at the end.
+        """Yield a hidden folder for results; it is removed at the end unless it was published.
 
-        Only the holder of the job's lease may ask: hidden folders that earlier attempts left are removed.
-        Raises SpoolFull when there is no room, for what the caller writes, too.
+        Only the holder of the job's lease may call this: hidden folders of previous attempts are removed.
+        Raises SpoolFull if there is no space, also for the files that the caller writes.
         """
-        for left in self.outbox.glob(f".{self._job_folder(job_key).name}.*"):
-            shutil.rmtree(left, ignore_errors=True)
-        with _no_room_is_spool_full():
+        for leftover in self.outbox.glob(f".{self._job_folder(job_key).name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with _disk_full_as_spool_full():
             folder = Path(tempfile.mkdtemp(prefix=f".{job_key}.", dir=self.outbox))
             try:
                 yield folder
@@ -132,7 +132,7 @@ class Spool:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, folder: Path, job_key: str) -> Path:
-        """Make a hidden folder the job's outbox folder, whole and on the disk, in place of an earlier one."""
+        """Sync a hidden folder and rename it to the job's outbox folder; it replaces a previous one."""
         target = self._job_folder(job_key)
         for file in folder.iterdir():
             _sync(file)
@@ -145,22 +145,22 @@ class Spool:
         return target
 
     def remove_series(self, series_uid: str) -> None:
-        """Remove all received instances of a series; what arrives meanwhile goes into a folder of its own."""
-        leaving = self.inbox / f".{checked_uid(series_uid)}.removed"
-        shutil.rmtree(leaving, ignore_errors=True)
+        """Delete all received instances of a series; instances that arrive meanwhile go into a new folder."""
+        removed = self.inbox / f".{checked_uid(series_uid)}.removed"
+        shutil.rmtree(removed, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
-            (self.inbox / series_uid).rename(leaving)
-        shutil.rmtree(leaving, ignore_errors=True)
+            (self.inbox / series_uid).rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
     def remove_orphans(self) -> int:
-        """Remove what a killed process left half-written, and return how many; for the node's start.
+        """Delete the incomplete files of killed processes, and return their number; the node calls it at start.
 
-        Nobody else writes into the inbox. A hidden outbox folder may belong to a worker that is alive: it must be old.
+        Only the node writes into the inbox. A hidden outbox folder may be in use by a worker, so it must be a day old.
         """
         files = list(self.inbox.glob("*/.*.part"))
         for file in files:
             file.unlink(missing_ok=True)
-        old = [left for left in self.outbox.glob(".*") if left.stat().st_mtime < time.time() - _ORPHAN_S]
+        old = [folder for folder in self.outbox.glob(".*") if folder.stat().st_mtime < time.time() - _ORPHAN_AGE_S]
         folders = [*self.inbox.glob(".*.removed"), *old]
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -173,7 +173,7 @@ class Spool:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder, and its name in its parent lasting."""
+    """Create the folder, and sync its parent."""
     try:
         folder.mkdir(mode=_PRIVATE)
     except FileExistsError:
@@ -181,7 +181,7 @@ def _make_folder(folder: Path) -> None:
     _sync(folder.parent)
 
 
-def _write_whole(path: Path, parts: Iterable[Bytes]) -> None:
+def _write_atomically(path: Path, parts: Iterable[Bytes]) -> None:
     descriptor, hidden = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -196,7 +196,7 @@ def _write_whole(path: Path, parts: Iterable[Bytes]) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on the disk."""
+    """Wait until the content of a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -205,7 +205,7 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _no_room_is_spool_full() -> Iterator[None]:
+def _disk_full_as_spool_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,1 +1,1 @@
-"""What computes a network: OpenVINO or torch, behind one interface (`engine.py`)."""
+"""Inference engines for the networks: OpenVINO or torch, with one interface (`engine.py`)."""

@@ -1,4 +1,4 @@
-"""What runs trained networks on images: the interface of the engines, and which one a machine gets.
+"""Inference engines: their interface, and the choice of engine for a machine.
 
 Figures: `python -m benchmarks.engines`, models/README.md.
 """
@@ -22,18 +22,18 @@ class Engine(Protocol):
 
     @property
     def description(self) -> str:
-        """Library, version and precision, as reports quote it: "OpenVINO 2026.4.1 bfloat16"."""
+        """Library, version and precision, as quoted in reports: "OpenVINO 2026.4.1 bfloat16"."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where images must lie."""
+        """The device of the input images."""
         ...
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Return float32 logits (n, 1, ...) of float32 images (n, channel, ...), both on `device`.
 
-        Raises RuntimeError when the device fails.
+        Raises RuntimeError if the device fails.
         """
         ...
 
@@ -41,7 +41,7 @@ class Engine(Protocol):
 def build_engines(networks: TrainedNetworks, settings: InferenceSettings) -> list[Engine]:
     """Return an engine for each network, all of one kind.
 
-    Raises ModelError when the engine, the device or the precision is not there.
+    Raises ModelError if the engine, the device or the precision is not available.
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(device) if settings.precision == "auto" else _DTYPES[settings.precision]
@@ -55,7 +55,7 @@ def build_engines(networks: TrainedNetworks, settings: InferenceSettings) -> lis
 
 
 def _kind(name: EngineName, device: torch.device) -> EngineName:
-    """Return openvino or torch. Raises ModelError where OpenVINO is asked for and cannot be used."""
+    """Return openvino or torch. Raises ModelError if OpenVINO is requested and cannot be used."""
     is_installed = find_spec("openvino") is not None
     if name == "auto":
         return "openvino" if is_installed and device.type == "cpu" else "torch"

@@ -1,4 +1,4 @@
-"""Trained networks, as what an engine is built of."""
+"""Trained networks, the input of the engines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedNetworks:
-    """Networks that engines can be built of.
+    """Networks from which engines can be built.
 
-    key: identifies what each of them computes, as a file name; "" if nothing does. image_shape: (channel, ...) of the
-    smallest image that they take. build: returns the networks in evaluation mode; called only if an engine needs them.
+    key: identifies what the networks compute, used as a file name; "" if there is no such key. image_shape: (channel,
+    ...) of the smallest valid image. build: returns the networks in evaluation mode; called only if an engine needs
+    them.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO on a CPU. Each is converted once and kept in the user's cache folder."""
+"""Runs networks with OpenVINO on a CPU. Each network is converted once and kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _FILE = "network.xml"
 
 
 class OpenvinoEngine:
-    """A compiled network; images may have any sides that the network takes.
+    """A compiled network; the sides of an image may have any size that the network accepts.
 
-    It uses as many threads as torch would (OMP_NUM_THREADS, torch.set_num_threads).
+    It uses as many threads as torch would (OMP_NUM_THREADS, torch.set_num_threads). Raises ModelError if OpenVINO
+    cannot compile the network.
     """
 
     def __init__(self, model: openvino.Model, dtype: torch.dtype) -> None:
@@ -47,7 +48,7 @@ class OpenvinoEngine:
 
     @property
     def device(self) -> torch.device:
-        """Where images must lie."""
+        """The device of the input images."""
         return torch.device("cpu")
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
@@ -57,7 +58,7 @@ class OpenvinoEngine:
 
 
 def openvino_engines(networks: TrainedNetworks, dtype: torch.dtype) -> list[OpenvinoEngine]:
-    """Return an engine for each network; networks that are not in the cache are built, converted and put there."""
+    """Return an engine for each network; networks missing in the cache are built, converted and stored there."""
     folders = [_cache_folder(networks.key, number) for number in range(networks.count)]
     models = [_read(folder) for folder in folders]
     if None in models:
@@ -65,14 +66,14 @@ def openvino_engines(networks: TrainedNetworks, dtype: torch.dtype) -> list[Open
         for number, folder in enumerate(folders):
             if models[number] is None:
                 models[number] = convert(built[number], networks.image_shape)
-                _keep(models[number], folder)
+                _store(models[number], folder)
     return [OpenvinoEngine(model, dtype) for model in models]
 
 
 def convert(network: nn.Module, image_shape: tuple[int, ...]) -> openvino.Model:
-    """Return a network as OpenVINO's model; batch and sides of its images stay open, the channels are fixed."""
+    """Return a network as an OpenVINO model with dynamic batch and sides, and a fixed number of channels."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates its own tracing, by which OpenVINO reads a network
+        warnings.simplefilter("ignore")  # OpenVINO uses torch's tracing, which is deprecated
         model = openvino.convert_model(network.eval(), example_input=torch.zeros(1, *image_shape))
     model.reshape([-1, image_shape[0], *[-1] * (len(image_shape) - 1)])
     return model
@@ -83,26 +84,26 @@ def _version() -> str:
 
 
 def _cache_folder(key: str, number: int) -> Path | None:
-    """Return where a converted network is kept; None for networks without a key."""
+    """Return the cache folder of a converted network; None for networks without a key."""
     if not key:
         return None
     return user_cache_path("lungspread") / f"openvino-{_version()}" / f"{key}-{number}"
 
 
 def _read(folder: Path | None) -> openvino.Model | None:
-    """Return the converted network in a folder, None if there is none that can be read."""
+    """Return the converted network in a folder, None if it is missing or unreadable."""
     if folder is None or not (folder / _FILE).is_file():
         return None
     try:
         return openvino.Core().read_model(folder / _FILE)
     except RuntimeError:
-        log.warning("converted network %s cannot be read, and is made again", folder)
+        log.warning("converted network %s cannot be read and is converted again", folder)
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
 
-def _keep(model: openvino.Model, folder: Path | None) -> None:
-    """Put a converted network into the cache, whole or not at all; without a writable cache, nowhere."""
+def _store(model: openvino.Model, folder: Path | None) -> None:
+    """Store a converted network in the cache atomically; without a writable cache, log a warning."""
     if folder is None:
         return
     try:
@@ -111,5 +112,5 @@ def _keep(model: openvino.Model, folder: Path | None) -> None:
             openvino.save_model(model, Path(hidden) / "made" / _FILE, compress_to_fp16=False)
             (Path(hidden) / "made").rename(folder)
     except (OSError, RuntimeError) as error:
-        if not folder.is_dir():  # else another process was faster
-            log.warning("the converted network is not kept (%s): each start converts it again", type(error).__name__)
+        if not folder.is_dir():  # else another process has stored it
+            log.warning("converted network cannot be cached (%s); each start converts it again", type(error).__name__)

@@ -1,4 +1,4 @@
-"""A network run by torch, on a GPU or a CPU."""
+"""Runs a network with torch, on a GPU or a CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class TorchEngine:
-    """A network on a device, in the precision that is asked for; 2D networks in channels-last memory layout."""
+    """A network on a device, in the given precision; 2D networks use channels-last memory layout."""
 
     def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         self._network = network.to(device).eval()
@@ -20,7 +20,7 @@ class TorchEngine:
 
     @property
     def device(self) -> torch.device:
-        """Where images must lie."""
+        """The device of the input images."""
         return self._device
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What a MONAI bundle's folder is, read without MONAI: its card, its label of tumours, its files. Runs nothing.
+"""A MONAI bundle's folder, read without MONAI: card, tumour channel, files.
 
 https://docs.monai.io/en/stable/mb_specification.html: configs/metadata.json, configs/inference.json (or .yaml), and
 models/model.pt or, as TorchScript, models/model.ts.
@@ -19,18 +19,18 @@ _WEIGHTS = ("models/model.pt", "models/model.ts")
 
 
 class BundleOptions(FolderOptions):
-    """What may be said in `lungspread.json` of a MONAI bundle."""
+    """The keys of `lungspread.json` for a MONAI bundle."""
 
     weights: str | None = None
-    """The weights' file below the bundle, .pt or .ts; models/model.pt or else models/model.ts when left out."""
+    """The weights' file below the bundle, .pt or .ts; by default models/model.pt, else models/model.ts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFolder:
     """A bundle, without its weights.
 
-    image, prediction: the bundle's own names for the CT and for what comes of it.
-    channels: what its outputs mean by number, from the metadata's channel_def, such as {0: background, 1: tumour}.
+    image, prediction: the bundle's names of the input and the output. channels: meaning of the output channels by
+    number, from the metadata's channel_def, such as {0: background, 1: tumour}.
     """
 
     path: Path
@@ -44,23 +44,23 @@ class BundleFolder:
 
     @property
     def tumour(self) -> int:
-        """The number of the channel that means tumour."""
+        """Number of the tumour channel."""
         numbers = {name: number for number, name in self.channels.items() if name.lower() != "background"}
         return numbers[tumour_label(list(numbers), self.options, self.path)]
 
 
 def read_bundle(path: Path) -> BundleFolder:
-    """Read a bundle, without its weights. Raises ModelError when it is not one, or needs more than a CT."""
+    """Read a bundle, without its weights. Raises ModelError if it is not one, or needs more input than a CT."""
     options = read_options(path, BundleOptions)
     metadata = read_json(path / "configs" / "metadata.json")
     try:
         inputs, outputs = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
-        (image, wanted), (prediction, given) = next(iter(inputs.items())), next(iter(outputs.items()))
-        channels = {int(number): str(name) for number, name in given["channel_def"].items()}
+        (image, input_format), (prediction, output_format) = next(iter(inputs.items())), next(iter(outputs.items()))
+        channels = {int(number): str(name) for number, name in output_format["channel_def"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
-        raise ModelError(f"{path}: metadata.json does not say in network_data_format what goes in and out") from None
-    if len(inputs) != 1 or wanted.get("num_channels", 1) != 1:
-        raise ModelError(f"{path}: the network wants more than one image of each patient; there is one, the CT")
+        raise ModelError(f"{path}: metadata.json lacks inputs or outputs in network_data_format") from None
+    if len(inputs) != 1 or input_format.get("num_channels", 1) != 1:
+        raise ModelError(f"{path}: the network needs more than one image of each patient; only the CT is available")
     return BundleFolder(
         path=path,
         options=options,
@@ -91,4 +91,4 @@ def _first(path: Path, names: list[str] | tuple[str, ...]) -> Path:
     for name in names:
         if (path / name).is_file():
             return path / name
-    raise ModelError(f"{path}: there is no {' or '.join(names)}")
+    raise ModelError(f"{path}: missing {' or '.join(names)}")

@@ -1,6 +1,6 @@
-"""What a model folder made elsewhere says of itself: its options, its tumour label, its card. Knows no network.
+"""Folders of models trained elsewhere: options, tumour label, model card.
 
-Beside the files of its own tool, a folder may hold `lungspread.json`; models/README.md names the keys.
+In addition to its own files, a folder may contain `lungspread.json`; models/README.md lists the keys.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ OPTIONS_FILE = "lungspread.json"
 SMALLEST_LESION_ML = 0.1
 """Fleischner 2017, table 1: solid nodules below 100 mm3 (about 6 mm) need no routine follow-up."""
 ARGMAX_THRESHOLD = 0.5
-"""What the card says of a network whose most probable label is taken: between two labels, that is a half."""
+"""The card's threshold for a network whose most probable label is used: one half for two labels."""
 TUMOUR_WORDS = ("tumour", "tumor", "cancer", "lesion", "nodule", "gtv")
-_LONGEST_NAME, _LONGEST_VERSION = 40, 20  # together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)
+_MAX_NAME_LENGTH, _MAX_VERSION_LENGTH = 40, 20  # together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)
 
 Options = TypeVar("Options", bound="FolderOptions")
 
 
 class FolderOptions(BaseModel):
-    """What may be said in `lungspread.json` of any model; all of it may be left out."""
+    """The keys of `lungspread.json` for any model; all are optional."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tumour: str | None = None
-    """The name of the label that means tumour; needed only where the folder's labels leave it open."""
+    """Name of the tumour label; needed only if the folder's labels are ambiguous."""
     name: str | None = None
     version: str | None = None
     licence: str | None = None
@@ -41,7 +41,7 @@ class FolderOptions(BaseModel):
 
 
 def read_options(folder: Path, kind: type[Options]) -> Options:
-    """Return the folder's options, the defaults when it has none. Raises ModelError for a key that is not known."""
+    """Return the folder's options, or the defaults if it has none. Raises ModelError for an unknown key."""
     if not (folder / OPTIONS_FILE).is_file():
         return kind()
     try:
@@ -53,7 +53,7 @@ def read_options(folder: Path, kind: type[Options]) -> Options:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file. Raises ModelError when it is missing or holds anything else."""
+    """Return the object in a JSON file. Raises ModelError if it is missing or contains anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -66,34 +66,34 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def tumour_label(labels: Sequence[str], options: FolderOptions, where: Path) -> str:
-    """Return which of the labels, background apart, means tumour.
+    """Return the tumour label among the labels, which exclude the background. Raises ModelError if it is ambiguous.
 
-    The one that the options name; else the only one; else the only one with a TUMOUR_WORDS in its name.
+    It is the label named in the options; else the only label; else the only one with a word of TUMOUR_WORDS.
     """
     if options.tumour is not None:
-        fitting = [label for label in labels if label == options.tumour]
+        matching = [label for label in labels if label == options.tumour]
     elif len(labels) == 1:
-        fitting = list(labels)
+        matching = list(labels)
     else:
-        fitting = [label for label in labels if any(word in label.lower() for word in TUMOUR_WORDS)]
-    if len(fitting) != 1:
+        matching = [label for label in labels if any(word in label.lower() for word in TUMOUR_WORDS)]
+    if len(matching) != 1:
         raise ModelError(
-            f"{where}: which label means tumour? "
-            f'say it in {OPTIONS_FILE}, as {{"tumour": "NAME"}}; there are: {", ".join(labels)}'
+            f"{where}: the tumour label is ambiguous; "
+            f'set it in {OPTIONS_FILE} as {{"tumour": "NAME"}}; labels: {", ".join(labels)}'
         )
-    return fitting[0]
+    return matching[0]
 
 
 def folder_card(folder: Path, files: Sequence[Path], options: FolderOptions, defaults: Mapping[str, str]) -> ModelCard:
-    """Return the card of a folder whose `files` decide what it computes; the options' file is always one of them.
+    """Return the card of a folder, with a hash over `files` and the options' file.
 
-    Its version is the beginning of the hash over them, unless the folder states one.
+    Its version is the beginning of the hash, unless the folder states one.
     """
     digest = _digest(folder, [*files, folder / OPTIONS_FILE])
     version = options.version or defaults.get("version") or digest[:12]
     return ModelCard(
-        name=_plain(options.name or defaults["name"])[:_LONGEST_NAME],
-        version=_plain(version)[:_LONGEST_VERSION],
+        name=_plain(options.name or defaults["name"])[:_MAX_NAME_LENGTH],
+        version=_plain(version)[:_MAX_VERSION_LENGTH],
         weights_file=defaults["weights_file"],
         weights_sha256=digest,
         licence=options.licence or defaults.get("licence") or "not stated",
@@ -103,7 +103,7 @@ def folder_card(folder: Path, files: Sequence[Path], options: FolderOptions, def
 
 
 def _digest(folder: Path, files: Sequence[Path]) -> str:
-    """Return the SHA-256 over names and contents, whatever order the files come in."""
+    """Return the SHA-256 over names and contents, independent of the order of the files."""
     whole = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file()):
         with path.open("rb") as file:
@@ -113,19 +113,19 @@ def _digest(folder: Path, files: Sequence[Path]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the text in characters that every DICOM string may hold."""
+    """Return the text with only characters that every DICOM string may contain."""
     return re.sub(r"[^A-Za-z0-9_ .+-]", "_", text).strip()
 
 
 def one_line(error: Exception) -> str:
-    """Return the kind and the first line of what lies behind another library's error, short enough for a log."""
+    """Return type and first line of the original cause of another library's error, at most 200 characters."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:200]
 
 
-class Steps:
-    """Reports a network's forward passes as progress: called after each of them, as a forward hook is."""
+class PassProgress:
+    """Forward hook that reports a network's forward passes as progress."""
 
     def __init__(self, progress: Progress, expected: int) -> None:
         self._progress = progress

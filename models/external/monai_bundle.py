@@ -1,7 +1,7 @@
-"""Any MONAI bundle as a Segmenter: its own preprocessing, network, inferer and postprocessing. Trains nothing.
+"""Any MONAI bundle as a Segmenter, with its own preprocessing, network, inferer and postprocessing.
 
-A bundle's configuration is a program (every "$..." in it is Python): run only bundles whose makers you trust. Its
-weights are opened as weights alone.
+A bundle's configuration is a program (every "$..." in it is Python): run only bundles whose authors you trust. Its
+weights are opened as weights only.
 """
 
 from __future__ import annotations
@@ -22,20 +22,29 @@ from numpy.typing import NDArray
 
 from models.devices import choose_device
 from models.external.bundle_folder import BundleFolder, bundle_card
-from models.external.folder import Steps, one_line
+from models.external.folder import PassProgress, one_line
 from models.orientation import Orientation, orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
 from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
 
-_DO_NOT_FIT = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ImportError)
-"""What MONAI raises when configuration, weights and input do not belong together, or a library is missing."""
+_MISMATCH_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ImportError,
+)
+"""Raised by MONAI if configuration, weights and input do not match, or a library is missing."""
 
 _WRITERS = (SaveImage, SaveImaged)
 
 
 class BundleSegmenter:
-    """Runs a bundle's inference configuration on volumes in memory, as MONAI's SupervisedEvaluator runs it on files."""
+    """Runs a bundle's inference configuration on volumes in memory, as MONAI's SupervisedEvaluator does on files."""
 
     def __init__(self, bundle: BundleFolder, device: str) -> None:
         self._bundle = bundle
@@ -44,10 +53,10 @@ class BundleSegmenter:
         self._device = choose_device(device)
         self._reader = _VolumeReader()
         try:
-            with warnings.catch_warnings():  # of every reader of files whose library is missing; none is used
+            with warnings.catch_warnings():  # about file readers whose library is missing; they are not used
                 warnings.filterwarnings("ignore", category=UserWarning, module="monai")
                 self._build()
-        except _DO_NOT_FIT as error:
+        except _MISMATCH_ERRORS as error:
             raise ModelError(f"{bundle.path}: MONAI cannot build this bundle: {one_line(error)}") from error
 
     @property
@@ -56,16 +65,16 @@ class BundleSegmenter:
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError when the bundle fails."""
+        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the bundle fails."""
         orientation = orientation_of(volume.affine)
-        self._reader.hold(orientation.upright(volume.hu), _upright_affine(volume, orientation))
+        self._reader.set_volume(orientation.upright(volume.hu), _upright_affine(volume, orientation))
         try:
             prediction = self._predict(progress)
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"model {self._card.name}: the bundle failed on {self._device.type}") from error
         marked = self._marked(prediction).transpose(2, 1, 0)
         if marked.shape != orientation.upright(volume.hu).shape:
-            raise ModelError(f"model {self._card.name}: its postprocessing does not return to the grid of the image")
+            raise ModelError(f"model {self._card.name}: its postprocessing does not return the image's grid")
         return Mask(voxels=orientation.stored(marked), affine=volume.affine)
 
     def _build(self) -> None:
@@ -82,7 +91,7 @@ class BundleSegmenter:
         self._mixed = bool(parser.get("evaluator#amp", False)) and self._device.type == "cuda"
         loaders = [step for step in _flat(self._preprocessing) if isinstance(step, LoadImaged)]
         if not loaders:
-            raise ModelError(f"{self._bundle.path}: its preprocessing has no LoadImaged, where the CT would come in")
+            raise ModelError(f"{self._bundle.path}: its preprocessing has no LoadImaged to read the CT")
         for loader in loaders:
             loader.register(self._reader)
 
@@ -90,20 +99,20 @@ class BundleSegmenter:
         weights = self._bundle.weights
         if weights.suffix == ".ts":
             scripted: torch.nn.Module = torch.jit.load(str(weights), map_location=self._device)  # type: ignore[no-untyped-call]
-            return torch.nn.Sequential(scripted)  # which takes the hook that a scripted module does not
+            return torch.nn.Sequential(scripted)  # a scripted module does not support forward hooks
         content = load_weights(weights)
         network: torch.nn.Module = parser.get_parsed_content("network_def")
-        # as MONAI's CheckpointLoader: the state alone, or among others under a name
+        # as MONAI's CheckpointLoader: the state itself, or under a key
         network.load_state_dict(content.get("model", content.get("state_dict", content)))
         return network
 
     @torch.no_grad()
     def _predict(self, progress: Progress) -> torch.Tensor:
-        """Return what is left after the postprocessing: (channel, x, y, z) on the grid of the image."""
+        """Return the postprocessed prediction: (channel, x, y, z) on the grid of the image."""
         names = self._bundle
         batch = list_data_collate([self._preprocessing({names.image: "the volume in memory"})])
         image = batch[names.image].to(self._device)
-        hook = self._network.register_forward_hook(Steps(progress, _passes(self._inferer, image.shape[2:])))
+        hook = self._network.register_forward_hook(PassProgress(progress, _passes(self._inferer, image.shape[2:])))
         try:
             with torch.autocast(self._device.type, enabled=self._mixed):
                 batch[names.prediction] = self._inferer(image, self._network)
@@ -114,7 +123,7 @@ class BundleSegmenter:
         return prediction
 
     def _marked(self, prediction: torch.Tensor) -> NDArray[np.bool_]:
-        """Return the voxels (x, y, z) of a map of labels that bear the tumour's; or the tumour's channel above 1/2."""
+        """Return the voxels (x, y, z) with the tumour label of a label map, or with the tumour channel above 0.5."""
         values = np.asarray(prediction.cpu())
         if len(values) == 1 and len(self._bundle.channels) > 1:
             return np.asarray(values[0] == self._tumour)
@@ -122,13 +131,13 @@ class BundleSegmenter:
 
 
 class _VolumeReader(ImageReader):  # type: ignore[misc, unused-ignore]
-    """Hands LoadImaged the volume in memory as MONAI's NibabelReader would hand it a file: (x, y, z), RAS."""
+    """Returns the volume in memory to LoadImaged, in the form of MONAI's NibabelReader: (x, y, z), RAS."""
 
-    def hold(self, upright: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
-        """Take the volume that is read next: upright, axes (slice, row, column), its affine to LPS mm."""
+    def set_volume(self, upright: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
+        """Set the volume to read next: upright, axes (slice, row, column), its affine to LPS mm."""
         to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine[:, [2, 1, 0, 3]]
         self._array = np.ascontiguousarray(upright.transpose(2, 1, 0))
-        self._facts = {
+        self._metadata = {
             "affine": to_ras,
             "original_affine": to_ras.copy(),
             "spatial_shape": np.array(self._array.shape),
@@ -137,20 +146,20 @@ class _VolumeReader(ImageReader):  # type: ignore[misc, unused-ignore]
         }
 
     def verify_suffix(self, filename: object) -> bool:  # noqa: ARG002
-        """Take whatever LoadImaged is told to load."""
+        """Accept any file name."""
         return True
 
     def read(self, data: object, **_: object) -> object:
-        """Return what `get_data` is given: nothing is opened."""
+        """Return the argument for `get_data`; no file is opened."""
         return data
 
     def get_data(self, img: object) -> tuple[NDArray[np.float32], dict[str, Any]]:  # noqa: ARG002
-        """Return the array and its facts."""
-        return self._array, self._facts
+        """Return the array and its metadata."""
+        return self._array, self._metadata
 
 
 def _steps(parser: ConfigParser, *ids: str) -> Compose:
-    """Return the transforms under the first id that is there."""
+    """Return the transforms with the first of these ids that exists."""
     for name in ids:
         if name in parser:
             steps = parser.get_parsed_content(name)

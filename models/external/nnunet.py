@@ -1,4 +1,4 @@
-"""Any trained nnU-Net v2 folder as a Segmenter, by nnU-Net's own classes. Trains nothing, and copies none of it."""
+"""Any trained nnU-Net v2 folder as a Segmenter, with nnU-Net's own classes."""
 
 # mypy: disable-error-code="import-untyped,import-not-found"
 
@@ -22,7 +22,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from numpy.typing import NDArray
 
 from models.devices import choose_device
-from models.external.folder import Steps, one_line
+from models.external.folder import PassProgress, one_line
 from models.external.nnunet_folder import NnunetFolder, nnunet_card
 from models.orientation import Orientation, orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
@@ -30,9 +30,18 @@ from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
 
 _CLASSES_FROM = ("dynamic_network_architectures.", "torch.nn.")
-"""plans.json names Python classes to build the network of; none from elsewhere is built."""
-_DO_NOT_FIT = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ImportError)
-"""What nnU-Net raises when plans, labels and weights do not belong together."""
+"""plans.json names Python classes to build the network; classes from other packages are rejected."""
+_MISMATCH_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ImportError,
+)
+"""Raised by nnU-Net if plans, labels and weights do not match."""
 
 
 class NnunetSegmenter:
@@ -50,7 +59,7 @@ class NnunetSegmenter:
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError when the network fails."""
+        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the network fails."""
         orientation = facing(volume.affine, self._orientation)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
         try:
@@ -62,12 +71,12 @@ class NnunetSegmenter:
     def _labels(
         self, hu: NDArray[np.float32], spacing: tuple[float, float, float], progress: Progress
     ) -> NDArray[np.integer]:
-        """Do what nnUNetPredictor.predict_single_npy_array does, and say on the way how far it is. Axes (z, y, x)."""
+        """Do the same as nnUNetPredictor.predict_single_npy_array, and report the progress. Axes (z, y, x)."""
         own = self._predictor
         data, _, properties = own.configuration_manager.preprocessor_class(verbose=False).run_case_npy(
             hu[None], None, {"spacing": list(spacing)}, own.plans_manager, own.configuration_manager, own.dataset_json
         )
-        hook = own.network.register_forward_hook(Steps(progress, self._passes(data.shape[1:])))
+        hook = own.network.register_forward_hook(PassProgress(progress, self._passes(data.shape[1:])))
         try:
             logits = own.predict_logits_from_preprocessed_data(torch.from_numpy(data))
         finally:
@@ -91,13 +100,14 @@ class NnunetSegmenter:
 def trained_orientation(folder: NnunetFolder) -> str:
     """Return where x, y and z of the training images run to, such as LPS.
 
-    nnU-Net takes images as they lie in their files, and no plan says how that was: a mirrored chest is another chest.
-    What the options say counts, else a reader that reorients, else a case of the validation, else LPS as in DICOM.
+    nnU-Net uses images as stored in their files, and the plans do not record the orientation; a mirrored chest would be
+    a different input. Sources, in this order: the options, a reader that reorients, a case of the validation, LPS as in
+    DICOM.
     """
     if folder.options.orientation is not None:
         return folder.options.orientation
     if str(folder.plans.get("image_reader_writer")).endswith("Reorient"):
-        return "RAS"  # nnunetv2.imageio: the only orientation that these readers make
+        return "RAS"  # nnunetv2.imageio: these readers always reorient to RAS
     if folder.predicted is None:
         return "LPS"
     try:
@@ -108,7 +118,7 @@ def trained_orientation(folder: NnunetFolder) -> str:
 
 
 def facing(affine: NDArray[np.float64], letters: str) -> Orientation:
-    """Return the turns that make the third axis (x) run to the first letter, the second and first to the others."""
+    """Return the axis order and flips that make x, the last axis, run to the first letter, y and z to the others."""
     upright = orientation_of(affine)
     axes = tuple(next(axis for axis, pair in enumerate(("SI", "PA", "LR")) if to in pair) for to in reversed(letters))
     flips = (new for new, axis in enumerate(axes) if (axis in upright.flips) != (letters[2 - new] not in "SPL"))
@@ -116,8 +126,8 @@ def facing(affine: NDArray[np.float64], letters: str) -> Orientation:
 
 
 def _predictor(folder: NnunetFolder, device: torch.device) -> nnUNetPredictor:
-    """Return nnU-Net's predictor with the weights of all folds, which it would itself unpickle without a look."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells every user of a CPU that there is no GPU
+    """Return nnU-Net's predictor with the weights of all folds, opened as weights only: nnU-Net would unpickle them."""
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a warning on every machine without a GPU
         predictor = nnUNetPredictor(use_mirroring=folder.options.mirroring, device=device, allow_tqdm=False)
     checkpoints = [load_weights(path) for path in folder.checkpoints]
     try:
@@ -135,7 +145,7 @@ def _predictor(folder: NnunetFolder, device: torch.device) -> nnUNetPredictor:
         )
         for weights in predictor.list_of_parameters:
             predictor.network.load_state_dict(weights)
-    except _DO_NOT_FIT as error:
+    except _MISMATCH_ERRORS as error:
         raise ModelError(f"{folder.path}: nnU-Net cannot build this network: {one_line(error)}") from error
     return predictor
 
@@ -156,9 +166,9 @@ def _network(
 
 def _require_known_classes(folder: NnunetFolder, configuration: ConfigurationManager) -> None:
     if configuration.previous_stage_name is not None:
-        raise ModelError(f"{folder.path}: a cascade's second stage; give 3d_lowres or 3d_fullres")
+        raise ModelError(f"{folder.path}: a cascade's second stage is not supported; use 3d_lowres or 3d_fullres")
     arguments: dict[str, Any] = configuration.network_arch_init_kwargs
     named = [arguments.get(key) for key in configuration.network_arch_init_kwargs_req_import]
     for name in (configuration.network_arch_class_name, *named):
         if name is not None and not str(name).startswith(_CLASSES_FROM):
-            raise ModelError(f"{folder.path}: plans.json builds its network of {name}, which is no network")
+            raise ModelError(f"{folder.path}: plans.json builds its network from {name}, which is not allowed")

@@ -1,1 +1,1 @@
-"""The lung tumour network: its transforms, its segmenter, its card and its weights."""
+"""The lung tumour model: networks, transforms, segmenter, card and weights."""

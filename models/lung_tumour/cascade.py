@@ -21,7 +21,7 @@ from models.lung_tumour.slice_stack import SliceStack, Window
 from models.lung_tumour.transforms import PIXEL_MM
 from models.segmenter import Progress
 
-SEED_LOGIT, PEAK_LOGIT = -1.4, 1.5
+SEED_LOGIT, PEAK_LOGIT = -1.4, 2.0
 """A candidate is where the first network's logit exceeds the first number (a probability of 0.2), if it exceeds the
 second one in any voxel there; of lesions on the scans at hand the least had 3.3.
 """
@@ -31,7 +31,7 @@ SMALLEST_SEED_ML = 0.03
 """A third of the smallest lesion that is reported: fewer voxels are no candidate."""
 AROUND_MM, AROUND_SLICES_MM = 5.0, 4.0
 """How far around a seed the others look, within the slice and across slices."""
-CONTEXT, FIRST_CONTEXT = 64, 32
+CONTEXT, FIRST_CONTEXT = 96, 32
 """Pixels that the networks see besides: around a candidate, and around the lungs' box by the first network.
 
 With less, what lies at the diaphragm or the hilum is taken for a lesion that is none on the whole slice.
@@ -43,7 +43,7 @@ STAGES = ((2, 2.9), (4, 1.9))
 
 Of lesions on the scans at hand none was more than 0.7 below it by then.
 """
-BATCH_PIXELS = 4 * 160 * 160
+BATCH_PIXELS = 2 * 224 * 224
 OUTSIDE_LOGIT = -20.0
 FIRST_SHARE = 0.6
 """Of the progress: what the first network's part of the work counts."""

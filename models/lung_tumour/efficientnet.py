@@ -1,7 +1,7 @@
-"""A U-Net whose way down is EfficientNet-lite0, which can begin with what it learned on ImageNet.
+"""A U-Net with an EfficientNet-lite0 encoder, which can start from ImageNet weights.
 
-Tan and Le, EfficientNet, ICML 2019; lite: without squeeze-and-excitation, ReLU6 for swish, as TensorFlow's authors
-published it. Of MONAI's blocks; MONAI itself has only the networks with both.
+Tan and Le, EfficientNet, ICML 2019; lite: without squeeze-and-excitation, with ReLU6 instead of swish, as published by
+TensorFlow's authors. Built from MONAI's blocks; MONAI's own networks have both.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ STAGES = (
 )
 """Expansion, channels, blocks, stride of the first block, kernel."""
 TAPPED = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
-"""Blocks whose output goes across, and its channels: those before the sides are halved again, and the last."""
+"""Blocks whose output is a skip connection, and its channels: those before each further halving, and the last."""
 FINE = 16
-"""Channels of what goes across at full size, which EfficientNet does not have."""
+"""Channels of the skip connection at full size, which EfficientNet does not have."""
 WIDTHS = (128, 64, 48, 32, 16)
-"""Channels on the way up."""
+"""Channels of the decoder."""
 DROPPED = 0.2
-"""Share of the examples in which the last block is left out while training, of earlier ones less: as published."""
+"""Share of the examples for which the last block is skipped in training, less for earlier blocks: as published."""
 NORM = ("batch", {"eps": 1e-3})
 
 
 class EfficientUNet(nn.Module):
-    """Float (n, planes, row, column), sides multiples of 32, to logits (n, 1, row, column)."""
+    """Maps float (n, planes, row, column), sides multiples of 32, to logits (n, 1, row, column)."""
 
     def __init__(self, planes: int) -> None:
         super().__init__()
@@ -85,8 +85,8 @@ class Encoder(nn.Module):
                 channels = wider
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return what goes across, the largest first."""
-        # TensorFlow pads where a stride is 2 only after the last row and column.
+        """Return the skip connections, the largest first."""
+        # For stride 2, TensorFlow pads only after the last row and column.
         features = functional.relu6(self._bn0(self._conv_stem(functional.pad(images, (0, 1, 0, 1)))))
         across = []
         for number, block in enumerate(self._blocks):
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
 
 
 class Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself, without padding.
+    """A depthwise convolution without padding.
 
     In training on a CPU it computes in float32: in bfloat16 its gradient takes oneDNN two to eight times as long, half
     of a step.
@@ -107,7 +107,7 @@ class Depthwise(nn.Conv2d):
         super().__init__(channels, channels, kernel, stride, groups=channels, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the convolution makes of (n, channels, row, column), in the type of `images`."""
+        """Return the convolution of (n, channels, row, column), in the type of `images`."""
         if images.is_cuda or not self.training:
             return super().forward(images)
         with torch.autocast("cpu", enabled=False):

@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of their logits, and of what each says of the mirrored chest."""
+"""An ensemble of networks: the mean of their logits for the chest as it is and, optionally, mirrored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.engines.engine import Engine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One network seeing an image, as it is or mirrored left to right."""
+    """One prediction of one network: of the image as it is, or mirrored left to right."""
 
     network: int
     mirrored: bool
@@ -21,8 +21,8 @@ class Look:
 class Ensemble:
     """The networks of a model, each run by an engine.
 
-    looks: all that are averaged, in the order in which the cascade takes them: first the networks that see the chest as
-    it is, beginning with `first_network`, then those that see it mirrored.
+    looks: all predictions that are averaged, in the order of the cascade: first all networks on the chest as it is,
+    starting with `first_network`, then all on the mirrored chest.
     """
 
     def __init__(self, engines: Sequence[Engine], *, flip_tta: bool, first_network: int = 0) -> None:
@@ -36,7 +36,7 @@ class Ensemble:
 
     @property
     def device(self) -> torch.device:
-        """Where images must lie."""
+        """The device of the input images."""
         return self._engines[0].device
 
     @property
@@ -45,7 +45,7 @@ class Ensemble:
         return self._engines[0].description
 
     def logits(self, images: torch.Tensor, look: Look) -> torch.Tensor:
-        """Return float32 logits (n, 1, ...) of images (n, channel, ...), the last axis of which runs to the left."""
+        """Return float32 logits (n, 1, ...) of images (n, channel, ...) whose last axis runs to the left."""
         engine = self._engines[look.network]
         return engine.logits(images.flip(-1)).flip(-1) if look.mirrored else engine.logits(images)
 

@@ -1,6 +1,6 @@
-"""The U-Nets: 2.5D, from five neighbouring axial slices the logit of the middle one; and 3D, from a block all of its.
+"""The networks: 2.5D U-Nets, from five neighbouring axial slices to the middle one's logits, and a 3D U-Net for blocks.
 
-Knows no HU and no files. Which one a model is, its model.toml says.
+A model's kind of network is stated in its model.toml.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from models.segmenter import ModelError
 NetworkKind = Literal["2.5d", "2.5d-residual", "2.5d-efficientnet", "3d"]
 NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 RELEASED: NetworkKind = "2.5d-residual"
-"""What is trained unless another is asked for."""
+"""Default kind of network for training."""
 IN_TURN = " + "
-"""Between the kinds of a model whose networks are of several, in turn."""
+"""Separator between the kinds of a model whose networks are of several kinds in turn."""
 SIDES = {"2.5d": 16, "2.5d-residual": 32, "2.5d-efficientnet": 32, "3d": 16}
-"""Of which the sides of a window are multiples: so often does the network halve them."""
+"""The sides of a window are multiples of this, because of the network's downsampling."""
 MULTIPLE = max(SIDES.values())
-"""Of which the sides of a training example are multiples."""
+"""The sides of a training example are multiples of this."""
 FEATURES = (32, 32, 64, 128, 256, 32)
 FEATURES_3D = (16, 16, 32, 64, 128, 16)
-"""Half as wide: a block has as many voxels as some thirty slices have pixels."""
+"""Half as wide: a block has as many voxels as about thirty slices have pixels."""
 FILTERS = (16, 32, 64, 128, 192, 256)
-"""Of the residual network: narrow where pixels are many, since there a layer waits for memory, not for arithmetic."""
+"""Channels of the residual network: few at full resolution, where a layer is limited by memory, not by arithmetic."""
 
 
 def build_network(kind: str = "2.5d") -> nn.Module:
     """Return an untrained network. Raises ModelError for a kind that is not in NETWORKS.
 
     2.5d, 2.5d-residual, 2.5d-efficientnet: float (n, SLICES, row, column) to logits (n, 1, row, column). 3d: (n, 1,
-    slice, row, column) to the same. Sides are multiples of SIDES, but for SLICES. Batch normalisation, so that a
-    prediction does not depend on how much of the scan is looked at.
+    slice, row, column) to the same shape. Sides, except SLICES, are multiples of SIDES. Batch normalisation, so that a
+    prediction does not depend on the size of the input.
     """
     _require(kind)
     if kind == "2.5d-residual":
@@ -46,14 +46,14 @@ def build_network(kind: str = "2.5d") -> nn.Module:
 
 
 def build_networks(network: str, count: int) -> list[nn.Module]:
-    """Return untrained networks, of the kinds that `kinds_of` names."""
+    """Return untrained networks of the kinds that `kinds_of` returns."""
     return [build_network(kind) for kind in kinds_of(network, count)]
 
 
 def kinds_of(network: str, count: int) -> list[str]:
-    """Return which kind each of `count` networks is, of a card's `network`: several are joined by IN_TURN.
+    """Return the kind of each of `count` networks, from a card's `network`: several kinds are joined by IN_TURN.
 
-    Raises ModelError for a kind that is not in NETWORKS, and where blocks and slices would be averaged.
+    Raises ModelError for a kind that is not in NETWORKS, and if 3D and 2.5D networks would be averaged.
     """
     kinds = network.split(IN_TURN)
     for kind in kinds:
@@ -82,7 +82,7 @@ def _basic(*, flat: bool) -> nn.Module:
 
 
 def _residual() -> nn.Module:
-    """nnU-Net's network as MONAI builds it, with residual blocks: twice the parameters in half the time."""
+    """Return nnU-Net's network as built by MONAI, with residual blocks: twice the parameters in half the time."""
     strides = [1] + [2] * (len(FILTERS) - 1)
     network: nn.Module = DynUNet(
         spatial_dims=2,

@@ -1,4 +1,4 @@
-"""Probability of tumour for each voxel of an upright stack: 2.5D networks slice by slice, 3D ones block by block."""
+"""Probability of tumour for each voxel of an upright stack: 2.5D networks by slices, 3D networks by blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROI_3D = (48, 192, 192)
 OVERLAP = 0.25
 
 Area = tuple[slice, slice]
-"""Rows and columns in which anything may be marked."""
+"""Rows and columns in which tumour may be marked."""
 EVERYWHERE: Area = (slice(None), slice(None))
 
 
@@ -27,12 +27,12 @@ class Predictor(Protocol):
     """Runs an ensemble over a stack."""
 
     def probability(self, hu: Array, spacing: Spacing, area: Area, progress: Progress) -> Array:
-        """Return the probability (slice, row, column) of each voxel of `hu`; outside `area` it has no meaning."""
+        """Return the probability (slice, row, column) of each voxel of `hu`; undefined outside `area`."""
         ...
 
 
 class SlicePredictor:
-    """All looks of the 2.5D networks at whole slices; of thick slices the mean probability at several places."""
+    """All 2.5D networks on whole slices; for thick slices, the mean probability at several positions in the slice."""
 
     def __init__(self, ensemble: Ensemble, multiple: int) -> None:
         self._ensemble = ensemble
@@ -51,7 +51,7 @@ class SlicePredictor:
 
 
 class CascadePredictor:
-    """One network looks at whole slices, all of them where it sees something; elsewhere the probability is 0."""
+    """One network on whole slices, all networks only on its candidates; elsewhere the probability is 0."""
 
     def __init__(self, ensemble: Ensemble, multiple: int, rule: Rule) -> None:
         self._ensemble = ensemble
@@ -69,7 +69,7 @@ class CascadePredictor:
 
 
 class BlockPredictor:
-    """3D networks, block by block, on slices of SLICE_STEP_MM; their logits are interpolated back."""
+    """3D networks on blocks of slices SLICE_STEP_MM apart; their logits are interpolated to the scan's grid."""
 
     def __init__(self, ensemble: Ensemble, multiple: int) -> None:
         self._ensemble = ensemble
@@ -105,5 +105,5 @@ class BlockPredictor:
 
 
 def _mean_probability(stack: SliceStack, logits: torch.Tensor) -> Array:
-    """Return the mean over places of the probabilities (row, column), of logits (place, 1, row, column)."""
+    """Return the mean over places of the probabilities (row, column), from logits (place, 1, row, column)."""
     return np.asarray(torch.sigmoid(stack.on_the_scans_grid(logits)).mean(0)[0].cpu())

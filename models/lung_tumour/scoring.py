@@ -1,4 +1,4 @@
-"""What of the voxels' probabilities is a lesion: the outline by a threshold, and the score that a lesion needs."""
+"""Which voxels are reported as lesions: an outline threshold, and a score that each lesion needs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 SCORED_ML, SCORED_POWER = (0.3, 2.0), 1.5
-"""Between these volumes a larger candidate must be surer of itself, by this power of the volume."""
+"""Between these volumes a candidate needs higher probability the larger it is, by this power of its volume."""
 MASS_ML = 8.0
-"""From here on it need be less sure again, by the same power, down to where it began."""
+"""From this volume on the required probability falls again by the same power, down to the initial one."""
 
 
 def outlined(
@@ -17,7 +17,7 @@ def outlined(
 ) -> NDArray[np.bool_]:
     """Return the voxels above `threshold` whose connected component has a score of at least `peak_threshold`.
 
-    The outline wants a middling threshold; what is a lesion at all, and what a vessel, shows in its surest voxel.
+    A middling threshold gives the best outline; the highest probability distinguishes lesions from vessels.
     """
     inside = probability > threshold
     labels, count = ndimage.label(inside, np.ones((3, 3, 3)))
@@ -30,7 +30,7 @@ def outlined(
 def scores(
     probability: NDArray[np.floating], labels: NDArray[np.integer], count: int, voxel_ml: float
 ) -> NDArray[np.float64]:
-    """Return how sure each component, numbered from 1 to `count`, is to be a lesion: the `score` of its best voxel."""
+    """Return the score of each component, numbered from 1 to `count`, from its highest probability and its volume."""
     inside = labels > 0
     peaks = np.zeros(count + 1)
     np.maximum.at(peaks, labels[inside], probability[inside])
@@ -39,19 +39,19 @@ def scores(
 
 
 def score(peak: NDArray[np.floating], volume_ml: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the highest probability of a candidate, the odds divided by a power of its volume.
+    """Return the highest probability of a candidate, its odds divided by a power of the volume.
 
-    The surest of many voxels is surer by chance, and a nodule of a few voxels never gets as sure as the inside of a
-    mass: one threshold for both would let large false marks pass or lose small nodules. Range and power are those with
-    the best mean Dice over MSD's folds and LIDC's validation patients together. Masses are never false there from 16 ml
-    on (13 true), and lost by some networks as not sure enough.
+    The maximum over many voxels is higher by chance, and a nodule of a few voxels never reaches the probability of the
+    inside of a mass: one threshold for both would accept large false positives or lose small nodules. Range and power
+    are those with the best mean Dice over MSD's folds and LIDC's validation patients together. Masses of 16 ml and more
+    are never false positives there (13 true), and some networks give them too low probabilities.
     """
     times = odds_divisor(volume_ml)
     return np.asarray(peak / (peak + (1 - peak) * times), np.float64)
 
 
 def odds_divisor(volume_ml: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return by what `score` divides the odds of a candidate's highest probability, of its volume in ml."""
-    least, most = SCORED_ML
-    larger = np.clip(volume_ml, least, most) / least / np.clip(volume_ml / MASS_ML, 1, most / least)
+    """Return the number by which `score` divides the odds of a candidate of this volume in ml."""
+    low, high = SCORED_ML
+    larger = np.clip(volume_ml, low, high) / low / np.clip(volume_ml / MASS_ML, 1, high / low)
     return np.asarray(larger**SCORED_POWER, np.float64)

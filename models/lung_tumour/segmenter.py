@@ -31,9 +31,9 @@ from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress,
 from models.volume import Mask, Volume
 
 MARGIN_MM = 24.0
-"""How far around the lungs' box anything is marked: tumours of the wall and the mediastinum lie there."""
+"""Margin around the lungs' box in which tumour is marked, for tumours of the wall and the mediastinum."""
 TOUCH_MM = 5.0
-"""A candidate further than this from any aerated lung is not a lung tumour."""
+"""A candidate farther than this from any aerated lung is not a lung tumour."""
 
 Array = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
@@ -41,7 +41,7 @@ Probability = Callable[[Array, tuple[float, float, float], Progress, Area], Arra
 
 
 class LungTumourSegmenter:
-    """Runs the networks that the card names over the slices with lung, as one."""
+    """Runs the ensemble of the card's networks over the slices with lung."""
 
     def __init__(self, card: ModelCard, weights: Path, settings: InferenceSettings) -> None:
         require_networks(card, settings.ensemble_size)
@@ -52,11 +52,11 @@ class LungTumourSegmenter:
 
     @property
     def card(self) -> ModelCard:
-        """The model's card, with the engine that runs it."""
+        """The model's card, with its engine."""
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError when the device fails."""
+        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the device fails."""
         orientation = orientation_of(volume.affine)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
         field = lung_field(hu, spacing)
@@ -76,10 +76,10 @@ class LungTumourSegmenter:
         progress: Progress,
         area: Area = EVERYWHERE,
     ) -> NDArray[np.float32]:
-        """Return each voxel's probability of being tumour.
+        """Return each voxel's probability of tumour.
 
         hu: (slice, row, column), upright (`models.orientation`). spacing: mm along these axes. area: rows and columns
-        in which it is wanted; outside it may be 0.
+        that are needed; outside the probability may be 0.
         """
         return self._predictor.probability(hu, spacing, area, progress)
 
@@ -107,7 +107,8 @@ def around_lungs(
 ) -> tuple[Box, Array]:
     """Return the box of the lungs with MARGIN_MM around, and the probability (slice, row, column) in it.
 
-    The networks see whole slices: where they are cut within the body wall, they are less sure of tumours there.
+    The networks see whole slices: if these were cropped within the body wall, tumours there would get lower
+    probabilities.
     """
     box = _box_around(field, spacing)
     slices, rows, columns = box
@@ -115,7 +116,7 @@ def around_lungs(
 
 
 def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:
-    """Return the box of the lungs with MARGIN_MM around; everything when there is no lung."""
+    """Return the box of the lungs with MARGIN_MM around; everything if there is no lung."""
     if not field.any():
         return (slice(None), slice(None), slice(None))
     bounds = []
@@ -130,7 +131,7 @@ def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -
 def _touching(
     candidates: NDArray[np.bool_], field: NDArray[np.bool_], spacing: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
-    """Keep the connected components that come within TOUCH_MM of the lungs; all when there is no lung."""
+    """Return the connected components within TOUCH_MM of the lungs; all if there is no lung."""
     if not field.any() or not candidates.any():
         return candidates
     labels, _ = ndimage.label(candidates, np.ones((3, 3, 3)))
@@ -139,12 +140,12 @@ def _touching(
     reach = [int(np.ceil(TOUCH_MM / size)) for size in spacing]
     for number, where in enumerate(boxes, start=1):
         around = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(where, reach, strict=True))
-        if not _comes_near(labels[around] == number, field[around], spacing):
+        if not _is_near(labels[around] == number, field[around], spacing):
             kept[where] &= labels[where] != number
     return kept
 
 
-def _comes_near(candidate: NDArray[np.bool_], field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> bool:
+def _is_near(candidate: NDArray[np.bool_], field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> bool:
     if not field.any():
         return False
     distance = np.asarray(ndimage.distance_transform_edt(~field, sampling=spacing))

@@ -1,4 +1,4 @@
-"""A stack of slices as the 2.5D network sees it: pixels of PIXEL_MM, each slice with its neighbours."""
+"""A stack of slices as input of the 2.5D networks: pixels of PIXEL_MM, each slice with its neighbours."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.lung_tumour.transforms import PIXEL_MM, looks, normalise, planes, slice_step
+from models.lung_tumour.transforms import PIXEL_MM, normalise, planes, slice_positions, slice_step
 
-LEAST = 16
+MIN_SIDE = 16
 """Pixels of the shortest side."""
 
 Array = NDArray[np.float32]
@@ -35,10 +35,10 @@ class Window:
 
 
 class SliceStack:
-    """An upright stack, resampled and padded until its sides are multiples of what the network needs.
+    """An upright stack, resampled, with sides padded to multiples of `multiple`.
 
-    shape: slices, and the padded rows and columns. places: where in a slice the network looks, of thick slices several
-    (`transforms.looks`), in slices from its middle.
+    shape: slices, padded rows and columns. places: positions within a slice at which the network runs, in slices from
+    its middle; several for thick slices (`transforms.slice_positions`).
     """
 
     def __init__(self, hu: Array, spacing: Spacing, multiple: int) -> None:
@@ -53,7 +53,7 @@ class SliceStack:
             mode="replicate",
         )[0]
         self._step = slice_step(spacing[0])
-        self.places = looks(spacing[0])
+        self.places = slice_positions(spacing[0])
         self.spacing = spacing
 
     @property
@@ -69,46 +69,46 @@ class SliceStack:
         return slice(0, rows), slice(0, columns)
 
     def windows(self, slice_number: int, area: tuple[slice, slice]) -> list[Window]:
-        """Return a window for each place within a slice; area: its rows and columns, in the network's pixels."""
+        """Return a window for each place within a slice. area: rows and columns, in the network's pixels."""
         return [Window(slice_number=slice_number, place=place, area=area) for place in range(len(self.places))]
 
     def images(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Return float32 (n, plane, row, column) of windows of one size."""
+        """Return float32 (n, plane, row, column) for windows of one size."""
         return torch.stack([self._image(window) for window in windows])
 
     def rows_of(self, rows: slice) -> slice:
-        """Return the rows of the network in which rows of the scan lie."""
+        """Return the network's rows that contain these rows of the scan."""
         return _scaled_slice(rows, self._hu_shape[1], self._inner[0], self._top)
 
     def columns_of(self, columns: slice) -> slice:
-        """Return the columns of the network in which columns of the scan lie."""
+        """Return the network's columns that contain these columns of the scan."""
         return _scaled_slice(columns, self._hu_shape[2], self._inner[1], self._left)
 
     def on_the_scans_grid(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, 1, row, column), padded as the stack is, on the scan's own pixels."""
+        """Return padded logits (n, 1, row, column) on the scan's own pixels."""
         rows, columns = self._inner
         inner = logits[..., self._top : self._top + rows, self._left : self._left + columns]
         return functional.interpolate(inner, self._hu_shape[1:], mode="bilinear", align_corners=False)
 
     def _image(self, window: Window) -> torch.Tensor:
         at = window.slice_number + self.places[window.place]
-        wanted = planes(at, len(self._scaled), self._step)
+        neighbours = planes(at, len(self._scaled), self._step)
         rows, columns = window.area
-        return mixed(self._scaled[wanted.slices, rows, columns], wanted.shares)
+        return mixed(self._scaled[neighbours.slices, rows, columns], neighbours.shares)
 
 
 def mixed(slices: torch.Tensor, shares: NDArray[np.float32]) -> torch.Tensor:
-    """Return (plane, row, column) of (slice, row, column) and how much each slice counts in each plane."""
+    """Return planes (plane, row, column) of slices (slice, row, column), weighted by `shares` (plane, slice)."""
     return torch.einsum("ps,s...->p...", torch.from_numpy(shares), slices)
 
 
 def resampled(stack: torch.Tensor, spacing: Spacing) -> torch.Tensor:
-    """Return the stack (slice, row, column) with pixels of PIXEL_MM, smoothed where pixels grow."""
-    size = [max(LEAST, round(n * step / PIXEL_MM)) for n, step in zip(stack.shape[1:], spacing[1:], strict=True)]
+    """Return the stack (slice, row, column) with pixels of PIXEL_MM, antialiased."""
+    size = [max(MIN_SIDE, round(n * step / PIXEL_MM)) for n, step in zip(stack.shape[1:], spacing[1:], strict=True)]
     return functional.interpolate(stack[:, None], size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
 
 
-def _scaled_slice(wanted: slice, count: int, scaled_count: int, offset: int) -> slice:
-    start, stop, _ = wanted.indices(count)
+def _scaled_slice(pixels: slice, count: int, scaled_count: int, offset: int) -> slice:
+    start, stop, _ = pixels.indices(count)
     factor = scaled_count / count
     return slice(offset + int(start * factor), offset + int(np.ceil(stop * factor)))

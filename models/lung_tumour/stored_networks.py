@@ -1,4 +1,4 @@
-"""The networks of a weights file: how their tensors are named, and how they are built again."""
+"""The networks of a weights file: names of their tensors, and how the networks are built from them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from models.segmenter import ModelCard, ModelError
 
 
 def named_tensors(networks: Sequence[nn.Module]) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers as a weights file names them, each once: a DynUNet has every layer under two names.
+    """Return parameters and buffers by their names in a weights file, each once: a DynUNet has every layer twice.
 
-    Of several networks each name begins with `networks.NUMBER.`.
+    With several networks each name begins with `networks.NUMBER.`.
     """
     named = nn.ModuleDict({"networks": nn.ModuleList(networks)}) if len(networks) > 1 else networks[0]
     return {**dict(named.named_parameters()), **dict(named.named_buffers())}
 
 
 def stored_networks(card: ModelCard, weights: Path) -> list[nn.Module]:
-    """Return all networks of a file. Raises ModelError where it holds others than the card says."""
+    """Return all networks of a file. Raises ModelError if its tensors do not match the card."""
     networks = build_networks(card.network, card.networks)
     stored, own = load_file(weights), named_tensors(networks)
     if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
@@ -41,7 +41,7 @@ def stored_networks(card: ModelCard, weights: Path) -> list[nn.Module]:
 
 
 def trained_networks(card: ModelCard, weights: Path, ensemble_size: int = 0) -> TrainedNetworks:
-    """Return the first networks of a file, 0 for all, for engines to be built of."""
+    """Return the first `ensemble_size` networks of a file, 0 for all, for the engines."""
     count = ensemble_size or card.networks
     smallest = max(SIDES[kind] for kind in kinds_of(card.network, card.networks))
     return TrainedNetworks(
@@ -53,7 +53,7 @@ def trained_networks(card: ModelCard, weights: Path, ensemble_size: int = 0) -> 
 
 
 def _key(card: ModelCard) -> str:
-    """Return the SHA-256 of all that decides what the networks compute: weights, and what builds and traces them."""
+    """Return the SHA-256 of everything that decides what the networks compute: weights, code and library versions."""
     if not card.weights_sha256:
         return ""
     code = [Path(module.__file__ or "").read_bytes() for module in (network, efficientnet)]

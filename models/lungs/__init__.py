@@ -1,1 +1,1 @@
-"""Both lungs, their lobes and what surrounds them, from the CT alone or from masks."""
+"""Both lungs, their lobes and surroundings, from the CT alone or from masks."""

@@ -1,4 +1,4 @@
-"""Air inside the body, and the airways in it: trachea, carina, main bronchi. Does not know one lung from the other.
+"""Air inside the body, and its airways: trachea, carina, main bronchi.
 
 Arrays are upright (models/lungs/grid.py): slices to the head, rows to the back, columns to the left.
 """
@@ -20,34 +20,34 @@ Ints = NDArray[np.int32]
 Mm3 = tuple[float, float, float]
 
 GAS_HU = -950.0
-"""Lung has vessels, so that the mean of an emphysematous one lies above; gas measures about -1000."""
+"""Lung contains vessels, so that even an emphysematous lung has a higher mean; gas measures about -1000."""
 
 IN_PLANE = np.zeros((3, 3, 3), bool)
 IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
 LUMEN_HU = -700
-"""Half way between air and the wall of a trachea whose edge voxels hold both."""
+"""Half way between air and the wall, for a trachea whose edge voxels contain both."""
 TRACHEA_MM2 = (40.0, 700.0)
 """Normal tracheas are 10 to 27 mm wide (Breatnach et al., AJR 1984;142:903-906)."""
 MIDLINE_MM = 45.0
 SHORTEST_TRACHEA_MM = 25.0
 AIRWAY_HU = (-700, -750, -800, -850, -900, -925, -950, -975)
 BRONCHI_ML = 40.0
-"""More than both main bronchi hold: a region that grows by more has leaked into the lung."""
+"""More than the volume of both main bronchi: a region that grows by more has leaked into the lung."""
 BRONCHI_MM = (60.0, 60.0, 60.0)
-"""How far below, in front of or behind, and beside the carina a bronchus is called main."""
+"""Distances below, in front of or behind, and beside the carina up to which a bronchus counts as main."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Airways:
-    """Trachea and main bronchi with their walls. carina: upright (slice, row, column), None where it was not found."""
+    """Trachea and main bronchi with their walls. carina: upright (slice, row, column), None if it was not found."""
 
     voxels: Bools
     carina: tuple[float, float, float] | None
 
 
 def air_in_body(hu: Array) -> Bools:
-    """Return the air that no slice joins to its edges."""
+    """Return the air that is not connected to the slice's edges within any slice."""
     air = hu < LUNG_HU
     labels, count = ndimage.label(air, IN_PLANE)
     outside = np.zeros(count + 1, bool)
@@ -59,7 +59,7 @@ def air_in_body(hu: Array) -> Bools:
 
 
 def without_gas(hu: Array, air: Bools) -> Bools:
-    """Return the air without stomach, bowel and oesophagus: pieces whose inside is gas alone, without tissue."""
+    """Return the air without stomach, bowel and oesophagus: components whose interior is pure gas are removed."""
     labels, count = ndimage.label(air)
     inner = ndimage.binary_erosion(air)
     sizes = np.bincount(labels[inner], minlength=count + 1)
@@ -86,7 +86,7 @@ def find_airways(hu: Array, air: Bools, spacing: Mm3) -> Airways:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sections:
-    """The pieces of air of each slice, numbered through from the lowest slice up."""
+    """The components of air in each slice, numbered from the lowest slice up."""
 
     labels: Ints
     centres: NDArray[np.float64]  # (n + 1, 3), upright index
@@ -106,7 +106,7 @@ class _Sections:
         )
 
     def trachea(self) -> list[int]:
-        """Return the longest chain of pieces of a trachea's size near the middle of the body, from the head down."""
+        """Return the longest chain of components of a trachea's size near the body's middle, from the head down."""
         columns = np.arange(self.labels.shape[2])
         weights = (self.labels > 0).sum((0, 1))
         middle = float((columns * weights).sum() / max(1, weights.sum()))
@@ -127,7 +127,7 @@ class _Sections:
         return best if len(best) * self.spacing[0] >= SHORTEST_TRACHEA_MM else []
 
     def below(self, number: int) -> list[int]:
-        """Return the pieces of the next lower slice that lie under this one."""
+        """Return the components of the next lower slice that are under this one."""
         height = round(self.centres[number, 0])
         if height == 0:
             return []
@@ -135,7 +135,7 @@ class _Sections:
         return [int(one) for one in np.unique(under) if one]
 
     def carina(self, chain: list[int]) -> tuple[float, float, float] | None:
-        """Return where the trachea has become two: half a slice above, and half way between, the two sections."""
+        """Return the bifurcation: half a slice above the two lower sections, half way between them; or None."""
         two = [one for one in self.below(chain[-1]) if self.areas_mm2[one] > TRACHEA_MM2[0] / 2]
         if len(two) < 2:
             return None
@@ -149,7 +149,7 @@ class _Sections:
 
 
 def _bronchi(hu: Array, air: Bools, trachea: Bools, carina: Mm3, spacing: Mm3) -> Bools:
-    """Grow from the trachea into the highest threshold that does not leak into the lung."""
+    """Grow from the trachea at the highest threshold that does not leak into the lung."""
     box = tuple(
         slice(max(0, math.floor(middle - reach / size)), math.ceil(middle + reach / size) + 1)
         for middle, reach, size in zip(carina, BRONCHI_MM, spacing, strict=True)

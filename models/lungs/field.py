@@ -1,4 +1,4 @@
-"""Where the lungs are, roughly: the air inside the body. Outlines no lung, and clips no tumour."""
+"""Approximate lung field: the air inside the body."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from scipy import ndimage
 
 LUNG_HU = -400
 SMALLEST_SHARE = 0.05
-"""Air pockets below this share of the largest one are bowel or trachea rests."""
+"""Air components below this share of the largest one are bowel or remains of the trachea."""
 GRID_MM = 2.0
 
 
 def lung_field(hu: NDArray[np.float32], spacing: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Return the aerated lung of an axial volume (slice, row, column), trachea included; all False when there is none.
+    """Return the aerated lung of an axial volume (slice, row, column) with the trachea; all False if there is none.
 
-    Computed on a grid of about GRID_MM in the plane; air that touches an edge of the slices lies outside the body.
+    Computed on a grid of about GRID_MM in the plane; air connected to an edge of the slices is outside the body.
     """
     stride = tuple(max(1, round(GRID_MM / size)) for size in spacing[1:])
     coarse = hu[:, :: stride[0], :: stride[1]] < LUNG_HU

@@ -1,6 +1,6 @@
-"""A scan on a grid of about 2 mm in an upright order: slices to the head, rows to the back, columns to the left.
+"""A scan on an upright grid of about 2 mm: slices to the head, rows to the back, columns to the left.
 
-Knows no lung. Whatever the scan's own order is, the same body gives the same voxels here.
+The same body gives the same voxels, whatever the scan's order of axes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AS_IT_IS = Orientation(order=(0, 1, 2), flips=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UprightGrid:
-    """The grid of an upright array, and the way back to the scan's order.
+    """The grid of an upright array, and the transform back to the scan's order of axes.
 
     affine: (4, 4), upright (slice, row, column, 1) to LPS mm. orientation: how the scan was turned.
     """
@@ -44,18 +44,18 @@ class UprightGrid:
         return self.orientation.stored(array)
 
     def affine_in_scan_order(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return the affine of what `in_scan_order` returns for an upright array of this shape."""
+        """Return the affine of the result of `in_scan_order` for an upright array of this shape."""
         return _reversed(self.affine, self.orientation.flips, shape)[:, [*np.argsort(self.orientation.order), 3]]
 
 
 def upright(volume: Volume) -> tuple[Array, UprightGrid]:
     """Return the scan's means over blocks of about GRID_MM in upright order, and their grid.
 
-    Up to a block less a voxel at the head, the back and the left end of the scan is left out.
+    At the head, the back and the left end of the scan, an incomplete block is left out.
     """
     orientation = orientation_of(volume.affine)
     hu, affine, voxels = volume.hu, volume.affine.copy(), 1
-    for axis in (2, 1, 0):  # what lies together in memory first
+    for axis in (2, 1, 0):  # contiguous axis first
         block = max(1, round(GRID_MM / volume.spacing[axis]))
         first = hu.shape[axis] % block if orientation.order.index(axis) in orientation.flips else 0
         hu = _sums(hu, axis, first, block)
@@ -68,7 +68,7 @@ def upright(volume: Volume) -> tuple[Array, UprightGrid]:
 
 
 def _reversed(affine: NDArray[np.float64], flips: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the affine of an array of this shape with some of its axes reversed."""
+    """Return the affine of an array of this shape after some of its axes are reversed."""
     turned = affine.copy()
     for axis in flips:
         turned[:3, 3] += turned[:3, axis] * (shape[axis] - 1)
@@ -77,7 +77,7 @@ def _reversed(affine: NDArray[np.float64], flips: tuple[int, ...], shape: tuple[
 
 
 def _sums(hu: Array, axis: int, first: int, block: int) -> Array:
-    """Return the sums over blocks along one axis; HU are whole numbers, so that any order gives the same."""
+    """Return the sums over blocks along one axis; HU are integers, so the order of axes does not matter."""
     if block == 1:
         return hu
     end = first + (hu.shape[axis] - first) // block * block

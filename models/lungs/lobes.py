@@ -1,18 +1,19 @@
-"""Names the lobes in masks of both lungs: where fissures usually run, in each lung's own proportions. Sees no image.
+"""Names the lobes in masks of both lungs, from the usual positions of the fissures in each lung's own proportions.
 
-Each fissure is a surface in coordinates of its lung's box: z from base (0) to apex (1), y from the front (0) to the
-back (1), u from the middle of the body (0) to the side (1). Sources of what is assumed:
+The image is not used. Each fissure is a surface in coordinates of its lung's box: z from base (0) to apex (1), y from
+the front (0) to the back (1), u from the middle of the body (0) to the side (1). Sources of the assumptions:
 
 * Shares of volume: Yamada et al., Respiration 2020;99:598-605, table 3, supine CT at full inspiration, 32 volunteers.
 * The oblique fissure ends on the diaphragm, on the right just behind the anterior costophrenic angle, on the left about
-  5 cm behind it (Radiopaedia, "Oblique fissure"), near the sixth costochondral junction. The angle is looked for in the
-  mask. At the back the fissure begins between the spinous process of T2 and the lower edge of T5: so much do the
-  surface markings of anatomy books differ. Vertebrae are taken as shares of a lung that reaches from T1 to T12.
-* Its upper part faces sideways, its lower part too on the right, but to the middle on the left; the horizontal fissure
-  falls to the front and to the side (Raasch et al., AJR 1982;138:1043-1049; 100 specimens).
+  5 cm behind it (Radiopaedia, "Oblique fissure"), near the sixth costochondral junction. The angle is found in the
+  mask. At the back the fissure begins between the spinous process of T2 and the lower edge of T5, the range of surface
+  markings in anatomy books. Vertebrae are shares of a lung that reaches from T1 to T12.
+* Its upper part faces sideways; its lower part also faces sideways on the right, and to the middle on the left. The
+  horizontal fissure descends to the front and to the side (Raasch et al., AJR 1982;138:1043-1049; 100 specimens).
 * The horizontal fissure meets the front at the fourth costal cartilage, about the height of T7.
 
-Volumes fix each fissure's height, the other sources its slope. No parameter was fitted to an atlas or to patients.
+Volumes determine each fissure's height, the other sources its slope. No parameter was fitted to an atlas or to
+patients.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ RIGHT_MIDDLE_SHARE = 9.3 / 53.6
 LEFT_LOWER_SHARE = 23.2 / 46.4
 
 HORIZONTAL_HEIGHT = 0.57
-"""Of the fourth costal cartilage: T7 of T1 to T12, whose heights grow from 19 to 29 mm."""
+"""Of the fourth costal cartilage: T7 of T1 to T12, whose heights increase from 19 to 29 mm."""
 FRONT_HEIGHT = 0.3
-"""Above the sixth costochondral junction, about T9: what ends higher ends on the heart."""
+"""Above the sixth costochondral junction, about T9: an end higher than this is on the heart."""
 BACK_HEIGHTS = (0.60, 0.85)
 """Of the lower edge of T5 and of the spinous process of T2."""
 HORIZONTAL_FALL = (0.10, 0.08)
@@ -46,18 +47,18 @@ HORIZONTAL_FALL = (0.10, 0.08)
 
 STEEPNESSES = np.arange(0.3, 1.3, 0.02)
 SAMPLE = 11
-"""Each how many voxels are looked at for the share of volume."""
+"""Every n-th voxel is used to compute the share of volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Oblique:
-    """What is assumed of one oblique fissure."""
+    """Assumptions on one oblique fissure."""
 
     lower_share: float
     behind_angle_mm: float
     turn_at_apex: float
     turn_at_base: float
-    """How much farther back it runs at the side than in the middle, in the lung's depths: 0.1 is 10 degrees."""
+    """How much farther back it is at the side than in the middle, in depths of the lung: 0.1 is 10 degrees."""
 
 
 RIGHT = _Oblique(lower_share=RIGHT_LOWER_SHARE, behind_angle_mm=10.0, turn_at_apex=0.1, turn_at_base=0.1)
@@ -98,7 +99,7 @@ def lobes_of(sides: Sides, spacing: Mm3) -> NDArray[np.uint8]:
 
 
 def _is_lower(lung: _Lung, fissure: _Oblique) -> Bools:
-    """Return which voxels lie below and behind the oblique fissure."""
+    """Return which voxels are below and behind the oblique fissure."""
     front = _end_on_diaphragm(lung, fissure.behind_angle_mm)
     turn = fissure.turn_at_base + (fissure.turn_at_apex - fissure.turn_at_base) * lung.z
     depth = lung.y - turn * (lung.u - 0.5)
@@ -108,7 +109,7 @@ def _is_lower(lung: _Lung, fissure: _Oblique) -> Bools:
 
 
 def _end_on_diaphragm(lung: _Lung, behind_angle_mm: float) -> tuple[float, float]:
-    """Return y and z where the fissure meets the diaphragm: medians over the sagittal planes of the outer half."""
+    """Return y and z at which the fissure meets the diaphragm: medians over the sagittal planes of the outer half."""
     ends = []
     columns = lung.index[:, 2]
     is_outer = (lung.u > 0.4) & (lung.u < 0.8)
@@ -124,9 +125,9 @@ def _end_on_diaphragm(lung: _Lung, behind_angle_mm: float) -> tuple[float, float
 
 
 def _plane(y: Floats, z: Floats, lower_share: float, front: tuple[float, float]) -> tuple[float, float]:
-    """Return a and b of the plane z = b + a * y that has the lower lobe's share below it and comes nearest to `front`.
+    """Return a and b of the plane z = b + a * y with the lower lobe's share below it that is nearest to `front`.
 
-    Among those planes whose rear end lies within BACK_HEIGHTS.
+    Only planes whose rear end is within BACK_HEIGHTS are considered.
     """
     y, z = y[::SAMPLE], z[::SAMPLE]
     planes = [(float(a), float(np.quantile(z - a * y, lower_share))) for a in STEEPNESSES]
@@ -136,7 +137,7 @@ def _plane(y: Floats, z: Floats, lower_share: float, front: tuple[float, float])
 
 
 def _is_below_horizontal(lung: _Lung, is_lower: Bools) -> Bools:
-    """Return which voxels lie below the horizontal fissure: half way from the landmark to the share of volume."""
+    """Return which voxels are below the horizontal fissure: half way between the landmark and the share of volume."""
     to_front, to_side = HORIZONTAL_FALL
     height = lung.z - to_front * (lung.y - 0.5) + to_side * (lung.u - 0.5)
     by_volume = np.quantile(height[~is_lower], RIGHT_MIDDLE_SHARE / (1 - RIGHT_LOWER_SHARE))

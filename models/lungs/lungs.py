@@ -1,4 +1,4 @@
-"""The lungs as every reader of them gets them: lobes and distances on a coarse grid. Holds no outline of a tumour."""
+"""The result of the lung outline: lobes and distances on a coarse grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.volume import voxel_volume_ml
 
 
 class Lobe(IntEnum):
-    """The five lobes, as numbered in `Lungs.lobes`; 0 there is none of them."""
+    """The five lobes, as numbered in `Lungs.lobes`, where 0 means no lobe."""
 
     RIGHT_UPPER = 1
     RIGHT_MIDDLE = 2
@@ -28,17 +28,17 @@ class Lobe(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lungs:
-    """Both lungs of one scan on a grid of about 2 mm, axes (slice, row, column) in the order of the scan's own.
+    """Both lungs of one scan on a grid of about 2 mm, axes (slice, row, column) in the scan's own order.
 
-    Tumours that are attached to the wall or the mediastinum belong to the lung.
+    Tumours attached to the wall or the mediastinum belong to the lung.
 
     lobes: uint8, a Lobe or 0. affine: (4, 4), (slice, row, column, 1) to LPS mm.
-    fissure_mm: float32, inside a lobe the distance to the nearest other lobe of the same lung, measured to the fissure
-    between: how sure its name is.
+    fissure_mm: float32, inside a lobe the distance to the fissure towards the nearest other lobe of the same lung; a
+    measure of how certain the lobe's name is.
     wall_mm: float32, everywhere the distance to the nearest point outside the lungs that is chest wall or diaphragm;
-    more than 10 mm beyond the lungs' box it is that of the box's edge; infinite where there is none.
-    mediastinum_mm: float32, the same to the mediastinum, hila included.
-    carina_mm: LPS, None where it was not found.
+    more than 10 mm outside the lungs' box it is that of the box's edge; infinite if there is none.
+    mediastinum_mm: float32, the same for the mediastinum, including the hila.
+    carina_mm: LPS, None if it was not found.
     """
 
     lobes: NDArray[np.uint8]

@@ -1,6 +1,6 @@
-"""Outlines both lungs and names their lobes from a chest CT: thresholds and shapes, no trained weights, no network.
+"""Outlines both lungs and names their lobes on a chest CT, by thresholds and shapes, without trained weights.
 
-The steps, top to bottom, are those of `outline_lungs`; README.md says what each rests on and where it fails.
+The steps are those of `outline_lungs`; README.md states what each is based on and where it fails.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.lungs.air import air_in_body, find_airways, without_gas
-from models.lungs.closing import closed
+from models.lungs.closing import closed_lung
 from models.lungs.grid import UprightGrid, upright
 from models.lungs.lobes import lobes_of
 from models.lungs.lungs import Lungs
-from models.lungs.sides import Sides, part
+from models.lungs.sides import Sides, split_sides
 from models.lungs.surroundings import distance_to, fissure_distance, mediastinum
 from models.volume import Volume
 
@@ -22,21 +22,21 @@ Bools = NDArray[np.bool_]
 Mm3 = tuple[float, float, float]
 
 LARGEST_CUT = 0.5
-"""Where the scan ends inside the lungs with more than this share of their largest section, lobes cannot be named."""
+"""If the scan ends inside the lungs with more than this share of their largest section, lobes cannot be named."""
 MARGIN_MM = 10.0
 
 
 def outline_lungs(volume: Volume) -> Lungs | None:
-    """Return both lungs of a chest CT on a grid of about 2 mm; None when no pair of lungs is there.
+    """Return both lungs of a chest CT on a grid of about 2 mm; None if no pair of lungs is found.
 
-    None means: too little air in the body; one lung alone, or one below an eighth of the other (removed, collapsed,
-    full of fluid); a slab that ends within the lungs, whose lobes nobody could name by their place; or nothing that
-    lies between the lungs or around them.
+    None means: too little air in the body; only one lung, or one below an eighth of the other (removed, collapsed, full
+    of fluid); a slab that ends within the lungs, so that lobes cannot be named by position; or nothing between the
+    lungs or around them.
     """
     hu, grid = upright(volume)
     air = air_in_body(hu)
     airways = find_airways(hu, air, grid.spacing)
-    sides = part(without_gas(hu, air & ~airways.voxels), grid.spacing)
+    sides = split_sides(without_gas(hu, air & ~airways.voxels), grid.spacing)
     if sides is None or _is_cut(sides):
         return None
     sides = _closed(sides, airways.voxels, grid.spacing)
@@ -73,8 +73,8 @@ def _is_cut(sides: Sides) -> bool:
 
 
 def _closed(sides: Sides, airways: Bools, spacing: Mm3) -> Sides:
-    right = closed(sides.right, sides.left | airways, spacing, is_right=True)
-    return Sides(right=right, left=closed(sides.left, right | airways, spacing, is_right=False))
+    right = closed_lung(sides.right, sides.left | airways, spacing, is_right=True)
+    return Sides(right=right, left=closed_lung(sides.left, right | airways, spacing, is_right=False))
 
 
 def _box_around(lungs: Bools, spacing: Mm3) -> tuple[slice, ...]:

@@ -1,4 +1,4 @@
-"""Tells the right lung from the left in a mask of both, also where they touch. Needs no image.
+"""Separates the right lung from the left in a mask of both, even if they touch.
 
 Arrays are upright (models/lungs/grid.py), so the right lung has the smaller columns.
 """
@@ -20,23 +20,23 @@ IN_PLANE = ndimage.generate_binary_structure(2, 1)[None]
 
 SMALLEST_LUNG_ML = 150.0
 SMALLEST_SHARE = 0.12
-"""Of the larger lung: below it, what was found is no lung but gas, or one that this method cannot see."""
-WORN_MM = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0)
-"""How much is worn off each slice of both lungs until they part; the junction lines are thin, so mostly little."""
+"""Of the larger lung: a smaller component is gas, or a lung that this method cannot outline."""
+EROSION_MM = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0)
+"""Widths by which both lungs are eroded in each slice until they separate; junction lines are thin."""
 FRAGMENT_ML = 2.0
-"""A piece of lung that a tumour or effusion has cut off; smaller ones are noise, and gas has no lung below it."""
+"""A part of the lung cut off by a tumour or effusion; smaller ones are noise, and gas has no lung below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Both lungs as masks of one shape."""
+    """Both lungs as masks of the same shape."""
 
     right: Bools
     left: Bools
 
 
-def part(lungs: Bools, spacing: Mm3) -> Sides | None:
-    """Return right and left lung; None when the mask is not that of a pair, each on its side."""
+def split_sides(lungs: Bools, spacing: Mm3) -> Sides | None:
+    """Return right and left lung; None if the mask does not contain a pair, one on each side."""
     if not lungs.any():
         return None
     (box,) = ndimage.find_objects(lungs.view(np.uint8), max_label=1)
@@ -50,17 +50,17 @@ def part(lungs: Bools, spacing: Mm3) -> Sides | None:
 
 
 def _pair(lungs: Bools, spacing: Mm3) -> tuple[Ints, tuple[int, int] | None]:
-    """Return the pieces of the mask, and the numbers of those that are right and left lung."""
+    """Return the components of the mask, and the numbers of the right and the left lung."""
     labels = _labels(lungs)
     pair = _as_pair(labels, spacing)
-    cores, worn_mm = lungs, 0.0
-    for worn_mm_next in WORN_MM if pair is None else ():
-        steps = round((worn_mm_next - worn_mm) / spacing[1])
-        cores, worn_mm = ndimage.binary_erosion(cores, IN_PLANE, max(1, steps)), worn_mm_next
+    cores, eroded_mm = lungs, 0.0
+    for eroded_mm_next in EROSION_MM if pair is None else ():
+        steps = round((eroded_mm_next - eroded_mm) / spacing[1])
+        cores, eroded_mm = ndimage.binary_erosion(cores, IN_PLANE, max(1, steps)), eroded_mm_next
         pieces = _labels(cores)
         pair = _as_pair(pieces, spacing)
         if pair is not None:
-            return _grown(pieces, pair, lungs, spacing), pair
+            return _nearest_core(pieces, pair, lungs, spacing), pair
     return labels, pair
 
 
@@ -69,7 +69,7 @@ def _labels(mask: Bools) -> Ints:
 
 
 def _as_pair(labels: Ints, spacing: Mm3) -> tuple[int, int] | None:
-    """Return the numbers of right and left lung when the two largest pieces lie beside each other."""
+    """Return the numbers of right and left lung if the two largest components are side by side."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     if np.count_nonzero(sizes) < 2:
@@ -80,18 +80,18 @@ def _as_pair(labels: Ints, spacing: Mm3) -> tuple[int, int] | None:
         return None
     quarters = {one: _columns(labels == one, 0.25, 0.75) for one in (first, second)}
     right, left = sorted((first, second), key=lambda one: quarters[one])
-    # A part of the same lung lies above or below it, a lung that has moved over still has its bulk on its side.
+    # A part of the same lung is above or below it; a displaced lung still has most voxels on its side.
     return (right, left) if quarters[right][1] < quarters[left][0] else None
 
 
 def _columns(lung: Bools, *shares: float) -> tuple[float, ...]:
-    """Return up to which column this share of the lung's voxels lies, for each share."""
+    """Return, for each share, the column up to which this share of the lung's voxels lies."""
     counts = lung.sum((0, 1)).cumsum()
     return tuple(float(np.searchsorted(counts, share * counts[-1])) for share in shares)
 
 
-def _grown(cores: Ints, pair: tuple[int, int], lungs: Bools, spacing: Mm3) -> Ints:
-    """Give each voxel of the pieces that hold the cores to the nearer core; number the other pieces after them."""
+def _nearest_core(cores: Ints, pair: tuple[int, int], lungs: Bools, spacing: Mm3) -> Ints:
+    """Assign each voxel of the components with a core to the nearer core; number the other components after them."""
     is_core = np.isin(cores, pair)
     nearest = ndimage.distance_transform_edt(~is_core, spacing, return_distances=False, return_indices=True)
     pieces = _labels(lungs)
@@ -100,7 +100,7 @@ def _grown(cores: Ints, pair: tuple[int, int], lungs: Bools, spacing: Mm3) -> In
 
 
 def _owners(labels: Ints, pair: tuple[int, int], spacing: Mm3) -> Ints:
-    """Give each larger loose piece above lung to the lung on whose side it lies; drop the others."""
+    """Assign each larger separate component above lung to the lung on its side; remove the others."""
     sizes = np.bincount(labels.ravel())
     least = FRAGMENT_ML * 1000 / math.prod(spacing)
     is_over_lung = np.logical_or.accumulate(np.isin(labels, pair), axis=0)

@@ -1,7 +1,6 @@
-"""Distances from the fissures, from the chest wall with spine and diaphragm, and from the mediastinum with the hila.
+"""Distances from the fissures, the chest wall (with spine and diaphragm) and the mediastinum (with the hila).
 
-Knows masks only: what bounds a lung is told by where it lies, not by what it is made of. Arrays are upright
-(models/lungs/grid.py).
+Only masks are used: the borders are found by position, not by density. Arrays are upright (models/lungs/grid.py).
 """
 
 from __future__ import annotations
@@ -17,15 +16,17 @@ Array = NDArray[np.float32]
 Mm3 = tuple[float, float, float]
 
 SPINE_MM = 58.0
-"""From the lungs' rear end to the front of the vertebrae: vertebral body 30 mm, behind it canal and arch 28 mm."""
+"""From the lungs' rear end to the front of the vertebrae: vertebral body 30 mm, canal and arch behind it 28 mm."""
 DOME_MM = (10.0, 25.0)
-"""The mediastinum ends so far below the top of the right dome: on the right, and in the middle and on the left, where
-the diaphragm stands lower and the heart lies on it."""
+"""How far below the top of the right dome the mediastinum ends: on the right, and in the middle and on the left.
+
+There the diaphragm is lower and the heart lies on it.
+"""
 MIDDLE_MM = 30.0
 
 
 def fissure_distance(lobes: NDArray[np.uint8], sides: Sides, spacing: Mm3) -> Array:
-    """Return, inside a lobe, the distance in mm to the fissure that parts it from another lobe of the same lung."""
+    """Return, inside a lobe, the distance in mm to the fissure towards another lobe of the same lung."""
     distance = np.zeros(lobes.shape, np.float32)
     for lung in (sides.right, sides.left):
         box = ndimage.find_objects(lung.view(np.uint8), max_label=1)[0]
@@ -38,7 +39,7 @@ def fissure_distance(lobes: NDArray[np.uint8], sides: Sides, spacing: Mm3) -> Ar
 
 
 def _beside_another(names: NDArray[np.uint8]) -> Bools:
-    """Return the voxels of a lobe that have a voxel of another lobe beside them."""
+    """Return the voxels of a lobe with a neighbour in another lobe."""
     beside = np.zeros(names.shape, bool)
     for axis in range(names.ndim):
         one, next_ = (np.moveaxis(names, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
@@ -50,11 +51,11 @@ def _beside_another(names: NDArray[np.uint8]) -> Bools:
 
 
 def mediastinum(sides: Sides, spacing: Mm3) -> Bools:
-    """Return what lies between the lungs, in front of the spine and above the diaphragm."""
+    """Return the voxels between the lungs, in front of the spine and above the diaphragm."""
     rows = np.arange(sides.right.shape[1])[:, None]
     columns = np.arange(sides.right.shape[2])
     middle = _middle(sides)
-    # What has its own lung farther out in its row, seen from the middle.
+    # Voxels with the lung of their side farther out in the same row.
     between = np.logical_or.accumulate(sides.right, axis=2) & (columns < middle)
     between |= np.logical_or.accumulate(sides.left[:, :, ::-1], axis=2)[:, :, ::-1] & (columns >= middle)
     between &= ~(sides.right | sides.left)
@@ -71,7 +72,7 @@ def _middle(sides: Sides) -> float:
 
 
 def _rear_end(sides: Sides) -> NDArray[np.float64]:
-    """Return the rearmost row of the lungs in each slice, smoothed along the body; beyond, that of the nearest."""
+    """Return the rearmost row of the lungs in each slice, smoothed along the body; constant beyond the lungs."""
     rows = np.asarray((sides.right | sides.left).any(axis=2), bool)
     slices = np.flatnonzero(np.asarray(rows.any(axis=1)))
     last = rows.shape[1] - 1 - rows[slices, ::-1].argmax(1)
@@ -79,7 +80,7 @@ def _rear_end(sides: Sides) -> NDArray[np.float64]:
 
 
 def _dome(lung: Bools, middle: float) -> float:
-    """Return the slice of the diaphragm's top under this lung: among its outer columns, where no heart lies."""
+    """Return the slice of the diaphragm's top under this lung, from its outer columns, where there is no heart."""
     columns = np.arange(lung.shape[2])
     outermost = np.abs(columns[lung.any((0, 1))] - middle).max()
     outwards = np.abs(columns - middle) / outermost
@@ -88,7 +89,7 @@ def _dome(lung: Bools, middle: float) -> float:
 
 
 def distance_to(target: Bools, box: tuple[slice, ...], spacing: Mm3) -> Array:
-    """Return each voxel's distance in mm to the target, computed in the box; beyond it that of the box's nearest."""
+    """Return each voxel's distance in mm to the target, computed in the box; outside, that of the nearest voxel."""
     if not target[box].any():
         return np.full(target.shape, np.inf, np.float32)
     inside = ndimage.distance_transform_edt(~target[box], spacing).astype(np.float32)

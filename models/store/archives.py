@@ -1,6 +1,6 @@
-"""Unpacks zip and tar archives of models: files and folders below the folder that was given, and nothing else.
+"""Unpacks zip and tar archives of models: only files and folders below the target folder.
 
-Links, devices and names that lead elsewhere are refused; rights that an archive asks for are not given.
+Links, devices and paths outside the folder are rejected; permissions in the archive are ignored.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import IO
 from models.segmenter import ModelError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-MOST_BYTES = 32 * 2**30
-"""What an archive may hold, unpacked: an ensemble of five 3D networks has about 3 GiB."""
+MAX_BYTES = 32 * 2**30
+"""Largest unpacked size of an archive: an ensemble of five 3D networks has about 3 GiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,28 +35,28 @@ class _Member:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is one that `unpack` takes."""
+    """Return whether `unpack` supports a file of this name."""
     return name.lower().endswith(SUFFIXES)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write an archive's files below `folder`. Raises ModelError before anything is written where a member is refused.
+    """Write an archive's files below `folder`. Raises ModelError before anything is written if a member is rejected.
 
-    A damaged archive is refused, too; then some of its files may have been written.
+    A damaged archive also raises ModelError; some of its files may then have been written.
     """
     try:
         with ExitStack() as opened:
             members = list(_members(archive, opened))
             for member in members:
                 _check(member)
-            if sum(member.size for member in members) > MOST_BYTES:
-                raise ModelError(f"{archive.name}: holds more than {MOST_BYTES} bytes")
+            if sum(member.size for member in members) > MAX_BYTES:
+                raise ModelError(f"{archive.name}: contains more than {MAX_BYTES} bytes")
             for member in members:
                 _write(member, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise ModelError(f"{archive.name}: cannot be unpacked: {error}") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise ModelError(f"{archive.name}: two members want the same place") from None
+        raise ModelError(f"{archive.name}: two members have the same path") from None
 
 
 def _members(archive: Path, opened: ExitStack) -> Iterator[_Member]:
@@ -71,11 +71,11 @@ def _members(archive: Path, opened: ExitStack) -> Iterator[_Member]:
     tape = opened.enter_context(tarfile.open(archive))  # noqa: SIM115 - the caller closes it
     for item in tape:
         if not item.isreg() and not item.isdir():
-            raise ModelError(f"{archive.name}: {item.name} is neither file nor folder")
-        yield _Member(name=item.name, size=item.size, open=None if item.isdir() else partial(_of_tape, tape, item))
+            raise ModelError(f"{archive.name}: {item.name} is neither a file nor a folder")
+        yield _Member(name=item.name, size=item.size, open=None if item.isdir() else partial(_open_member, tape, item))
 
 
-def _of_tape(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:
+def _open_member(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:
     file = tape.extractfile(item)
     if file is None:
         raise tarfile.TarError(f"{item.name} has no content")
@@ -85,7 +85,7 @@ def _of_tape(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:
 def _check(member: _Member) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name or "\0" in member.name:
-        raise ModelError(f"{member.name!r}: an archive's member leads out of its folder")
+        raise ModelError(f"{member.name!r}: path outside the archive's folder")
 
 
 def _write(member: _Member, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Opens PyTorch checkpoints that hold weights and plain values alone. Runs no code that a pickle brings along."""
+"""Opens PyTorch checkpoints that contain only weights and plain values; code in a pickle is never executed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _NUMPY_VALUES: list[Any] = [
     (_NUMBER, "numpy._core.multiarray.scalar"),
     (_NUMBER, "numpy.core.multiarray.scalar"),  # as numpy 1 wrote it
 ]
-"""Numbers of numpy, which trainers log into their checkpoints; unpickling one builds a number and nothing else."""
+"""Numbers of numpy, which trainers log into their checkpoints; unpickling them only creates numbers."""
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, on the CPU. Raises ModelError when it is missing, broken, or not weights-only."""
+    """Return a checkpoint's content, on the CPU. Raises ModelError if it is missing, broken, or not weights-only."""
     try:
         with torch.serialization.safe_globals(_NUMPY_VALUES):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
-    except pickle.UnpicklingError as refused:
-        raise ModelError(f"{path} is refused: it holds more than weights{_culprit(str(refused))}") from None
+    except pickle.UnpicklingError as rejected:
+        raise ModelError(f"{path} is refused: it holds more than weights{_rejected_global(str(rejected))}") from None
     except (RuntimeError, EOFError, ValueError, KeyError):
         raise ModelError(f"{path} is not a PyTorch checkpoint, or is damaged") from None
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no dictionary of weights")
+        raise ModelError(f"{path} contains no dictionary of weights")
     return content
 
 
-def _culprit(message: str) -> str:
+def _rejected_global(message: str) -> str:
     found = re.search(r"GLOBAL (\S+)", message)
     return f" ({found.group(1)})" if found else ""

@@ -1,6 +1,6 @@
-"""Fetches a model into a folder of yours: verified, unpacked, looked through, and there as a whole or not at all.
+"""Downloads a model into a folder: verified, unpacked, checked, and complete or absent.
 
-Runs nothing of what it fetches. What cannot be opened as weights alone is refused (models/store/checkpoints.py).
+No downloaded code is executed. Files that cannot be opened as weights only are rejected (models/store/checkpoints.py).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from models.store.downloads import DownloadInterrupted, ProgressCallback, downlo
 
 PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
 COMPILED = ".ts"
-"""TorchScript: compiled code, opened by torch alone; models/README.md says what to trust."""
+"""TorchScript: compiled code, opened only by torch; models/README.md says what to trust."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to fetch. folder: receives an archive's files as they lie in it, or the one file."""
+class DownloadRequest:
+    """The model to download. folder: receives the files of an archive, or the single file."""
 
     url: str
     sha256: str
@@ -36,19 +36,19 @@ class Wanted:
         return PurePosixPath(unquote(urlsplit(self.url).path)).name or "model"
 
 
-def pull(wanted: Wanted, told: ProgressCallback) -> list[str]:
-    """Fetch a model and return the names that the configuration knows what came by; none for a lone file of weights.
+def pull(request: DownloadRequest, progress_callback: ProgressCallback) -> list[str]:
+    """Download a model and return the names to use in the configuration; none for a single file of weights.
 
-    Raises DownloadInterrupted when the same call may go on, and ModelError when the model is refused: then nothing
-    of it is kept.
+    Raises DownloadInterrupted if the same call can resume, and ModelError if the model is rejected: then nothing is
+    kept.
     """
-    target = wanted.folder if is_archive(wanted.file) else wanted.folder / wanted.file
+    target = request.folder if is_archive(request.file) else request.folder / request.file
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"{target} is there already; give another folder")
-    work = wanted.folder.absolute().parent / f".{wanted.folder.name}.pull"
+        raise ModelError(f"{target} already exists; give another folder")
+    work = request.folder.absolute().parent / f".{request.folder.name}.pull"
     try:
-        fetched = _fetched(wanted, work, told)
-        _refuse_code(fetched)
+        fetched = _fetched(request, work, progress_callback)
+        _reject_code(fetched)
         names = list(_models(fetched)) if fetched.is_dir() else []
     except DownloadInterrupted:
         raise
@@ -61,32 +61,32 @@ def pull(wanted: Wanted, told: ProgressCallback) -> list[str]:
     return [f"{kind}:{target / below}" if below != Path() else f"{kind}:{target}" for kind, below in names]
 
 
-def _fetched(wanted: Wanted, work: Path, told: ProgressCallback) -> Path:
+def _fetched(request: DownloadRequest, work: Path, progress_callback: ProgressCallback) -> Path:
     """Return the verified file, or the folder that it was unpacked into."""
-    file, unpacked = work / wanted.file, work / "unpacked"
+    file, unpacked = work / request.file, work / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
-    download(wanted.url, wanted.sha256.lower(), file, told)
-    if not is_archive(wanted.file):
+    download(request.url, request.sha256.lower(), file, progress_callback)
+    if not is_archive(request.file):
         return file
     unpacked.mkdir()
     unpack(file, unpacked)
     return unpacked
 
 
-def _refuse_code(fetched: Path) -> None:
-    """Open every checkpoint as weights alone. Raises ModelError for one that holds anything else."""
+def _reject_code(fetched: Path) -> None:
+    """Open every checkpoint as weights only. Raises ModelError if one contains anything else."""
     for path in [fetched] if fetched.is_file() else sorted(fetched.rglob("*")):
         if path.is_file() and _is_pickle(path):
             from models.store.checkpoints import load_weights
 
             try:
                 load_weights(path)
-            except ModelError as refused:
-                raise ModelError(str(refused).replace(str(path), path.name)) from None
+            except ModelError as rejected:
+                raise ModelError(str(rejected).replace(str(path), path.name)) from None
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file would be unpickled by whoever opens it, by its name or by its first bytes."""
+    """Return whether a file is a pickle, by its name or its first bytes."""
     if path.suffix.lower() in PICKLES:
         return True
     if path.suffix.lower() == COMPILED:
@@ -100,10 +100,10 @@ def _is_pickle(path: Path) -> bool:
 
 
 def _models(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield kind and place of every model below the folder, its card read and its files verified."""
+    """Yield kind and path of every model below the folder, its card read and its files verified."""
     places = [place for place in (folder, *sorted(folder.rglob("*"))) if place.is_dir() and kind_of(place)]
     if not places:
-        raise ModelError("the archive holds no model: no model.toml, plans.json or configs/metadata.json")
+        raise ModelError("the archive contains no model: no model.toml, plans.json or configs/metadata.json")
     for place in places:
         name = f"{kind_of(place)}:{place}"
         verify_files(name, model_card(name))

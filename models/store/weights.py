@@ -1,4 +1,4 @@
-"""Verifies weights against their card by SHA-256. Downloads nothing and opens no pickle."""
+"""Verifies weights against their model card by SHA-256."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.segmenter import ModelCard, ModelError
 
 
 def verified_weights(folder: Path, card: ModelCard) -> Path:
-    """Return the path of the card's weights. Raises ModelError when they are missing or not those of the card."""
+    """Return the path of the card's weights. Raises ModelError if they are missing or do not match the card."""
     path = folder / card.weights_file
     if not path.is_file():
         raise ModelError(f"model {card.name} {card.version}: weights {card.weights_file} are missing")

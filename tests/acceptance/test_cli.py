@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent.parent
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 10.0), half_axes_mm=(18.0, 18.0, 18.0))
 
 
-def lungspread(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "worker.cli", *map(str, words)]
+def lungspread(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "worker.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -50,29 +50,29 @@ def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monke
     assert lesions[0]["centroid_lps_mm"] == pytest.approx(LESION.centre_mm, abs=3)
 
 
-def test_a_refused_series_ends_with_2_and_one_line(ct: Path, tmp_path: Path) -> None:
+def test_a_rejected_series_exits_with_2_and_one_line(ct: Path, tmp_path: Path) -> None:
     for path in sorted(ct.glob("*.dcm")):
         if path.name != "0010.dcm":
             (tmp_path / path.name).symlink_to(path)
 
-    refused = lungspread("run", tmp_path, "--out", tmp_path / "out")
+    rejected = lungspread("run", tmp_path, "--out", tmp_path / "out")
 
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
-    assert "8.00 mm" in refused.stderr
-    assert pydicom.dcmread(ct / "0001.dcm").SeriesInstanceUID in refused.stderr
+    assert rejected.returncode == 2
+    assert rejected.stderr.count("\n") == 1
+    assert "8.00 mm" in rejected.stderr
+    assert pydicom.dcmread(ct / "0001.dcm").SeriesInstanceUID in rejected.stderr
 
 
-def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_dicom_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
 
-    refused = lungspread("run", tmp_path, "--out", tmp_path / "out")
+    rejected = lungspread("run", tmp_path, "--out", tmp_path / "out")
 
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
+    assert rejected.returncode == 2
+    assert rejected.stderr.count("\n") == 1
 
 
-def test_an_unknown_setting_ends_with_1_and_one_line(tmp_path: Path) -> None:
+def test_an_unknown_setting_exits_with_1_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[node]\nprot = 104\n")
 
     failed = lungspread("jobs", "--config", tmp_path / "bad.toml")
@@ -81,43 +81,41 @@ def test_an_unknown_setting_ends_with_1_and_one_line(tmp_path: Path) -> None:
     assert failed.stderr == "lungspread: node.prot: there is no such setting\n"
 
 
-def test_jobs_of_a_new_data_directory_are_none(config: Path) -> None:
+def test_a_new_data_directory_has_no_jobs(config: Path) -> None:
     listed = lungspread("jobs", "--json", "--config", config)
 
     assert listed.returncode == 0
     assert json.loads(listed.stdout) == []
 
 
-def test_replay_of_an_unknown_job_says_so(config: Path) -> None:
+def test_retry_of_an_unknown_job_fails(config: Path) -> None:
     failed = lungspread("retry", "abc", "--config", config)
 
     assert failed.returncode == 1
     assert "0 jobs begin with abc" in failed.stderr
 
 
-def test_doctor_says_what_is_wrong_and_what_to_do(config: Path) -> None:
-    told = lungspread("doctor", "--config", config)
+def test_doctor_reports_failures_with_hints(config: Path) -> None:
+    done = lungspread("doctor", "--config", config)
 
-    assert told.returncode == 1
-    assert "ok   model" in told.stdout
-    assert "ok   journal" in told.stdout
-    assert "FAIL peer gone" in told.stdout
-    assert "-> check host, port and AE title of gone" in told.stdout
-    assert "FAIL priors of gone" in told.stdout
+    assert done.returncode == 1
+    assert "ok   model" in done.stdout
+    assert "ok   journal" in done.stdout
+    assert "FAIL peer gone" in done.stdout
+    assert "-> check host, port and AE title of gone" in done.stdout
+    assert "FAIL priors of gone" in done.stdout
 
 
-def test_doctor_says_that_more_networks_are_wanted_than_there_are(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_reports_an_ensemble_size_larger_than_the_model(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "9")
 
-    told = lungspread("doctor", "--config", config)
+    done = lungspread("doctor", "--config", config)
 
-    assert "FAIL model" in told.stdout
-    assert "worker.ensemble_size is 9, the model has 5" in told.stdout
+    assert "FAIL model" in done.stdout
+    assert "worker.ensemble_size is 9, the model has 5" in done.stdout
 
 
-def test_send_to_a_stranger_names_the_peers(ct: Path, config: Path) -> None:
+def test_send_to_an_unknown_peer_lists_the_peers(ct: Path, config: Path) -> None:
     failed = lungspread("send", ct, "--to", "nobody", "--config", config)
 
     assert failed.returncode == 1

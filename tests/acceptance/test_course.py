@@ -1,4 +1,4 @@
-"""One patient's scans through a real PACS, in any order of arrival: the reports end as if they had come by date.
+"""One patient's scans through a real PACS in any order of arrival: the final reports are those of the order by date.
 
 `pytest tests/acceptance/test_course.py --time-points 5` is the acceptance run; CI sends three.
 """
@@ -19,26 +19,26 @@ from dicom_node.journal.journal import JobRecord, Journal
 from dicom_node.prior import PriorSearch
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.storage.spool import Spool
-from tests.fixtures.orthanc_stack import ROOT, STORESCU, Site, listens, needs_shared, wait_for
-from tests.fixtures.worker.phantom_course import phantom_course
+from tests.fixtures.orthanc_stack import ROOT, STORESCU, OrthancStack, listens, needs_shared, wait_for
+from tests.fixtures.worker.phantom_timeline import phantom_timeline
 from worker.phantom.visit import write_visit
 from worker.settings import load_settings
 
 WORKER = Path(__file__).with_name("course_worker.py")
 ORDER = (2, 0, 4, 1, 3)
-"""In which the scans arrive: an older one after a later one, more than once."""
-PATIENCE_S = 900
+"""Order of arrival: an older scan arrives after a later one more than once."""
+TIMEOUT_S = 900
 
 pytestmark = [needs_shared, pytest.mark.skipif(not STORESCU.is_file(), reason="dcmtk is not installed")]
 
 
-class CourseSite(Site):
-    """The service's parts, each a process of its own, with the stand-in for the network in the worker."""
+class TimelineStack(OrthancStack):
+    """The parts of the service in separate processes, with a fake network in the worker."""
 
     processes: list[subprocess.Popen[bytes]]
 
     def start_service(self) -> None:
-        text = self.config.read_text().replace("commitment = true", "commitment = true\nask_for_priors = true")
+        text = self.config.read_text().replace("commitment = true", "commitment = true\nquery_priors = true")
         self.config.write_text(text.replace('device = "cpu"', 'device = "cpu"\noutputs = ["seg", "sr"]'))
         settings = load_settings(self.config)
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -58,7 +58,7 @@ class CourseSite(Site):
             process.wait(60)
 
     def latest(self) -> dict[str, JobRecord]:
-        """Return the job of each series that no other has replaced."""
+        """Return the job of each series that is not superseded."""
         with self.journal() as journal:
             records = [record for record in journal.jobs() if record.state is not JobState.SUPERSEDED]
         return {record.job.series_uid: record for record in records}
@@ -71,13 +71,13 @@ class CourseSite(Site):
         journal.close()
 
     def priors(self) -> dict[str, tuple[PriorSearch, list[str]]]:
-        """Return with which series each series is compared."""
+        """Return, for each series, the outcome of its prior search and the series it is compared with."""
         with self.journal() as journal:
             found = {uid: journal.priors_of(record.job.job_key) for uid, record in self.latest().items()}
         return {uid: (priors.search, [scan.series_uid for scan in priors.scans]) for uid, priors in found.items()}
 
     def reports(self) -> dict[str, bytes]:
-        """Return what is finally said of each series: findings.json, which holds all numbers of the SR."""
+        """Return the final findings.json of each series, which holds all numbers of the SR."""
         spool = Spool(load_settings(self.config).node.data_dir)
         latest = self.latest().items()
         return {uid: spool.document_path(record.job.job_key, "findings.json").read_bytes() for uid, record in latest}
@@ -85,43 +85,41 @@ class CourseSite(Site):
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[tuple[str, Path]]:
-    """The series UID and the folder of each scan, by date."""
+    """Series UID and folder of each scan, by date."""
     root = tmp_path_factory.mktemp("scans")
     count = int(request.config.getoption("--time-points"))
     found = []
-    for number, point in enumerate(phantom_course()[:count]):
+    for number, point in enumerate(phantom_timeline()[:count]):
         paths = write_visit(root / str(number), point.visit)
         found.append((str(pydicom.dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID), root / str(number)))
     return found
 
 
-def send_in_order(site: CourseSite, scans: list[tuple[str, Path]], order: list[int]) -> None:
-    """Send scan after scan; after each, wait until all that are there are compared with just those before them."""
+def send_in_order(stack: TimelineStack, scans: list[tuple[str, Path]], order: list[int]) -> None:
+    """Send the scans one by one; after each, wait until every sent scan is compared with exactly those before it."""
     for count in range(1, len(order) + 1):
-        site.send(scans[order[count - 1]][1])
-        here = sorted(order[:count])
-        expected = {scans[n][0]: [scans[m][0] for m in here if m < n] for n in here}
-        wait_for(lambda expected=expected: is_compared(site, expected), PATIENCE_S, f"{count} scans are compared")
+        stack.send(scans[order[count - 1]][1])
+        sent = sorted(order[:count])
+        expected = {scans[n][0]: [scans[m][0] for m in sent if m < n] for n in sent}
+        wait_for(lambda expected=expected: is_compared(stack, expected), TIMEOUT_S, f"{count} scans are compared")
 
 
-def is_compared(site: CourseSite, expected: dict[str, list[str]]) -> bool:
-    states = {record.state for record in site.latest().values()}
-    priors = {uid: series for uid, (_, series) in site.priors().items()}
+def is_compared(stack: TimelineStack, expected: dict[str, list[str]]) -> bool:
+    states = {record.state for record in stack.latest().values()}
+    priors = {uid: series for uid, (_, series) in stack.priors().items()}
     return priors == expected and states == {JobState.COMMITTED}
 
 
-def test_in_whatever_order_the_scans_come_the_reports_are_those_of_the_order_of_dates(
-    tmp_path: Path, scans: list[tuple[str, Path]]
-) -> None:
+def test_the_final_reports_do_not_depend_on_the_order_of_arrival(tmp_path: Path, scans: list[tuple[str, Path]]) -> None:
     order = [number for number in ORDER if number < len(scans)]
-    with CourseSite(folder=tmp_path / "by-date") as site:
-        send_in_order(site, scans, sorted(order))
-        by_date = site.reports()
-    with CourseSite(folder=tmp_path / "otherwise") as site:
-        send_in_order(site, scans, order)
-        otherwise, searches = site.reports(), {uid: search for uid, (search, _) in site.priors().items()}
+    with TimelineStack(folder=tmp_path / "by-date") as stack:
+        send_in_order(stack, scans, sorted(order))
+        by_date = stack.reports()
+    with TimelineStack(folder=tmp_path / "other-order") as stack:
+        send_in_order(stack, scans, order)
+        other_order, searches = stack.reports(), {uid: search for uid, (search, _) in stack.priors().items()}
 
-    assert otherwise == by_date
+    assert other_order == by_date
     first, *others = (uid for uid, _ in scans)
     assert searches[first] is PriorSearch.NONE_EXISTS
     assert {searches[uid] for uid in others} == {PriorSearch.FOUND}

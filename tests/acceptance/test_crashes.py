@@ -1,4 +1,4 @@
-"""Whatever is killed, at whatever moment: every series ends committed, once.
+"""Crash tests: whichever process is killed at whichever moment, every series is committed exactly once.
 
 `pytest tests/acceptance/test_crashes.py --moments 10 --outage-s 120` is the acceptance run; CI kills less often.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.fixtures.orthanc_stack import STORESCU, Site, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import STORESCU, OrthancStack, needs_shared, wait_for
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 
@@ -23,9 +23,9 @@ pytestmark = [needs_shared, pytest.mark.skipif(not STORESCU.is_file(), reason="d
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(folder=tmp_path / "site") as site:
-        yield site
+def stack(tmp_path: Path) -> Iterator[OrthancStack]:
+    with OrthancStack(folder=tmp_path / "site") as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -40,87 +40,87 @@ def new_series(folder: Path, seed: int) -> str:
     return str(pydicom.dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
 
 
-def all_committed(site: Site, count: int) -> bool:
-    states = [row["state"] for row in site.jobs()]
+def all_committed(stack: OrthancStack, count: int) -> bool:
+    states = [row["state"] for row in stack.jobs()]
     return len(states) >= count and set(states) <= {"COMMITTED", "SUPERSEDED"} and states.count("COMMITTED") == count
 
 
-def assert_one_result_for_each(site: Site, series: set[str], folder: Path) -> None:
-    committed = Counter(row["series_uid"] for row in site.jobs() if row["state"] == "COMMITTED")
+def assert_one_result_for_each(stack: OrthancStack, series: set[str], folder: Path) -> None:
+    committed = Counter(row["series_uid"] for row in stack.jobs() if row["state"] == "COMMITTED")
     assert committed == Counter(series)
     for modality in ("SEG", "SR"):
         found = []
-        for number, instance in enumerate(site.instances(modality)):
-            document = pydicom.dcmread(site.download(instance, folder / f"{modality}-{number}.dcm"))
+        for number, instance in enumerate(stack.instances(modality)):
+            document = pydicom.dcmread(stack.download(instance, folder / f"{modality}-{number}.dcm"))
             found.append(document.StudyInstanceUID)
         assert len(found) == len(set(found)) == len(series), f"{modality}: {len(found)} for {len(series)} series"
 
 
-def kill_while(site: Site, folder: Path, name: str, moments: int, wait: Callable[[int], None]) -> None:
-    """For each moment: send a new series, wait for the moment, kill the child, and let all come to its end."""
+def kill_while(stack: OrthancStack, folder: Path, name: str, moments: int, wait: Callable[[int], None]) -> None:
+    """Per moment: send a new series, wait, kill the process, and wait until all series are committed."""
     series: set[str] = set()
     for moment in range(moments):
         ct = folder / f"ct-{moment}"
         newest = new_series(ct, seed=moment + 1)
         series.add(newest)
-        site.send(ct)
+        stack.send(ct)
         wait(moment)
-        child = site.child(name)
+        child = stack.child(name)
         assert child is not None
         child.kill()
         child.wait(10)
-        wait_for(lambda: site.child(name) is not None, 60, f"{name} is back")
+        wait_for(lambda: stack.child(name) is not None, 60, f"{name} is running again")
         if name == "node":
-            wait_for(site.answers, 60, "the node answers again")
-            site.forward_again(newest)
-        wait_for(lambda: all_committed(site, len(series)), 180, f"{len(series)} series are committed")
-    assert_one_result_for_each(site, series, folder)
+            wait_for(stack.answers, 60, "the node answers again")
+            stack.forward_again(newest)
+        wait_for(lambda: all_committed(stack, len(series)), 180, f"{len(series)} series are committed")
+    assert_one_result_for_each(stack, series, folder)
 
 
-def test_a_worker_killed_in_mid_inference(
-    site: Site, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
+def test_a_worker_killed_during_inference(
+    stack: OrthancStack, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
 ) -> None:
     def wait(_: int) -> None:
-        wait_for(lambda: "RUNNING" in site.states(), 90, "a job runs")
+        wait_for(lambda: "RUNNING" in stack.states(), 90, "a job runs")
         time.sleep(rng.uniform(0, 2))
 
-    kill_while(site, tmp_path, "worker", request.config.getoption("--moments"), wait)
+    kill_while(stack, tmp_path, "worker", request.config.getoption("--moments"), wait)
 
 
-def test_redis_killed(site: Site, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest) -> None:
+def test_redis_killed(stack: OrthancStack, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest) -> None:
     def wait(_: int) -> None:
         time.sleep(rng.uniform(0, 15))
 
-    kill_while(site, tmp_path, "redis", request.config.getoption("--moments"), wait)
+    kill_while(stack, tmp_path, "redis", request.config.getoption("--moments"), wait)
 
 
-def test_a_node_killed_in_mid_store(
-    site: Site, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
+def test_a_node_killed_during_c_store(
+    stack: OrthancStack, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
 ) -> None:
-    inbox = site.folder / "var" / "inbox"
+    inbox = stack.folder / "var" / "inbox"
 
     def wait(moment: int) -> None:
-        wanted = moment * SLICES + rng.randrange(1, SLICES)
-        until = time.monotonic() + 60
-        while sum(1 for _ in inbox.glob("*/*.dcm")) < wanted:
-            assert time.monotonic() < until, "the series is forwarded"
+        minimum = moment * SLICES + rng.randrange(1, SLICES)
+        deadline = time.monotonic() + 60
+        while sum(1 for _ in inbox.glob("*/*.dcm")) < minimum:
+            assert time.monotonic() < deadline, "the series is forwarded"
             time.sleep(0.002)
 
-    kill_while(site, tmp_path, "node", request.config.getoption("--moments"), wait)
+    kill_while(stack, tmp_path, "node", request.config.getoption("--moments"), wait)
 
 
-def test_a_pacs_that_was_down_gets_its_results_when_it_is_back(
-    site: Site, tmp_path: Path, request: pytest.FixtureRequest
+def test_results_are_delivered_after_an_outage_of_the_pacs(
+    stack: OrthancStack, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     series = new_series(tmp_path / "ct", seed=1)
-    site.send(tmp_path / "ct")
-    wait_for(lambda: "RUNNING" in site.states(), 90, "a job runs")
+    stack.send(tmp_path / "ct")
+    wait_for(lambda: "RUNNING" in stack.states(), 90, "a job runs")
 
-    site.stop_pacs()
+    stack.stop_pacs()
     time.sleep(request.config.getoption("--outage-s"))
-    states = site.states()
-    site.start_pacs()
+    states = stack.states()
+    stack.start_pacs()
 
     assert states == ["ANALYSED"] or request.config.getoption("--outage-s") < 30
-    wait_for(lambda: all_committed(site, 1), 120, "delivered and committed")
-    assert_one_result_for_each(site, {series}, tmp_path)
+    wait_for(lambda: all_committed(stack, 1), 120, "delivered and committed")
+    assert_one_result_for_each(stack, {series}, tmp_path)

@@ -1,4 +1,4 @@
-"""`lungspread demo` as a new user runs it: two scans of one patient through the whole round, and a verdict."""
+"""`lungspread demo` as a new user runs it: two scans of one patient, compared with the ground truth."""
 
 import json
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from worker.demo.tables import TO
+from worker.demo.tables import ARROW
 
 ROOT = Path(__file__).parent.parent.parent
 WIDE = {"COLUMNS": "200"}
-"""Each row of a table on one line."""
+"""Prints each row of a table on one line."""
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the demo, and what it printed."""
+    """The folder of the demo and its printed output."""
     out = tmp_path_factory.mktemp("demo") / "demo-out"
     command = [sys.executable, "-m", "worker.cli", "demo", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | WIDE)
@@ -30,7 +30,7 @@ def test_every_lesion_of_both_scans_is_found_and_measured_within_the_limits(demo
     _, printed = demo
     assert "missed" not in printed
     assert "outside" not in printed
-    assert printed.count("│ ok") == 3 + 4 + 4  # sizes on each scan, and courses
+    assert printed.count("│ ok") == 3 + 4 + 4  # sizes on each scan, and timelines
 
 
 def test_the_pacs_holds_a_seg_and_an_sr_of_each_scan(demo: tuple[Path, str]) -> None:
@@ -42,10 +42,10 @@ def test_the_pacs_holds_a_seg_and_an_sr_of_each_scan(demo: tuple[Path, str]) -> 
     assert len({header.PatientID for header in headers}) == 1
 
 
-def test_the_comparison_is_printed_beside_what_is_on_paper(demo: tuple[Path, str]) -> None:
+def test_the_comparison_is_printed_beside_the_ground_truth(demo: tuple[Path, str]) -> None:
     _, printed = demo
-    verdicts = {cells[1]: cells[-2] for cells in map(_cells, printed.splitlines()) if cells[1:2] and TO in cells[2]}
-    assert {name: verdicts.get(name) for name in ("grows", "shrinks", "stays", "new")} == dict.fromkeys(
+    results = {cells[1]: cells[-2] for cells in map(_cells, printed.splitlines()) if cells[1:2] and ARROW in cells[2]}
+    assert {name: results.get(name) for name in ("grows", "shrinks", "stays", "new")} == dict.fromkeys(
         ("grows", "shrinks", "stays", "new"), "ok"
     )
     assert "RECIST 1.1, proposed: PD" in printed
@@ -56,7 +56,7 @@ def _cells(line: str) -> list[str]:
     return cells if len(cells) > 3 else []
 
 
-def test_pictures_and_pages_lie_where_the_demo_says(demo: tuple[Path, str]) -> None:
+def test_pictures_and_pages_are_in_the_printed_folders(demo: tuple[Path, str]) -> None:
     out, printed = demo
     for name in ("baseline", "follow-up"):
         assert {path.name for path in (out / "pictures" / name).iterdir()} >= {
@@ -70,11 +70,13 @@ def test_pictures_and_pages_lie_where_the_demo_says(demo: tuple[Path, str]) -> N
 
 def test_the_second_scan_was_compared_with_the_first(demo: tuple[Path, str]) -> None:
     out, _ = demo
-    told = [json.loads(path.read_text())["comparison"]["statement"] for path in (out / "var").rglob("findings.json")]
-    assert sorted(told) == ["compared with a prior", "no prior exists"]
+    statements = [
+        json.loads(path.read_text())["comparison"]["statement"] for path in (out / "var").rglob("findings.json")
+    ]
+    assert sorted(statements) == ["compared with a prior", "no prior exists"]
 
 
-def test_no_log_and_no_path_names_the_patient(demo: tuple[Path, str]) -> None:
+def test_no_log_and_no_path_contains_the_patients_name(demo: tuple[Path, str]) -> None:
     out, _ = demo
     assert "PHANTOM" not in (out / "service.log").read_text()
     assert not [path for path in out.rglob("*") if "PHANTOM" in path.name]

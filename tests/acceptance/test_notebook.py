@@ -1,4 +1,4 @@
-"""The notebook for Google Colab, run from the first cell to the last on a small data set."""
+"""The notebook for Google Colab, run from the first to the last cell on a small data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 NOTEBOOK = ROOT / "training" / "lung_tumour_colab.ipynb"
 
 
-def written() -> nbformat.NotebookNode:
+def read_notebook() -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
@@ -39,38 +39,42 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def cells(folders: dict[str, str]) -> list[nbformat.NotebookNode]:
-    """The code cells after the notebook was run outside of Colab; a cell that fails ends the test."""
-    notebook = written()
+    """The code cells after a run outside Colab; a failing cell raises an error."""
+    notebook = read_notebook()
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}})
     client.execute(env={**os.environ, **folders})
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_it_is_committed_as_it_was_written_not_as_it_was_run() -> None:
-    notebook = written()
+def test_it_is_committed_without_outputs() -> None:
+    notebook = read_notebook()
     nbformat.validate(notebook)
 
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
 
 
-def test_it_has_no_logic_of_its_own() -> None:
-    code = "\n".join(cell.source for cell in written().cells if cell.cell_type == "code")
+def test_it_contains_no_logic() -> None:
+    code = "\n".join(cell.source for cell in read_notebook().cells if cell.cell_type == "code")
 
-    assert not [word for word in ("def ", "class ", "import torch\n", "from training", "while ") if word in code]
+    assert not [
+        pattern for pattern in ("def ", "class ", "import torch\n", "from training", "while ") if pattern in code
+    ]
     assert code.count('"$PYTHON" -m training ') == 2
 
 
-def test_it_comes_from_data_to_a_model_that_the_worker_can_load(
+def test_it_trains_a_model_that_the_worker_can_load(
     cells: list[nbformat.NotebookNode], folders: dict[str, str]
 ) -> None:
-    said = "".join(map(output_of, cells))
+    printed = "".join(map(output_of, cells))
 
     card = check_model(f"lung_tumour:{folders['MODEL_FOLDER']}", ON_CPU).card
     assert (card.name, card.version) == ("RUN", card.weights_sha256[:12])
-    assert "msd: 4 patients, 4 stacks" in said
-    assert "train: 2 patients" in said
-    assert [step for step in ("prepare\n", "train\n", "evaluate\n", "figures\n", "export\n") if step not in said] == []
+    assert "msd: 4 patients, 4 stacks" in printed
+    assert "train: 2 patients" in printed
+    assert [
+        step for step in ("prepare\n", "train\n", "evaluate\n", "figures\n", "export\n") if step not in printed
+    ] == []
 
 
 def test_it_shows_the_curve_the_four_pictures_a_montage_and_the_card(cells: list[nbformat.NotebookNode]) -> None:
@@ -78,6 +82,6 @@ def test_it_shows_the_curve_the_four_pictures_a_montage_and_the_card(cells: list
     assert "# Model card: RUN" in cells[-1].outputs[0]["data"]["text/markdown"]
 
 
-def test_the_drive_is_left_alone_outside_of_colab(cells: list[nbformat.NotebookNode]) -> None:
+def test_google_drive_is_not_mounted_outside_colab(cells: list[nbformat.NotebookNode]) -> None:
     assert "drive.mount" in cells[0].source
     assert cells[0].outputs == []

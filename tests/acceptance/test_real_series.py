@@ -1,4 +1,4 @@
-"""The main job on a real series: Orthanc forwards a CT, gets SEG and SR back, committed, and right."""
+"""The main use case on a real series: Orthanc forwards a CT and receives a correct SEG and SR, committed."""
 
 import json
 import math
@@ -11,11 +11,11 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, Site, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, OrthancStack, needs_shared, wait_for
 
-# C3N-00247: a spiculated tumour of the right lung, its centre near here (LPS mm).
+# C3N-00247: approximate centre of a spiculated tumour of the right lung (LPS mm).
 CENTRE = (-81.0, -190.0, -193.0)
-# PS3.16 8.2: a designator that begins with 99 is private; dciodvfy knows those of a few others.
+# PS3.16 8.2: a designator that begins with 99 is private; dciodvfy recognizes only a few of them.
 OWN_CODES = "Warning - Unrecognized defined term <99LUNGSPREAD> for value 1 of attribute <Coding Scheme Designator>"
 
 pytestmark = [needs_shared, pytest.mark.skipif(not STORESCU.is_file(), reason="dcmtk is not installed")]
@@ -29,24 +29,24 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
-    """The site after the round, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
+def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OrthancStack, Path]]:
+    """The stack after the job, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
     folder = tmp_path_factory.mktemp("site")
-    with Site(folder=folder / "site", averaging="") as site:
-        site.send(ct)
-        wait_for(lambda: "COMMITTED" in site.states(), 600, "the job is committed")
+    with OrthancStack(folder=folder / "site", averaging="") as stack:
+        stack.send(ct)
+        wait_for(lambda: "COMMITTED" in stack.states(), 600, "the job is committed")
         out = folder / "from-pacs"
         out.mkdir()
         for modality in ("SEG", "SR"):
-            (instance,) = site.instances(modality)
-            site.download(instance, out / f"{modality.lower()}.dcm")
-        site.download(site.instances("CT")[0], out / "ct.dcm")
-        yield site, out
+            (instance,) = stack.instances(modality)
+            stack.download(instance, out / f"{modality.lower()}.dcm")
+        stack.download(stack.instances("CT")[0], out / "ct.dcm")
+        yield stack, out
 
 
 @pytest.fixture(scope="module")
 def run(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same folder without a PACS."""
+    """Results of `lungspread run` on the same series."""
     folder = tmp_path_factory.mktemp("run")
     command = [sys.executable, "-m", "worker.cli", "run", str(ct), "--out", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -57,7 +57,7 @@ def findings(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "findings.json").read_text()))
 
 
-def test_seg_and_sr_come_back_into_the_same_study(results: tuple[Site, Path]) -> None:
+def test_seg_and_sr_are_in_the_study_of_the_ct(results: tuple[OrthancStack, Path]) -> None:
     _, out = results
     ct, seg, sr = (pydicom.dcmread(out / f"{name}.dcm") for name in ("ct", "seg", "sr"))
 
@@ -65,35 +65,35 @@ def test_seg_and_sr_come_back_into_the_same_study(results: tuple[Site, Path]) ->
     assert ct.PatientID == seg.PatientID == sr.PatientID
 
 
-def test_one_lesion_is_the_tumour(run: Path) -> None:
+def test_exactly_one_lesion_is_the_tumour(run: Path) -> None:
     near = [one for one in findings(run)["lesions"] if math.dist(one["centroid_lps_mm"], CENTRE) <= 8]
 
     assert len(near) == 1
     assert 2.5 <= near[0]["volume_ml"] <= 8
 
 
-def complaints(file: Path) -> set[str]:
-    """Return what the validators say of a file, each complaint once, and each failed check by its name."""
+def validator_messages(file: Path) -> set[str]:
+    """Return the validators' messages on a file, each once, and the names of the failed checks."""
     command = [SHARED / "tools" / "validate-dicom", file]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-    checks = {line.split()[1] for line in told if line.startswith("FAIL")} - {"dciodvfy"}
-    return checks | {line.split(maxsplit=1)[1] for line in told if line[:1] == " "}
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    checks = {line.split()[1] for line in lines if line.startswith("FAIL")} - {"dciodvfy"}
+    return checks | {line.split(maxsplit=1)[1] for line in lines if line[:1] == " "}
 
 
-def test_validators_complain_of_nothing_but_what_the_scanner_wrote(results: tuple[Site, Path]) -> None:
-    """The source has an empty Study ID and a name without components, which a result of its study must repeat."""
+def test_validators_report_only_what_they_report_on_the_source(results: tuple[OrthancStack, Path]) -> None:
+    """The source has an empty Study ID and a name without components, which a result in its study must repeat."""
     _, out = results
-    inherited = complaints(out / "ct.dcm")
+    inherited = validator_messages(out / "ct.dcm")
 
-    assert complaints(out / "seg.dcm") <= inherited
-    assert complaints(out / "sr.dcm") <= inherited | {OWN_CODES}
+    assert validator_messages(out / "seg.dcm") <= inherited
+    assert validator_messages(out / "sr.dcm") <= inherited | {OWN_CODES}
 
 
-def test_run_repeats_the_numbers_and_the_uids_of_the_pacs(results: tuple[Site, Path], run: Path) -> None:
-    site, out = results
-    (told,) = (site.folder / "var").rglob("findings.json")
+def test_run_has_the_numbers_and_uids_of_the_results_in_the_pacs(results: tuple[OrthancStack, Path], run: Path) -> None:
+    stack, out = results
+    (from_service,) = (stack.folder / "var").rglob("findings.json")
 
-    assert (run / "findings.json").read_bytes() == told.read_bytes()
+    assert (run / "findings.json").read_bytes() == from_service.read_bytes()
     for name in ("seg", "sr"):
         documents = [pydicom.dcmread(folder / f"{name}.dcm") for folder in (out, run)]
         assert len({document.SOPInstanceUID for document in documents}) == 1

@@ -18,7 +18,7 @@ def phantom() -> Phantom:
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    """Two of the networks: whatever is tested here holds for any number of them."""
+    """The released model with two of its networks; these tests hold for any number of them."""
     return load_model("lung_tumour", InferenceSettings(device="cpu", ensemble_size=2, flip_tta=False))
 
 
@@ -53,28 +53,28 @@ def test_the_mask_covers_the_lesion(phantom: Phantom, upright: Mask) -> None:
 @pytest.mark.parametrize(
     "axes", [(0,), (1,), (2,), (1, 2), (0, 1, 2)], ids=["feet first", "rows", "columns", "rows and columns", "all"]
 )
-def test_stored_the_other_way_round_the_same_voxels_are_marked(
+def test_the_same_voxels_are_marked_in_reverse_storage_order(
     phantom: Phantom, segmenter: Segmenter, upright: Mask, axes: tuple[int, ...]
 ) -> None:
     affine = phantom.affine.copy()
     for axis in axes:
         affine[:3, 3] += affine[:3, axis] * (phantom.hu.shape[axis] - 1)
         affine[:3, axis] *= -1
-    turned = segmenter.segment(Volume(hu=np.flip(phantom.hu, axes).copy(), affine=affine), lambda _: None)
+    reversed_mask = segmenter.segment(Volume(hu=np.flip(phantom.hu, axes).copy(), affine=affine), lambda _: None)
 
     assert upright.voxels.any()
-    assert np.array_equal(np.flip(turned.voxels, axes), upright.voxels)
+    assert np.array_equal(np.flip(reversed_mask.voxels, axes), upright.voxels)
 
 
-def test_stored_with_rows_for_columns_the_same_voxels_are_marked(
+def test_the_same_voxels_are_marked_with_rows_and_columns_exchanged(
     phantom: Phantom, segmenter: Segmenter, upright: Mask
 ) -> None:
-    turned = Volume(hu=phantom.hu.transpose(0, 2, 1).copy(), affine=phantom.affine[:, [0, 2, 1, 3]])
+    transposed = Volume(hu=phantom.hu.transpose(0, 2, 1).copy(), affine=phantom.affine[:, [0, 2, 1, 3]])
 
-    assert np.array_equal(segmenter.segment(turned, lambda _: None).voxels.transpose(0, 2, 1), upright.voxels)
+    assert np.array_equal(segmenter.segment(transposed, lambda _: None).voxels.transpose(0, 2, 1), upright.voxels)
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_an_unavailable_device_is_named() -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -94,12 +94,12 @@ def test_the_odds_of_a_candidate_are_divided_by_a_power_of_its_volume() -> None:
     peak = np.full(7, 0.99)  # odds of 99 to 1
     found = score(peak, np.array([0.05, 0.3, 1.2, 2.0, 8.0, 32.0, 80.0]))
 
-    divided_by = [1, 1, 8, 17.213, 17.213, 17.213 / 8, 1]  # (1.2 / 0.3)^1.5, (2 / 0.3)^1.5, and that by (32 / 8)^1.5
-    assert found / (1 - found) == pytest.approx([99 / times for times in divided_by], rel=1e-4)
+    divisors = [1, 1, 8, 17.213, 17.213, 17.213 / 8, 1]  # (1.2 / 0.3)^1.5, (2 / 0.3)^1.5, and the latter / (32 / 8)^1.5
+    assert found / (1 - found) == pytest.approx([99 / divisor for divisor in divisors], rel=1e-4)
     assert score(np.ones(1), np.array([40.0])) == 1
 
 
-def test_a_large_candidate_must_be_surer_than_a_small_one() -> None:
+def test_a_large_candidate_needs_a_higher_probability_than_a_small_one() -> None:
     probability = np.zeros((1, 40, 40), np.float32)
     probability[0, 2:4, 2:4] = probability[0, 10:38, 10:38] = 0.6
     probability[0, 2, 2] = probability[0, 20, 20] = 0.95

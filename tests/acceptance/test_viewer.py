@@ -1,4 +1,4 @@
-"""What a radiologist's viewer makes of our results: OHIF, in a real browser, over a real Orthanc."""
+"""Display of our results in a radiologist's viewer: OHIF in a real browser with a real Orthanc."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.segmenter import ModelCard
 from models.volume import Mask
-from tests.fixtures.orthanc_stack import SHARED, Site, needs_shared
+from tests.fixtures.orthanc_stack import SHARED, OrthancStack, needs_shared
 from worker.ct.reader import load
 from worker.findings import Findings
 from worker.outputs.encode import encode
@@ -41,44 +41,44 @@ pytestmark = needs_shared
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A phantom's findings, as they lie in the PACS."""
+    """A phantom's findings, stored in the PACS."""
 
-    site: Site
+    site: OrthancStack
     findings: Findings
     pictures: Path
 
     def open(self, *options: str) -> dict[str, Any]:
-        """Open the study in OHIF and return what the viewer holds."""
+        """Open the study in OHIF and return the viewer's state."""
         picture = self.pictures / f"{'-'.join(options).strip('-') or 'seg'}.png"
         pacs = f"http://127.0.0.1:{self.site.http_port}"
         command = [str(OHIF_SHOT), self.findings.study_uid, str(picture), "--pacs", pacs, *options]
         environment = os.environ | {"OHIF_CACHE": str(CACHE)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=400)
         if done.returncode == SETUP_FAILED:
-            pytest.skip(f"OHIF is not to be had: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"OHIF is not available: {done.stderr.strip()[-200:]}")
         return dict(json.loads(picture.with_suffix(".json").read_text()))
 
 
 @pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(folder=tmp_path_factory.mktemp("viewer"))
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancStack]:
+    site = OrthancStack(folder=tmp_path_factory.mktemp("viewer"))
     site.start_pacs()
     yield site
     site.stop_pacs()
 
 
 @pytest.fixture(scope="module")
-def three_lesions(pacs: Site, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def three_lesions(pacs: OrthancStack, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     return stored(pacs, tmp_path_factory.mktemp("three"), DEMO_LESIONS, seed=1)
 
 
 @pytest.fixture(scope="module")
-def no_lesion(pacs: Site, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def no_lesion(pacs: OrthancStack, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     return stored(pacs, tmp_path_factory.mktemp("none"), (), seed=2)
 
 
-def stored(site: Site, folder: Path, lesions: tuple[PhantomLesion, ...], seed: int) -> Shown:
-    """Put a phantom, and what would be found by who knows its lesions, into the PACS."""
+def stored(site: OrthancStack, folder: Path, lesions: tuple[PhantomLesion, ...], seed: int) -> Shown:
+    """Store a phantom's CT, and the SEG and SR of its true lesions, in the PACS."""
     spec = PhantomSpec(seed=seed, shape=(52, 128, 128), spacing_mm=(5.0, 2.7, 2.7), lesions=lesions)
     files = write_series(folder / "ct", chest_phantom(spec))
     series = load(files)
@@ -94,14 +94,14 @@ def stored(site: Site, folder: Path, lesions: tuple[PhantomLesion, ...], seed: i
 
 
 def truth(affine: NDArray[np.float64], shape: tuple[int, ...], lesions: tuple[PhantomLesion, ...]) -> NDArray[np.bool_]:
-    """The voxels whose centre lies in a lesion."""
+    """Return the voxels whose centre lies in a lesion."""
     points = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
     inside = np.zeros(shape, bool)
     for lesion in lesions:
         x, y, z = np.moveaxis(points - lesion.centre_mm, -1, 0)
         cos, sin = np.cos(lesion.turn_rad), np.sin(lesion.turn_rad)
-        turned = (cos * x + sin * y, cos * y - sin * x, z)
-        inside |= sum((d / half) ** 2 for d, half in zip(turned, lesion.half_axes_mm, strict=True)) <= 1
+        rotated = (cos * x + sin * y, cos * y - sin * x, z)
+        inside |= sum((d / half) ** 2 for d, half in zip(rotated, lesion.half_axes_mm, strict=True)) <= 1
     return inside
 
 
@@ -133,7 +133,7 @@ def test_the_viewer_draws_both_axes_of_each_lesion_on_their_slice(three_lesions:
         assert one["frame"].startswith(f"{sop_instance_uid}/")
 
 
-def test_the_viewer_takes_a_report_without_lesions_as_text_and_asks_for_nothing(no_lesion: Shown) -> None:
+def test_the_viewer_shows_a_report_without_lesions_as_text_and_offers_no_hydration(no_lesion: Shown) -> None:
     shown = no_lesion.open("--load", "SR", "--no-hydrate", "--prompt", "5")
 
     (report,) = [one for one in shown["state"]["displaySets"] if one["modality"] == "SR"]

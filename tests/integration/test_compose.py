@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from worker.settings import Settings, load_settings
 
@@ -226,11 +227,13 @@ def test_nginx_serves_ohif_and_the_dicomweb_that_ohif_asks_for() -> None:
 def test_the_images_install_what_the_project_declares() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    declared = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
+    declared = {one.name: one.specifier for one in map(Requirement, lines)}
     for name in ("node", "worker"):
-        assert set(re.findall(r" (\w+==[\d.]+)", dockerfile(name) or "")) <= set(declared)
+        pinned = re.findall(r" (\w+)==([\d.]+)", dockerfile(name) or "")
+        assert all(version in declared[library] for library, version in pinned)
     for name in ("node", "worker"):
         assert f"python:{'.'.join(project['requires-python'][2:].split(',')[0].split('.'))}" in bases(name)[0]
-        (extras,) = re.findall(r'pip install "\.\[([\w,]+)\]"', dockerfile(name) or "")
+        (extras,) = re.findall(r'pip install --constraint requirements\.lock "\.\[([\w,]+)\]"', dockerfile(name) or "")
         assert set(extras.split(",")) <= set(project["optional-dependencies"])
         assert SERVICES[name]["image"].endswith(f":{project['version']}")

@@ -1,4 +1,4 @@
-"""An array that stays in its Blosc2 file and is read slice by slice; otherwise it is the numpy array that it holds."""
+"""Arrays in Blosc2 files that are read slice by slice."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 ONE_THREAD = {"nthreads": 1}
-"""Whoever draws examples is one of several processes already; and threads do not survive a fork."""
+"""Examples are already drawn by several processes, and threads do not survive a fork."""
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array with each slice packed on its own: bits shuffled, then Zstandard."""
+    """Write an array, each slice compressed as its own chunk: bit shuffle, then Zstandard."""
     packing = {"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.BITSHUFFLE], **ONE_THREAD}
     blosc2.asarray(
         np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=(1, *array.shape[1:]), cparams=packing
@@ -23,9 +23,10 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 class OnDisk(NDArrayOperatorsMixin):
-    """Slices of a file, read when they are asked for; nothing else is kept in memory, and nothing can be written.
+    """A read-only array in a Blosc2 file; slices are read on access and not kept in memory.
 
-    A whole slice, a run of them and a list of them cost what they are; anything else reads the file from end to end.
+    Indexing by an integer, a slice of step 1 or a list of integers reads only those slices; any other access reads the
+    whole file and behaves as a numpy array.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +37,7 @@ class OnDisk(NDArrayOperatorsMixin):
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """Number of axes."""
         return len(self.shape)
 
     @property
@@ -59,14 +60,14 @@ class OnDisk(NDArrayOperatorsMixin):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("an array on disk cannot be had without a copy")
+            raise ValueError("an array on disk cannot be returned without a copy")
         return np.asarray(self._file[:], dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: ArrayLike, **options: Any) -> Any:  # noqa: ANN401
         arrays = (np.asarray(value) if isinstance(value, OnDisk) else value for value in inputs)
         return getattr(ufunc, method)(*arrays, **options)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - astype, any, sum ...: whatever numpy's array has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - attributes of numpy's array: astype, any, sum ...
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)

@@ -1,12 +1,12 @@
-"""The prepared data on disk: a folder of stacks, each complete or not there, and a manifest once all of them are.
+"""Cache of the prepared data on disk: one folder for each stack, and a manifest once all stacks are complete.
 
     CACHE/manifest.json                  the stacks, and the SHA-256 of every file that each was read from
-    CACHE/splits.json                    who trains, who validates, who is only judged, and the folds
-    CACHE/stacks/ID/hu.b2nd, mask.b2nd   Blosc2 arrays, (slice, row, column), packed slice by slice; readers.b2nd, too,
-                                         where more than one reader is known
-    CACHE/stacks/ID/stack.json           its entry of the manifest, so that an interrupted prepare goes on
+    CACHE/splits.json                    the patients of train, validation, test and the folds
+    CACHE/stacks/ID/hu.b2nd, mask.b2nd   Blosc2 arrays, (slice, row, column), compressed slice by slice; readers.b2nd
+                                         too if more than one reader is known
+    CACHE/stacks/ID/stack.json           its entry of the manifest, so that an interrupted prepare continues
 
-Knows no layout: what a stack was read from, it is told.
+A stack's folder is complete or absent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PARTIAL = ".partial-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What the manifest says of one stack.
+    """The manifest's entry of one stack.
 
     folder: its name below stacks/. recipe: how it was read. files: SHA-256 of each file that it was read from.
     """
@@ -60,13 +60,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a cache holds that was prepared to the end."""
+    """The stacks of a completely prepared cache."""
 
     stacks: tuple[Entry, ...]
 
 
 def write_stack(cache: Path, stack: Stack, hashes: Mapping[str, str], recipe: str = "") -> Entry:
-    """Write a stack, in place of one of the same source and name; it appears as a whole or not at all."""
+    """Write a stack and return its entry; it replaces a stack of the same source and name atomically."""
     entry = _entry(stack, hashes, recipe)
     (cache / "stacks").mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=cache / "stacks"))
@@ -84,7 +84,10 @@ def write_stack(cache: Path, stack: Stack, hashes: Mapping[str, str], recipe: st
 
 
 def read_stacks(cache: Path, patients: Collection[str] | None = None) -> list[Stack]:
-    """Return the stacks of these patients, or all; the arrays of whole scans are read slice by slice when used."""
+    """Return the stacks of these patients, or all; arrays of whole scans stay on disk and are read slice by slice.
+
+    Raises DataRefused if a patient is not in the cache.
+    """
     entries = [entry for entry in manifest(cache).stacks if patients is None or entry.patient in patients]
     missing = set(patients or ()) - {entry.patient for entry in entries}
     if missing:
@@ -93,38 +96,36 @@ def read_stacks(cache: Path, patients: Collection[str] | None = None) -> list[St
 
 
 def is_cache(folder: Path) -> bool:
-    """Tell whether a folder holds what was prepared to the end."""
+    """Return whether a folder is a completely prepared cache."""
     return (folder / "manifest.json").is_file()
 
 
 def manifest(cache: Path) -> Manifest:
-    """Return what the cache holds. Raises DataRefused unless it was prepared to the end."""
+    """Return the cache's manifest. Raises DataRefused if the cache is incomplete or of another format."""
     try:
         content = json.loads((cache / "manifest.json").read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataRefused(
-            "manifest.json: not there, the cache was not prepared to the end: run prepare again"
-        ) from error
+        raise DataRefused("manifest.json: missing, the cache is incomplete: run prepare again") from error
     if content["format"] != FORMAT:
-        raise DataRefused(f"manifest.json: format {content['format']} where {FORMAT} is needed: run prepare again")
+        raise DataRefused(f"manifest.json: format {content['format']}, {FORMAT} is needed: run prepare again")
     return Manifest(stacks=tuple(map(_from_json, content["stacks"])))
 
 
-def written(cache: Path) -> dict[tuple[str, str], Entry]:
-    """Return what is there already by source and name, whether or not prepare came to its end."""
-    found = [_written(path) for path in sorted((cache / "stacks").glob("[!.]*/stack.json"))]
+def stored_entries(cache: Path) -> dict[tuple[str, str], Entry]:
+    """Return the stored entries by source and name, also of an incomplete cache."""
+    found = [_stored_entry(path) for path in sorted((cache / "stacks").glob("[!.]*/stack.json"))]
     return {(entry.source, entry.name): entry for entry in found if entry is not None}
 
 
 def reopen(cache: Path) -> None:
-    """Take the mark of completeness away before anything changes, and what a killed prepare left half-written."""
+    """Remove the manifest before a change, and partial stacks of an interrupted prepare."""
     (cache / "manifest.json").unlink(missing_ok=True)
     for path in (cache / "stacks").glob(f"{PARTIAL}*"):
         shutil.rmtree(path)
 
 
 def close(cache: Path, entries: Iterable[Entry], splits: str) -> Manifest:
-    """Write splits and manifest, the manifest last; stacks that are not among the entries go away."""
+    """Write the splits, then the manifest, and return it; stacks that are not among the entries are removed."""
     whole = Manifest(stacks=tuple(sorted(entries, key=lambda entry: (entry.source, entry.name))))
     kept = {entry.folder for entry in whole.stacks}
     for path in (cache / "stacks").iterdir():
@@ -156,7 +157,7 @@ def _entry(stack: Stack, hashes: Mapping[str, str], recipe: str) -> Entry:
 
 
 def _folder(source: str, name: str) -> str:
-    """Return a folder's name that can be read and that no other stack has, whatever letters its name is made of."""
+    """Return a readable folder name that is unique for this source and name."""
     digest = hashlib.sha256(f"{source}\n{name}".encode()).hexdigest()[:10]
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', f'{source}-{name}')[:60]}-{digest}"
 
@@ -181,7 +182,7 @@ def _array(path: Path) -> NDArray[Any] | OnDisk:
     return np.asarray(array) if array.nbytes <= IN_MEMORY_BYTES else array
 
 
-def _written(path: Path) -> Entry | None:
+def _stored_entry(path: Path) -> Entry | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return _from_json(content) if content.pop("format") == FORMAT else None
@@ -205,7 +206,7 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a file in the place of another at once."""
+    """Replace a file atomically."""
     hidden = path.with_name(f".{path.name}")
     hidden.write_text(text, encoding="utf-8")
     _sync(hidden)

@@ -1,6 +1,6 @@
-"""The data sets by name, as stacks of slices with masks, and generated chests. Knows no network.
+"""The data sets by name, as stacks of slices with masks, and generated chests.
 
-The readers live in `training/readers/`; here is one place to import them from. `prepare` reads them with every check.
+The readers are in `training/readers/`; `training/data/prepare.py` reads them with all checks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Stack", "lesion_mask", "lidc_cubes", "lidc_slices", "majority", "msd
 
 
 def phantoms(count: int, first_seed: int) -> Iterator[Stack]:
-    """Generate chests with random ellipsoid lesions; the demo's seed and lesions are not among them."""
+    """Yield generated chests with random ellipsoid lesions, other ones than the demo's chest."""
     for seed in range(first_seed, first_seed + count):
         phantom = chest_phantom(_random_spec(np.random.default_rng(seed), seed))
         yield Stack(
@@ -34,7 +34,7 @@ def phantoms(count: int, first_seed: int) -> Iterator[Stack]:
 
 
 def lesion_mask(phantom: Phantom) -> NDArray[np.bool_]:
-    """Return the voxels whose centre lies in a lesion of the phantom."""
+    """Return the voxels whose centre lies in a lesion of the phantom: bool (slice, row, column)."""
     index = np.indices(phantom.hu.shape).reshape(3, -1)
     x, y, z = (phantom.affine[:3, :3] @ index + phantom.affine[:3, 3:]).astype(np.float32)
     inside = np.zeros(x.shape, bool)

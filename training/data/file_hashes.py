@@ -1,4 +1,4 @@
-"""Hashes the files of every case, and says which cases the cache holds as their files are now. Reads no pixels."""
+"""Hashes the files of every case, and finds the cases that the cache already holds unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.readers.case import Case, DataRefused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileHashPlan:
-    """A case of a source. hashes: SHA-256 of its files by name. entry: what the cache holds; None: it is to be read."""
+    """A case and its file hashes by name. entry: the cache's entry if it is current; None if the case must be read."""
 
     case: Case
     source: str
@@ -22,13 +22,13 @@ class FileHashPlan:
 
 
 class FileHashes:
-    """The SHA-256 of files; a file is read again only when its size or its time of change is another."""
+    """SHA-256 of files; a file is hashed again only if its size or modification time has changed."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def of(self, case: Case) -> dict[str, str]:
-        """Return the SHA-256 of a case's files by name. Raises DataRefused for one that cannot be read."""
+        """Return the SHA-256 of a case's files by name. Raises DataRefused if a file cannot be read."""
         return {name: self._digest(name, path) for name, path in case.files.items()}
 
     def _digest(self, name: str, path: Path) -> str:
@@ -44,11 +44,14 @@ class FileHashes:
 
 
 def plan(case: Case, source: str, hashes: Mapping[str, str], held: Entry | None) -> tuple[FileHashPlan, str]:
-    """Return the plan for a case of which the cache holds this entry, and why that is read again, "" if it is not."""
+    """Return the plan for a case, and why it must be read again ("" if it need not).
+
+    held: the cache's entry of the case, or None.
+    """
     if held is None or (held.files == hashes and held.recipe == case.recipe):
         return FileHashPlan(case=case, source=source, hashes=hashes, entry=held), ""
     changed = [name for name, digest in hashes.items() if held.files.get(name) != digest]
-    why = f"{changed[0]} has changed" if changed else "it is read in another way"
+    why = f"{changed[0]} has changed" if changed else "the reader's settings have changed"
     return FileHashPlan(
         case=case, source=source, hashes=hashes, entry=None
     ), f"{case.name}: {why} since it was prepared: read again"

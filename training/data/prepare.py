@@ -1,8 +1,8 @@
-"""Checks data sets, reads them as stacks, and writes them into a cache: all of it, or nothing.
+"""Checks data sets, reads them as stacks and writes them into a cache, or writes nothing.
 
-Every file is hashed and every case is read before anything is written, and everything that is wrong is said at once. So
-a case is read twice, once to check and once to write: no more than one scan is in memory, and what is refused leaves a
-cache as it was. What is in the cache already and whose files have the same hashes is not read again.
+Every file is hashed and every case is read before anything is written, and all problems are reported together. A case
+is therefore read twice, to check and to write: at most one scan is in memory, and refused data leaves the cache
+unchanged. Cases that the cache holds with the same file hashes are not read again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from training.data import cache
 from training.data.duplicates import duplicates
 from training.data.file_hashes import FileHashes, FileHashPlan, plan
 from training.data.splits import Split, absent, as_text, collection_of, draw_splits, overlaps
-from training.readers.case import Case, DataRefused, Found
+from training.readers.case import Case, DataRefused, FoundCases
 from training.readers.cubes import cubes
-from training.readers.dicom import Choice, dicom
+from training.readers.dicom import OutlineChoice, dicom
 from training.readers.msd import msd
-from training.readers.outline import Tumour
+from training.readers.outline import TumourNames
 from training.readers.slices import slices
 
 KINDS = ("msd", "slices", "cubes", "dicom", "corrected")
@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Data of one layout in one place. kind: one of KINDS."""
+    """A data set: its layout, one of KINDS, and its path."""
 
     kind: str
     path: Path
@@ -46,18 +46,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to prepare. splits: a committed file, or None to draw a split with so many folds."""
+    """What to prepare. splits: an existing file, or None to draw a split with this number of folds."""
 
     sources: tuple[Source, ...]
     cache: Path
     splits: Path | None = None
     folds: int = 5
-    tumour: Tumour = field(default_factory=Tumour)
+    tumour: TumourNames = field(default_factory=TumourNames)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What came of it. read: how many stacks were read and written, the others were there. notes: worth saying."""
+    """The result. read: number of stacks that were read and written; the others were in the cache."""
 
     manifest: cache.Manifest
     read: int
@@ -65,7 +65,7 @@ class Prepared:
 
 
 def parse_source(text: str) -> Source:
-    """Return a source written as KIND:PATH."""
+    """Return a source written as KIND:PATH. Raises DataRefused for any other text."""
     kind, colon, path = text.partition(":")
     if not colon or kind not in KINDS:
         raise DataRefused(f"--source {text}: KIND:PATH is needed, KIND one of {', '.join(KINDS)}")
@@ -73,28 +73,28 @@ def parse_source(text: str) -> Source:
 
 
 def prepare(request: Request) -> Prepared:
-    """Check everything, then write what the cache lacks. Raises DataRefused with all problems, nothing written then."""
+    """Check everything, then write the missing stacks. Raises DataRefused with all problems, before any write."""
     found = {source: _find(source, request.tumour) for source in request.sources}
     problems = [f"{source}: {problem}" for source, one in found.items() for problem in one.problems]
     notes = [f"{source}: {note}" for source, one in found.items() for note in one.notes]
     plans = list(_plans(found, request.cache, problems, notes))
     new = [planned for planned in plans if planned.entry is None]
     problems += duplicates(plans)
-    for planned in _shown(new, "checking"):
+    for planned in _with_progress(new, "checking"):
         problems += _facts(planned)
     splits = _splits(request, [planned.case for planned in plans], problems, notes)
     if problems:
         raise DataRefused(*problems)
     cache.reopen(request.cache)
     entries = [planned.entry for planned in plans if planned.entry is not None]
-    for planned in _shown(new, "writing"):
+    for planned in _with_progress(new, "writing"):
         entries.append(_write(request.cache, planned))
     whole = cache.close(request.cache, entries, splits)
     return Prepared(manifest=whole, read=len(new), notes=tuple(notes))
 
 
 def summary(prepared: Prepared) -> list[str]:
-    """Return what the cache holds, a line for each source."""
+    """Return one line for each source of the cache, and one on how many stacks were read."""
     lines = []
     stacks = prepared.manifest.stacks
     for source in sorted({entry.source for entry in stacks}):
@@ -105,29 +105,29 @@ def summary(prepared: Prepared) -> list[str]:
         lines.append(
             f"{source}: {patients} patients, {len(own)} stacks, {slices} slices, {with_tumour} with tumour, {ml:.1f} ml"
         )
-    return [*lines, f"{prepared.read} stacks read, {len(stacks) - prepared.read} were there"]
+    return [*lines, f"{prepared.read} stacks read, {len(stacks) - prepared.read} were in the cache"]
 
 
-def _find(source: Source, tumour: Tumour) -> Found:
-    readers: dict[str, Callable[[Path], Found]] = {
+def _find(source: Source, tumour: TumourNames) -> FoundCases:
+    readers: dict[str, Callable[[Path], FoundCases]] = {
         "msd": msd,
         "slices": slices,
         "cubes": cubes,
-        "dicom": partial(dicom, choice=Choice(source="dicom", tumour=tumour)),
-        "corrected": partial(dicom, choice=Choice(source="corrected", tumour=tumour)),
+        "dicom": partial(dicom, choice=OutlineChoice(source="dicom", tumour=tumour)),
+        "corrected": partial(dicom, choice=OutlineChoice(source="corrected", tumour=tumour)),
     }
     if not source.path.is_dir() and not (source.kind == "cubes" and source.path.is_file()):
-        return Found(cases=(), problems=("is not there, or is no folder",))
+        return FoundCases(cases=(), problems=("does not exist or is not a folder",))
     return readers[source.kind](source.path)
 
 
 def _plans(
-    found: Mapping[Source, Found], folder: Path, problems: list[str], notes: list[str]
+    found: Mapping[Source, FoundCases], folder: Path, problems: list[str], notes: list[str]
 ) -> Iterator[FileHashPlan]:
-    """Plan every case; one whose files cannot be hashed is a problem, one that is read again a note."""
-    files, held = FileHashes(), cache.written(folder)
+    """Plan every case; a case whose files cannot be hashed adds a problem, one that is read again a note."""
+    files, held = FileHashes(), cache.stored_entries(folder)
     cases = [(case, str(source)) for source, one in found.items() for case in one.cases]
-    for case, source in _shown(cases, "hashing"):
+    for case, source in _with_progress(cases, "hashing"):
         try:
             planned, why = plan(case, source, files.of(case), held.get((case.source, case.name)))
         except DataRefused as refused:
@@ -138,7 +138,7 @@ def _plans(
 
 
 def _facts(planned: FileHashPlan) -> list[str]:
-    """Return what is wrong with a case's files."""
+    """Return the problems of a case's files."""
     try:
         planned.case.read()
     except DataRefused as refused:
@@ -147,16 +147,16 @@ def _facts(planned: FileHashPlan) -> list[str]:
 
 
 def _write(folder: Path, planned: FileHashPlan) -> cache.Entry:
-    """Write a case, unless its files are no longer those that were checked."""
+    """Write a case. Raises DataRefused if its files have changed since they were checked."""
     stack = planned.case.read()
     changed = [name for name, digest in FileHashes().of(planned.case).items() if digest != planned.hashes[name]]
     if changed:
-        raise DataRefused(*(f"{name}: changed while it was prepared: run prepare again" for name in changed))
+        raise DataRefused(*(f"{name}: changed during preparation: run prepare again" for name in changed))
     return cache.write_stack(folder, stack, planned.hashes, planned.case.recipe)
 
 
 def _splits(request: Request, cases: Iterable[Case], problems: list[str], notes: list[str]) -> str:
-    """Return the text of the splits: as drawn, or as committed and fitting the data."""
+    """Return the text of the splits: newly drawn, or the given file after a check against the data."""
     patients: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         patients[collection_of(case.source)].add(case.patient)
@@ -173,11 +173,11 @@ def _splits(request: Request, cases: Iterable[Case], problems: list[str], notes:
     for collection, everyone in patients.items():
         unused = everyone.difference(*splits.get(collection, {}).values())
         if unused:
-            notes.append(f"{name}: {len(unused)} patient(s) of {collection} stand in no part and are not used")
+            notes.append(f"{name}: {len(unused)} patient(s) of {collection} are in no part and are not used")
     return text
 
 
-def _shown(items: Sequence[Item], what: str) -> Iterable[Item]:
-    """Go through the items with a progress bar on a terminal."""
+def _with_progress(items: Sequence[Item], what: str) -> Iterable[Item]:
+    """Iterate over the items, with a progress bar on a terminal."""
     console = Console(stderr=True)
     return track(items, what, console=console, transient=True, disable=not console.is_terminal)

@@ -1,8 +1,8 @@
-"""Who is trained on, who chooses thresholds, who is only judged: by patient, in a committed file.
+"""Splits by patient: train, validation, test and the folds of cross-validation, stored as JSON.
 
     {"msd": {"train": [...], "validation": [...], "test": [...], "fold-0": [...], "fold-1": [...]}, "lidc": {...}}
 
-A fold lists who is held back by it. The folds that are drawn here share out all patients but those of `test`.
+A fold lists the patients that it holds back. Folds that are drawn here contain all patients except those of `test`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PARTS = ("train", "validation", "test")
 FOLD = "fold-"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 COLLECTIONS = {"lidc-cube": "lidc"}
-"""Sources that share patients, and so a split, with another one."""
+"""Sources that share their patients, and so their split, with another source."""
 Split = dict[str, list[str]]
 
 
 def split_patients(patients: Iterable[str], validation: int, test: int, seed: str) -> Split:
-    """Return the patients in an order drawn by SHA-256, cut into test, validation and train."""
+    """Return the patients, ordered by SHA-256 of seed and name, cut into test, validation and train."""
     drawn = _drawn(patients, seed)
     return {
         "test": sorted(drawn[:test]),
@@ -32,7 +32,7 @@ def split_patients(patients: Iterable[str], validation: int, test: int, seed: st
 
 
 def draw_splits(patients: Mapping[str, Collection[str]], folds: int) -> dict[str, Split]:
-    """Return a split of each collection's patients with so many folds, or as many as there are patients for."""
+    """Return a split of each collection's patients with `folds` folds, or fewer if there are fewer patients."""
     splits = {}
     for collection, everyone in patients.items():
         test = round(TEST_SHARE * len(everyone))
@@ -46,7 +46,7 @@ def draw_splits(patients: Mapping[str, Collection[str]], folds: int) -> dict[str
 
 
 def collection_of(source: str) -> str:
-    """Return the collection whose split a source's patients stand in."""
+    """Return the collection whose split contains a source's patients."""
     return COLLECTIONS.get(source, source)
 
 
@@ -57,7 +57,7 @@ def folds_of(split: Split) -> list[list[str]]:
 
 
 def training_patients(split: Split, fold: int | None) -> set[str]:
-    """Return who is trained on when this fold is held back: the part train, or of all folds the others."""
+    """Return the patients to train on: the part train, or all other folds' patients if a fold is held back."""
     folds = folds_of(split)
     if fold is None or not folds:
         return set(split["train"])
@@ -75,7 +75,7 @@ def write_splits(path: Path, splits: dict[str, Split]) -> None:
 
 
 def read_splits(path: Path) -> dict[str, Split]:
-    """Read the splits. Raises ValueError when a patient stands in two parts of one collection."""
+    """Read the splits. Raises ValueError if a patient is in two parts of one collection."""
     splits: dict[str, Split] = json.loads(path.read_text(encoding="utf-8"))
     facts = overlaps(splits)
     if facts:
@@ -84,23 +84,23 @@ def read_splits(path: Path) -> dict[str, Split]:
 
 
 def overlaps(splits: Mapping[str, Split]) -> list[str]:
-    """Return who stands in two parts of a collection, in two folds, or in a fold and in test."""
+    """Return one line for each patient in two parts of a collection, in two folds, or in a fold and in test."""
     facts = []
     for collection, split in splits.items():
         parts = Counter(patient for part in PARTS for patient in split[part])
         folds = Counter(patient for fold in folds_of(split) for patient in fold)
-        judged = set(folds) & set(split["test"])
+        in_both = set(folds) & set(split["test"])
         for fact, patients in (
             ("in two parts", [patient for patient, n in parts.items() if n > 1]),
             ("in two folds", [patient for patient, n in folds.items() if n > 1]),
-            ("in test and in a fold", sorted(judged)),
+            ("in test and in a fold", sorted(in_both)),
         ):
-            facts += [f"patient {patient} of {collection} stands {fact}" for patient in patients]
+            facts += [f"patient {patient} of {collection} is {fact}" for patient in patients]
     return facts
 
 
 def absent(splits: Mapping[str, Split], patients: Mapping[str, Collection[str]]) -> list[str]:
-    """Return who stands in a split but is not among the patients of its collection."""
+    """Return one line for each patient of a split that is not in its collection's data."""
     return [
         f"patient {patient} of {collection} is not in the data"
         for collection, split in splits.items()

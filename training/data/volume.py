@@ -1,4 +1,4 @@
-"""A stack of slices with its tumour mask: what every layout is read as, and what everything here trains on."""
+"""A stack of CT slices with its tumour mask: the result of every reader, and the input of training and evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from models.volume import spacing_of
 class Stack:
     """Consecutive slices of one patient, upright: slices to the head, rows to posterior, columns to the left.
 
-    hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes.
-    whole: True where everything outside the mask is known to be no tumour in a whole slice.
-    first_slice: place of the first slice among all slices of the patient. readers: uint8, same shape, bit r set where
-    reader r marked it; None where there was one reader, or they are not known. estimated: True where Hounsfield units
-    and slice spacing were guessed from pictures.
+    hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes. whole: True for whole
+    slices, in which everything outside the mask is known to be no tumour. first_slice: number of the first slice among
+    all slices of the patient. readers: uint8, same shape, bit r set where reader r marked; None for a single reader or
+    if unknown. estimated: True if Hounsfield units and slice spacing were estimated from 8-bit pictures.
     """
 
     source: str
@@ -36,14 +35,14 @@ class Stack:
 
     @property
     def voxel_ml(self) -> float:
-        """The volume of a voxel."""
+        """Volume of a voxel in millilitres."""
         return math.prod(self.spacing_mm) / 1000
 
 
 def upright_stack(
     hu: NDArray[np.int16], mask: NDArray[np.bool_], affine: NDArray[np.float64], *, source: str, patient: str, name: str
 ) -> Stack:
-    """Return a whole scan as a stack, however it is stored; affine maps (slice, row, column, 1) to LPS mm."""
+    """Return a whole scan as an upright stack; affine maps (slice, row, column, 1) to LPS mm."""
     orientation = orientation_of(affine)
     return Stack(
         source=source,

@@ -1,8 +1,8 @@
-"""95 % intervals by drawing patients again, with replacement. Knows no images.
+"""95 % bootstrap intervals over patients.
 
-The patients are drawn, not the slices or nodules: those of one patient resemble each other, and drawn one by one they
-would make the interval too narrow (Field and Welsh, J R Stat Soc B 69 (2007) 369: the cluster bootstrap). Percentile
-intervals (Efron and Tibshirani 1993, chapter 13) are too narrow for few patients: Estimate.few_patients says so.
+Patients are resampled with replacement, not slices or nodules: those of one patient are correlated, and resampling them
+individually would make the interval too narrow (cluster bootstrap: Field and Welsh, J R Stat Soc B 69 (2007) 369).
+Percentile intervals (Efron and Tibshirani 1993, chapter 13) are too narrow for few patients: see Estimate.few_patients.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 DRAWS = 2000
 FEW_PATIENTS = 20
-"""Below this number of patients an interval is a hint: with 10, it covers the truth in about 90 % instead of 95 %."""
+"""Below this number of patients an interval is only a hint: with 10 it covers the truth in about 90 %, not 95 %."""
 DIGITS = 4
 
 Indices = NDArray[np.intp]
 Statistic = Callable[[Indices], float]
-"""Of the cases at these indices, some of them more than once; nan where it is not defined."""
+"""Statistic of the cases at these indices, which may repeat; nan if it is not defined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % bootstrap interval over patients; None where it is not defined."""
+    """A number with its 95 % bootstrap interval over patients; None if not defined."""
 
     value: float | None
     low: float | None
@@ -37,9 +37,9 @@ class Estimate:
 
 
 def estimate(patients: Sequence[str], statistic: Statistic, draws: int = DRAWS) -> Estimate:
-    """Return a statistic of cases, `patients` naming whose each case is, with its interval.
+    """Return a statistic of cases with its interval. patients: the patient of each case.
 
-    Of a single patient there is no interval. Draws in which the statistic is not defined are left out.
+    There is no interval for a single patient. Draws for which the statistic is not defined are ignored.
     """
     return estimate_each(patients, lambda indices: [statistic(indices)], draws)[0]
 
@@ -47,7 +47,7 @@ def estimate(patients: Sequence[str], statistic: Statistic, draws: int = DRAWS) 
 def estimate_each(
     patients: Sequence[str], statistics: Callable[[Indices], Sequence[float]], draws: int = DRAWS
 ) -> list[Estimate]:
-    """Return several statistics at once, from the same draws. Without any case there is one, not defined."""
+    """Return several statistics from the same draws; without any case, one undefined estimate."""
     of_patient = _cases_of(patients)
     values = statistics(np.arange(len(patients))) if patients else [math.nan]
     again = _drawn(of_patient, statistics, draws) if len(of_patient) > 1 else np.full((1, len(values)), math.nan)
@@ -65,19 +65,19 @@ def estimate_each(
 
 
 def estimate_mean(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
-    """Return the mean of the values that are defined, one of each case."""
+    """Return the mean of the defined values, one value per case."""
     names, numbers = _defined(patients, values)
     return estimate(names, lambda indices: float(numbers[indices].mean()))
 
 
 def estimate_median(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
-    """Return the median of the values that are defined, one of each case."""
+    """Return the median of the defined values, one value per case."""
     names, numbers = _defined(patients, values)
     return estimate(names, lambda indices: float(np.median(numbers[indices])))
 
 
 def estimate_spread(patients: Sequence[str], values: Sequence[float | None]) -> Estimate:
-    """Return the standard deviation (n - 1) of the values that are defined, one of each case."""
+    """Return the standard deviation (n - 1) of the defined values, one value per case."""
     names, numbers = _defined(patients, values)
     return estimate(names, lambda indices: float(numbers[indices].std(ddof=1)) if len(indices) > 1 else math.nan)
 

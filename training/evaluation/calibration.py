@@ -1,9 +1,8 @@
-"""Whether probabilities near lesions are those that come true. Knows no lesions' scores.
+"""Calibration of the probabilities near lesions.
 
-Reliability: of the voxels that the network gives about 80 %, 80 % should be tumour. The expected calibration error is
-the mean gap between the two over ten bins of equal width, weighted by their voxels (Guo et al., ICML 2017,
-arXiv:1706.04599). Only voxels within 10 mm of a lesion, or in it, count: the rest of a chest is easy and would hide
-everything.
+Reliability: of the voxels with a probability of about 80 %, 80 % should be tumour. The expected calibration error is
+the mean gap between the two over ten bins of equal width, weighted by voxels (Guo et al., ICML 2017, arXiv:1706.04599).
+Only voxels in a lesion or within 10 mm of it count: the easy rest of a chest would dominate the error.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from training.evaluation.bootstrap import DIGITS, Estimate, estimate
-from training.evaluation.case import JudgedCase
+from training.evaluation.case import EvaluatedCase
 
 BINS = 10
 NEAR_MM = 10.0
 
 Sums = NDArray[np.float64]
-"""(BINS, 3): voxels, their probabilities summed up, and those that are tumour."""
+"""(BINS, 3): number of voxels, sum of their probabilities, number of tumour voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """The voxels of one range of probability; None where there are none."""
+    """The voxels of one range of probability; the means are None for an empty bin."""
 
     low: float
     high: float
@@ -38,13 +37,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The reliability table and its mean gap."""
+    """The reliability table and the expected calibration error."""
 
     expected_calibration_error: Estimate
     reliability: tuple[Bin, ...]
 
 
-def sums_of(case: JudgedCase) -> Sums:
+def sums_of(case: EvaluatedCase) -> Sums:
     """Return the sums of one case's bins."""
     sums = np.zeros((BINS, 3))
     if not case.mask.any():
@@ -60,7 +59,7 @@ def sums_of(case: JudgedCase) -> Sums:
 
 
 def calibration(patients: Sequence[str], sums: Sequence[Sums]) -> Calibration:
-    """Return the calibration over all cases, the interval over patients."""
+    """Return the calibration over all cases, with its interval over patients."""
     stacked = np.stack(sums)
     return Calibration(
         expected_calibration_error=estimate(patients, lambda drawn: expected_calibration_error(stacked[drawn].sum(0))),
@@ -69,7 +68,7 @@ def calibration(patients: Sequence[str], sums: Sequence[Sums]) -> Calibration:
 
 
 def expected_calibration_error(sums: Sums) -> float:
-    """Return the gap between probability and share of tumour, weighted by voxels; nan without voxels."""
+    """Return the mean gap between probability and tumour share, weighted by voxels; nan without voxels."""
     with np.errstate(invalid="ignore"):
         return float(np.abs(sums[:, 1] - sums[:, 2]).sum() / sums[:, 0].sum())
 
@@ -85,7 +84,7 @@ def _bin(number: int, row: Sums) -> Bin:
     )
 
 
-def _box_near(case: JudgedCase) -> tuple[slice, ...]:
+def _box_near(case: EvaluatedCase) -> tuple[slice, ...]:
     inside = ndimage.find_objects(case.mask.astype(np.uint8))[0]
     reach = [int(np.ceil(NEAR_MM / size)) for size in case.spacing_mm]
     return tuple(slice(max(0, side.start - r), side.stop + r) for side, r in zip(inside, reach, strict=True))

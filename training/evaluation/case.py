@@ -1,4 +1,4 @@
-"""Cases: what is judged as one, put together from stacks and what the network says of them. Measures nothing."""
+"""Cases, the units of evaluation: stacks of one patient or one crop, with the predicted probabilities."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedCase:
-    """All whole slices of a patient, or one crop; at their places along z, so that distances between them are right.
+class EvaluatedCase:
+    """All whole slices of a patient, or one crop, at their positions along z, so that distances are right.
 
-    hu: int16 (slice, row, column). mask: bool, the reference. probability: float32. seen: bool (slice), False where
-    the collection holds no slice: there hu is air, and mask and probability are empty. readers: uint8 or None, as in
+    hu: int16 (slice, row, column). mask: bool, the reference. probability: float32. seen: bool (slice), False for
+    slices that the collection lacks: there hu is air, and mask and probability are empty. readers: uint8 or None, as in
     Stack.
     """
 
@@ -40,7 +40,7 @@ class JudgedCase:
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """Return the grid's affine, its first voxel at the origin: (slice, row, column) to LPS mm."""
+        """Affine of the grid, its first voxel at the origin: (slice, row, column, 1) to LPS mm."""
         matrix = np.zeros((4, 4))
         matrix[2, 0], matrix[1, 1], matrix[0, 2] = self.spacing_mm
         matrix[3, 3] = 1
@@ -48,20 +48,20 @@ class JudgedCase:
 
     @property
     def voxel_ml(self) -> float:
-        """Return the voxel's volume in millilitres."""
+        """Volume of a voxel in millilitres."""
         return float(np.prod(self.spacing_mm)) / 1000
 
 
 def grouped(predicted: Sequence[Predicted]) -> list[list[Predicted]]:
-    """Return what belongs to one case: the whole slices of a patient together, each crop for itself."""
+    """Return the predictions of each case: all whole slices of a patient together, each crop separately."""
     groups: dict[tuple[str, str], list[Predicted]] = defaultdict(list)
     for item in predicted:
         groups[item.stack.source, item.stack.patient if item.stack.whole else item.stack.name].append(item)
     return [groups[key] for key in sorted(groups)]
 
 
-def case_of(items: Sequence[Predicted]) -> JudgedCase:
-    """Put the stacks of one case together. Raises ValueError where two of them hold the same slice."""
+def case_of(items: Sequence[Predicted]) -> EvaluatedCase:
+    """Combine the stacks of one case. Raises ValueError if two of them contain the same slice."""
     first = items[0].stack
     low = min(item.stack.first_slice for item in items)
     shape = (max(item.stack.first_slice + len(item.stack.hu) for item in items) - low, *first.hu.shape[1:])
@@ -70,10 +70,10 @@ def case_of(items: Sequence[Predicted]) -> JudgedCase:
     for item in items:
         where = slice(item.stack.first_slice - low, item.stack.first_slice - low + len(item.stack.hu))
         if seen[where].any():
-            raise ValueError(f"{item.stack.name}: two stacks of the case hold the same slice")
+            raise ValueError(f"{item.stack.name}: two stacks of the case contain the same slice")
         hu[where], mask[where], seen[where] = item.stack.hu, item.stack.mask, True
         probability[where] = item.probability
-    return JudgedCase(
+    return EvaluatedCase(
         source=first.source,
         patient=first.patient,
         name=case_name(first),

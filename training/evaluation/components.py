@@ -1,6 +1,6 @@
-"""Connected components at several thresholds, labelled once each, so that many operating points can be tried.
+"""Connected components at several thresholds, labelled once, so that many operating points can be compared.
 
-Dice at a point is exactly that of `models.lung_tumour.segmenter.outlined` at it. Chooses nothing.
+The Dice at an operating point equals that of `models.lung_tumour.scoring.outlined`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.lung_tumour.scoring import scores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """Of each component at one threshold: its score, its voxels, and those of them that are tumour."""
+    """The components at one threshold: score, number of voxels, and number of these that are tumour."""
 
     scores: NDArray[np.float64]
     voxels: NDArray[np.int64]
@@ -26,7 +26,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """The components of a stack by threshold, and how many voxels of it are tumour."""
+    """The components of a stack by threshold, and its number of tumour voxels."""
 
     by_threshold: Mapping[float, Components]
     tumour: int
@@ -35,7 +35,7 @@ class Labelled:
 def labelled(
     probability: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float, thresholds: Sequence[float]
 ) -> Labelled:
-    """Label what lies above each of the thresholds."""
+    """Label the voxels above each of the thresholds."""
     return Labelled(
         by_threshold={threshold: _components(probability, mask, voxel_ml, threshold) for threshold in thresholds},
         tumour=int(mask.sum()),
@@ -43,7 +43,7 @@ def labelled(
 
 
 def dice_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -> float:
-    """Return the Dice of all stacks of a case together; 1 where nothing is marked and nothing is there."""
+    """Return the Dice over all stacks of a case; 1 if nothing is marked and there is no tumour."""
     shared, total = 0, sum(item.tumour for item in case)
     for item in case:
         components = item.by_threshold[threshold]
@@ -54,7 +54,7 @@ def dice_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -
 
 
 def volume_ratio_at(case: Sequence[Labelled], threshold: float, peak_threshold: float) -> float | None:
-    """Return how large what is marked on tumour is, of the true volume; None where no tumour is marked."""
+    """Return the volume marked on tumour divided by the true volume; None if no tumour is marked."""
     marked, true = 0, sum(item.tumour for item in case)
     for item in case:
         components = item.by_threshold[threshold]

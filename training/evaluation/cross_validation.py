@@ -1,7 +1,7 @@
-"""Cross-validation by patient: each patient is judged by the network of the fold that held it back.
+"""Cross-validation by patient: each patient is evaluated with the network of the fold that held it back.
 
-The operating point of a fold is chosen on the validation part and on the patients of the other folds, as the networks
-that held those back see them: on nobody whom it then judges. The networks together are the model that is handed on.
+The operating point of a fold is chosen on the validation part and on the patients of the other folds, as predicted by
+the networks that held them back; the fold's own patients take no part. All networks together are the model to release.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from training.readers.case import DataRefused
 from training.run_folder import RunRefused, trained_fold, trained_network
 
 RULES = (
-    "each patient is judged by the network, or the mean of the networks, whose training held it back, tumour-free "
+    "each patient is evaluated with the network, or the mean of the networks, whose training held it back, tumour-free "
     "slices included",
     "the operating point of a fold: of the thresholds with nearly the best sum of the sources' mean Dice over the "
-    "other folds and the validation part as all networks see it, each with its best peak, the truest to volume; alone: "
-    "on the same source of the other folds",
+    "other folds and over the validation part as predicted by all networks, each with its best peak threshold, the one "
+    "with the smallest volume error; alone: on the same source of the other folds",
 )
 
 
 def cross_validate(
     runs: Sequence[Path], data: Path, committed: Path, facts: ModelFacts, *, flip_tta: bool, threshold: float | None
 ) -> dict[str, Any]:
-    """Judge RUNS/fold-0, fold-1, ... each on its own patients; write RUNS/cross_validation.json and RUNS/candidate.
+    """Evaluate RUNS/fold-0, fold-1, ... on their own patients; write RUNS/cross_validation.json and RUNS/candidate.
 
-    Of several RUNS a fold is judged by the mean of its networks, where one that is named twice counts twice; what is
-    written goes into the first. The candidate averages one network of each fold, of the RUNS in turn, at the point that
-    is chosen over all folds. flip_tta: each network also looks at the mirrored chest. threshold: of all points, where
-    none is to be chosen. Raises RunRefused where a run is not there or held back another fold, DataRefused where the
-    data has no folds or the threshold is not to be had.
+    With several RUNS a fold is evaluated with the mean of its networks, in which a repeated RUNS counts twice; the
+    results are written into the first. The candidate averages one network of each fold, taken from the RUNS in turn, at
+    the operating point chosen over all folds. flip_tta: each network also predicts the mirrored chest. threshold: fixed
+    for all operating points, or None to choose it. Raises RunRefused if a run is missing or held back another fold,
+    DataRefused if the data has no folds or the threshold is not in THRESHOLDS.
     """
     folded = _folded_data(data, committed, threshold)
     by_fold = list(zip(*(_runs(folder, folded.count) for folder in runs), strict=True))
@@ -61,18 +61,19 @@ def cross_validate(
         threshold=threshold,
     )
     digest = _export([networks[number % len(runs)] for number, networks in enumerate(by_fold)], runs, facts, point)
-    found = {"operating_point": asdict(point), **_judged_by(digest, folds, folded, threshold, flip_tta=flip_tta)}
+    found = {"operating_point": asdict(point), **_evaluation_of(digest, folds, folded, threshold, flip_tta=flip_tta)}
     (runs[0] / "cross_validation.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 
 
-def judge_networks(
+def evaluate_networks(
     model: Path, data: Path, committed: Path, *, flip_tta: bool, threshold: float | None
 ) -> dict[str, Any]:
-    """Judge the networks of a model that `cross_validate` has made, each alone on the patients that it did not see.
+    """Evaluate each network of a `cross_validate` model alone on the patients that it was not trained on.
 
-    The folds choose their operating points as there; nothing is written. model: its folder, whose networks stand in the
-    order of the folds. Raises DataRefused for no such folder, and where it has not one network for each fold.
+    The folds choose their operating points as in `cross_validate`; nothing is written. model: its folder, with the
+    networks in the order of the folds. Raises DataRefused if there is no such model, or if it has not exactly one
+    network for each fold.
     """
     folded = _folded_data(data, committed, threshold)
     try:
@@ -89,10 +90,10 @@ def judge_networks(
             export([Path(hidden) / "average.pt"], Path(hidden), ModelFacts(network=kind), FIRST)
             settings = InferenceSettings(flip_tta=flip_tta, cascade=False)
             folds.append(fold_of(loaded(Path(hidden), settings), folded, number))
-    return _judged_by(card.weights_sha256, folds, folded, threshold, flip_tta=flip_tta)
+    return _evaluation_of(card.weights_sha256, folds, folded, threshold, flip_tta=flip_tta)
 
 
-def _judged_by(
+def _evaluation_of(
     digest: str, folds: Sequence[Fold], folded: FoldedData, threshold: float | None, *, flip_tta: bool
 ) -> dict[str, Any]:
     return {
@@ -107,21 +108,21 @@ def _judged_by(
 
 def _folded_data(data: Path, committed: Path, threshold: float | None) -> FoldedData:
     if threshold is not None and threshold not in THRESHOLDS:
-        raise DataRefused(f"threshold {threshold}: there are {', '.join(map(str, THRESHOLDS))}")
+        raise DataRefused(f"threshold {threshold}: expected one of {', '.join(map(str, THRESHOLDS))}")
     return folded_data(data, committed)
 
 
 def judge_folds(folds: Sequence[Fold], threshold: float | None = None) -> dict[str, Any]:
-    """Return as JSON the verdict of each fold at its own operating point, and the numbers over the cases of all.
+    """Return as JSON the metrics of each fold at its own operating point, and the figures over the cases of all folds.
 
-    threshold: of all these points, where none is to be chosen. Under "alone": each source as if nothing else had a say
-    in its operating points.
+    threshold: fixed for all operating points, or None to choose it. "alone": each source with operating points chosen
+    on that source only.
     """
-    judged = [_judged(folds, number, threshold) for number in range(len(folds))]
+    evaluated = [_evaluated(folds, number, threshold) for number in range(len(folds))]
     sources = sorted({source for fold in folds for source in fold.labelled_held_back})
     return {
-        "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in judged]),
-        "together": plain(_together([by_source for _, by_source in judged])),
+        "folds": plain([{"operating_point": asdict(point), "sources": by_source} for point, by_source in evaluated]),
+        "together": plain(_together([by_source for _, by_source in evaluated])),
         "alone": plain({source: _alone(folds, source) for source in sources}),
     }
 
@@ -130,9 +131,9 @@ def _runs(runs: Path, count: int) -> list[Path]:
     folders = [runs / f"{FOLD}{number}" for number in range(count)]
     for number, folder in enumerate(folders):
         if not (folder / "average.pt").is_file():
-            raise RunRefused(f"{folder}: no weights are there; train with --fold {number} --run {folder}")
+            raise RunRefused(f"{folder}: no weights found; train with --fold {number} --run {folder}")
         if trained_fold(folder) != number:
-            raise RunRefused(f"{folder}: the run there held back the fold {trained_fold(folder)}")
+            raise RunRefused(f"{folder}: this run held back fold {trained_fold(folder)}")
     return folders
 
 
@@ -143,7 +144,7 @@ def _model(runs: Sequence[Path], *, flip_tta: bool) -> LungTumourSegmenter:
     return loaded(folder, InferenceSettings(flip_tta=flip_tta, cascade=False))
 
 
-def _judged(
+def _evaluated(
     folds: Sequence[Fold], number: int, threshold: float | None
 ) -> tuple[OperatingPoint, dict[str, SourceMetrics]]:
     others = [fold.labelled_held_back for k, fold in enumerate(folds) if k != number]
@@ -151,24 +152,24 @@ def _judged(
     return point, metrics_summary(folds[number].held_back, point, folds[number].card)
 
 
-def _together(judged: Sequence[dict[str, SourceMetrics]]) -> dict[str, Any]:
-    """Return, by source, the numbers over the cases of all folds."""
-    sources = sorted({source for by_source in judged for source in by_source})
+def _together(evaluated: Sequence[dict[str, SourceMetrics]]) -> dict[str, Any]:
+    """Return, by source, the figures over the cases of all folds."""
+    sources = sorted({source for by_source in evaluated for source in by_source})
     cases = {
-        source: [case for by_source in judged if source in by_source for case in by_source[source].per_case]
+        source: [case for by_source in evaluated if source in by_source for case in by_source[source].per_case]
         for source in sources
     }
     return {source: over_cases(numbers) for source, numbers in cases.items()}
 
 
 def _alone(folds: Sequence[Fold], source: str) -> dict[str, Any]:
-    """Return a source's Dice at the points that are best for it alone, each chosen on the other folds."""
+    """Return a source's Dice at operating points chosen for it alone on the other folds."""
     points, patients, values = [], [], []
     for number, fold in enumerate(folds):
         others = [other.labelled_held_back for k, other in enumerate(folds) if k != number]
         points.append(best_point(*({source: cases[source]} for cases in others if source in cases)))
-        judged = cases_by_source(fold.held_back).get(source, {})
-        patients += [items[0].stack.patient for items in judged.values()]
+        evaluated = cases_by_source(fold.held_back).get(source, {})
+        patients += [items[0].stack.patient for items in evaluated.values()]
         values += [
             dice_at(case, points[-1].threshold, points[-1].peak_threshold)
             for case in fold.labelled_held_back.get(source, ())
@@ -189,14 +190,14 @@ def _export(folders: Sequence[Path], runs: Sequence[Path], facts: ModelFacts, po
 
 
 def _kinds(runs: Sequence[Path]) -> str:
-    """Return the kinds that take turns, once each round: of four networks of two kinds in turn, two."""
+    """Return the shortest sequence of network kinds that repeats over the runs, joined by IN_TURN."""
     kinds, count = [trained_network(run) for run in runs], len(runs)
     turn = next(n for n in range(1, count + 1) if count % n == 0 and kinds == kinds[:n] * (count // n))
     return IN_TURN.join(kinds[:turn])
 
 
 def together_lines(found: Mapping[str, Any]) -> list[str]:
-    """Return two lines for each source: its Dice over the cases of all folds, and at operating points of its own."""
+    """Return two lines for each source: Dice over the cases of all folds, and at operating points of its own."""
     lines = []
     for source, numbers in found["together"].items():
         lines.append(f"{source}: {_dice_line(numbers)}")

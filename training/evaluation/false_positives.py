@@ -1,7 +1,7 @@
-"""What is marked where no tumour is: on tumour-free slices of patients, and in scans without any. Judges no outlines.
+"""False positives on tumour-free slices of patients, and in scans without a tumour.
 
-Marks on slices are counted as they are, however small: a stack of one or two slices is too thin for the product's rule
-on the smallest lesion. So these figures are upper bounds of what the product would report.
+Marks on slices count whatever their size: a stack of one or two slices is too thin for the product's rule on the
+smallest lesion. These figures are therefore upper bounds of what the product would report.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from scipy import ndimage
 
 from training.data.volume import Stack
 from training.evaluation.bootstrap import Estimate, estimate
-from training.evaluation.case import Bools, JudgedCase
+from training.evaluation.case import Bools, EvaluatedCase
 from training.evaluation.detection import Detected
 from training.evaluation.froc import false_per_scan
 from worker.phantom.chest import PhantomSpec, chest_phantom
 
 FREE_SEED = 5000
-"""Generated chests from this seed on; training and the demo have others."""
+"""First seed of the generated chests without a lesion; training and the demo use other seeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeSlices:
-    """A patient's tumour-free slices: how many, how many with a mark, and how many marks and mm2 on them."""
+    """A patient's tumour-free slices: their number, how many have a mark, and the number and area of marks."""
 
     patient: str
     slices: int
@@ -35,8 +35,8 @@ class FreeSlices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FalseMarks:
-    """On tumour-free slices, and in scans without a tumour; n in each estimate is that of cases that have some."""
+class FalsePositiveRates:
+    """False positives on tumour-free slices and in tumour-free scans; n of an estimate counts cases that have any."""
 
     tumour_free_slices: int
     share_of_slices_with_marks: Estimate
@@ -46,8 +46,8 @@ class FalseMarks:
     false_lesions_per_tumour_free_scan: Estimate
 
 
-def free_slices(case: JudgedCase, marked: Bools) -> FreeSlices:
-    """Count what was marked on a case's tumour-free slices; of a crop nothing is known beside the mask, so none."""
+def free_slices(case: EvaluatedCase, marked: Bools) -> FreeSlices:
+    """Count the marks on a case's tumour-free slices; for a crop, zero slices: outside its mask nothing is known."""
     free = case.seen & ~case.mask.any((1, 2)) & case.whole
     planes = [plane for plane in marked[free] if plane.any()]
     return FreeSlices(
@@ -59,8 +59,10 @@ def free_slices(case: JudgedCase, marked: Bools) -> FreeSlices:
     )
 
 
-def false_positives(counted: Sequence[FreeSlices], detected: Sequence[Detected], peak_threshold: float) -> FalseMarks:
-    """Return the rates over all tumour-free slices and scans, their intervals over patients."""
+def false_positives(
+    counted: Sequence[FreeSlices], detected: Sequence[Detected], peak_threshold: float
+) -> FalsePositiveRates:
+    """Return the rates over all tumour-free slices and scans, with intervals over patients."""
     some = [item for item in counted if item.slices]
     scans = [case for case in detected if not case.has_truth]
     table = np.array([(item.slices, item.marked_slices, item.marks, item.marked_mm2) for item in some], np.float64)
@@ -70,7 +72,7 @@ def false_positives(counted: Sequence[FreeSlices], detected: Sequence[Detected],
             [item.patient for item in some], lambda drawn: float(np.divide(*table[drawn].sum(0)[[column, 0]]))
         )
 
-    return FalseMarks(
+    return FalsePositiveRates(
         tumour_free_slices=sum(item.slices for item in some),
         share_of_slices_with_marks=per_slice(1),
         marks_per_slice=per_slice(2),
@@ -83,7 +85,7 @@ def false_positives(counted: Sequence[FreeSlices], detected: Sequence[Detected],
 
 
 def free_chests(count: int) -> Iterator[Stack]:
-    """Generate whole chests without a lesion, their vessels and noise from seeds that nothing else uses."""
+    """Yield generated whole chests without a lesion, with seeds that are used nowhere else."""
     for seed in range(FREE_SEED, FREE_SEED + count):
         noise = float(np.random.default_rng(seed).uniform(5, 40))
         phantom = chest_phantom(

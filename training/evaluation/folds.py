@@ -1,7 +1,4 @@
-"""The folds of a data set, and what the network of a fold says of the patients that its training held back.
-
-Judges nothing, and knows no runs.
-"""
+"""The folds of a data set, and the predictions of a fold's network for the patients that it held back."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from training.readers.case import DataRefused
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """What one network said: of the patients that its training held back, and of the validation part."""
+    """Predictions of one network: for the patients that its training held back, and for the validation part."""
 
     card: ModelCard
     held_back: list[Predicted]
@@ -30,18 +27,18 @@ class Fold:
 
     @cached_property
     def labelled_held_back(self) -> Cases:
-        """Its own patients, labelled once."""
+        """The components of the held-back patients."""
         return label_cases(self.held_back)
 
     @cached_property
     def labelled_validation(self) -> Cases:
-        """The validation part, labelled once."""
+        """The components of the validation part."""
         return label_cases(self.validation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldedData:
-    """All stacks of a data set, and who is held back by which fold. file: that of the splits."""
+    """All stacks of a data set, and the split with folds. file: that of the split."""
 
     stacks: Sequence[Stack]
     file: Path
@@ -49,20 +46,20 @@ class FoldedData:
 
     @property
     def count(self) -> int:
-        """How many folds there are."""
+        """Number of folds."""
         return max((len(folds_of(split)) for split in self.splits.values()), default=0)
 
     def split_facts(self) -> dict[str, str]:
-        """Return which file says who is held back."""
+        """Return name and SHA-256 of the split's file."""
         return {"file": self.file.name, "sha256": hashlib.sha256(self.file.read_bytes()).hexdigest()}
 
     def part(self, name: str) -> list[Stack]:
-        """Return the stacks of the patients that are in a part of their collection's split."""
+        """Return the stacks of the patients in this part of their collection's split."""
         return [one for one in self.stacks if one.patient in self.splits[collection_of(one.source)].get(name, ())]
 
 
 def folded_data(data: Path, committed: Path) -> FoldedData:
-    """Read a data set with folds, as `training.evaluation.evaluate` does. Raises DataRefused where it has none."""
+    """Read a data set with folds, as `training.evaluation.evaluate` does. Raises DataRefused if it has none."""
     stacks, file = collections_of(data, committed)
     found = FoldedData(stacks=stacks, file=file, splits=read_splits(file))
     if found.count == 0:
@@ -71,7 +68,7 @@ def folded_data(data: Path, committed: Path) -> FoldedData:
 
 
 def fold_of(model: LungTumourSegmenter, data: FoldedData, number: int) -> Fold:
-    """Let the network of fold `number` look at the patients that it did not see."""
+    """Predict the patients that fold `number` held back, and the validation part."""
     return Fold(
         card=model.card,
         held_back=predict(model, data.part(f"{FOLD}{number}")),

@@ -1,9 +1,9 @@
-"""Sensitivity by lesion against false positives per scan (FROC). Knows no images.
+"""FROC: sensitivity by lesion against false positives per scan.
 
-As LUNA16 does it (Setio et al., Med Image Anal 42 (2017) 1): every score is a threshold once, and the score of the
-whole curve is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan. Between its points the
-curve is a staircase here, not interpolated: at a rate it has the sensitivity that a threshold with no more false
-positives really had. A scan is what there is of a patient; where that is some slices, the rate is of those.
+As in LUNA16 (Setio et al., Med Image Anal 42 (2017) 1): every score is used once as a threshold, and the score of the
+curve is the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan. Unlike there, the curve is a
+staircase and not interpolated: at each rate it has the sensitivity of a threshold with at most that many false
+positives. A scan is all data of a patient; if these are some slices, the rate refers to them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Points of falling threshold: what has this score or more counts."""
+    """Points of falling threshold: candidates with at least this score count."""
 
     thresholds: NDArray[np.float64]
     sensitivity: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatePoint:
-    """The sensitivity that goes with a rate of false positives."""
+    """The sensitivity at a rate of false positives."""
 
     false_per_scan: float
     sensitivity: Estimate
@@ -45,7 +45,7 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Froc:
-    """The curve's sensitivities, their mean, and where the operating point is on it."""
+    """Sensitivities of the curve, their mean, and the operating point."""
 
     lesions: int
     scans: int
@@ -57,7 +57,7 @@ class Froc:
 
 
 def curve_of(cases: Sequence[Detected]) -> Curve:
-    """Return the curve of some cases; where they hold no lesion its sensitivity is nan."""
+    """Return the curve of some cases; without lesions its sensitivity is nan."""
     lesions = _lesion_scores(cases)
     false = np.array([score for case in cases for score in case.false_scores])
     thresholds = np.unique(np.concatenate([lesions[np.isfinite(lesions)], false]))[::-1]
@@ -66,7 +66,7 @@ def curve_of(cases: Sequence[Detected]) -> Curve:
 
 
 def froc(cases: Sequence[Detected], peak_threshold: float) -> Froc:
-    """Return sensitivities at the usual rates, and at the operating point, each with its interval over patients."""
+    """Return the sensitivities at RATES and at the operating point, with intervals over patients."""
 
     def statistics(indices: Indices) -> list[float]:
         drawn = [cases[i] for i in indices]
@@ -105,7 +105,7 @@ def false_per_scan(cases: Sequence[Detected], peak_threshold: float) -> float:
 
 
 def _lesion_scores(cases: Sequence[Detected]) -> NDArray[np.float64]:
-    """Return each lesion's score, minus infinity where no candidate hit it."""
+    """Return each lesion's score, minus infinity if no candidate hit it."""
     return np.array(
         [-np.inf if lesion.score is None else lesion.score for case in cases for lesion in case.lesions], np.float64
     )

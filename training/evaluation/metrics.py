@@ -1,9 +1,9 @@
-"""The numbers of one case: overlap, surfaces, volume, long axis. Knows no lesions' scores and no other cases.
+"""Metrics of one case: overlap, surface distances, volume, long axis.
 
-Where one of the masks is empty, some numbers are not defined and are None, not a convenient value: they are counted
-apart (Maier-Hein et al., Metrics reloaded, Nature Methods 21 (2024) 195). Without any truth, every mark is wrong, which
-false positives say and an overlap cannot: Dice and surface Dice are None then. With a truth and no mark, both are 0 and
-the Hausdorff distance is None.
+If one of the masks is empty, some metrics are not defined and are None; such cases are counted separately (Maier-Hein
+et al., Metrics reloaded, Nature Methods 21 (2024) 195). Without a reference every mark is a false positive, which an
+overlap cannot express: Dice and surface Dice are None. With a reference and no mark, both are 0 and the Hausdorff
+distance is None.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.volume import Volume
-from training.evaluation.case import Bools, JudgedCase, Spacing
+from training.evaluation.case import Bools, EvaluatedCase, Spacing
 from worker.lesions.lesion import Lesion
 from worker.lesions.recist_diameters import recist_axes
 
 TOLERANCE_MM = 2.0
-"""How far a surface may lie beside the other and still count as right."""
+"""Distance up to which a surface counts as correct."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseNumbers:
-    """What one case comes to; None where a number is not defined."""
+    """The metrics of one case; None if a metric is not defined."""
 
     source: str
     patient: str
@@ -46,8 +46,8 @@ class CaseNumbers:
     volume_error_percent: float | None
 
 
-def case_numbers(case: JudgedCase, marked: Bools) -> CaseNumbers:
-    """Judge what was marked in a case against its reference, all of it together."""
+def case_numbers(case: EvaluatedCase, marked: Bools) -> CaseNumbers:
+    """Compare all marked voxels of a case with its reference."""
     true_ml, marked_ml = (float(np.count_nonzero(mask)) * case.voxel_ml for mask in (case.mask, marked))
     return CaseNumbers(
         source=case.source,
@@ -65,17 +65,17 @@ def case_numbers(case: JudgedCase, marked: Bools) -> CaseNumbers:
 
 
 def dice(marked: Bools, truth: Bools) -> float | None:
-    """Return twice the overlap over the sum (Dice, Ecology 26 (1945) 297); None without a truth."""
+    """Return twice the overlap over the sum (Dice, Ecology 26 (1945) 297); None without a reference."""
     if not truth.any():
         return None
     return 2 * float(np.count_nonzero(marked & truth)) / float(np.count_nonzero(marked) + np.count_nonzero(truth))
 
 
 def surface_dice(marked: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float = TOLERANCE_MM) -> float | None:
-    """Return the share of both surfaces' area that lies within the tolerance of the other; None without a truth.
+    """Return the share of both surfaces' area within the tolerance of the other surface; None without a reference.
 
-    Nikolov et al., J Med Internet Res 23 (2021) e26151 (arXiv:1809.04430): surface elements weigh by their area, which
-    MONAI computes as they do with `use_subvoxels`; counting voxels instead would weigh thick slices too little.
+    Nikolov et al., J Med Internet Res 23 (2021) e26151 (arXiv:1809.04430): surface elements are weighted by their area,
+    which MONAI does with `use_subvoxels`; counting voxels instead would underweight thick slices.
     """
     if not truth.any():
         return None
@@ -93,9 +93,9 @@ def surface_dice(marked: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm:
 
 
 def hausdorff_95_mm(marked: Bools, truth: Bools, spacing_mm: Spacing, percentile: float | None = 95) -> float | None:
-    """Return the larger of both directions' 95th percentile of distances between surfaces; None where one is empty.
+    """Return the larger of both directions' 95th percentile of surface distances; None if a mask is empty.
 
-    MONAI's definition: the surface is the voxels with a neighbour outside, each of the same weight.
+    MONAI's definition: the surface consists of the voxels with a neighbour outside, all with the same weight.
     """
     if not truth.any() or not marked.any():
         return None
@@ -106,22 +106,22 @@ def hausdorff_95_mm(marked: Bools, truth: Bools, spacing_mm: Spacing, percentile
     return float(value[0, 0])
 
 
-def long_axis_mm(lesion: Lesion, case: JudgedCase) -> float:
-    """Return a lesion's longest diameter in an axial slice, measured as the product measures it."""
+def long_axis_mm(lesion: Lesion, case: EvaluatedCase) -> float:
+    """Return a lesion's longest diameter in an axial slice, measured as in the product."""
     grid = Volume(hu=np.broadcast_to(np.float32(0), case.hu.shape), affine=case.affine)
     return recist_axes(lesion, grid)[0].length_mm
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MONAI 1.6.1 warns of an argument that it passes to itself."""
+    """Suppress a warning of MONAI 1.6.1 about an argument that it passes itself."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
         yield
 
 
 def _tensors(marked: Bools, truth: Bools) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both masks as (1, 1, slice, row, column), cut to what is in either of them, with an empty border."""
+    """Return both masks as (1, 1, slice, row, column), cropped to their union, with an empty border."""
     box = ndimage.find_objects((marked | truth).astype(np.uint8))[0]
     marked_cut, truth_cut = (torch.from_numpy(_bordered(mask[box])) for mask in (marked, truth))
     return marked_cut[None, None], truth_cut[None, None]

@@ -1,6 +1,6 @@
-"""Runs a model over stacks, and chooses its operating point by Dice. Trains nothing.
+"""Runs a model over stacks, and chooses its operating point by Dice.
 
-The operating point is chosen on the validation part; the test part is looked at once, with that point: `evaluate.py`.
+The operating point is chosen on the validation part; the test part is evaluated once, at that point: `evaluate.py`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from training.evaluation.components import Labelled, dice_at, labelled, volume_r
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998)
-NEARLY = 0.01
-"""Of mean Dice: points that are this close to the best are as good; fifty patients have thrice that standard error."""
+DICE_TOLERANCE = 0.01
+"""Points this close to the best mean Dice count as equal; the standard error of 50 patients is three times that."""
 BOOTSTRAPS = 2000
 IN_MEMORY_BYTES = 64 * 2**20
-"""Probabilities of larger stacks lie on disk: those of a data set of whole scans do not fit into memory."""
+"""Probabilities of larger stacks are kept on disk: those of a data set of whole scans do not fit into memory."""
 
 Probability = NDArray[np.float32]
 Cases = Mapping[str, Sequence[Sequence[Labelled]]]
-"""By source, of each case its stacks."""
+"""By source, the labelled stacks of each case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """From which probability a voxel is outlined, and which score (`models.lung_tumour`) a lesion needs to be one."""
+    """The voxel threshold of the outline, and the score (`models.lung_tumour.scoring`) that a lesion needs."""
 
     threshold: float
     peak_threshold: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A mean with its 95 % bootstrap interval over cases, a median, and the number of cases."""
+class DiceSummary:
+    """A mean with its 95 % bootstrap interval over cases, the median, and the number of cases."""
 
     cases: int
     mean: float
@@ -57,14 +57,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """A stack and what the network says of it."""
+    """A stack and its predicted probabilities."""
 
     stack: Stack
     probability: Probability
 
 
 class Predictor(Protocol):
-    """Gives each voxel a probability of being tumour: our segmenter, or a peer that is judged by the same code."""
+    """A model that predicts each voxel's probability of tumour: our segmenter, or another one under comparison."""
 
     @property
     def card(self) -> ModelCard:
@@ -78,12 +78,12 @@ class Predictor(Protocol):
         progress: Progress,
         area: Area = EVERYWHERE,
     ) -> NDArray[np.float32]:
-        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`); wanted only in `area`."""
+        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`); only `area` is needed."""
         ...
 
 
 def predict(model: Predictor, stacks: Sequence[Stack]) -> list[Predicted]:
-    """Run the network over each stack as inference does: it sees whole slices, and says 0 far from the lungs."""
+    """Predict each stack as in inference: from whole slices, with probability 0 far from the lungs."""
     return [
         Predicted(stack=stack, probability=_kept(_probability(model, stack))) for stack in track(stacks, "predicting")
     ]
@@ -95,27 +95,27 @@ def _probability(model: Predictor, stack: Stack) -> Probability:
         return model.probability(hu, stack.spacing_mm, lambda _: None)
     probability = np.zeros(hu.shape, np.float32)
     field = lung_field(hu, stack.spacing_mm)
-    box, said = around_lungs(model.probability, hu, stack.spacing_mm, field, lambda _: None)
-    probability[box] = said
+    box, predicted = around_lungs(model.probability, hu, stack.spacing_mm, field, lambda _: None)
+    probability[box] = predicted
     return probability
 
 
 def _kept(probability: Probability) -> Probability:
     if probability.nbytes <= IN_MEMORY_BYTES:
         return probability
-    with TemporaryFile() as file:  # its pages stay for as long as the array does
+    with TemporaryFile() as file:  # the file's pages exist as long as the array
         on_disk = np.memmap(file, probability.dtype, "w+", shape=probability.shape)
     on_disk[:] = probability
     return on_disk
 
 
 def choose_point(predicted: Sequence[Predicted]) -> OperatingPoint:
-    """Return the best operating point for these stacks: best_point."""
+    """Return the best operating point for these stacks, see `best_point`."""
     return best_point(label_cases(predicted))
 
 
 def label_cases(predicted: Sequence[Predicted]) -> Cases:
-    """Label what each case has at every threshold: a patient, or a nodule where crops are."""
+    """Label the components of each case at every threshold, by source."""
     return {
         source: [
             [labelled(item.probability, np.asarray(item.stack.mask), item.stack.voxel_ml, THRESHOLDS) for item in items]
@@ -126,20 +126,21 @@ def label_cases(predicted: Sequence[Predicted]) -> Cases:
 
 
 def best_point(*labelled_cases: Cases, threshold: float | None = None) -> OperatingPoint:
-    """Return, of the points whose sum of the sources' mean Dice is best or nearly so, the one that is truest to volume.
+    """Return the operating point with the smallest volume error among those with (nearly) the best mean Dice.
 
-    MSD's slices are whole, as a scan's are, so what is marked beside tumours counts there; LIDC's nodules keep small
-    lesions from being given up for it. LIDC's cubes show nodules of the same patients, and have no say beside others.
-    With each threshold goes the peak that is best for it, with both neighbours: at a cliff's edge, others would fall.
-    Dice hardly tells a tight outline from a generous one; a volume, which is followed over time, does: that of LIDC's
-    nodules where there are, since what is missing of a mass is no matter of the threshold. A threshold, one of
-    THRESHOLDS, that is given gets its best peak.
+    The Dice is summed over the sources. MSD's slices are whole, as in a scan, so false positives count there; LIDC's
+    nodules keep small lesions from being sacrificed for it. LIDC's cubes show nodules of the same patients, and count
+    only if there is no other source. For each threshold the best peak threshold is taken, averaged with both
+    neighbours, so that the choice does not lie next to a sharp drop. Dice hardly distinguishes a tight outline from a
+    generous one, but volume, which is followed over time, does: the volume error is that of LIDC's nodules if there are
+    any, since missing parts of a mass do not depend on the threshold. A given threshold, one of THRESHOLDS, gets its
+    best peak threshold.
     """
     sources = {source for cases in labelled_cases for source in cases}
     voting = sorted(sources - {"lidc-cube"}) or sorted(sources)
     together = [[case for cases in labelled_cases for case in cases.get(source, ())] for source in voting]
     best = dict(_best_peak(together, low) for low in (THRESHOLDS if threshold is None else (threshold,)))
-    good = [point for point in best if best[point] >= max(best.values()) - NEARLY * len(voting)]
+    good = [point for point in best if best[point] >= max(best.values()) - DICE_TOLERANCE * len(voting)]
     measured = [
         cases for source, cases in zip(voting, together, strict=True) if source == "lidc" or "lidc" not in voting
     ]
@@ -147,7 +148,7 @@ def best_point(*labelled_cases: Cases, threshold: float | None = None) -> Operat
 
 
 def _best_peak(together: Sequence[Sequence[Sequence[Labelled]]], low: float) -> tuple[OperatingPoint, float]:
-    """Return the best point with this threshold, and the sum of the sources' mean Dice, its neighbours' averaged in."""
+    """Return the best point with this threshold, and the sources' summed mean Dice, averaged with its neighbours."""
     points = [OperatingPoint(threshold=low, peak_threshold=peak) for peak in PEAKS if peak >= low]
     sums = np.pad([sum(_mean_dice(cases, point) for cases in together) for point in points], 1, mode="edge")
     steady = [round(float(sums[k : k + 3].mean()), 3) for k in range(len(points))]
@@ -159,25 +160,25 @@ def _mean_dice(cases: Sequence[Sequence[Labelled]], point: OperatingPoint) -> fl
 
 
 def _volume_error(cases: Sequence[Sequence[Labelled]], point: OperatingPoint) -> float:
-    """Return how far the median case is from its true volume, either way alike: 0 for none, log 2 for twice or half."""
+    """Return the absolute logarithm of the median volume ratio: 0 for no error, log 2 for twice or half the volume."""
     ratios = [volume_ratio_at(case, point.threshold, point.peak_threshold) for case in cases]
     found = [ratio for ratio in ratios if ratio is not None]
     return round(abs(float(np.log(np.median(found)))), 2) if found else np.inf
 
 
-def judge(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, Figure]:
-    """Return the Dice by source: MSD by patient over all of its slices, LIDC by nodule against the readers' majority.
+def dice_by_source(predicted: Sequence[Predicted], point: OperatingPoint) -> dict[str, DiceSummary]:
+    """Return the Dice by source: MSD by patient over all slices, LIDC by nodule against the readers' majority.
 
-    A patient's tumour-free slices count: what is marked there lowers the patient's Dice.
+    Tumour-free slices count: false positives there lower the patient's Dice.
     """
     return {
-        source: _figure([_dice(items, point) for items in cases.values()])
+        source: _dice_summary([_dice(items, point) for items in cases.values()])
         for source, cases in sorted(cases_by_source(predicted).items())
     }
 
 
 def cases_by_source(predicted: Sequence[Predicted]) -> dict[str, dict[str, list[Predicted]]]:
-    """Return what is judged together: all whole slices of a patient, each crop for itself."""
+    """Return the predictions of each case by source: all whole slices of a patient together, each crop separately."""
     by_case: dict[str, dict[str, list[Predicted]]] = defaultdict(lambda: defaultdict(list))
     for item in predicted:
         case = item.stack.patient if item.stack.whole else item.stack.name
@@ -197,10 +198,10 @@ def _dice(items: Iterable[Predicted], point: OperatingPoint) -> float:
     return 2 * shared / total if total else 1.0
 
 
-def _figure(values: list[float]) -> Figure:
+def _dice_summary(values: list[float]) -> DiceSummary:
     cases = np.array(values)
     drawn = np.random.default_rng(1).choice(cases, (BOOTSTRAPS, len(cases))).mean(1)
     low, high = np.percentile(drawn, [2.5, 97.5])
     rounded = (round(float(value), 3) for value in (cases.mean(), low, high, np.median(cases)))
     mean, low_rounded, high_rounded, median = rounded
-    return Figure(cases=len(cases), mean=mean, low=low_rounded, high=high_rounded, median=median)
+    return DiceSummary(cases=len(cases), mean=mean, low=low_rounded, high=high_rounded, median=median)

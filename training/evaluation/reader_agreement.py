@@ -1,7 +1,7 @@
-"""How well a model agrees with readers, beside how well they agree with each other, on the same lesions.
+"""Agreement of a model with the readers, compared with the readers' agreement with each other, on the same lesions.
 
-The readers' majority is smoother than any of them and easier to agree with: the fair comparison with the readers'
-pairwise Dice is the model's mean Dice to the single readers. Both are given.
+The readers' majority is smoother than any single reader and easier to agree with: the fair comparison with the readers'
+pairwise Dice is the model's mean Dice with the single readers. Both are given.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from training.data.datasets import reader_masks
 from training.evaluation.bootstrap import Estimate, estimate_mean, estimate_median
-from training.evaluation.case import Bools, JudgedCase
+from training.evaluation.case import Bools, EvaluatedCase
 from training.evaluation.metrics import dice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderNumbers:
-    """A lesion that two readers or more have outlined: means over the pairs of readers, and over the readers."""
+    """A lesion outlined by two or more readers: mean Dice over pairs of readers, and over the readers."""
 
     patient: str
     case: str
@@ -32,9 +32,9 @@ class ReaderNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Over lesions: readers with each other, the model with their majority and with each of them.
+    """Over lesions: the readers' agreement with each other, and the model's with their majority and with each of them.
 
-    model_minus_readers: the mean over lesions of the model's Dice to the readers less theirs to each other.
+    model_minus_readers: mean over lesions of the model's Dice with the readers minus the readers' pairwise Dice.
     """
 
     lesions: int
@@ -48,8 +48,8 @@ class Agreement:
     model_to_majority_minus_readers: Estimate
 
 
-def reader_numbers(case: JudgedCase, marked: Bools) -> ReaderNumbers | None:
-    """Return the agreements on one lesion; None where fewer than two readers are known."""
+def reader_numbers(case: EvaluatedCase, marked: Bools) -> ReaderNumbers | None:
+    """Return the agreement on one lesion; None with fewer than two readers."""
     if case.readers is None:
         return None
     masks = reader_masks(case.readers)
@@ -66,7 +66,7 @@ def reader_numbers(case: JudgedCase, marked: Bools) -> ReaderNumbers | None:
 
 
 def agreement(numbers: Sequence[ReaderNumbers]) -> Agreement:
-    """Return the agreements over lesions, each with its interval over patients."""
+    """Return the agreement over lesions, with intervals over patients."""
     patients = [item.patient for item in numbers]
     pairwise = [item.readers_pairwise_dice for item in numbers]
     majority = [item.model_to_majority_dice for item in numbers]

@@ -1,6 +1,6 @@
-"""Every number of a model on one part of a split, source by source. Draws nothing and writes nothing.
+"""All metrics of a model on one part of a split, source by source.
 
-Nothing is pooled over sources: whole slices, crops around nodules and generated chests are different questions.
+Sources are never pooled: whole slices, crops around nodules and generated chests are different tasks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from models.lung_tumour.scoring import outlined
 from models.segmenter import ModelCard
 from training.evaluation.bootstrap import Estimate, estimate_mean, estimate_median, estimate_spread
 from training.evaluation.calibration import Calibration, Sums, calibration, sums_of
-from training.evaluation.case import Bools, JudgedCase, case_of, grouped
+from training.evaluation.case import Bools, EvaluatedCase, case_of, grouped
 from training.evaluation.detection import Detected, LesionNumbers, detect
-from training.evaluation.false_positives import FalseMarks, FreeSlices, false_positives, free_slices
+from training.evaluation.false_positives import FalsePositiveRates, FreeSlices, false_positives, free_slices
 from training.evaluation.froc import Froc, froc
 from training.evaluation.metrics import CaseNumbers, case_numbers
 from training.evaluation.predict import OperatingPoint, Predicted
@@ -28,14 +28,14 @@ SIZES_MM = (10.0, 20.0, 30.0, 50.0)
 """Bounds of the longest diameter: T1a, T1b, T1c and T2 of TNM (IASLC, 9th edition, as in worker/staging/t_size.py)."""
 
 PLAIN_DIGITS = 6
-"""Of single numbers in JSON: thresholds near 1 differ in the fifth."""
+"""Digits of single numbers in JSON: thresholds near 1 differ in the fifth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionGroup:
-    """Lesions of one size or place. Overlaps and errors are of those that were found; bias: mean of marked less true.
+    """Lesions of one size or attachment. Overlaps and errors are over found lesions; bias: mean of marked minus true.
 
-    volume_bias_with_missed_mm3: counts a missed lesion as marked with nothing.
+    volume_bias_with_missed_mm3: counts a missed lesion as marked with volume 0.
     """
 
     group: str
@@ -54,9 +54,9 @@ class LesionGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceMetrics:
-    """All numbers on the cases of one source; None for what the source has nothing of.
+    """All metrics over the cases of one source; None if the source has no data for it.
 
-    not_marked: cases with a truth in which nothing was marked; they have no Hausdorff distance.
+    not_marked: cases with a reference in which nothing was marked; they have no Hausdorff distance.
     """
 
     patients: int
@@ -67,7 +67,7 @@ class SourceMetrics:
     detection: Froc | None
     by_size: tuple[LesionGroup, ...]
     by_attachment: tuple[LesionGroup, ...]
-    false_positives: FalseMarks | None
+    false_positives: FalsePositiveRates | None
     calibration: Calibration | None
     readers: Agreement | None
     per_case: tuple[CaseNumbers, ...]
@@ -76,7 +76,7 @@ class SourceMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _CaseResult:
     numbers: CaseNumbers
     detected: Detected
     free: FreeSlices
@@ -85,23 +85,23 @@ class _Judged:
     whole: bool
 
 
-def marked_in(case: JudgedCase, point: OperatingPoint) -> Bools:
-    """Return what the model outlines in a case at the operating point."""
+def marked_in(case: EvaluatedCase, point: OperatingPoint) -> Bools:
+    """Return the voxels that the model marks in a case at the operating point."""
     return outlined(case.probability, point.threshold, point.peak_threshold, case.voxel_ml)
 
 
 def metrics_summary(predicted: Sequence[Predicted], point: OperatingPoint, card: ModelCard) -> dict[str, SourceMetrics]:
-    """Judge every case, one after the other, and return the numbers by source."""
-    judged = [_judge(case_of(items), point, card) for items in track(grouped(predicted), "judging")]
-    sources = sorted({item.numbers.source for item in judged})
+    """Evaluate every case, and return the metrics by source."""
+    results = [_evaluate(case_of(items), point, card) for items in track(grouped(predicted), "evaluating")]
+    sources = sorted({item.numbers.source for item in results})
     return {
-        source: _summary([item for item in judged if item.numbers.source == source], point.peak_threshold)
-        for source in track(sources, "drawing patients again")
+        source: _summary([item for item in results if item.numbers.source == source], point.peak_threshold)
+        for source in track(sources, "bootstrap")
     }
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON is made of
-    """Return a value as JSON holds it: plain types, floats of a few digits."""
+    """Return a value as JSON-compatible types; floats are rounded to PLAIN_DIGITS, non-finite ones are None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -113,9 +113,9 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON is made of
     return value
 
 
-def _judge(case: JudgedCase, point: OperatingPoint, card: ModelCard) -> _Judged:
+def _evaluate(case: EvaluatedCase, point: OperatingPoint, card: ModelCard) -> _CaseResult:
     marked = marked_in(case, point)
-    return _Judged(
+    return _CaseResult(
         numbers=case_numbers(case, marked),
         detected=detect(case, point, card),
         free=free_slices(case, marked),
@@ -125,24 +125,24 @@ def _judge(case: JudgedCase, point: OperatingPoint, card: ModelCard) -> _Judged:
     )
 
 
-def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceMetrics:
-    numbers, detected = [item.numbers for item in judged], [item.detected for item in judged]
+def _summary(results: Sequence[_CaseResult], peak_threshold: float) -> SourceMetrics:
+    numbers, detected = [item.numbers for item in results], [item.detected for item in results]
     lesions = [lesion for case in detected for lesion in case.lesions]
-    readers = [item.readers for item in judged if item.readers is not None]
+    readers = [item.readers for item in results if item.readers is not None]
     patients = [item.patient for item in numbers]
     return SourceMetrics(
         patients=len(set(patients)),
-        cases=len(judged),
+        cases=len(results),
         slices=sum(item.slices for item in numbers),
         not_marked=sum(item.true_ml > 0 and item.marked_ml == 0 for item in numbers),
         over_cases=over_cases(numbers),
         detection=froc(detected, peak_threshold) if lesions else None,
         by_size=_groups(lesions, _size),
         by_attachment=_groups(lesions, lambda lesion: lesion.attachment),
-        false_positives=false_positives([item.free for item in judged], detected, peak_threshold)
-        if judged[0].whole
+        false_positives=false_positives([item.free for item in results], detected, peak_threshold)
+        if results[0].whole
         else None,
-        calibration=calibration(patients, [item.sums for item in judged]) if lesions else None,
+        calibration=calibration(patients, [item.sums for item in results]) if lesions else None,
         readers=agreement(readers) if readers else None,
         per_case=tuple(numbers),
         per_lesion=tuple(lesions),
@@ -151,7 +151,7 @@ def _summary(judged: Sequence[_Judged], peak_threshold: float) -> SourceMetrics:
 
 
 def over_cases(numbers: Sequence[CaseNumbers]) -> dict[str, Estimate]:
-    """Return means, medians and spreads of the cases' numbers, over those in which each is defined."""
+    """Return means, medians and spreads of the cases' metrics, over the cases in which each is defined."""
     patients = [item.patient for item in numbers]
     columns: dict[str, list[float | None]] = {
         name: [getattr(item, name) for item in numbers]
@@ -167,7 +167,7 @@ def over_cases(numbers: Sequence[CaseNumbers]) -> dict[str, Estimate]:
 
 
 def _groups(lesions: Sequence[LesionNumbers], key: Callable[[LesionNumbers], str]) -> tuple[LesionGroup, ...]:
-    """Return the numbers of all lesions, and of each group of them, the group of the smallest lesion first."""
+    """Return the metrics of all lesions and of each group, ordered by the smallest lesion of the group."""
     names = dict.fromkeys(key(lesion) for lesion in sorted(lesions, key=lambda lesion: lesion.long_axis_mm))
     groups = [("all", list(lesions)), *((name, [item for item in lesions if key(item) == name]) for name in names)]
     return tuple(_group(name, members) for name, members in groups if members)

@@ -1,6 +1,6 @@
-"""A run's own weights as a model that can be judged: RUN/candidate, its operating point chosen on validation patients.
+"""A run's own weights as a model: RUN/candidate, with its operating point chosen on validation patients.
 
-What is handed on is made of it at the end (`package.py`).
+`package.py` makes the folder to share from it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ FIRST = OperatingPoint(threshold=0.5, peak_threshold=0.5)
 def run_model(
     run: Path, validation: Callable[[], Sequence[Stack]], facts: ModelFacts, settings: InferenceSettings
 ) -> LungTumourSegmenter:
-    """Return the run's model; its operating point is chosen where that was not done for the same weights before."""
+    """Return the run's model; the operating point is chosen once for the same weights.
+
+    validation: returns the validation stacks; called only if the operating point must be chosen.
+    """
     folder, hidden = run / "candidate", run / ".candidate"
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir()
@@ -39,7 +42,7 @@ def run_model(
 
 
 def loaded(folder: Path, settings: InferenceSettings) -> LungTumourSegmenter:
-    """Return the model of a folder that `export` has written."""
+    """Return the model in a folder written by `export`."""
     card = read_card(folder / "model.toml")
     return LungTumourSegmenter(card, verified_weights(folder, card), settings)
 

@@ -1,4 +1,4 @@
-"""Writes trained weights and their facts into a model's folder: safetensors and model.toml. Judges nothing."""
+"""Writes trained weights into a model folder: safetensors and model.toml."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from models.lung_tumour.stored_networks import named_tensors
 from training.evaluation.predict import OperatingPoint
 
 CARD = """\
-# The model card's facts, as the programs read them; README.md beside it is the card for people.
+# The model card as programs read it; README.md is the card for people.
 [model]
 name = {name}
 version = {version}
 weights_file = "{weights_file}"
 weights_sha256 = "{sha256}"
 licence = {licence}
-# From which probability a voxel belongs to a lesion, and from which score (its peak, corrected for volume) that is one.
+# Probability above which a voxel belongs to a lesion; score (peak, corrected for volume) that a lesion needs.
 threshold = {threshold}
 peak_threshold = {peak_threshold}
 # A ball of about 6 mm; smaller components are not reported.
 smallest_lesion_ml = {smallest_lesion_ml}
-# Which of models/lung_tumour/network.py, several in turn, and how many the weights' file holds; they are averaged.
+# Kind (models/lung_tumour/network.py), several in turn, and number of networks in the weights' file; they are averaged.
 network = "{network}"
 networks = {networks}
 """
@@ -40,7 +40,7 @@ DIGITS_OF_VERSION = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What a model is called. version: "" for the first digits of its weights' SHA-256. licence: of the weights."""
+    """Name, version and licence of a model. version: "" for the first digits of the weights' SHA-256."""
 
     name: str = "lung_tumour"
     version: str = ""
@@ -51,8 +51,8 @@ class ModelFacts:
 def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: OperatingPoint) -> str:
     """Write the weights as safetensors and model.toml, and return the weights' SHA-256.
 
-    Of several networks, as cross-validation makes them, the kernels are stored in half precision: not the variances of
-    normalisation, which grow beyond its range.
+    For several networks, as in cross-validation, the kernels are stored in half precision, but not the variances of
+    normalisation, which exceed its range.
     """
     weights = folder / WEIGHTS_FILE
     tensors = named_tensors(_trained(checkpoints, facts.network))
@@ -60,7 +60,7 @@ def export(checkpoints: Sequence[Path], folder: Path, facts: ModelFacts, point: 
     weights.chmod(0o644)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     card = CARD.format(
-        name=json.dumps(facts.name),  # a basic string of TOML is written as one of JSON
+        name=json.dumps(facts.name),  # TOML's basic strings are written as JSON's
         version=json.dumps(facts.version or digest[:DIGITS_OF_VERSION]),
         weights_file=WEIGHTS_FILE,
         sha256=digest,

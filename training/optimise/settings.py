@@ -10,7 +10,7 @@ from training.sampling.batches import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """steps: updates of the weights. accumulate: batches that each of them sums up. learning_rate: the highest."""
+    """steps: weight updates. accumulate: batches whose gradients each update sums. learning_rate: the peak."""
 
     steps: int
     recipe: Recipe
@@ -18,29 +18,29 @@ class TrainingSettings:
     """Side of an example in pixels of the network, a multiple of 32."""
     accumulate: int = 1
     whole_slices: Recipe = ()
-    """Of whole slices, a batch of which goes with each batch of crops; both count alike. Empty: crops alone."""
+    """Recipe of a batch of whole slices after each batch of crops, both with equal weight. Empty: crops only."""
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.998
     checkpoint_every: int = 500
     device: str = "auto"
     num_workers: int = 1
-    """Processes that draw examples, for each process that trains."""
+    """Processes that load examples, for each training process."""
     init_from: Path | None = None
-    """Weights to begin with, as `initial_weights.py` takes them."""
+    """Initial weights, see `initial_weights.py`."""
     imagenet: bool = True
-    """Where no other weights are named, a network that can begins with what was learned on ImageNet."""
+    """Whether a network that supports it starts from ImageNet weights if init_from is None."""
     seed: int = 1
     network: str = "2.5d"
-    """One of models/lung_tumour/network.py."""
+    """A kind of models/lung_tumour/network.py."""
     fold: int | None = None
-    """Of cross-validation, whose patients were held back; None: no fold."""
+    """The fold of cross-validation whose patients are held back, or None."""
     compile: bool = False
-    """Whether torch.compile makes one kernel of many: faster after a minute or so, and needs a C++ compiler."""
+    """Whether to use torch.compile: faster after about a minute, and needs a C++ compiler."""
     data: str = ""
-    """SHA-256 of the prepared data: a run goes on with what it began with. "" where the data has none."""
+    """SHA-256 of the prepared data: a run continues only with the same data. "" if the data has none."""
 
     @property
     def batches(self) -> int:
-        """Of which each update sums the gradients."""
+        """Number of batches whose gradients each update sums."""
         return self.accumulate * (2 if self.whole_slices else 1)

@@ -1,9 +1,9 @@
-"""Trains the lung tumour network: one loop, read from top to bottom.
+"""The training loop of the lung tumour networks.
 
-Notable decisions: a batch follows from the seed and its step alone, so that a run that was killed goes on to the same
-curve; examples are drawn by patient, not by slice, so that one large tumour does not count a hundred times; Dice over
-the batch plus cross-entropy; bfloat16 where the hardware has it; the exponential moving average of the weights is what
-is exported. No validation score steers anything here.
+A batch is determined by the seed and its step, so that an interrupted run continues on the same curve. Examples are
+drawn by patient, not by slice, so that a large tumour does not count a hundred times. The loss is Dice over the batch
+plus cross-entropy, in bfloat16 if the hardware supports it. The exponential moving average of the weights is exported.
+No validation score influences the training.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.sampling.batches import Batch, Batches
 
 @dataclass(slots=True, kw_only=True)
 class _State:
-    """All that changes while training, and nothing that does not."""
+    """Everything that changes during training."""
 
     network: nn.Module
     average: AveragedModel
@@ -42,13 +42,13 @@ class _State:
     loss: float = 1.0
     """Smoothed over about a hundred steps."""
     seconds: float = 0.0
-    """That the steps took, over all starts of the run: the budget of the model's card."""
+    """Time of the steps over all starts of the run, for the budget in the model's card."""
 
 
 def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
-    """Train for so many steps, on this process or all that torchrun started; `run` receives weights and curves.
+    """Train for `settings.steps` steps, on this process or all started by torchrun; `run` receives weights and curves.
 
-    A run folder that holds a checkpoint of the same settings goes on from there.
+    If the run folder holds a checkpoint of the same settings, training continues from there.
     """
     with joined(settings.device) as processes, RunFolder(run, settings, is_writer=processes.rank == 0) as folder:
         state = _begin(settings, processes.device)
@@ -70,15 +70,15 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
                 progress.update(task, completed=state.step, loss=f"step {state.step}, loss {state.loss:.3f}")
                 if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                     folder.save(_checkpoint(state), state.average.module.state_dict())
-                    if not progress.console.is_terminal and processes.rank == 0:  # where no bar moves, as in a notebook
+                    if not progress.console.is_terminal and processes.rank == 0:  # no progress bar, as in a notebook
                         progress.console.print(f"step {state.step} of {settings.steps}, loss {state.loss:.3f}")
 
 
 def tumour_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Soft Dice plus cross-entropy, both only where the stack has pixels.
+    """Return soft Dice plus cross-entropy, both only where the stack has pixels (`known`).
 
-    Dice is half that of all examples together, which tumour-free ones count in, and half the mean of the examples
-    with tumour, where a nodule of 8 mm counts as much as a mass.
+    The Dice is the mean of two: over all examples together, including tumour-free ones, and the mean over examples with
+    tumour, in which a nodule of 8 mm counts as much as a mass.
     """
     probability, truth = (torch.sigmoid(logits) * known).flatten(1), (target * known).flatten(1)
     overlap, size = (probability * truth).sum(1), probability.sum(1) + truth.sum(1)
@@ -143,7 +143,7 @@ def _loader(
 
 
 def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: object, count: int) -> float:
-    """Sum the gradients of `count` batches, move the weights once, and return the mean loss."""
+    """Sum the gradients of `count` batches, update the weights once, and return the mean loss."""
     network.train()
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
@@ -166,7 +166,7 @@ def _loss(network: nn.Module, batch: Batch) -> Tensor:
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> float:
-    """Linear warm-up, then a cosine to zero at the last step."""
+    """Set and return the learning rate: linear warm-up, and cosine decay to zero at the last step."""
     share = step / settings.steps
     rate = settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * 0.5 * (1 + math.cos(math.pi * share))
     for group in optimiser.param_groups:

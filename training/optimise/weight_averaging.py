@@ -1,8 +1,8 @@
-"""Averages the weights of runs that began from the same ones: as good as their ensemble at the cost of one network.
+"""Averages the weights of runs that started from the same weights: one network, as good as their ensemble.
 
-Wortsman et al., Model soups, ICML 2022. It holds for runs that went on from common weights, as those of a fold do from
-its nodules; averaging the weights
-of unrelated runs is meaningless. Judge the mean as any other weights: `cross-validate`.
+Wortsman et al., Model soups, ICML 2022. Valid for runs that continue from common weights, such as the runs of a fold
+that start from its nodule network; averaging the weights of unrelated runs is meaningless. Evaluate the result like any
+other run: `cross-validate`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from training.run_folder import RunRefused, trained_fold, trained_network
 
 
 def average_runs(parts: Sequence[Path], run: Path) -> None:
-    """Write RUN/average.pt and RUN/run.json, which names the parts and holds what they were told.
+    """Write RUN/average.pt and RUN/run.json, which contains the run.json of each part.
 
-    Raises RunRefused where a part has no weights, or not those of the same network and fold, or RUN is there already.
+    Raises RunRefused if a part has no weights, if the parts differ in network or fold, or if RUN already exists.
     """
     if (run / "run.json").exists():
-        raise RunRefused(f"{run}: a run is there already")
+        raise RunRefused(f"{run}: already contains a run")
     for part in parts:
         if not (part / "average.pt").is_file():
-            raise RunRefused(f"{part}: no weights are there")
+            raise RunRefused(f"{part}: no weights found")
     kinds = {(trained_network(part), trained_fold(part)) for part in parts}
     if len(kinds) > 1:
-        raise RunRefused(f"{parts[-1]}: the runs are not of one network and fold")
+        raise RunRefused(f"{parts[-1]}: the runs differ in network or fold")
     ((network, fold),) = kinds
     run.mkdir(parents=True, exist_ok=True)
     torch.save(
@@ -45,7 +45,7 @@ def average_runs(parts: Sequence[Path], run: Path) -> None:
 
 
 def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each tensor; of counters the last."""
+    """Return the mean of each tensor; for counters, the last value."""
     return {
         name: torch.stack([state[name] for state in states]).mean(0) if one.is_floating_point() else one
         for name, one in states[-1].items()

@@ -1,1 +1,1 @@
-"""One reader per layout of data: Medical Segmentation Decathlon, slices, cubes, DICOM. Each returns cases."""
+"""One reader for each data layout: Medical Segmentation Decathlon, slices, cubes, DICOM. Each returns cases."""

@@ -1,6 +1,6 @@
-"""What every reader of a layout returns: cases, which files they are read from, and what is wrong. Reads nothing.
+"""The result of every reader: cases, the files that each is read from, and the problems of the layout.
 
-A reader looks at the layout alone (which files belong together, which are missing); pixels are read when a case is.
+A reader examines only the layout (which files belong together, which are missing); pixels are read with `Case.read`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from training.data.volume import Stack
 Read = TypeVar("Read")
 
 
-class DataRefused(ValueError):  # noqa: N818 - the data set is wrong, and whoever keeps it must act
-    """Data that cannot be trained on. problems: one line each, with file, fact and limit."""
+class DataRefused(ValueError):  # noqa: N818 - the owner of the data must act
+    """Data that cannot be used for training. problems: one line each, with file, fact and limit."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -25,12 +25,12 @@ class DataRefused(ValueError):  # noqa: N818 - the data set is wrong, and whoeve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One stack that is to be read.
+    """A stack that can be read.
 
-    files: what it is read from, by the names that messages and the manifest use.
-    image: the name of the file that holds the whole image; the same bytes under two patients are refused. "" for none.
-    keys: what else may belong to one patient alone, each with what it is.
-    recipe: how it is read; a case that was read in another way is read again.
+    files: the files that it is read from, by the names used in messages and in the manifest.
+    image: the name of the file with the whole image, "" for none; the same bytes for two patients are refused.
+    keys: other identifiers that only one patient may have, as (kind, value).
+    recipe: how it is read; a case with another recipe is read again.
     read: returns the stack, or raises DataRefused with every problem of its files.
     """
 
@@ -45,8 +45,8 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a layout holds: its cases, what is wrong with it, and what is only worth saying."""
+class FoundCases:
+    """What a reader found: cases, problems, and notes that do not prevent reading."""
 
     cases: tuple[Case, ...]
     problems: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Found:
 
 
 def attempt(name: str, read: Callable[[], Read], problems: list[str]) -> Read | None:
-    """Return what `read` returns; if it is broken, add its facts to the problems under this name and return None."""
+    """Return the result of `read`; on DataRefused add its problems, prefixed by this name, and return None."""
     try:
         return read()
     except DataRefused as broken:

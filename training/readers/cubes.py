@@ -1,4 +1,4 @@
-"""Finds the cases of a file of cubes: `NAME/hu` (Hounsfield units) and `NAME/mask` of 1 mm voxels, axes (z, y, x)."""
+"""Reader of a file of cubes: arrays `NAME/hu` (Hounsfield units) and `NAME/mask` of 1 mm voxels, axes (z, y, x)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.volume import Stack
-from training.readers.case import Case, DataRefused, Found
+from training.readers.case import Case, DataRefused, FoundCases
 
 FILE = "cubes.npz"
 
 
-def cubes(path: Path) -> Found:
-    """Return the cubes of a file, or of cubes.npz in a folder; the patient is what stands before the first _."""
+def cubes(path: Path) -> FoundCases:
+    """Return the cases of a file, or of cubes.npz in a folder; the patient is the part of NAME before the first `_`."""
     path = path / FILE if path.is_dir() else path
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             keys = set(arrays.files)
     except (OSError, ValueError, zipfile.BadZipFile):
-        return Found(cases=(), problems=(f"{path.name}: cannot be read as a file of arrays",))
+        return FoundCases(cases=(), problems=(f"{path.name}: cannot be read as a file of arrays",))
     names = sorted({key.rpartition("/")[0] for key in keys})
     missing = sorted({f"{name}/{part}" for name in names for part in ("hu", "mask")} - keys)
     cases = [_case(path, name) for name in names if not {f"{name}/hu", f"{name}/mask"} - keys]
-    return Found(cases=tuple(cases), problems=tuple(f"{path.name}: {key} is missing" for key in missing))
+    return FoundCases(cases=tuple(cases), problems=tuple(f"{path.name}: {key} is missing" for key in missing))
 
 
 def lidc_cubes(npz: Path) -> Iterator[Stack]:
-    """Read 51 x 51 x 51 cubes of 1 mm with one reader's mask."""
+    """Read 51 x 51 x 51 cubes of 1 mm voxels with one reader's mask. Raises DataRefused."""
     found = cubes(npz)
     if found.problems:
         raise DataRefused(*found.problems)
@@ -72,11 +72,11 @@ def _read(path: Path, name: str) -> Stack:
 
 
 def _fact(hu: NDArray[Any], mask: NDArray[Any]) -> str:
-    """Return what is wrong with a cube, "" for nothing."""
+    """Return the problem of a cube, "" if there is none."""
     if hu.ndim != 3 or hu.shape != mask.shape:
-        return f"has the shapes {hu.shape} and {mask.shape}, two equal ones of 3 axes are needed"
+        return f"has the shapes {hu.shape} and {mask.shape}, two equal shapes with 3 axes are needed"
     if not np.isin(mask, (0, 1)).all():
         return "has a mask value other than 0 and 1"
     if not np.isfinite(hu).all() or hu.min() < -4096 or hu.max() > 32767:
-        return "holds values that are no Hounsfield units (-4096 to 32767)"
+        return "contains values outside Hounsfield units (-4096 to 32767)"
     return ""

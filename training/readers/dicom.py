@@ -1,8 +1,8 @@
-"""Finds the cases of folders of DICOM: a folder for each patient, with CT series and SEG or RTSTRUCT that outline them.
+"""Reader of DICOM folders: one folder for each patient, with CT series and the SEG or RTSTRUCT that outline them.
 
-A case is one CT series. Where both outline it, the SEG counts: it says which voxels, not where a line runs. In results
-that a reader corrected, our own SEG lies beside the corrected one; the newest that is not our own counts.
-Messages name the folder and UIDs; what else the files say of a patient stays in memory.
+A case is one CT series. If both outline it, the SEG is used: it states voxels, not contours. In results that a reader
+corrected, our own SEG is next to the corrected one; the newest that is not our own is used. Messages name the folder
+and UIDs, and no other patient data.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from training.readers.case import Case, DataRefused, Found
-from training.readers.outline import Tumour
-from training.readers.outlined import DicomObject, Outlined, read_header, read_outlined
+from training.readers.case import Case, DataRefused, FoundCases
+from training.readers.outline import TumourNames
+from training.readers.outlined import DicomObject, OutlinedSeries, read_header, read_outlined
 from training.readers.rtstruct import RTSTRUCT_CLASS
 from training.readers.seg import SEG_CLASSES
 
@@ -27,14 +27,14 @@ OWN = "LungSpread"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which outlines count. source: "dicom" or "corrected", where our own do not."""
+class OutlineChoice:
+    """Which outlines are used. source: "dicom", or "corrected", which ignores our own."""
 
     source: str
-    tumour: Tumour
+    tumour: TumourNames
 
 
-def dicom(folder: Path, choice: Choice) -> Found:
+def dicom(folder: Path, choice: OutlineChoice) -> FoundCases:
     """Return a case for each outlined CT series below the folder; its subfolders are the patients."""
     cases: list[Case] = []
     problems: list[str] = []
@@ -47,13 +47,13 @@ def dicom(folder: Path, choice: Choice) -> Found:
         except DataRefused as refused:
             problems.extend(f"{patient}: {problem}" for problem in refused.problems)
     if not cases and not problems:
-        problems.append("no DICOM file is there")
+        problems.append("no DICOM file found")
     notes = (f"{left_out} CT series without an outline are left out",) if left_out else ()
-    return Found(cases=tuple(cases), problems=tuple(problems), notes=notes)
+    return FoundCases(cases=tuple(cases), problems=tuple(problems), notes=notes)
 
 
 def _patients(folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Yield the folder itself when DICOM files lie right in it, else each subfolder that holds some."""
+    """Yield the folder itself if it directly contains DICOM files, else each subfolder that contains some."""
     if any(_is_dicom(path) for path in folder.iterdir() if path.is_file()):
         yield folder.resolve().name, sorted(filter(_is_dicom, folder.rglob("*")))
         return
@@ -64,37 +64,37 @@ def _patients(folder: Path) -> Iterator[tuple[str, list[Path]]]:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether a file begins as PS3.10 7.1 says; DICOMDIR is no image."""
+    """Return whether a file has the preamble of PS3.10 7.1; DICOMDIR is excluded."""
     if not path.is_file() or path.name == "DICOMDIR":
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
-def _cases_of(patient: str, files: Sequence[Path], choice: Choice) -> tuple[list[Case], int]:
-    """Return the cases of one patient, and how many of its CT series nothing outlines."""
+def _cases_of(patient: str, files: Sequence[Path], choice: OutlineChoice) -> tuple[list[Case], int]:
+    """Return the cases of one patient, and the number of its CT series without an outline."""
     objects = [read_header(path, number, len(files)) for number, path in enumerate(files, start=1)]
     owners = {str(item.header.get("PatientID", "")) for item in objects} - {""}
     if len(owners) > 1:
-        raise DataRefused(f"objects of {len(owners)} patients lie in one folder, one is needed")
+        raise DataRefused(f"objects of {len(owners)} patients in one folder, expected one")
     series: dict[str, list[DicomObject]] = defaultdict(list)
     for item in objects:
         if item.sop_class == CTImageStorage:
             series[str(item.header.get("SeriesInstanceUID", ""))].append(item)
     outlines = _outlines(objects, series)
     if not outlines:
-        raise DataRefused("no SEG or RTSTRUCT outlines a CT series of it")
+        raise DataRefused("no SEG or RTSTRUCT outlines one of its CT series")
     owner = tuple(("Patient ID", hashlib.sha256(name.encode()).hexdigest()) for name in owners)
     cases = []
-    for uid, documents in sorted(outlines.items()):
-        counting = _counting(uid, documents, choice)
-        outlined = Outlined(patient=patient, series_uid=uid, images=tuple(series[uid]), outlines=tuple(counting))
+    for uid, objects_of_series in sorted(outlines.items()):
+        counting = _selected(uid, objects_of_series, choice)
+        outlined = OutlinedSeries(patient=patient, series_uid=uid, images=tuple(series[uid]), outlines=tuple(counting))
         cases.append(_case(outlined, choice, owner))
     return cases, len(series) - len(outlines)
 
 
 def _outlines(objects: Sequence[DicomObject], series: dict[str, list[DicomObject]]) -> dict[str, list[DicomObject]]:
-    """Return the documents that outline each CT series."""
+    """Return the SEG and RTSTRUCT objects of each CT series."""
     outlines: dict[str, list[DicomObject]] = defaultdict(list)
     for item in objects:
         if item.sop_class not in {*SEG_CLASSES, RTSTRUCT_CLASS}:
@@ -103,12 +103,12 @@ def _outlines(objects: Sequence[DicomObject], series: dict[str, list[DicomObject
         for uid in referred & set(series):
             outlines[uid].append(item)
         if not referred & set(series):
-            raise DataRefused(f"{item.uid} outlines a CT series that is not there")
+            raise DataRefused(f"{item.uid} outlines a CT series that is missing")
     return outlines
 
 
 def _referred(header: Dataset) -> Iterator[str]:
-    """Yield the UIDs of the series that a SEG (PS3.3 C.12.2) or an RTSTRUCT (PS3.3 C.8.8.5) refers to."""
+    """Yield the series UIDs that a SEG (PS3.3 C.12.2) or an RTSTRUCT (PS3.3 C.8.8.5) refers to."""
     for item in header.get("ReferencedSeriesSequence") or ():
         yield str(item.get("SeriesInstanceUID", ""))
     for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
@@ -117,15 +117,15 @@ def _referred(header: Dataset) -> Iterator[str]:
                 yield str(item.get("SeriesInstanceUID", ""))
 
 
-def _counting(series_uid: str, documents: list[DicomObject], choice: Choice) -> list[DicomObject]:
-    """Return the documents that count of those that outline a series."""
-    segs = [item for item in documents if item.sop_class in SEG_CLASSES]
+def _selected(series_uid: str, objects_of_series: list[DicomObject], choice: OutlineChoice) -> list[DicomObject]:
+    """Return the objects to use among those that outline a series."""
+    segs = [item for item in objects_of_series if item.sop_class in SEG_CLASSES]
     if choice.source != "corrected":
-        return segs or documents
-    by_readers = [item for item in documents if item.header.get("ManufacturerModelName") != OWN]
-    if not by_readers:
-        raise DataRefused(f"series {series_uid} has no outline but our own: nobody corrected it")
-    return [max(by_readers, key=_written_at)]
+        return segs or objects_of_series
+    corrected = [item for item in objects_of_series if item.header.get("ManufacturerModelName") != OWN]
+    if not corrected:
+        raise DataRefused(f"series {series_uid} has only our own outline, no corrected one")
+    return [max(corrected, key=_written_at)]
 
 
 def _written_at(item: DicomObject) -> tuple[str, str]:
@@ -135,7 +135,7 @@ def _written_at(item: DicomObject) -> tuple[str, str]:
     return f"{date} {time}", item.uid
 
 
-def _case(outlined: Outlined, choice: Choice, keys: tuple[tuple[str, str], ...]) -> Case:
+def _case(outlined: OutlinedSeries, choice: OutlineChoice, keys: tuple[tuple[str, str], ...]) -> Case:
     name = f"{outlined.patient}/{outlined.series_uid}"
     return Case(
         source=choice.source,
@@ -149,7 +149,7 @@ def _case(outlined: Outlined, choice: Choice, keys: tuple[tuple[str, str], ...])
 
 
 def _named(patient: str, objects: Sequence[DicomObject]) -> dict[str, Path]:
-    """Return the files by the UIDs of what they hold; one that is there twice is told apart by its number."""
+    """Return the files by SOP instance UID; duplicates get a number."""
     files: dict[str, Path] = {}
     for number, item in enumerate(objects):
         name = f"{patient}/{item.uid}"

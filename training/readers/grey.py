@@ -1,4 +1,4 @@
-"""Reads one slice that was stored as a grey picture of 8 bits, and gives it Hounsfield units back, roughly."""
+"""Reads one slice stored as an 8-bit grey picture, and estimates its Hounsfield units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Grey = NDArray[np.uint8]
 
 
 def read_grey(path: Path) -> Grey:
-    """Return a picture's grey values (row, column). Raises DataRefused where it cannot be decoded."""
+    """Return a picture's grey values (row, column). Raises DataRefused if it cannot be decoded."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("L") if image.mode != "L" else image)
@@ -23,19 +23,20 @@ def read_grey(path: Path) -> Grey:
 
 
 def read_binary(path: Path) -> Grey:
-    """Return a mask. Raises DataRefused where a value is neither 0 nor 255."""
+    """Return a mask. Raises DataRefused if a value is neither 0 nor 255."""
     return _allowed(read_grey(path), (0, 255), "only 0 and 255 are allowed")
 
 
 def read_readers(path: Path) -> Grey:
-    """Return a mask with a bit for each of four readers. Raises DataRefused where another bit is set."""
+    """Return a mask with one bit for each of four readers. Raises DataRefused if another bit is set."""
     return _allowed(read_grey(path), tuple(range(16)), "four readers have bits 0 to 3")
 
 
 def recalibrated(grey: Grey) -> NDArray[np.int16]:
-    """Give a slice that was scaled min-max its HU back, roughly: 0 is air, the upper Otsu class centres on water.
+    """Return estimated HU of a min-max scaled slice: 0 becomes air, the median of the upper Otsu class becomes water.
 
-    The upper class is fat, muscle and vessels; its median lies near 0 HU. Augmentation covers what this misses.
+    The upper class is fat, muscle and vessels; its median is near 0 HU. Augmentation covers the remaining error. Raises
+    DataRefused if all pixels have one value.
     """
     if grey.min() == grey.max():
         raise DataRefused("all of its pixels have one value")

@@ -1,6 +1,6 @@
-"""Finds the cases of a data set laid out as the Medical Segmentation Decathlon's: dataset.json, imagesTr, labelsTr.
+"""Reader of data sets in the Medical Segmentation Decathlon's layout: dataset.json, imagesTr, labelsTr.
 
-Antonelli et al., Nature Communications 2022;13:4128. The images without a label (imagesTs) are not looked at.
+Antonelli et al., Nature Communications 2022;13:4128. Images without a label (imagesTs) are ignored.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from functools import partial
 from pathlib import Path
 
 from training.data.volume import Stack, upright_stack
-from training.readers.case import Case, DataRefused, Found, attempt
+from training.readers.case import Case, DataRefused, FoundCases, attempt
 from training.readers.nifti import check_same_grid, read_ct, read_label
 
 Entry = dict[str, str]
 
 
-def msd(folder: Path) -> Found:
-    """Return the training cases that dataset.json lists."""
+def msd(folder: Path) -> FoundCases:
+    """Return the training cases listed in dataset.json."""
     problems: list[str] = []
     entries = attempt("dataset.json", lambda: _entries(folder / "dataset.json"), problems) or []
     cases = [case for entry in entries if (case := _case(folder, entry, problems))]
     listed = {Path(entry["image"]).name for entry in entries}
     others = [path for path in (folder / "imagesTr").glob("[!.]*.nii.gz") if path.name not in listed]
     notes = (f"{len(others)} image(s) in imagesTr are not in dataset.json and are left out",) if others else ()
-    return Found(cases=tuple(cases), problems=tuple(problems), notes=notes)
+    return FoundCases(cases=tuple(cases), problems=tuple(problems), notes=notes)
 
 
 def _entries(path: Path) -> list[Entry]:
@@ -45,14 +45,14 @@ def _entries(path: Path) -> list[Entry]:
 
 
 def _case(folder: Path, entry: Entry, problems: list[str]) -> Case | None:
-    """Return the case of an entry, or None and what is wrong."""
+    """Return the case of an entry, or None after adding its problems."""
     files = {str(Path(entry[key])): folder / entry[key] for key in ("image", "label")}
     before = len(problems)
     for name, path in files.items():
         if not path.resolve().is_relative_to(folder.resolve()):
-            problems.append(f"{name}: dataset.json points outside of its folder")
+            problems.append(f"{name}: dataset.json refers to a file outside its folder")
         elif not path.is_file():
-            problems.append(f"{name}: dataset.json names it, but it is not there")
+            problems.append(f"{name}: listed in dataset.json, but missing")
     if len(files) < 2:
         problems.append(f"{entry['image']}: image and label are the same file")
     if len(problems) > before:

@@ -1,8 +1,8 @@
-"""Reads one NIfTI file: an image or a label, checked. Knows no data set.
+"""Reads and checks one NIfTI file, an image or a label.
 
-NIfTI's coordinates are RAS (nifti1.h: x to the right, y to anterior, z to the head) and its arrays run (x, y, z); here
-they become LPS and (slice, row, column), as everywhere. A file is unpacked as a whole, so that gzip's own checksum is
-compared: a reader that unpacks only what it needs does not notice a damaged end.
+NIfTI's coordinates are RAS (nifti1.h: x to the right, y to anterior, z to the head) and its arrays are ordered (x, y,
+z); the result is in LPS and (slice, row, column). A file is decompressed completely, so that gzip's checksum is
+verified: a partial read would not notice a damaged end.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Affine = NDArray[np.float64]
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NIFTI_2_HEADER = (540).to_bytes(4, "little"), (540).to_bytes(4, "big")
 VOXEL_MM = (0.1, 20.0)
-MOST_TILT_DEG = 30.0
-"""What gantries do, as for DICOM series."""
-MOST_OFF = 0.1
-"""How far a label's voxels may lie from the image's, in sides of its smallest voxel side: headers are rounded."""
+MAX_TILT_DEG = 30.0
+"""Largest gantry tilt, as for DICOM series."""
+MAX_OFFSET = 0.1
+"""Largest distance of a label's voxels from the image's, in units of the smallest voxel side: headers are rounded."""
 
 logging.getLogger("nibabel.global").setLevel(logging.ERROR)
 
@@ -50,13 +50,13 @@ class Grid:
 
 
 def read_ct(path: Path) -> Grid:
-    """Return an image in Hounsfield units, int16. Raises DataRefused with the fact."""
+    """Return an image in Hounsfield units, int16. Raises DataRefused."""
     grid = _read(path)
     return Grid(voxels=hounsfield(grid.voxels), affine=grid.affine)
 
 
 def read_label(path: Path) -> Grid:
-    """Return a label as bool. Raises DataRefused where a value is neither 0 nor 1."""
+    """Return a label as bool. Raises DataRefused if a value is neither 0 nor 1."""
     grid = _read(path)
     other = grid.voxels[(grid.voxels != 0) & (grid.voxels != 1)]
     if other.size:
@@ -66,16 +66,14 @@ def read_label(path: Path) -> Grid:
 
 
 def check_same_grid(image: Grid, label: Grid) -> None:
-    """Raise DataRefused unless a label lies on its image's grid."""
+    """Raise DataRefused unless a label is on its image's grid."""
     if label.voxels.shape != image.voxels.shape:
-        raise DataRefused(f"its shape is {_shape(label)}, that of its image {_shape(image)}")
+        raise DataRefused(f"its shape is {_shape(label)}, its image's is {_shape(image)}")
     ends = [(*corner, 1) for corner in product(*((0, size - 1) for size in image.voxels.shape))]
     off_mm = float(np.linalg.norm((label.affine - image.affine) @ np.array(ends).T, axis=0).max())
-    limit_mm = MOST_OFF * min(spacing_of(image.affine))
+    limit_mm = MAX_OFFSET * min(spacing_of(image.affine))
     if off_mm > limit_mm:
-        raise DataRefused(
-            f"its affine puts voxels {off_mm:.2f} mm from where its image has them (limit {limit_mm:.2f} mm)"
-        )
+        raise DataRefused(f"its affine places voxels {off_mm:.2f} mm from those of its image (limit {limit_mm:.2f} mm)")
 
 
 def _read(path: Path) -> Grid:
@@ -90,7 +88,7 @@ def _read(path: Path) -> Grid:
     except (HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, DataRefused):
             raise
-        raise DataRefused("not a whole NIfTI file") from error
+        raise DataRefused("not a complete NIfTI file") from error
     return Grid(voxels=voxels.transpose(), affine=(TO_LPS @ affine)[:, [2, 1, 0, 3]])
 
 
@@ -104,21 +102,21 @@ def _unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except EOFError as error:
-        raise DataRefused("truncated gzip: it ends before its data does") from error
+        raise DataRefused("truncated gzip") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataRefused("corrupt gzip: it cannot be unpacked to what was packed") from error
+        raise DataRefused("corrupt gzip") from error
 
 
 def _affine(header: Any) -> Affine:  # noqa: ANN401 - nibabel's header has no useful type
-    """Return the affine to RAS mm, array axes as stored. Raises DataRefused where it does not place the voxels."""
+    """Return the affine of the stored array axes to RAS mm. Raises DataRefused if the header does not define it."""
     sform, _ = header.get_sform(coded=True)
     try:
         qform, _ = header.get_qform(coded=True)
     except (ValueError, HeaderDataError) as error:
-        raise DataRefused("its qform is no rotation") from error
+        raise DataRefused("its qform is not a rotation") from error
     given = [affine for affine in (sform, qform) if affine is not None]
     if not given:
-        raise DataRefused("neither sform nor qform says where it lies, left and right are not known")
+        raise DataRefused("has neither sform nor qform, so left and right are unknown")
     for affine in given:
         _check_affine(affine)
     if len(given) == 2:
@@ -132,16 +130,16 @@ def _check_affine(affine: Affine) -> None:
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
         size = " x ".join(f"{size:g}" for size in sizes)
-        raise DataRefused(f"its voxels measure {size} mm, {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm are allowed")
+        raise DataRefused(f"its voxel size is {size} mm, {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm are allowed")
     cosines = np.abs(affine[:3, :3] / sizes)
     nearest = np.argmax(cosines, axis=0)
     tilt_deg = math.degrees(math.acos(min(1.0, float(cosines.max(axis=0).min()))))
-    if len(set(nearest)) < 3 or tilt_deg > MOST_TILT_DEG:
-        raise DataRefused(f"its axes lean {tilt_deg:.0f} degrees from the patient's (limit {MOST_TILT_DEG:g})")
+    if len(set(nearest)) < 3 or tilt_deg > MAX_TILT_DEG:
+        raise DataRefused(f"its axes are tilted {tilt_deg:.0f} degrees from the patient's (limit {MAX_TILT_DEG:g})")
 
 
 def _check_agreement(sform: Affine, qform: Affine) -> None:
-    """Readers differ in which of the two they believe: both must give the same stack."""
+    """Raise DataRefused unless both give the same stack: readers differ in which of the two they use."""
     sizes = spacing_of(sform), spacing_of(qform)
     if orientation_of(sform) != orientation_of(qform) or not np.allclose(*sizes, rtol=0.01):
         raise DataRefused("sform and qform disagree in orientation or voxel size")

@@ -1,4 +1,4 @@
-"""Reads a CT series and the documents that outline it as one stack. Chooses nothing: which ones, it is told."""
+"""Reads a CT series and the SEG or RTSTRUCT objects that outline it, as one stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dicom_node.errors import SeriesRejected
 from training.data.volume import Stack, upright_stack
 from training.readers.case import DataRefused, attempt
 from training.readers.hounsfield import hounsfield
-from training.readers.outline import Canvas, Tumour
+from training.readers.outline import Canvas, TumourNames
 from training.readers.rtstruct import RTSTRUCT_CLASS, mark_regions
 from training.readers.seg import mark_segments
 from worker.ct.pixels import DAMAGE
@@ -29,7 +29,7 @@ READ = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "PatientID", "Manu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomObject:
-    """A DICOM file: its SOP instance UID, where it is, and what of its header is needed."""
+    """A DICOM file: its SOP instance UID, its path, and the needed attributes of its header."""
 
     uid: str
     path: Path
@@ -42,8 +42,8 @@ class DicomObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlined:
-    """A CT series of a patient, who is named by a folder, and the documents whose outlines count."""
+class OutlinedSeries:
+    """A CT series, the objects that outline it, and the name of the patient's folder."""
 
     patient: str
     series_uid: str
@@ -52,14 +52,14 @@ class Outlined:
 
 
 def read_header(path: Path, number: int, files: int) -> DicomObject:
-    """Read a file's header. Raises DataRefused, which names the file by its number: its own name may be a patient's."""
+    """Read a file's header. Raises DataRefused with the file's number: its name may be a patient's."""
     with _damage_refused(f"file {number} of {files} cannot be read as DICOM"):
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(READ))
         return DicomObject(uid=str(header["SOPInstanceUID"].value), path=path, header=header)
 
 
-def read_outlined(outlined: Outlined, source: str, tumour: Tumour) -> Stack:
-    """Return the stack, upright. Raises DataRefused with everything that is wrong."""
+def read_outlined(outlined: OutlinedSeries, source: str, tumour: TumourNames) -> Stack:
+    """Return the stack, upright. Raises DataRefused with all problems."""
     name = f"{outlined.patient}/{outlined.series_uid}"
     try:
         volume = load([item.path for item in outlined.images]).volume
@@ -77,9 +77,9 @@ def read_outlined(outlined: Outlined, source: str, tumour: Tumour) -> Stack:
     return upright_stack(hu, canvas.mask, volume.affine, source=source, patient=outlined.patient, name=name)
 
 
-def _marking(item: DicomObject, canvas: Canvas, tumour: Tumour) -> Callable[[], None]:
+def _marking(item: DicomObject, canvas: Canvas, tumour: TumourNames) -> Callable[[], None]:
     def mark() -> None:
-        with _damage_refused("cannot be read as the standard says it is written"):
+        with _damage_refused("is not a valid SEG or RTSTRUCT"):
             mark_document = mark_regions if item.sop_class == RTSTRUCT_CLASS else mark_segments
             mark_document(pydicom.dcmread(item.path), canvas, tumour)
 
@@ -88,7 +88,7 @@ def _marking(item: DicomObject, canvas: Canvas, tumour: Tumour) -> Callable[[], 
 
 @contextmanager
 def _damage_refused(fact: str) -> Iterator[None]:
-    """Refuse what pydicom cannot read; keep its warnings down, they quote values, and values may name a patient."""
+    """Raise DataRefused if pydicom cannot read a file; hide its warnings, which quote values of the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

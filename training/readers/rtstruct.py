@@ -1,12 +1,12 @@
 """Marks the tumour regions of an RTSTRUCT on the grid of its CT: closed planar contours become voxels.
 
-The convention at the edge: a voxel belongs to a region when its centre lies inside of the contour or on its path
-(PS3.3 C.8.8.6.3: points on the path are part of the ROI). Several contours of a region in one slice are combined by
-exclusive or, so that a contour within another one is a hole; the standard says so for CLOSEDPLANAR_XOR, and planning
-systems write their holes that way under CLOSED_PLANAR, too. The path of a hole belongs to the region.
+A voxel belongs to a region if its centre is inside the contour or on its path (PS3.3 C.8.8.6.3: points on the path are
+part of the ROI). Several contours of a region in one slice are combined by exclusive or, so that a contour within
+another one is a hole; the standard says so for CLOSEDPLANAR_XOR, and planning systems write holes that way under
+CLOSED_PLANAR too. The path of a hole belongs to the region.
 
-Points, open contours and contours of fewer than three points enclose nothing and are passed over. Slices between two
-contours are not filled in.
+Points, open contours and contours of fewer than three points enclose nothing and are ignored. Slices between two
+contours are not interpolated.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from training.readers.case import DataRefused
-from training.readers.outline import Array, Bools, Canvas, Tumour
+from training.readers.outline import Array, Bools, Canvas, TumourNames
 
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 DIGITS = 3
-"""Contour Data is decimal text: in pixels, what is beyond a thousandth of one does not decide what is on an edge."""
+"""Contour Data is decimal text: rounding to a thousandth of a pixel decides reliably what is on an edge."""
 
 
-def mark_regions(rtstruct: Dataset, canvas: Canvas, tumour: Tumour) -> None:
-    """Mark every region that is a tumour by name or interpreted type. Raises DataRefused where there is none."""
+def mark_regions(rtstruct: Dataset, canvas: Canvas, tumour: TumourNames) -> None:
+    """Mark every region that is a tumour by name or interpreted type. Raises DataRefused if there is none."""
     numbers = _wanted(rtstruct, tumour)
     if not numbers:
         count = len(rtstruct.get("StructureSetROISequence") or ())
@@ -39,9 +39,9 @@ def mark_regions(rtstruct: Dataset, canvas: Canvas, tumour: Tumour) -> None:
 
 
 def inside(polygon: Array, shape: tuple[int, int]) -> tuple[Bools, Bools]:
-    """Return the pixels whose centres lie inside of a polygon (n, 2) of (row, column), and those on its path.
+    """Return the pixels whose centres are inside a polygon (n, 2) of (row, column), and those on its path.
 
-    Inside is by even-odd crossings of rows, where a polygon is half open: the path is told apart, not guessed.
+    Inside is computed by even-odd crossings of rows, for which a polygon is half open: the path is returned separately.
     """
     crossed, path = np.zeros((shape[0], shape[1] + 1), bool), np.zeros(shape, bool)
     for (r0, c0), (r1, c1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
@@ -53,13 +53,13 @@ def inside(polygon: Array, shape: tuple[int, int]) -> tuple[Bools, Bools]:
     return np.logical_xor.accumulate(crossed, axis=1)[:, :-1], path
 
 
-def _wanted(rtstruct: Dataset, tumour: Tumour) -> set[int]:
+def _wanted(rtstruct: Dataset, tumour: TumourNames) -> set[int]:
     names: dict[int, list[str]] = defaultdict(list)
     for region in rtstruct.get("StructureSetROISequence") or ():
         names[int(region.ROINumber)].append(str(region.get("ROIName", "")))
     for observation in rtstruct.get("RTROIObservationsSequence") or ():
         names[int(observation.ReferencedROINumber)].append(str(observation.get("RTROIInterpretedType", "")))
-    return {number for number, called in names.items() if tumour.is_meant(called)}
+    return {number for number, called in names.items() if tumour.matches(called)}
 
 
 def _mark_region(region: Dataset, canvas: Canvas) -> None:
@@ -77,23 +77,25 @@ def _mark_region(region: Dataset, canvas: Canvas) -> None:
 
 
 def _closed_contours(region: Dataset) -> Iterator[Array]:
-    """Yield the points (n, 3) of each contour that encloses something, LPS mm."""
+    """Yield the points (n, 3), LPS mm, of each closed contour with at least three points."""
     for contour in region.get("ContourSequence") or ():
         numbers = np.array(contour.get("ContourData") or (), float)
         if len(numbers) % 3 or not np.isfinite(numbers).all():
-            raise DataRefused(f"a contour has {len(numbers)} coordinates, three finite ones for each point are needed")
+            raise DataRefused(
+                f"a contour has {len(numbers)} coordinates, three finite values for each point are needed"
+            )
         if contour.get("ContourGeometricType") in CLOSED and len(numbers) >= 9:
             yield numbers.reshape(-1, 3)
 
 
 def _columns_at(rows: Array, start: tuple[float, float], end: tuple[float, float]) -> Array:
-    """Return where an edge that is not along a row crosses rows."""
+    """Return the columns at which an edge that is not horizontal crosses rows."""
     columns = start[1] + (rows - start[0]) * (end[1] - start[1]) / (end[0] - start[0])
     return np.asarray(np.round(columns, DIGITS))
 
 
 def _mark_path(path: Bools, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Mark the pixels whose centres lie on an edge."""
+    """Mark the pixels whose centres are on an edge."""
     (r0, c0), (r1, c1) = sorted((start, end))
     rows = np.arange(max(0, math.ceil(r0)), min(path.shape[0], math.floor(r1) + 1))
     if r0 == r1:

@@ -1,6 +1,6 @@
-"""Finds the cases of a folder of slices with masks: MSD's whole slices (subjects.csv), or LIDC's nodules (nodules.csv).
+"""Reader of folders of slices with masks: MSD's whole slices (subjects.csv), or LIDC's nodules (nodules.csv).
 
-Both are pictures of 8 bits, `NNN.webp` with `NNN.mask.png` (0, 255) or `NNN.readers.png` (one bit a reader).
+Both are 8-bit pictures, `NNN.webp` with `NNN.mask.png` (0, 255) or `NNN.readers.png` (one bit for each reader).
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.volume import Stack
-from training.readers.case import Case, DataRefused, Found, attempt
+from training.readers.case import Case, DataRefused, FoundCases, attempt
 from training.readers.grey import Grey, read_binary, read_grey, read_readers, recalibrated
 
 MSD_PIXEL_MM = 2 * 0.74
-"""Where subjects.csv has no estimate: the median of those that it has, on the 256 grid."""
+"""Used if subjects.csv has no estimate: the median of its estimates, on the grid of 256 pixels."""
 MSD_SLICE_MM = 1.25
-"""The slice spacing of MSD Task06 is not in the collection; its usual value."""
+"""The collection does not state the slice spacing of MSD Task06; this is its usual value."""
 
 Row = dict[str, str]
 
 
-def slices(folder: Path) -> Found:
-    """Return the cases of either collection, told apart by the table that it comes with."""
+def slices(folder: Path) -> FoundCases:
+    """Return the cases of either collection, recognised by its table."""
     if (folder / "subjects.csv").is_file():
         return _found(folder, "subjects.csv", _msd_cases)
     if (folder / "nodules.csv").is_file():
         return _found(folder, "nodules.csv", _lidc_cases)
-    return Found(
-        cases=(), problems=("neither subjects.csv nor nodules.csv is there: no collection of slices is known",)
+    return FoundCases(
+        cases=(), problems=("neither subjects.csv nor nodules.csv found: not a known collection of slices",)
     )
 
 
 def msd_slices(folder: Path) -> Iterator[Stack]:
-    """Read `Subject_k/NNN.webp` with `NNN.mask.png`; each run of consecutive NNN is a stack."""
+    """Read `Subject_k/NNN.webp` with `NNN.mask.png`; each run of consecutive NNN is a stack. Raises DataRefused."""
     return _stacks(folder, "subjects.csv", _msd_cases)
 
 
 def lidc_slices(folder: Path) -> Iterator[Stack]:
-    """Read nodule crops; the mask is what at least half of the readers marked who marked the nodule at all."""
+    """Read nodule crops; the mask is the majority of the readers, see `majority`. Raises DataRefused."""
     return _stacks(folder, "nodules.csv", _lidc_cases)
 
 
 def majority(readers: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return what half of the readers or more marked, of those with any pixel in the stack (bit r is reader r)."""
+    """Return what at least half of the readers marked, of those with any pixel in the stack (bit r is reader r)."""
     marked = reader_masks(readers)
     return np.asarray(2 * sum(mask.astype(int) for mask in marked) >= len(marked)) & bool(marked)
 
 
 def reader_masks(readers: NDArray[np.uint8]) -> list[NDArray[np.bool_]]:
-    """Return what each reader marked, of those with any pixel in the stack (bit r is reader r)."""
+    """Return each reader's mask, of those with any pixel in the stack (bit r is reader r)."""
     planes = [(readers >> bit) & 1 > 0 for bit in range(4)]
     return [plane for plane in planes if plane.any()]
 
@@ -71,13 +71,13 @@ class _Run:
     read_mask: Callable[[Path], Grey]
 
     def files(self) -> dict[str, Path]:
-        """The files by name."""
+        """Return the files by name."""
         suffixes = (".webp", self.mask_suffix)
         names = [f"{number:03d}{suffix}" for number in self.numbers for suffix in suffixes]
         return {f"{self.at}/{name}": self.folder / name for name in names}
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The slices and their masks as stored. Raises DataRefused with every file that is."""
+        """Return the slices and their masks as stored. Raises DataRefused with the problems of all files."""
         problems: list[str] = []
         files = list(self.files().items())
         grey = [attempt(name, partial(read_grey, path), problems) for name, path in files[::2]]
@@ -85,7 +85,7 @@ class _Run:
         planes = [plane for plane in (*grey, *masks) if plane is not None]
         sizes = {plane.shape for plane in planes}
         if len(sizes) > 1:
-            problems.append(f"{self.at}: its slices and masks have {len(sizes)} sizes, one is needed")
+            problems.append(f"{self.at}: its slices and masks have {len(sizes)} sizes, expected one")
         if problems:
             raise DataRefused(*problems)
         return np.stack(planes[: len(grey)]), np.stack(planes[len(grey) :])
@@ -94,7 +94,7 @@ class _Run:
 CasesOf = Callable[[Path, Row, list[str]], Iterator[Case]]
 
 
-def _found(folder: Path, table: str, cases_of: CasesOf) -> Found:
+def _found(folder: Path, table: str, cases_of: CasesOf) -> FoundCases:
     problems: list[str] = []
     rows = attempt(table, lambda: _rows(folder / table), problems) or []
     cases: list[Case] = []
@@ -103,7 +103,7 @@ def _found(folder: Path, table: str, cases_of: CasesOf) -> Found:
             cases.extend(cases_of(folder, row, problems))
         except (KeyError, TypeError, ValueError):
             problems.append(f"{table}: row {number} lacks a column, or a number in it")
-    return Found(cases=tuple(cases), problems=tuple(problems))
+    return FoundCases(cases=tuple(cases), problems=tuple(problems))
 
 
 def _stacks(folder: Path, table: str, cases_of: CasesOf) -> Iterator[Stack]:
@@ -151,7 +151,7 @@ def _lidc_cases(folder: Path, row: Row, problems: list[str]) -> Iterator[Case]:
 
 
 def _read_msd(run: _Run, patient: str, name: str, spacing_mm: tuple[float, float, float]) -> Stack:
-    """NIfTI array order (the patient on the side) to rows running to posterior, columns to the left."""
+    """Read a run stored in NIfTI's axis order; rows are turned to run to posterior, columns to the left."""
     grey, masks = (planes.transpose(0, 2, 1)[:, ::-1] for planes in run.read())
     problems: list[str] = []
     hu = [
@@ -188,14 +188,14 @@ def _read_lidc(run: _Run, patient: str, name: str, spacing_mm: tuple[float, floa
 
 
 def _numbers(folder: Path, at: str, mask_suffix: str, expected: int, problems: list[str]) -> list[int]:
-    """Return the numbers of a folder's slices; none, and what is wrong, unless each has its mask."""
+    """Return the numbers of a folder's slices; if a slice or a mask is missing, add the problems and return none."""
     pictures = {path.name.removesuffix(".webp") for path in folder.glob("*.webp")}
     masks = {path.name.removesuffix(mask_suffix) for path in folder.glob(f"*{mask_suffix}")}
     before = len(problems)
-    problems.extend(f"{at}/{name}{mask_suffix}: missing, its slice is there" for name in sorted(pictures - masks))
-    problems.extend(f"{at}/{name}.webp: missing, its mask is there" for name in sorted(masks - pictures))
+    problems.extend(f"{at}/{name}{mask_suffix}: missing, but its slice exists" for name in sorted(pictures - masks))
+    problems.extend(f"{at}/{name}.webp: missing, but its mask exists" for name in sorted(masks - pictures))
     if len(pictures) != expected:
-        problems.append(f"{at}: {len(pictures)} slice(s) where the table says {expected}")
+        problems.append(f"{at}: {len(pictures)} slice(s), the table states {expected}")
     return sorted(map(int, pictures)) if len(problems) == before else []
 
 

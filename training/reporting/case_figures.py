@@ -1,4 +1,4 @@
-"""Writes the figures of named cases and of runs into a run's folder. Draws nothing itself, and judges nothing."""
+"""Writes the figures of named cases and of runs into a run's folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from training.evaluation.case import case_name, case_of
 from training.evaluation.evaluate import collections_of
 from training.evaluation.predict import OperatingPoint, Predictor, predict
 from training.evaluation.summary import marked_in
-from training.reporting.figures import Shown, four_pictures, learning_curves, montage, png_bytes
+from training.reporting.figures import CaseView, four_pictures, learning_curves, montage, png_bytes
 from training.reporting.slice_viewer import viewer_gif, viewer_page
 
 PHANTOM = "phantom-"
 Named = tuple[list[Stack], str]
-"""The stacks of one case, and the part of the split that its patient stands in."""
+"""The stacks of one case, and the part of the split that contains its patient."""
 
 
 def named_cases(names: Sequence[str], data: Path | None, committed: Path) -> list[Named]:
-    """Return the cases of these names, of the data or generated. Raises ValueError for one that is not there."""
+    """Return the named cases, from the data or generated (phantom-SEED). Raises ValueError if a name is unknown."""
     found = {name: list(phantoms(1, int(name.removeprefix(PHANTOM)))) for name in names if name.startswith(PHANTOM)}
     parts = dict.fromkeys(found, "generated")
     stacks, splits = collections_of(data, committed) if data is not None else ([], committed)
@@ -50,16 +50,16 @@ def draw_figures(runs: Sequence[Path], cases: Sequence[Named], model_of: Callabl
         point = OperatingPoint(threshold=model.card.threshold, peak_threshold=model.card.peak_threshold)
     for stacks, part in cases:
         case = case_of(predict(model, stacks))
-        yield from draw_case(Shown(case=case, marked=marked_in(case, point), part=part), folder)
+        yield from draw_case(CaseView(case=case, marked=marked_in(case, point), part=part), folder)
 
 
-def draw_case(shown: Shown, folder: Path) -> Iterator[Path]:
-    """Write a case's four pictures, montage, GIF and page, and return their paths one by one."""
-    name = shown.case.name.replace("/", "-")
-    yield _written(folder / f"{name}-four.png", png_bytes(four_pictures(shown)))
-    yield _written(folder / f"{name}-montage.png", png_bytes(montage(shown)))
+def draw_case(view: CaseView, folder: Path) -> Iterator[Path]:
+    """Write a case's four pictures, montage, GIF and page, and yield their paths."""
+    name = view.case.name.replace("/", "-")
+    yield _written(folder / f"{name}-four.png", png_bytes(four_pictures(view)))
+    yield _written(folder / f"{name}-montage.png", png_bytes(montage(view)))
     for path, write in ((folder / f"{name}.gif", viewer_gif), (folder / f"{name}.html", viewer_page)):
-        write(shown, path)
+        write(view, path)
         yield path
 
 

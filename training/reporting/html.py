@@ -1,6 +1,6 @@
-"""An evaluation as one page that needs no network: every number of its JSON, plots and pictures. Computes nothing.
+"""An evaluation as one self-contained HTML page: every number of its JSON, plots and pictures.
 
-Tables follow from the JSON's own shape, so that a number which is in the one is in the other.
+The tables follow the JSON's structure, so that every number of the JSON appears on the page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.reporting.plots import froc_plot, readers_plot, reliability_plot, 
 
 Json = Mapping[str, Any]
 Pictures = Mapping[str, Sequence[tuple[str, bytes]]]
-"""Of each source: pictures (PNG) with what they show."""
+"""By source: titles and PNG files."""
 
 ESTIMATE = {"value", "low", "high", "cases", "patients", "few_patients"}
 FOLDED = {"curve", "per_case", "per_lesion", "per_reader_case"}
@@ -31,7 +31,7 @@ th:first-child,td:first-child{text-align:left} img{max-width:100%} figure{margin
 
 
 def report_page(evaluation: Json, pictures: Pictures) -> str:
-    """Return the page: what was judged and how, then each source with its tables, plots and pictures."""
+    """Return the page: the model and the rules, then each source with its tables, plots and pictures."""
     facts = {key: value for key, value in evaluation.items() if key not in {"rules", "sources"}}
     rules = "".join(f"<li>{html.escape(rule)}</li>" for rule in evaluation["rules"])
     sources = "".join(
@@ -41,7 +41,7 @@ def report_page(evaluation: Json, pictures: Pictures) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
         "</head><body><h1>Evaluation on held-back patients</h1><p>Research use only. Every value in brackets is a 95 % "
         f"bootstrap interval over patients; n counts cases and patients.</p>{_headline(evaluation['sources'])}"
-        f"{''.join(_tables('', facts))}<h3>How it was judged</h3><ul>{rules}</ul>{sources}</body></html>\n"
+        f"{''.join(_tables('', facts))}<h3>Rules of the evaluation</h3><ul>{rules}</ul>{sources}</body></html>\n"
     )
 
 
@@ -69,28 +69,28 @@ def _source(name: str, source: Json, pictures: Sequence[tuple[str, bytes]]) -> s
 
 
 def _tables(title: str, value: Json) -> Iterator[str]:
-    """Give a mapping's plain values and estimates as a table each, then what is nested deeper under its own name."""
+    """Yield a mapping's plain values and its estimates as one table each, then nested values with headings."""
     plain = {key: item for key, item in value.items() if not isinstance(item, dict | list)}
     estimates = {key: item for key, item in value.items() if isinstance(item, dict) and set(item) == ESTIMATE}
     if title:
-        yield f"<h3>{html.escape(_words(title))}</h3>"
+        yield f"<h3>{html.escape(_label(title))}</h3>"
     if plain:
-        yield _table(("", "value"), [(_words(key), _text(item)) for key, item in plain.items()])
+        yield _table(("", "value"), [(_label(key), _text(item)) for key, item in plain.items()])
     if estimates:
-        yield _table(("", "value (95 % interval), n"), [(_words(k), _estimate(item)) for k, item in estimates.items()])
+        yield _table(("", "value (95 % interval), n"), [(_label(k), _estimate(item)) for k, item in estimates.items()])
     for key, item in value.items():
         if key in plain or key in estimates or not item:
             continue
         inner = _rows(key, item) if isinstance(item, list) else "".join(_tables(key, item))
-        yield f"<details><summary>{html.escape(_words(key))}</summary>{inner}</details>" if key in FOLDED else inner
+        yield f"<details><summary>{html.escape(_label(key))}</summary>{inner}</details>" if key in FOLDED else inner
 
 
 def _rows(title: str, rows: Sequence[Any]) -> str:
-    """Give a list: of mappings as a table with a column for each key, of values as a line."""
+    """Return a list as HTML: mappings as a table with a column for each key, values as a line."""
     if not isinstance(rows[0], dict):
-        return f"<h3>{html.escape(_words(title))}</h3><p>{', '.join(_text(item) for item in rows)}</p>"
+        return f"<h3>{html.escape(_label(title))}</h3><p>{', '.join(_text(item) for item in rows)}</p>"
     cells = [[_estimate(item) if isinstance(item, dict) else _text(item) for item in row.values()] for row in rows]
-    return f"<h3>{html.escape(_words(title))}</h3>{_table([_words(key) for key in rows[0]], cells)}"
+    return f"<h3>{html.escape(_label(title))}</h3>{_table([_label(key) for key in rows[0]], cells)}"
 
 
 def _estimate(item: Json) -> str:
@@ -101,7 +101,7 @@ def _estimate(item: Json) -> str:
 
 
 def _text(item: object) -> str:
-    """Return a value as JSON writes it, so that it can be found again; a dash for what is not defined."""
+    """Return a value as JSON writes it, so that it can be searched for; "-" for None."""
     if item is None:
         return "-"
     return html.escape(item) if isinstance(item, str) else json.dumps(item)
@@ -114,7 +114,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _words(key: str) -> str:
+def _label(key: str) -> str:
     return key.replace("_", " ")
 
 

@@ -1,6 +1,6 @@
-"""Paints slices as RGB pixels: CT in a lung window, masks in colours that everyone can tell apart. Knows no files.
+"""Renders slices as RGB pixels: CT in a lung window, masks in colours that remain distinguishable.
 
-Colours of Okabe and Ito (Color Universal Design, 2008): told apart with every kind of colour vision.
+Colours of Okabe and Ito (Color Universal Design, 2008): distinguishable with every kind of colour vision.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from training.evaluation.case import Bools
 
 SKY_BLUE, ORANGE, BLUE, GREEN, VERMILION = "#56b4e9", "#e69f00", "#0072b2", "#009e73", "#d55e00"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY_BLUE)
-"""For lines on white, the easiest to see first."""
+"""For lines on white, the most visible first."""
 REFERENCE, PREDICTION = SKY_BLUE, ORANGE
 WINDOW_HU = (-1350, 150)
-"""A lung window: centre -600, width 1500, as in the findings' pictures."""
+"""A lung window: centre -600, width 1500, as in the pictures of the findings."""
 
 Pixels = NDArray[np.uint8]
-"""(row, column, 3), red, green, blue."""
+"""(row, column, 3): red, green, blue."""
 
 
 def painted(hu: NDArray[np.int16]) -> Pixels:
@@ -30,14 +30,14 @@ def painted(hu: NDArray[np.int16]) -> Pixels:
 
 
 def filled(pixels: Pixels, mask: Bools, colour: str, share: float = 1.0) -> Pixels:
-    """Return the pixels with the mask's in a colour, `share` of it, the rest of what was there."""
-    after = pixels.copy()
-    after[mask] = np.rint(share * rgb(colour) + (1 - share) * pixels[mask].astype(np.float32)).astype(np.uint8)
-    return after
+    """Return the pixels with the mask's blended with a colour; `share` is the weight of the colour."""
+    blended = pixels.copy()
+    blended[mask] = np.rint(share * rgb(colour) + (1 - share) * pixels[mask].astype(np.float32)).astype(np.uint8)
+    return blended
 
 
 def outlined_in(pixels: Pixels, mask: Bools, colour: str) -> Pixels:
-    """Return the pixels with the outermost of the mask's in a colour."""
+    """Return the pixels with the mask's boundary pixels in a colour."""
     return filled(pixels, mask & ~ndimage.binary_erosion(mask, border_value=1), colour)
 
 

@@ -1,4 +1,4 @@
-"""The plots of an evaluation: FROC curve, reliability, strips of the cases. Draws from the JSON's numbers alone."""
+"""Plots of an evaluation, drawn from its JSON: FROC curve, reliability, strips of the cases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STRIPS = {
 
 
 def froc_plot(source: Json) -> Figure:
-    """Return the FROC curve, sensitivities at the usual rates with intervals, and the operating point."""
+    """Return the FROC curve, sensitivities at RATES with intervals, and the operating point."""
     detection = source["detection"]
     figure, axes = _figure("false positives per scan", "sensitivity", (6.5, 4.5))
     curve = detection["curve"]
@@ -62,12 +62,12 @@ def reliability_plot(source: Json) -> Figure:
 
 
 def strip_plot(source: Json) -> Figure:
-    """Return every case as a point, number by number, with the median; a small shift aside keeps points apart."""
+    """Return every case as a point for each metric, with the median; points are shifted sideways to separate them."""
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=DOTS_PER_INCH)
     for axes, (name, title) in zip(figure.subplots(1, len(STRIPS)), STRIPS.items(), strict=True):
         values = np.array([case[name] for case in source["per_case"] if case[name] is not None])
-        aside = np.random.default_rng(1).uniform(-0.2, 0.2, len(values))
-        axes.plot(aside, values, "o", color=COLOURS[0], alpha=0.5, markersize=4)
+        shift = np.random.default_rng(1).uniform(-0.2, 0.2, len(values))
+        axes.plot(shift, values, "o", color=COLOURS[0], alpha=0.5, markersize=4)
         if values.size:
             axes.hlines(np.median(values), -0.4, 0.4, color=COLOURS[1], linewidth=2)
         axes.set_xlim(-0.6, 0.6)
@@ -80,7 +80,7 @@ def strip_plot(source: Json) -> Figure:
 
 
 def readers_plot(source: Json) -> Figure:
-    """Return, lesion by lesion, the model's Dice over the readers' own to each other."""
+    """Return, for each lesion, the model's Dice over the readers' pairwise Dice."""
     figure, axes = _figure("readers' pairwise Dice", "model's Dice", (5, 5))
     rows = source["per_reader_case"]
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")

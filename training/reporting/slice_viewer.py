@@ -1,4 +1,4 @@
-"""A case to scroll through: an animated GIF, and a page with a slider that needs no network. Judges nothing."""
+"""Slice viewers of a case: an animated GIF, and a self-contained page with a slider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.reporting.figures import Shown
+from training.reporting.figures import CaseView
 from training.reporting.overlay import PREDICTION, REFERENCE, Pixels, enlarged, outlined_in, painted, rgb
 
 MILLISECONDS = 120
@@ -43,16 +43,16 @@ show();
 """
 
 
-def viewer_page(shown: Shown, path: Path) -> None:
-    """Write one page with every slice in it and a slider, opened at the slice with the most of the ground truth."""
-    pictures = _pictures(shown)
-    areas = shown.case.mask[shown.case.seen].sum((1, 2))
+def viewer_page(view: CaseView, path: Path) -> None:
+    """Write a page with every slice and a slider, opened at the slice with the largest ground truth."""
+    pictures = _pictures(view)
+    areas = view.case.mask[view.case.seen].sum((1, 2))
     width_mm, height_mm = (
-        n * size for n, size in zip(shown.case.hu.shape[:0:-1], shown.case.spacing_mm[:0:-1], strict=True)
+        n * size for n, size in zip(view.case.hu.shape[:0:-1], view.case.spacing_mm[:0:-1], strict=True)
     )
     page = PAGE.format(
-        title=html.escape(shown.case.name),
-        mask_name=html.escape(shown.mask_name.capitalize()),
+        title=html.escape(view.case.name),
+        mask_name=html.escape(view.mask_name.capitalize()),
         reference=REFERENCE,
         prediction=PREDICTION,
         aspect=f"{width_mm:.1f}/{height_mm:.1f}",
@@ -63,27 +63,27 @@ def viewer_page(shown: Shown, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def viewer_gif(shown: Shown, path: Path) -> None:
-    """Write an animated GIF of every slice, over and over."""
-    first, *others = _pictures(shown)
+def viewer_gif(view: CaseView, path: Path) -> None:
+    """Write an animated GIF of every slice, in an endless loop."""
+    first, *others = _pictures(view)
     first.save(path, save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
 
 
-def _pictures(shown: Shown) -> list[Image.Image]:
-    return [_with_palette(slice_picture(shown, int(at))) for at in np.flatnonzero(shown.case.seen)]
+def _pictures(view: CaseView) -> list[Image.Image]:
+    return [_with_palette(slice_picture(view, int(at))) for at in np.flatnonzero(view.case.seen)]
 
 
-def slice_picture(shown: Shown, at: int) -> Pixels:
-    """Return a slice, small ones enlarged, with the outlines of the ground truth and, over it, of the prediction."""
-    factor = max(1, WIDTH_PX // shown.case.hu.shape[2])
-    pixels = enlarged(painted(shown.case.hu[at]), factor)
-    for mask, colour in ((shown.case.mask, REFERENCE), (shown.marked, PREDICTION)):
+def slice_picture(view: CaseView, at: int) -> Pixels:
+    """Return a slice, enlarged if small, with the outlines of ground truth and prediction, the prediction on top."""
+    factor = max(1, WIDTH_PX // view.case.hu.shape[2])
+    pixels = enlarged(painted(view.case.hu[at]), factor)
+    for mask, colour in ((view.case.mask, REFERENCE), (view.marked, PREDICTION)):
         pixels = outlined_in(pixels, mask[at].repeat(factor, axis=0).repeat(factor, axis=1), colour)
     return pixels
 
 
 def _with_palette(pixels: Pixels) -> Image.Image:
-    """Return a picture of one byte a pixel: greys, and at the end the colours of the outlines."""
+    """Return a picture with one byte per pixel: greys, then the colours of the outlines."""
     greys = 256 - len(OUTLINES)
     index = np.minimum(pixels[..., 0], greys - 1)
     for number, colour in enumerate(OUTLINES, start=greys):

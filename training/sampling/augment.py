@@ -1,6 +1,6 @@
-"""Draws training examples: a crop of a stack, turned, scaled, flipped and re-windowed. Knows no network.
+"""Draws training examples: a crop of a stack, rotated, scaled, flipped and with changed intensities.
 
-One interpolation does all of the geometry, so that a coarse slice is blurred only once.
+All geometry is done in one interpolation, so that a coarse slice is blurred only once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from models.lung_tumour.transforms import PIXEL_MM, SLICES, Planes, normalise, p
 from training.data.datasets import Stack
 
 REACH_MM = 36.0
-"""How far from the centre of an example its tumour may lie, along each axis; crops are larger than twice this."""
+"""Largest distance of a tumour from the centre of its example along each axis; crops are larger than twice this."""
 THICKEST_MM = 5.0
-"""Up to which thin slices are averaged to thick ones, and the mask with them."""
+"""Largest thickness to which thin slices are averaged, together with the mask."""
 Array = NDArray[np.float32]
 
 
@@ -27,7 +27,7 @@ Array = NDArray[np.float32]
 class Example:
     """image: (SLICES, crop, crop), normalised. target: (crop, crop), 0 to 1. known: 1 where the stack has pixels.
 
-    Of a block (`blocks.py`): (1, slice, crop, crop), and (slice, crop, crop).
+    For a block (`blocks.py`): image (1, slice, crop, crop), target and known (slice, crop, crop).
     """
 
     image: Array
@@ -48,12 +48,12 @@ def draw(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: 
 
 
 def context(stack: Stack, index: int, rng: np.random.Generator) -> Planes:
-    """Return the planes around slice `index`; each draw varies how far apart they are, and some are thick slices."""
+    """Return the planes around slice `index`, with random distance, direction and, for some, thickness."""
     slices, spacing = len(stack.hu), stack.spacing_mm[0]
-    # Tumour-free MSD slices stand alone: were lone slices always free of tumour, a lone slice would say so.
+    # Tumour-free MSD slices have no neighbours: without this, a lone slice would always mean no tumour.
     if rng.random() < 0.3:
         return planes(index, slices, 0.0)
-    # Of pictures the slice spacing is unknown.
+    # The slice spacing of 8-bit pictures is unknown.
     step = rng.uniform(1, 3) if stack.estimated else slice_step(spacing) * np.exp(rng.normal(0, 0.15))
     thickness = rng.uniform(1, THICKEST_MM / spacing) if rng.random() < 0.3 and spacing < THICKEST_MM else 1.0
     return planes(index, slices, float(step if rng.random() < 0.5 else -step), float(thickness))
@@ -66,7 +66,7 @@ def _mixed(shares: Array, slices: NDArray[np.generic]) -> Array:
 def geometry(
     stack: Stack, centre: tuple[float, float], crop: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return matrix and offset that map a pixel of the crop to one of the slice."""
+    """Return matrix and offset that map a pixel of the crop to a pixel of the slice."""
     angle, scale = rng.normal(0, 0.25), np.exp(rng.normal(0, 0.16))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     flip = np.diag([-1.0 if rng.random() < 0.15 else 1.0, -1.0 if rng.random() < 0.5 else 1.0])
@@ -81,8 +81,8 @@ def _resample(
 ) -> tuple[Array, Array]:
     """Return the planes (n, row, column) at `matrix @ pixel + offset` of each pixel of the crop, linearly interpolated.
 
-    Beyond the planes their border goes on; the second array is 1 where they reach, 0 beyond. What scipy's
-    affine_transform of order 1 gives, plane by plane, in a quarter of the time.
+    Outside the planes their border is repeated; the second array is 1 inside, 0 outside. The result equals scipy's
+    affine_transform of order 1 for each plane, in a quarter of the time.
     """
     last = np.array(planes.shape[1:]) - 1.0
     along = np.arange(crop)
@@ -96,14 +96,14 @@ def _resample(
 
 
 def intensity(image: Array, stack: Stack, rng: np.random.Generator) -> Array:
-    """Scale and shift HU (more where HU are only estimated), blur or sharpen, add noise."""
+    """Scale and shift HU (more if HU are estimated), blur or sharpen, add noise."""
     spread = 0.07 if stack.estimated else 0.03
     image = (image + 1000) * np.float32(np.exp(rng.normal(0, spread))) - 1000 + np.float32(rng.normal(0, 20))
     kind = rng.random()
     if kind < 0.25:
         sigma = rng.uniform(0.3, 1.0)
         image = gaussian_filter(image, (0, sigma, sigma))
-    elif kind < 0.45:  # as a sharp kernel does
+    elif kind < 0.45:  # like a sharp kernel
         image = image + np.float32(rng.uniform(0.3, 1.2)) * (image - gaussian_filter(image, (0, 1, 1)))
     if rng.random() < 0.5:
         noise = rng.standard_normal(image.shape, np.float32)
@@ -122,7 +122,7 @@ def tumour_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[f
 
 
 def middle(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:  # noqa: ARG001 - all alike
-    """Return the middle of any slice, moved at random by up to a quarter of REACH_MM along each axis."""
+    """Return the middle of a slice, moved at random by up to a quarter of REACH_MM along each axis."""
     row, column = (
         (size - 1) / 2 + rng.uniform(-0.25, 0.25) * REACH_MM / step
         for size, step in zip(stack.hu.shape[1:], stack.spacing_mm[1:], strict=True)
@@ -131,12 +131,12 @@ def middle(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, f
 
 
 def lung_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return a random pixel of aerated lung, or of anything when the slice has none."""
+    """Return a random pixel of aerated lung, or any pixel if the slice has none."""
     return _pixel(stack, index, (-960, -500), rng)
 
 
 def body_centre(stack: Stack, index: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return a random pixel of soft tissue, the liver's and the heart's too, or of anything when the slice has none."""
+    """Return a random pixel of soft tissue, including liver and heart, or any pixel if the slice has none."""
     return _pixel(stack, index, (-150, 250), rng)
 
 

@@ -1,4 +1,4 @@
-"""Batches of examples, each of which follows from the seed and its number alone. Knows no network."""
+"""Batches of examples; each batch is determined by the seed and its number."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from training.sampling.augment import Example, body_centre, draw, lung_centre, m
 from training.sampling.blocks import draw_block
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""image (n, slices, row, column), target and known (n, 1, row, column); of blocks all (n, 1, slice, row, column)."""
+"""image (n, slices, row, column), target and known (n, 1, row, column); for blocks all (n, 1, slice, row, column)."""
 Marked = tuple[Stack, NDArray[np.bool_]]
-"""A stack and which of its slices have a tumour: whole scans stay on disk, and are not read through each time."""
+"""A stack and which of its slices have a tumour: stored, since whole scans are not kept in memory."""
 
 CENTRES: dict[str, Callable[[Stack, int, np.random.Generator], tuple[float, float]]] = {
     "tumour": tumour_centre,
@@ -35,7 +35,7 @@ WHOLE_CROP = 352
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Some examples of each batch: of which source, drawn around what, on slices with or without tumour (None: any)."""
+    """Part of each batch: source, centre, slices with or without tumour (None: any), and number of examples."""
 
     source: str
     centre: Literal["tumour", "lung", "body", "middle"]
@@ -52,7 +52,7 @@ NODULES: Recipe = (
     Share(source="phantom", centre="tumour", tumour=True, count=1),
     Share(source="phantom", centre="lung", tumour=None, count=1),
 )
-"""Without any patient of MSD: what all folds of its cross-validation may begin with."""
+"""Without MSD patients, so that all folds of MSD's cross-validation may start from it."""
 
 TUMOURS: Recipe = (
     Share(source="msd", centre="tumour", tumour=True, count=8),
@@ -77,18 +77,18 @@ INSERTED: Recipe = (
     Share(source="synthetic", centre="tumour", tumour=True, count=5),
     Share(source="synthetic", centre="lung", tumour=None, count=1),
 )
-"""Lesions put into whole slices besides, of every size and wherever lesions lie (`train --inserted`)."""
+"""With inserted lesions of every size and position, in whole slices (`train --extra-data`)."""
 
 RECIPES = {"nodules": NODULES, "tumours": TUMOURS, "inserted": INSERTED}
 OWN = "own"
-"""The recipe that is made for the data at hand: recipe_for."""
+"""The recipe for any other data: `recipe_for`."""
 
 
 def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
-    """Return a recipe for any data: of each source alike, two of three examples around a tumour, the others anywhere.
+    """Return a recipe for any data: equal shares of all sources, two of three examples around a tumour.
 
-    Raises DataRefused where no stack has a tumour. A batch of blocks has a quarter as many examples, and of generated
-    chests there are always few.
+    Raises DataRefused if no stack has a tumour. A batch of blocks has a quarter as many examples; generated chests
+    always have few.
     """
     shares = []
     for source in dict.fromkeys(stack.source for stack in stacks):
@@ -98,15 +98,15 @@ def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
             shares.append(Share(source=source, centre="tumour", tumour=True, count=2 * times))
         shares.append(Share(source=source, centre="lung", tumour=None, count=times))
     if not any(share.tumour for share in shares):
-        raise DataRefused("no stack of the training part has a tumour: there is nothing to learn from")
+        raise DataRefused("no stack of the training part has a tumour: training is not possible")
     return tuple(shares)
 
 
 def whole_slices(stacks: Sequence[Stack], count: int) -> Recipe:
     """Return a recipe of `count` whole slices of each source of whole scans: two of three with tumour, some without.
 
-    Crops show little of what lies elsewhere; in a whole slice every mark beside the tumour costs. Generated chests have
-    no part: little there looks like a tumour. Raises DataRefused where no whole scan has a tumour.
+    Crops show little of the rest of the body; in a whole slice every false positive counts. Generated chests are not
+    used: they contain little that resembles a tumour. Raises DataRefused if no whole scan has a tumour.
     """
     shares: list[Share] = []
     for source in dict.fromkeys(stack.source for stack in stacks if stack.whole and stack.source != "phantom"):
@@ -118,14 +118,14 @@ def whole_slices(stacks: Sequence[Stack], count: int) -> Recipe:
             Share(source=source, centre="middle", tumour=kind, count=number) for kind, number in kinds.items() if number
         ]
     if not any(share.tumour for share in shares):
-        raise DataRefused("no whole scan of the training part has a tumour: there is no whole slice to learn from")
+        raise DataRefused("no whole scan of the training part has a tumour: training on whole slices is not possible")
     return tuple(shares)
 
 
 class Batches(Dataset[Batch]):
-    """The batches of a run by number, drawn from the stacks as the recipe says, of the sources that there are.
+    """The batches of a run by number, drawn from the stacks by a recipe; sources without data are left out.
 
-    whole: what every other batch is drawn by instead, whole slices of WHOLE_CROP.
+    whole: recipe of every other batch, of whole slices of WHOLE_CROP pixels.
     """
 
     def __init__(
@@ -141,16 +141,16 @@ class Batches(Dataset[Batch]):
         for stack in stacks:
             self.by_patient[stack.source][stack.patient].append((stack, np.asarray(stack.mask.any((1, 2)))))
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
-        self._turns = [(self._of_sources(recipe), crop)]
+        self._alternating = [(self._of_sources(recipe), crop)]
         if whole:
-            self._turns.append((self._of_sources(whole), WHOLE_CROP))
+            self._alternating.append((self._of_sources(whole), WHOLE_CROP))
         self._slices: dict[tuple[str, str, bool | None], list[tuple[Stack, int]]] = {}
         self.seed = seed
         self.draw = draw_block if network == "3d" else draw
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self.seed, number])
-        recipe, crop = self._turns[number % len(self._turns)]
+        recipe, crop = self._alternating[number % len(self._alternating)]
         drawn = [self._example(share, crop, rng) for share in recipe for _ in range(share.count)]
         return (
             torch.from_numpy(np.stack([example.image for example in drawn])),

@@ -1,6 +1,6 @@
-"""Draws training examples of the 3D network: a block of a stack, turned, scaled, flipped and re-windowed.
+"""Draws training examples of the 3D network: a block of a stack, rotated, scaled, flipped and with changed intensities.
 
-As `augment.py` does for slices, whose geometry in the plane and whose intensities these are.
+Geometry in the plane and intensities are those of `augment.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK_SLICES = 32
 def draw_block(stack: Stack, index: int, centre: tuple[float, float], crop: int, rng: np.random.Generator) -> Example:
     """Draw the block of BLOCK_SLICES x crop x crop voxels around pixel `centre` (row, column) of slice `index`.
 
-    image: (1, slice, row, column); target, known: (slice, row, column). Beyond the stack's ends nothing is known.
+    image: (1, slice, row, column); target, known: (slice, row, column). Outside the stack known is 0.
     """
     matrix, offset = _geometry(stack, (index, *centre), crop, rng)
     reach = (BLOCK_SLICES + 1) / 2 * abs(matrix[0, 0])
@@ -41,7 +41,7 @@ def draw_block(stack: Stack, index: int, centre: tuple[float, float], crop: int,
 def _geometry(
     stack: Stack, centre: tuple[float, float, float], crop: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return matrix and offset that map a voxel of the block to one of the stack; it turns in the plane alone."""
+    """Return matrix and offset that map a voxel of the block to one of the stack; it is rotated only in the plane."""
     matrix = np.zeros((3, 3))
     matrix[1:, 1:], _ = geometry(stack, centre[1:], crop, rng)
     along = SLICE_STEP_MM * np.exp(rng.normal(0, 0.12)) / stack.spacing_mm[0]

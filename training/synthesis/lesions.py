@@ -1,8 +1,8 @@
-"""Makes lesions and puts them into a volume: generated ones of any size and kind, and real ones with their own texture.
+"""Inserts lesions into a volume: generated ones of any size and kind, and real ones with their own texture.
 
-Works on one volume in Hounsfield units, upright (slice, row, column), with its spacing; knows no files. The literature:
-Hu et al., CVPR 2023 (synthetic tumours alone came level with real labels on liver); Chen et al., CVPR 2024 (DiffTumor,
-on why small and early ones need it most). What is here is hand-made on purpose: no network has to be trusted for it.
+Works on one volume in Hounsfield units, upright (slice, row, column), with its spacing. Related work: Hu et al., CVPR
+2023 (synthetic tumours alone equalled real labels on liver); Chen et al., CVPR 2024 (DiffTumor: small and early lesions
+benefit most). The method is deliberately rule-based: no generative network has to be trusted.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Spacing = tuple[float, float, float]
 
 EDGE_MM = 0.7
 """Standard deviation of the edge's blur: about a scanner's point spread in the plane."""
-SHOWS_HU = 100.0
-"""What a lesion adds to the lung, on average: less is lost in a chest CT's noise, of which this is about thrice."""
+VISIBLE_HU = 100.0
+"""Least mean density that a lesion adds: about three times the noise of a chest CT; less is lost in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """A lesion to be put somewhere.
+class LesionPatch:
+    """A lesion to insert.
 
-    share: float32 (slice, row, column), 0 to 1, how much of each voxel is lesion. hu: its Hounsfield units, same shape.
-    spacing: of both.
+    share: float32 (slice, row, column), 0 to 1, the part of each voxel that is lesion. hu: its Hounsfield units, same
+    shape. spacing: of both, mm.
     """
 
     share: Array
@@ -37,15 +37,15 @@ class Body:
 
     @property
     def radius_mm(self) -> float:
-        """The radius of the ball of the same volume."""
+        """Radius of the ball of the same volume."""
         return float((3 * self.share.sum() * np.prod(self.spacing) / (4 * np.pi)) ** (1 / 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inserted:
-    """The volume with the lesion, the voxels that are lesion, and its centre (slice, row, column).
+    """The volume with the lesion, the lesion's voxels, and its centre (slice, row, column).
 
-    added_hu: how much denser those voxels are than before, on average; 0 where there are none.
+    added_hu: mean increase in density of these voxels; 0 if there are none.
     """
 
     hu: Array
@@ -55,11 +55,11 @@ class Inserted:
 
     @property
     def shows(self) -> bool:
-        """Whether anybody could find it: a faint lesion, or one in denser tissue, leaves the volume as it was."""
-        return self.added_hu >= SHOWS_HU
+        """Whether the lesion is visible: a faint lesion, or one in denser tissue, hardly changes the volume."""
+        return self.added_hu >= VISIBLE_HU
 
 
-def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> Body:
+def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> LesionPatch:
     """Return a generated lesion: a lobulated or spiculated ball, solid, part-solid or ground-glass."""
     half = [int(np.ceil(1.3 * diameter_mm / 2 / size)) + 3 for size in spacing]
     axes = np.ogrid[tuple(slice(-n, n + 1) for n in half)]
@@ -69,35 +69,41 @@ def shaped(diameter_mm: float, spacing: Spacing, rng: np.random.Generator) -> Bo
     roughness = rng.uniform(0.05, 0.3) * diameter_mm / 2 * _noise(distance.shape, diameter_mm / 6, spacing, rng)
     depth = diameter_mm / 2 + roughness - distance
     share = np.clip(depth / np.mean(spacing) + 0.5, 0, 1).astype(np.float32)
-    return Body(share=_blurred(share, spacing), hu=_texture(depth, spacing, rng), spacing=spacing)
+    return LesionPatch(share=_blurred(share, spacing), hu=_texture(depth, spacing, rng), spacing=spacing)
 
 
-def real(hu: NDArray[np.int16], mask: Bools, source: Spacing, spacing: Spacing, rng: np.random.Generator) -> Body:
-    """Return a real lesion with its own texture, on another grid, turned about the patient's axis and mirrored."""
+def real(
+    hu: NDArray[np.int16], mask: Bools, source: Spacing, spacing: Spacing, rng: np.random.Generator
+) -> LesionPatch:
+    """Return a real lesion with its own texture, resampled, rotated about the patient's axis and randomly mirrored.
+
+    hu, mask: (slice, row, column) with spacing `source`, mm. spacing: of the result.
+    """
     inside = ndimage.binary_erosion(mask, iterations=1)
     values = hu[inside if inside.any() else mask].astype(np.float32)
     nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    filled = np.maximum(hu.astype(np.float32), np.percentile(values, 5))[tuple(nearest)]  # its edge's own blur is lung
+    # The lesion's edge is mixed with lung.
+    filled = np.maximum(hu.astype(np.float32), np.percentile(values, 5))[tuple(nearest)]
     angle, flip = float(rng.uniform(0, 360)), 1 if rng.random() < 0.5 else -1
     pad = [(int(np.ceil(2 / size)) + 1,) * 2 for size in source]
     share = _regridded(np.pad(mask.astype(np.float32), pad), source, spacing, angle)
     texture = _regridded(np.pad(filled, pad, mode="edge"), source, spacing, angle)
-    return Body(
+    return LesionPatch(
         share=_blurred(np.clip(share[..., ::flip], 0, 1), spacing),
         hu=np.ascontiguousarray(texture[..., ::flip]),
         spacing=spacing,
     )
 
 
-def insert(hu: Array, spacing: Spacing, body: Body, centre: tuple[int, int, int]) -> Inserted:
-    """Put a lesion into the volume; tissue denser than it stays, so that vessels and the wall run on.
+def insert(hu: Array, spacing: Spacing, patch: LesionPatch, centre: tuple[int, int, int]) -> Inserted:
+    """Insert a lesion into the volume; denser tissue is kept, so that vessels and the wall remain.
 
-    The mask holds what was lung before, and the lesion's share of at least a half: of a lesion on the wall, the part
-    within the wall shows nowhere.
+    The mask contains voxels that were lung before and are at least half lesion: the part of a lesion inside the wall is
+    not visible.
     """
-    into, out = _overlap(hu.shape, body.share.shape, centre)
-    before, share = hu[into], body.share[out]
-    blended = before + share * (body.hu[out] - before)
+    into, out = _overlap(hu.shape, patch.share.shape, centre)
+    before, share = hu[into], patch.share[out]
+    blended = before + share * (patch.hu[out] - before)
     lung = ndimage.gaussian_filter(before, [1.0 / size for size in spacing]) < -300
     after, mask = hu.copy(), np.zeros(hu.shape, bool)
     after[into] = np.maximum(before, blended)
@@ -114,16 +120,16 @@ def _regridded(part: Array, source: Spacing, spacing: Spacing, angle: float) -> 
 
 
 def _overlap(
-    volume: tuple[int, ...], body: tuple[int, ...], centre: tuple[int, int, int]
+    volume: tuple[int, ...], patch: tuple[int, ...], centre: tuple[int, int, int]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where a body around `centre` lies in the volume, and which part of it that is."""
-    first = [c - n // 2 for c, n in zip(centre, body, strict=True)]
-    into = tuple(slice(max(f, 0), min(f + n, size)) for f, n, size in zip(first, body, volume, strict=True))
+    """Return the slices of the volume that a lesion around `centre` covers, and the matching slices of the lesion."""
+    first = [c - n // 2 for c, n in zip(centre, patch, strict=True)]
+    into = tuple(slice(max(f, 0), min(f + n, size)) for f, n, size in zip(first, patch, volume, strict=True))
     return into, tuple(slice(part.start - f, part.stop - f) for part, f in zip(into, first, strict=True))
 
 
 def _texture(depth: Array, spacing: Spacing, rng: np.random.Generator) -> Array:
-    """Return Hounsfield units by depth below the surface (mm): one kind throughout, or a solid core in a softer rim."""
+    """Return Hounsfield units by depth below the surface (mm): uniform, or a solid core in a softer rim."""
     grain = _noise(depth.shape, 1.5, spacing, rng) * rng.uniform(5, 30)
     solid, soft = rng.uniform(-20, 80), rng.uniform(-650, -400)
     kind = rng.random()

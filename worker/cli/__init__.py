@@ -1,1 +1,1 @@
-"""The `lungspread` command."""
+"""The `lungspread` command line: one module per command."""

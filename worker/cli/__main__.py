@@ -1,4 +1,4 @@
-"""`python -m worker.cli`: runs the `lungspread` command."""
+"""Entry point of `python -m worker.cli`: runs the `lungspread` command."""
 
 from worker.cli.main import main
 

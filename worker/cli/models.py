@@ -1,12 +1,11 @@
-"""`lungspread models`: which models there are, what they are, fetching one, and whether their files are whole.
+"""`lungspread models`: list, show, download and verify models.
 
-Exit codes as in main.py: 2 where a model is refused, with the reason in one line; 1 where a connection failed, and the
-same command goes on.
+Exit codes: 2 if a model is rejected, with the reason in one line; 1 if a download was interrupted and the same command
+resumes it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,11 +20,9 @@ from rich.table import Table
 from models.registry import KINDS, MODELS, check_model, kind_of, model_card, model_folder
 from models.segmenter import InferenceSettings, ModelError
 from models.store.downloads import DownloadInterrupted, ProgressCallback
+from worker.cli.terminal import FAILED, REJECTED, fail, out
 
-REFUSED, FAILED = 2, 1
-
-app = typer.Typer(no_args_is_help=True, help="List, show, fetch and verify models.")
-out = Console()
+app = typer.Typer(no_args_is_help=True, help="List, show, download and verify models.")
 Name = Annotated[
     str, typer.Argument(help=f"A name of the list, KIND:FOLDER ({', '.join(KINDS)}), or a model's folder.")
 ]
@@ -33,40 +30,40 @@ Name = Annotated[
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that are shipped, and how one made elsewhere is named."""
+    """List the shipped models and the name patterns of external ones."""
     table = Table("name", "version", "licence", "SHA-256 of the weights")
     for name in sorted(MODELS):
         card = model_card(name)
         table.add_row(name, card.version, card.licence, card.weights_sha256[:16])
     out.print(table)
-    out.print(f"made elsewhere: {', '.join(f'{kind}:FOLDER' for kind in KINDS)}", highlight=False)
+    out.print(f"external models: {', '.join(f'{kind}:FOLDER' for kind in KINDS)}", highlight=False)
 
 
 @app.command()
 def show(name: Name) -> None:
-    """Show a model's facts, and its card for people."""
+    """Show the fields of a model's card and its README."""
     with _exit_codes():
-        full = _named(name)
-        facts = asdict(model_card(full))
-        for fact, value in facts.items():
-            out.print(f"{fact:20} {value}", highlight=False, markup=False, soft_wrap=True)
-        card = model_folder(full) / "README.md"
-    if card.is_file():
-        out.print(f"\n{card.read_text(encoding='utf-8')}", highlight=False, markup=False, soft_wrap=True)
+        full_name = _full_name(name)
+        fields = asdict(model_card(full_name))
+        for field, value in fields.items():
+            out.print(f"{field:20} {value}", highlight=False, markup=False, soft_wrap=True)
+        readme = model_folder(full_name) / "README.md"
+    if readme.is_file():
+        out.print(f"\n{readme.read_text(encoding='utf-8')}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
 def pull(
     url: Annotated[str, typer.Argument(help="A zip or tar archive of a model, or one file of weights.")],
-    sha256: Annotated[str, typer.Option(help="What the file at the URL must be.")],
-    to: Annotated[Path, typer.Option(help="Folder that receives it; not there yet, or empty.")],
+    sha256: Annotated[str, typer.Option(help="Expected SHA-256 of the file at the URL.")],
+    to: Annotated[Path, typer.Option(help="Target folder; must be new or empty.")],
 ) -> None:
-    """Fetch a model, or go on with it; a wrong hash, or a pickle that is more than weights, is refused."""
-    from models.store.pull import Wanted
+    """Download a model, or resume a download; reject a wrong hash, or a pickle that holds more than weights."""
+    from models.store.pull import DownloadRequest
     from models.store.pull import pull as fetch
 
-    with _exit_codes(), _bytes_bar() as told:
-        names = fetch(Wanted(url=url, sha256=sha256, folder=to), told)
+    with _exit_codes(), _download_bar() as progress_callback:
+        names = fetch(DownloadRequest(url=url, sha256=sha256, folder=to), progress_callback)
     for name in names:
         out.print(f'verified; in lungspread.toml: model = "{name}"', highlight=False, markup=False, soft_wrap=True)
     if not names:
@@ -75,16 +72,16 @@ def pull(
 
 @app.command()
 def verify(name: Name, device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto") -> None:
-    """Check that a model's weights are those of its card; one made elsewhere is loaded once, too."""
+    """Check a model's weights against the SHA-256 of its card; an external model is also loaded once."""
     with _exit_codes():
-        check = check_model(_named(name), InferenceSettings(device=device))
+        check = check_model(_full_name(name), InferenceSettings(device=device))
     card = check.card
-    line = f"{card.name} {card.version} is whole: {card.weights_sha256}"
+    line = f"{card.name} {card.version}: weights verified, SHA-256 {card.weights_sha256}"
     out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _named(name: str) -> str:
-    """Return the name of a model that may have been given as its folder alone."""
+def _full_name(name: str) -> str:
+    """Return KIND:FOLDER if only a model's folder was given, else the name."""
     kind = kind_of(Path(name)) if name not in MODELS else ""
     return f"{kind}:{name}" if kind else name
 
@@ -94,14 +91,13 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        sys.stderr.write(f"lungspread: {error}\n")
-        raise typer.Exit(FAILED if isinstance(error, DownloadInterrupted) else REFUSED) from None
+        fail(str(error), FAILED if isinstance(error, DownloadInterrupted) else REJECTED)
 
 
 @contextmanager
-def _bytes_bar() -> Iterator[ProgressCallback]:
+def _download_bar() -> Iterator[ProgressCallback]:
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("pulling", total=None)
-        yield lambda there, total: progress.update(task, completed=there, total=total)
+        yield lambda received, total: progress.update(task, completed=received, total=total)

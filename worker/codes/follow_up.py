@@ -1,10 +1,10 @@
-"""The codes of a course over time: time points, events, change, response. Knows no encoder.
+"""Codes of follow-up: time points, events, change, response.
 
-Standard codes first; those of the private scheme are defined in dicom_node/CONFORMANCE.md. Where a standard code would
-claim more than is meant, a private one stands:
+Standard codes are preferred; dicom_node/CONFORMANCE.md defines those of the private scheme. A private code replaces a
+standard code that would claim too much:
 
-* SNOMED CT's "New finding" (129721008) is one since the previous mammogram.
-* PS3.16's "Current Response" (112048) is a finding; what is meant is a proposal that nobody has confirmed.
+* SNOMED CT's "New finding" (129721008) means new since the previous mammogram.
+* PS3.16's "Current Response" (112048) is a finding; the response here is an unconfirmed proposal.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ORIGINS = {
     Origin.READER: _private("ORIGIN_READER", "A reader"),
 }
 
-# -- what could be done about earlier scans --
+# -- comparison with priors --
 IS_COMPARED: Code = codes.DCM.ComparisonWithPriorStudyDone
 STATEMENT = _private("PRIOR_STATEMENT", "Comparison with earlier scans")
 STATEMENTS = {
@@ -93,7 +93,7 @@ LAST_SEEN = _private("LAST_SEEN", "Time since a scan last showed the lesion")
 SLICES_SEEN = _private("SLICES_SEEN", "Number of slices that show the lesion")
 RELATIVE_NOISE = _private("RELATIVE_NOISE", "Noise as a share of the contrast to the lung")
 
-# -- its change since the last time point that showed it --
+# -- change since the last time point that showed the lesion --
 INTERVAL = _private("CHANGE_INTERVAL", "Time since the scan that the lesion is compared with")
 VOLUME_CHANGE = _private("VOLUME_CHANGE", "Change of volume")
 VOLUME_PERCENT = _private("VOLUME_CHANGE_PC", "Relative change of volume")
@@ -120,7 +120,7 @@ CONDITIONS = {
     Condition.CONTRAST_UNKNOWN: _private("UNKNOWN_CONTRAST", "Contrast agent not known for both scans"),
 }
 
-# -- how fast --
+# -- growth --
 GROWTH_RATE = _private("GROWTH_RATE", "Specific growth rate of the volume")
 GROWTH_PER_YEAR = _private("GROWTH_PER_YEAR", "Growth of the volume per year")
 DOUBLING_TIME = _private("DOUBLING_TIME", "Volume doubling time, negative: halving time")
@@ -128,17 +128,17 @@ DOUBLING_FASTEST = _private("DOUBLING_FASTEST", "Doubling time at the upper end 
 DOUBLING_SLOWEST = _private("DOUBLING_SLOWEST", "Doubling time at the lower end of the growth rate")
 DOUBLING_TEXT = _private("DOUBLING_TEXT", "Volume doubling time in words")
 
-# -- what guidelines call growth --
+# -- growth by guidelines --
 GUIDELINES = {
     Guideline.LUNG_RADS: _private("GROWN_LUNG_RADS", "Grown by Lung-RADS v2022"),
     Guideline.FLEISCHNER: _private("GROWN_FLEISCHNER", "Grown by Fleischner 2017"),
     Guideline.BTS: _private("GROWN_BTS", "Grown by BTS 2015"),
     Guideline.NELSON: _private("GROWN_NELSON", "Grown by NELSON"),
 }
-RULE_SILENT = _private("RULE_SILENT", "The rule says nothing of this change")
+RULE_NOT_APPLICABLE = _private("RULE_SILENT", "The rule says nothing of this change")
 GUIDELINE_BASIS = _private("GUIDELINE_BASIS", "Basis of a guideline's statement")
 DOUBLING_TIME_CLASS = _private("DOUBLING_CLASS", "Class of the doubling time by BTS 2015 and NELSON")
-PACES = {
+DOUBLING_TIME_CLASSES = {
     DoublingTimeClass.FAST: _private("PACE_FAST", "Under 400 days"),
     DoublingTimeClass.MIDDLE: _private("PACE_MIDDLE", "400 to 600 days"),
     DoublingTimeClass.SLOW: _private("PACE_SLOW", "Over 600 days"),

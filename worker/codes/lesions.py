@@ -1,7 +1,7 @@
-"""The codes that our documents speak in, each named once. Knows no encoder.
+"""Codes of findings, measurements and reports, each named once.
 
-Standard codes first. Those of the private scheme stand for what no standard code says, each defined in
-dicom_node/CONFORMANCE.md.
+Standard codes are preferred. Private codes are used if no standard code has the meaning; dicom_node/CONFORMANCE.md
+defines each of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _private(value: str, meaning: str) -> Code:
     return Code(value, PRIVATE_SCHEME, meaning)
 
 
-# -- what was found, and where (PS3.16 CID 7150, CID 7159) --
+# -- findings and finding sites (PS3.16 CID 7150, CID 7159) --
 ABNORMAL_STRUCTURE: Code = codes.SCT.MorphologicallyAbnormalStructure
 NEOPLASM: Code = codes.SCT.Neoplasm
 NODULE: Code = codes.SCT.Nodule
@@ -27,7 +27,7 @@ LUNG: Code = codes.SCT.Lung
 LOBE_OF_LUNG: Code = codes.SCT.LobeOfLung
 RIGHT: Code = codes.SCT.Right
 LEFT: Code = codes.SCT.Left
-# CID 6170 has upper and lower lobe without a side; readers that skip a modifier would lose it. These are SNOMED's.
+# CID 6170 has lobes without a side; readers that skip modifiers would lose it. These are SNOMED CT codes.
 LOBES = {
     Lobe.RIGHT_UPPER: Code("42400003", "SCT", "Upper lobe of right lung"),
     Lobe.RIGHT_MIDDLE: Code("72481006", "SCT", "Middle lobe of right lung"),
@@ -36,7 +36,7 @@ LOBES = {
     Lobe.LEFT_LOWER: Code("41224006", "SCT", "Lower lobe of left lung"),
 }
 
-# -- sizes (CID 7470 to 7472); OHIF compares the meanings of the two axes letter by letter, capitals included --
+# -- sizes (CID 7470 to 7472); OHIF compares the meanings of the two axes case-sensitively --
 VOLUME: Code = codes.SCT.Volume
 LONG_AXIS = Code("103339001", "SCT", "Long Axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
@@ -59,7 +59,7 @@ FLATNESS: Code = codes.IBSI.Flatness
 CONVEX_VOLUME_SHARE: Code = codes.IBSI.VolumeDensityInConvexHull
 CONVEX_SURFACE_RATIO: Code = codes.IBSI.AreaDensityInConvexHull
 
-# -- Hounsfield units: one name, and how they were condensed (CID 7464, and SNOMED's percentiles) --
+# -- Hounsfield units: one concept name, with the derivation (CID 7464, and SNOMED CT percentiles) --
 ATTENUATION: Code = codes.DCM.AttenuationCoefficient
 MEAN: Code = codes.SCT.Mean
 STANDARD_DEVIATION: Code = codes.SCT.StandardDeviation
@@ -71,7 +71,7 @@ MAXIMUM: Code = codes.SCT.Maximum
 PERCENTILE_10 = Code("371890005", "SCT", "Tenth percentile")
 PERCENTILE_90 = Code("371887004", "SCT", "Ninetieth percentile")
 
-# -- what a lesion is made of --
+# -- density and margin --
 OPACITY: Code = codes.DCM.OpacityDescriptor
 CONSISTENCIES = {
     Consistency.SOLID: Code("RID50151", "RADLEX", "solid pulmonary nodule"),
@@ -88,7 +88,7 @@ CAVITATION = _private("CAVITATION", "Cavitation")
 SPICULATION = _private("SPICULATION", "Spiculation index")
 LOBULATION = _private("LOBULATION", "Lobulation index")
 
-# -- where a lesion lies --
+# -- location --
 WALL_DISTANCE: Code = codes.DCM.DistanceFromChestWall
 MEDIASTINUM_DISTANCE = _private("MEDIASTINUM_DIST", "Distance from mediastinum")
 CARINA_DISTANCE = _private("CARINA_DIST", "Distance from carina")
@@ -114,8 +114,8 @@ INVOLVEMENT = _private("INVOLVEMENT", "Share of the lobe that is tumor")
 LARGEST_DISTANCE = _private("LARGEST_DISTANCE", "Largest distance between two lesions")
 DISPERSION = _private("DISPERSION", "Dispersion around the center of the burden")
 
-# -- a proposal of T, and of M1a by a nodule in the other lung. SNOMED's categories are clinical (cT) or pathological --
-# -- (pT), and NCIt's bare ones may be read as clinical, as its definition of them warns: none of them is meant here. --
+# -- proposal of T, and of M1a by a nodule in the other lung. SNOMED CT has clinical (cT) and pathological (pT) --
+# -- categories; NCIt warns that its plain ones may be read as clinical. The imaging proposal is none of these. --
 T_PROPOSAL = _private("T_PROPOSAL", "Imaging proposal of T (TNM 9), not confirmed")
 M_PROPOSAL = _private("M_PROPOSAL", "Imaging proposal of M (TNM 9), not confirmed")
 T_DESCRIPTOR = _private("T_DESCRIPTOR", "Proposed descriptor as written")
@@ -126,7 +126,7 @@ T_CATEGORIES = {
 }
 M1A = _private("PROPOSED_M1A", "M1a proposed")
 
-# -- how sure (TID 310, CID 225) --
+# -- uncertainty (TID 310, CID 225) --
 UNCERTAINTY_ABOVE = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
 UNCERTAINTY_BELOW = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 COVERAGE = _private("COVERAGE", "Coverage probability of the uncertainty")
@@ -144,7 +144,7 @@ LESIONS = Code("{lesions}", "UCUM", "lesions")
 PERCENT: Code = codes.UCUM.Percent
 NO_UNITS: Code = codes.UCUM.NoUnits
 
-# -- what came of the analysis (PS3.16 CID 6042, CID 6047, CID 230, CID 240) --
+# -- outcome of the analysis (PS3.16 CID 6042, CID 6047, CID 230, CID 240) --
 FINDINGS_SUMMARY: Code = codes.DCM.CADProcessingAndFindingsSummary
 WITHOUT_FINDINGS: Code = codes.DCM.AllAlgorithmsSucceededWithoutFindings
 WITH_FINDINGS: Code = codes.DCM.AllAlgorithmsSucceededWithFindings
@@ -169,6 +169,6 @@ LARGEST_NODULE_MM = 30.0
 
 
 def lesion_type(long_axis_mm: float) -> Code:
-    """Return Nodule for a small lesion, else Neoplasm."""
+    """Return Nodule for a long axis under 30 mm, else Neoplasm."""
     # Fleischner Society glossary (Hansell et al., Radiology 2008;246:697): a nodule measures up to 3 cm, a mass more.
     return NODULE if long_axis_mm < LARGEST_NODULE_MM else NEOPLASM

@@ -1,1 +1,1 @@
-"""Reads a CT series: headers, geometry, pixels, and why a series is rejected."""
+"""Reading of a CT series: headers, geometry, pixels, and the reasons for rejection."""

@@ -1,12 +1,12 @@
-"""Places the slices of a CT series in space: their order and the affine. Refuses what it cannot place; knows no pixels.
+"""Geometry of a CT series: order of its slices and affine; raises a SeriesRejected if they form no regular volume.
 
-What is accepted, and why:
+Accepted geometries:
 
-* Any storage order, head or feet first, prone, rows or columns reversed: the affine says it all.
-* A tilt of the slices up to 30 degrees, the most that CT gantries do, with slices shifted against each other (the table
+* Any storage order, head or feet first, prone, rows or columns reversed: the affine describes it.
+* A tilt of the slices up to 30 degrees, the maximum of CT gantries, with slices shifted against each other (the table
   moves along the patient, not along the slices' normal): an affine represents this shear exactly. Beyond: NotAxial.
-* Each gap between neighbours is compared with the median: from 1.5 times on a slice is missing. And each slice may lie
-  a tenth of the spacing (or 0.1 mm, where that is more) from its place in an even stack, so that no drift adds up.
+* Each gap between neighbours is compared with the median gap: above 1.5 times a slice is missing. In addition each
+  slice may deviate by a tenth of the spacing (at least 0.1 mm) from its position in an even stack, which limits drift.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ Array = NDArray[np.float64]
 MIN_SLICES = 3
 MAX_TILT_DEG = 30.0
 MIN_GAP_MM = 0.01
-MISSING_FROM = 1.5
+MAX_GAP_RATIO = 1.5
 COSINE_TOLERANCE = 1e-3
 SPACING_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the slices of a series lie.
+    """Order and affine of the slices of a series.
 
-    order: indices into the data sets given, along the normal of the slices.
+    order: indices into the given data sets, along the normal of the slices.
     affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
     """
 
@@ -53,7 +53,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stack:
-    """The slices' geometry as arrays, one row a slice."""
+    """Geometry of the slices as arrays, one row per slice."""
 
     series_uid: str
     sop_instance_uids: tuple[str, ...]
@@ -73,10 +73,10 @@ class _Stack:
 
 
 def place(datasets: Sequence[Dataset]) -> Placement:
-    """Return order and affine of the slices of one series. Raises a SeriesRejected that says what is wrong."""
+    """Return order and affine of the slices of one series. Raises a SeriesRejected (see rejections.py)."""
     stack = _read(datasets)
     _check_sizes(stack.series_uid, datasets)
-    _check_alike(stack)
+    _check_equal(stack)
     row_direction, column_direction, normal = _directions(stack)
     _check_tilt(stack.series_uid, "the slices are tilted by", normal, np.array([0.0, 0.0, 1.0]))
     order = np.argsort(stack.positions @ normal, kind="stable").tolist()
@@ -86,8 +86,8 @@ def place(datasets: Sequence[Dataset]) -> Placement:
     _check_tilt(stack.series_uid, "the stack leans against the slices' normal by", step, normal)
     affine = np.eye(4)
     affine[:3, 0] = step
-    # PS3.3 C.7.6.2.1.1: the first three cosines are the direction in which the column index grows, the other three that
-    # of the row index; C.10.7.1.3: PixelSpacing is the distance between rows, then that between columns.
+    # PS3.3 C.7.6.2.1.1: the first three cosines are the direction of increasing column index, the last three that of
+    # increasing row index; C.10.7.1.3: PixelSpacing is the distance between rows, then between columns.
     affine[:3, 1] = column_direction * stack.spacings[0, 0]
     affine[:3, 2] = row_direction * stack.spacings[0, 1]
     affine[:3, 3] = stack.positions[0]
@@ -137,15 +137,15 @@ def _size(ds: Dataset, keyword: str) -> int:
     return size
 
 
-def _check_alike(stack: _Stack) -> None:
+def _check_equal(stack: _Stack) -> None:
     rules = (
         ("ImageOrientationPatient", stack.orientations, COSINE_TOLERANCE, f"{COSINE_TOLERANCE:g} in each cosine"),
         ("PixelSpacing", stack.spacings, SPACING_TOLERANCE_MM, f"{SPACING_TOLERANCE_MM:g} mm"),
     )
     for keyword, values, tolerance, limit in rules:
-        off = np.abs(values - values[0]).max(axis=1) > tolerance
-        if off.any():
-            raise DifferingGeometry(stack.series_uid, stack.sop_instance_uids[int(off.argmax())], keyword, limit)
+        differs = np.abs(values - values[0]).max(axis=1) > tolerance
+        if differs.any():
+            raise DifferingGeometry(stack.series_uid, stack.sop_instance_uids[int(differs.argmax())], keyword, limit)
     if (stack.spacings <= 0).any():
         raise MissingGeometry(stack.series_uid, stack.sop_instance_uids[0], "PixelSpacing is not above 0")
 
@@ -168,14 +168,14 @@ def _check_tilt(series_uid: str, fact: str, direction: Array, axis: Array) -> No
 
 
 def _check_gaps(stack: _Stack, heights: Array) -> float:
-    """Compare each slice with its neighbour, and return the median distance."""
+    """Return the median gap. Raises DuplicatePositions or MissingSlices."""
     gaps, uids = np.diff(heights), stack.sop_instance_uids
-    double = np.flatnonzero(gaps < MIN_GAP_MM)
-    if double.size:
-        first = int(double[0])
-        raise DuplicatePositions(stack.series_uid, (uids[first], uids[first + 1]), double.size, MIN_GAP_MM)
+    duplicates = np.flatnonzero(gaps < MIN_GAP_MM)
+    if duplicates.size:
+        first = int(duplicates[0])
+        raise DuplicatePositions(stack.series_uid, (uids[first], uids[first + 1]), duplicates.size, MIN_GAP_MM)
     spacing_mm = float(np.median(gaps))
-    wide = np.flatnonzero(gaps > MISSING_FROM * spacing_mm)
+    wide = np.flatnonzero(gaps > MAX_GAP_RATIO * spacing_mm)
     if wide.size:
         widest = int(gaps.argmax())
         pair = (uids[widest], uids[widest + 1])
@@ -185,14 +185,14 @@ def _check_gaps(stack: _Stack, heights: Array) -> float:
 
 
 def _step(stack: _Stack, spacing_mm: float) -> Array:
-    """Return the vector from slice to slice, after each slice was compared with its place in an even stack."""
+    """Return the vector from slice to slice. Raises UnevenSlices if a slice deviates from an even stack."""
     n = len(stack.positions)
     step: Array = (stack.positions[-1] - stack.positions[0]) / (n - 1)
     limit_mm = max(0.1 * spacing_mm, 0.1)
     even = stack.positions[0] + np.arange(n)[:, None] * step
-    off_mm = np.linalg.norm(stack.positions - even, axis=1)
-    worst = int(off_mm.argmax())
-    if off_mm[worst] > limit_mm:
-        fact = f"it lies {off_mm[worst]:.2f} mm from its place in an even stack of {spacing_mm:.2f} mm"
+    deviation_mm = np.linalg.norm(stack.positions - even, axis=1)
+    worst = int(deviation_mm.argmax())
+    if deviation_mm[worst] > limit_mm:
+        fact = f"it is {deviation_mm[worst]:.2f} mm from its position in an even stack of {spacing_mm:.2f} mm"
         raise UnevenSlices(stack.series_uid, stack.sop_instance_uids[worst], fact, limit_mm)
     return step

@@ -1,4 +1,4 @@
-"""Reads one CT instance's pixels as Hounsfield units. Refuses truncated and undecodable ones; knows no geometry."""
+"""Pixels of one CT instance as Hounsfield units; raises a SeriesRejected if they are truncated or undecodable."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from worker.ct.rejections import NotHounsfield, TruncatedInstance, UndecodablePi
 
 AIR_HU = -1000.0
 PLAUSIBLE_HU = (-900.0, 3071.0)
-"""A padding value within is not believed: replacing a tissue's value by air would make holes."""
+"""A padding value in this range is ignored: replacing tissue values by air would create holes."""
 
 JPEG_FAMILY = "1.2.840.10008.1.2.4."
-MOST_PADDING = 16
+MAX_PADDING = 16
 
 Stored = NDArray[np.integer]
 Pixels = NDArray[np.float32]
 
-# What pydicom and its decoders raise on damaged bytes. An OSError is not among them: it is the machine's fault.
+# Errors raised by pydicom and its decoders on damaged bytes. OSError is not among them: it is a failure of the machine.
 DAMAGE = (
     InvalidDicomError, BytesLengthException, RuntimeError, ValueError, AttributeError, KeyError, IndexError, TypeError,
     EOFError, NotImplementedError, RecursionError, OverflowError, struct.error, zlib.error,
@@ -35,7 +35,7 @@ DAMAGE = (
 
 
 def check_rescale(ds: Dataset) -> None:
-    """Refuse an instance whose stored values do not become Hounsfield units by slope and intercept."""
+    """Raise NotHounsfield if slope and intercept do not convert the stored values to Hounsfield units."""
     # PS3.3 C.8.2.1.1 and C.11.1.1.2: without a Rescale Type a CT image is in Hounsfield units.
     unit = str(ds.get("RescaleType") or "HU").strip().upper()
     if unit != "HU":
@@ -49,7 +49,10 @@ def check_rescale(ds: Dataset) -> None:
 
 
 def read_hounsfield(path: Path, header: Dataset, out: Pixels) -> None:
-    """Write the Hounsfield units of a file's image into `out`, each slice with its own rescale; padding becomes air."""
+    """Write the Hounsfield units of a file's image to `out`, (row, column); padding is set to air.
+
+    header: its data set without pixels; gives rescale and padding. Raises TruncatedInstance or UndecodablePixels.
+    """
     stored = _stored(path, header, out.shape)
     np.multiply(stored, np.float32(header.RescaleSlope), out=out, casting="same_kind")
     out += np.float32(header.RescaleIntercept)
@@ -61,7 +64,7 @@ def _stored(path: Path, header: Dataset, shape: tuple[int, ...]) -> Stored:
     try:
         image = dcmread(path)
         element = image.get_item("PixelData")
-        if element is None:  # pydicom leaves out a compressed value that the file ends in
+        if element is None:  # pydicom omits a compressed value that is cut off by the end of the file
             raise _truncated(header, "its pixel data is missing or incomplete")
         if syntax.is_encapsulated:
             return _decode(header, image, syntax, shape)
@@ -71,7 +74,7 @@ def _stored(path: Path, header: Dataset, shape: tuple[int, ...]) -> Stored:
 
 
 def _native(header: Dataset, image: Dataset, shape: tuple[int, ...]) -> Stored:
-    """Read 16-bit pixels as they lie; far faster than the general way, and without a copy where no bits are unused."""
+    """Return uncompressed pixels; 16-bit pixels are read directly, faster than by pydicom and without a copy."""
     bits = int(image.BitsAllocated)
     needed, found = shape[0] * shape[1] * bits // 8, len(image.PixelData)
     if found < needed:
@@ -86,19 +89,19 @@ def _native(header: Dataset, image: Dataset, shape: tuple[int, ...]) -> Stored:
     if not 0 < bits_stored <= high_bit + 1 <= 16:
         raise _undecodable(header, f"BitsStored {bits_stored} and HighBit {high_bit} contradict each other")
     if bits_stored < 16:
-        # PS3.5 8.1.1: bits outside of the stored ones may hold anything, such as an old overlay.
+        # PS3.5 8.1.1: bits outside of the stored ones may have any value, e.g. of an old overlay.
         flat = (flat << (15 - high_bit)) >> (16 - bits_stored)
     return flat.reshape(shape)
 
 
 def _decode(header: Dataset, image: Dataset, syntax: UID, shape: tuple[int, ...]) -> Stored:
     (frame,) = generate_frames(image.PixelData, number_of_frames=1)
-    # PS3.5 A.4: JPEG, JPEG-LS and JPEG 2000 streams end with the marker FFD9 and padding. Decoders fill a stream that
-    # was cut short with whatever they like, and say nothing.
-    if syntax.startswith(JPEG_FAMILY) and b"\xff\xd9" not in frame[-MOST_PADDING:]:
-        raise _truncated(header, "its compressed image has no end")
-    # pylibjpeg-rle panics on damaged streams, which no `except Exception` stops: a worker would end. pydicom's own
-    # decoder takes 10 ms for an image instead of 1.
+    # PS3.5 A.4: JPEG, JPEG-LS and JPEG 2000 streams end with the marker FFD9 and padding. Decoders fill the rest of a
+    # truncated stream with arbitrary values, without an error.
+    if syntax.startswith(JPEG_FAMILY) and b"\xff\xd9" not in frame[-MAX_PADDING:]:
+        raise _truncated(header, "its compressed image has no end marker")
+    # pylibjpeg-rle panics on damaged streams, which `except Exception` does not catch: the worker would exit. pydicom's
+    # own decoder takes 10 ms per image instead of 1 ms.
     plugin = "pydicom" if syntax == RLELossless else ""
     return _checked(header, pixel_array(image, decoding_plugin=plugin), shape)
 
@@ -110,18 +113,18 @@ def _checked(header: Dataset, stored: Stored, shape: tuple[int, ...]) -> Stored:
 
 
 def _clear_padding(ds: Dataset, stored: Stored, out: Pixels) -> None:
-    """Set what lies outside of the reconstructed circle to air."""
+    """Set padding, the pixels outside of the reconstruction circle, to air."""
     # PS3.3 C.7.5.1.1.2: one value, or a range with PixelPaddingRangeLimit; both are stored values.
-    edges = [_padding(ds, keyword, stored.dtype) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    values = [edge for edge in edges if edge is not None]
-    if edges[0] is None or any(_is_plausible(ds, value) for value in values):
+    limits = [_padding(ds, keyword, stored.dtype) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    values = [limit for limit in limits if limit is not None]
+    if limits[0] is None or any(_is_plausible(ds, value) for value in values):
         return
     out[(stored >= min(values)) & (stored <= max(values))] = AIR_HU
 
 
 def _padding(ds: Dataset, keyword: str, dtype: np.dtype[np.integer]) -> int | None:
     value = ds.get(keyword)
-    # Some writers give a negative value as unsigned, or the other way round: the bits are what counts.
+    # Some writers give a negative value as unsigned or vice versa, so the bits are compared.
     return int(np.array(value, np.int64).astype(dtype)) if isinstance(value, int) else None
 
 

@@ -1,8 +1,8 @@
-"""Series -> Volume in HU. Refuses, each with its reason, what it cannot place in space; knows no queue and no model.
+"""Reading of a CT series as a volume in Hounsfield units; raises a SeriesRejected for an unsuitable series.
 
-The files are read twice: first the headers alone, so that a wrong series is refused before its pixels cost memory,
-then each image straight into its place in the volume. `geometry.py` says what can be placed, `pixels.py` what can be
-read, `rejections.py` names the reasons.
+The files are read twice: first the headers only, so that an unsuitable series is rejected before its pixels use memory,
+then each image directly into the volume. `geometry.py` checks the geometry, `pixels.py` the pixels; `rejections.py`
+lists the reasons for rejection.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from worker.ct.rejections import (
     UnreadableFile,
 )
 
-IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-ONE_EACH = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+SINGLE_VALUED = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 
-USED = (
-    *IDENTITY, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns",
-    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
+USED_KEYWORDS = (
+    *REQUIRED_UIDS, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows",
+    "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
     "RescaleType", "PixelPaddingValue", "PixelPaddingRangeLimit",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSeries:
-    """A CT series as a volume, with what the encoders need of its sources.
+    """A CT series as a volume, with the headers and UIDs of its source images.
 
-    datasets: the headers without pixel data, in the volume's slice order; they hold patient data.
+    datasets: headers without pixel data, in the volume's slice order; they contain patient data.
     """
 
     volume: Volume
@@ -65,7 +65,7 @@ class _Header:
 
 
 def load(paths: Sequence[Path]) -> LoadedSeries:
-    """Read one CT series from its files, given in any order. Raises a SeriesRejected of worker/ct/rejections.py."""
+    """Return one CT series read from its files, given in any order. Raises a SeriesRejected (see rejections.py)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
         headers = _read_headers(paths)
@@ -94,7 +94,7 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
         try:
             headers.append(_read_header(path))
         except DAMAGE as error:
-            why = str(error) if isinstance(error, _LackingError) else "not a DICOM object"
+            why = str(error) if isinstance(error, _MissingAttributeError) else "not a DICOM object"
             problems.append((_name_of(path, number, len(paths)), why))
     series_uid = str(headers[0].dataset.SeriesInstanceUID) if headers else "unknown"
     if problems:
@@ -104,27 +104,27 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
     return headers
 
 
-class _LackingError(ValueError):
-    """The object lacks something that every object has."""
+class _MissingAttributeError(ValueError):
+    """A required attribute is missing."""
 
 
 def _read_header(path: Path) -> _Header:
     with path.open("rb") as file:
         dataset = dcmread(file, stop_before_pixels=True)
-        rest = path.stat().st_size - file.tell()
-    for keyword in USED:
-        dataset.get(keyword)  # pydicom reads a value when it is asked for: here damage is caught
+        bytes_left = path.stat().st_size - file.tell()
+    for keyword in USED_KEYWORDS:
+        dataset.get(keyword)  # pydicom parses values on access: errors are raised here
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    uids = {keyword: dataset.get(keyword) for keyword in IDENTITY} | {"TransferSyntaxUID": syntax}
+    uids = {keyword: dataset.get(keyword) for keyword in REQUIRED_UIDS} | {"TransferSyntaxUID": syntax}
     for keyword, uid in uids.items():
         if not uid or not isinstance(uid, str):
-            raise _LackingError(f"{keyword} is missing")
-    has_pixels = rest > 0 or syntax == DeflatedExplicitVRLittleEndian
+            raise _MissingAttributeError(f"{keyword} is missing")
+    has_pixels = bytes_left > 0 or syntax == DeflatedExplicitVRLittleEndian
     return _Header(path=path, dataset=dataset, has_pixels=has_pixels)
 
 
 def _name_of(path: Path, number: int, files: int) -> str:
-    """Name a file by its UID or its number: another file name may hold a patient's."""
+    """Return the UID in the file name, or the file's number: other file names may contain patient data."""
     stem = UID(path.stem)
     return f"instance {stem}" if "." in stem and stem.is_valid else f"file {number} of {files}"
 
@@ -147,7 +147,7 @@ def _check_kind(headers: Sequence[_Header]) -> None:
 def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
     if ds.get("Modality") != "CT":
         raise NotCt(*uids, "its Modality is not CT")
-    # PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; scanners put it elsewhere, too.
+    # PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; some scanners write it as another value.
     if "LOCALIZER" in (ds.get("ImageType") or ()):
         raise Localizer(*uids)
     if (ds.get("NumberOfFrames") or 1) != 1:
@@ -158,11 +158,11 @@ def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
 
 def _check_one_series(headers: Sequence[_Header]) -> None:
     series_uid = str(headers[0].dataset.SeriesInstanceUID)
-    for keyword in ONE_EACH:
+    for keyword in SINGLE_VALUED:
         values = {str(header.dataset.get(keyword) or "") for header in headers}
-        if "" in values:  # of the three, only the frame of reference has not been looked at yet
-            nameless = next(header.dataset for header in headers if not header.dataset.get(keyword))
-            raise MissingGeometry(series_uid, str(nameless.SOPInstanceUID), f"{keyword} is missing")
+        if "" in values:  # only FrameOfReferenceUID, the other two were checked before
+            without_value = next(header.dataset for header in headers if not header.dataset.get(keyword))
+            raise MissingGeometry(series_uid, str(without_value.SOPInstanceUID), f"{keyword} is missing")
         if len(values) > 1:
             raise MixedSeries(series_uid, keyword, len(values))
     counts = Counter(str(header.dataset.SOPInstanceUID) for header in headers)

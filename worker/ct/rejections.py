@@ -1,24 +1,24 @@
-"""Why a series is refused before it is analysed: one class a reason, one line a message, with UID, fact and limit.
+"""Reasons for rejecting a series before analysis: one class per reason, a one-line message with UID, fact and limit.
 
     dicom_node.errors.SeriesRejected
-    |-- UnreadableFile           not DICOM, or not whole enough to say what it is
-    |-- TruncatedInstance        fewer pixels than its header promises
+    |-- UnreadableFile           not DICOM, or required UIDs are missing
+    |-- TruncatedInstance        less pixel data than its header requires
     |-- UndecodablePixels        compressed pixels that cannot be decoded
     |-- MixedSeries              several series, studies or frames of reference
-    |-- DuplicateInstances       one SOP Instance UID more than once
-    |-- NotCt                    another kind of object
+    |-- DuplicateInstances       a SOP Instance UID more than once
+    |-- NotCt                    another SOP class or modality
     |-- MultiFrame               an enhanced CT
     |-- Localizer                a scout
     |-- NotHounsfield            no rescale to Hounsfield units
-    |-- TooFewSlices             too few to tell a gap from a spacing
+    |-- TooFewSlices             too few to distinguish a gap from the spacing
     |-- MissingGeometry          no usable position, orientation, spacing or size
     |-- DifferingGeometry        slices that differ in orientation, spacing or size
     |-- NotAxial                 sagittal, coronal or oblique
-    |-- DuplicatePositions       two slices at one place
+    |-- DuplicatePositions       two slices at one position
     |-- MissingSlices            a gap
-    `-- UnevenSlices             slices off an even, straight stack
+    `-- UnevenSlices             slices that deviate from an even, straight stack
 
-None of them carries patient data.
+The messages contain no patient data.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dicom_node.errors import SeriesRejected
 
 
 class UnreadableFile(SeriesRejected):
-    """A file is not a DICOM object, or does not hold the UIDs that every object has."""
+    """A file is not a DICOM object, or lacks a required UID."""
 
     def __init__(self, series_uid: str, file: str, why: str) -> None:
         super().__init__(series_uid, f"{file} cannot be read: {why}")
 
 
 class TruncatedInstance(SeriesRejected):
-    """An instance ends before its pixel data does."""
+    """An instance ends before the end of its pixel data."""
 
     def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
         super().__init__(series_uid, f"instance {sop_instance_uid} is truncated: {fact}")
@@ -55,10 +55,10 @@ class MixedSeries(SeriesRejected):
 
 
 class DuplicateInstances(SeriesRejected):
-    """One SOP Instance UID stands in more than one file."""
+    """A SOP Instance UID is in more than one file."""
 
     def __init__(self, series_uid: str, sop_instance_uid: str, files: int) -> None:
-        super().__init__(series_uid, f"instance {sop_instance_uid} is there {files} times, once is needed")
+        super().__init__(series_uid, f"instance {sop_instance_uid} is present {files} times, once is needed")
 
 
 class NotCt(SeriesRejected):
@@ -86,28 +86,28 @@ class Localizer(SeriesRejected):
 
 
 class NotHounsfield(SeriesRejected):
-    """The stored values of an instance cannot be turned into Hounsfield units."""
+    """The stored values of an instance cannot be converted to Hounsfield units."""
 
     def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
         super().__init__(series_uid, f"instance {sop_instance_uid} has no Hounsfield units: {fact}")
 
 
 class TooFewSlices(SeriesRejected):
-    """The series has too few slices to be placed in space."""
+    """The series has too few slices."""
 
     def __init__(self, series_uid: str, slices: int, at_least: int) -> None:
-        super().__init__(series_uid, f"{slices} slice(s), at least {at_least} are needed to tell a gap from a spacing")
+        super().__init__(series_uid, f"{slices} slice(s), at least {at_least} are needed to detect gaps")
 
 
 class MissingGeometry(SeriesRejected):
-    """An instance does not say where it lies."""
+    """An instance has no usable position, orientation, spacing or size."""
 
     def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
         super().__init__(series_uid, f"instance {sop_instance_uid} cannot be placed in space: {fact}")
 
 
 class DifferingGeometry(SeriesRejected):
-    """An instance differs from the others in what a stack of slices has in common."""
+    """An instance differs from the others in orientation, spacing or size."""
 
     def __init__(self, series_uid: str, sop_instance_uid: str, keyword: str, limit: str) -> None:
         reason = f"{keyword} of instance {sop_instance_uid} differs from that of the first slice (limit {limit})"
@@ -122,7 +122,7 @@ class NotAxial(SeriesRejected):
 
 
 class DuplicatePositions(SeriesRejected):
-    """Two slices lie at one place."""
+    """Two slices have the same position."""
 
     def __init__(self, series_uid: str, pair: tuple[str, str], pairs: int, least_mm: float) -> None:
         reason = (

@@ -1,1 +1,1 @@
-"""What `lungspread demo` needs: a phantom chest, a small PACS, and the round between them."""
+"""`lungspread demo`: a phantom patient, a small PACS, and the service between them."""

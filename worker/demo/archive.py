@@ -1,4 +1,4 @@
-"""What the demo's PACS holds: DICOM files in a folder, and what a query finds among them. Knows no network."""
+"""The archive of the demo's PACS: DICOM files in a folder, and the matching of queries against their headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER_MATCHED = {"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFr
 
 
 class Archive:
-    """Every instance once, by its SOP Instance UID; the last one received wins."""
+    """The stored instances by SOP Instance UID; an instance received again replaces the first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,7 +24,7 @@ class Archive:
         self._headers = {file.stem: _header(file) for file in sorted(folder.glob("*.dcm"))}
 
     def add(self, sop_instance_uid: str, encoded_file: bytes) -> None:
-        """Keep one instance, as it came."""
+        """Store one instance, byte for byte as received."""
         path = self.path(sop_instance_uid)
         partial = path.with_suffix(".partial")
         partial.write_bytes(encoded_file)
@@ -34,24 +34,24 @@ class Archive:
             self._headers[sop_instance_uid] = header
 
     def path(self, sop_instance_uid: str) -> Path:
-        """Where the instance lies, or would lie."""
+        """Return the path of an instance, stored or not."""
         return self._folder / f"{sop_instance_uid}.dcm"
 
     def headers(self) -> list[Dataset]:
-        """The header of every instance, sorted by SOP Instance UID."""
+        """Return the header of every instance, sorted by SOP Instance UID."""
         with self._lock:
             return [header for _, header in sorted(self._headers.items())]
 
     def find(self, query: Dataset) -> list[Dataset]:
-        """Answer a C-FIND identifier: one data set per study, series or image that matches (PS3.4 C.4.1)."""
+        """Return the response to a C-FIND identifier: a data set per matching study, series or image (PS3.4 C.4.1)."""
         unique_key = UNIQUE_KEYS[query.QueryRetrieveLevel]
         found: dict[str, list[Dataset]] = {}
         for header in self._matching(query):
             found.setdefault(header[unique_key].value, []).append(header)
-        return [_answer(query, headers) for headers in found.values()]
+        return [_response(query, headers) for headers in found.values()]
 
     def select(self, query: Dataset) -> list[Path]:
-        """Return the files that a C-MOVE or C-GET identifier asks for."""
+        """Return the files that match a C-MOVE or C-GET identifier."""
         return [self.path(header.SOPInstanceUID) for header in self._matching(query)]
 
     def _matching(self, query: Dataset) -> list[Dataset]:
@@ -80,8 +80,8 @@ def _matches(key: DataElement, header: Dataset) -> bool:
         return True
     if key.tag not in header:
         return False
-    wanted = _texts(key)
-    return any(_text_matches(want, value, key.VR) for want in wanted for value in _texts(header[key.tag]))
+    patterns = _texts(key)
+    return any(_text_matches(pattern, value, key.VR) for pattern in patterns for value in _texts(header[key.tag]))
 
 
 def _texts(element: DataElement) -> list[str]:
@@ -89,27 +89,27 @@ def _texts(element: DataElement) -> list[str]:
     return [str(value) for value in values]
 
 
-def _text_matches(wanted: str, value: str, vr: str) -> bool:
-    if vr in {"DA", "TM"} and "-" in wanted:
-        first, last = wanted.split("-", 1)
+def _text_matches(pattern: str, value: str, vr: str) -> bool:
+    if vr in {"DA", "TM"} and "-" in pattern:
+        first, last = pattern.split("-", 1)
         return first <= value and (not last or value <= last)
     if vr == "UI":
-        return wanted == value
-    return fnmatch.fnmatchcase(value.upper(), wanted.upper())
+        return pattern == value
+    return fnmatch.fnmatchcase(value.upper(), pattern.upper())
 
 
-def _answer(query: Dataset, headers: list[Dataset]) -> Dataset:
-    answer = Dataset()
+def _response(query: Dataset, headers: list[Dataset]) -> Dataset:
+    response = Dataset()
     for key in query:
-        answer[key.tag] = headers[0].get(key.tag) or DataElement(key.tag, key.VR, None)
-    answer.QueryRetrieveLevel = query.QueryRetrieveLevel
+        response[key.tag] = headers[0].get(key.tag) or DataElement(key.tag, key.VR, None)
+    response.QueryRetrieveLevel = query.QueryRetrieveLevel
     if "SpecificCharacterSet" in headers[0]:
-        answer.SpecificCharacterSet = headers[0].SpecificCharacterSet
-    for keyword, of in (
+        response.SpecificCharacterSet = headers[0].SpecificCharacterSet
+    for keyword, counted in (
         ("NumberOfStudyRelatedSeries", "SeriesInstanceUID"),
         ("NumberOfStudyRelatedInstances", "SOPInstanceUID"),
         ("NumberOfSeriesRelatedInstances", "SOPInstanceUID"),
     ):
         if keyword in query:
-            setattr(answer, keyword, len({header[of].value for header in headers}))
-    return answer
+            setattr(response, keyword, len({header[counted].value for header in headers}))
+    return response

@@ -1,4 +1,4 @@
-"""What the demo sends: the phantom's two scans, or CT series of the user's, in the order of their dates."""
+"""The CT series that the demo sends: two phantom scans, or the user's own, ordered by study date."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from worker.phantom.visit import write_visit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """One CT series to be sent."""
+    """One CT series to send."""
 
     name: str
-    """Of its folder with pictures."""
+    """Also the name of its folder of pictures."""
     series_uid: str
     files: tuple[Path, ...]
     truth: tuple[PhantomLesion, ...] | None
-    """None where nobody knows it."""
+    """None for the user's own series."""
 
 
 def phantom_examinations(folder: Path) -> list[Examination]:
-    """Generate the phantom's scans into a folder each."""
+    """Generate the phantom's scans, one folder each, and return them by date."""
     return [_examination(visit.name, write_visit(folder / visit.name, visit), visit.spec.lesions) for visit in VISITS]
 
 
 def own_examinations(folders: Sequence[Path]) -> list[Examination]:
-    """Return the CT series in these folders by the dates of their studies, as scan-1, scan-2 and so on."""
-    found: dict[tuple[str, str], list[Path]] = {}
+    """Return the CT series in these folders ordered by study date, named scan-1, scan-2 and so on."""
+    files_by_series: dict[tuple[str, str], list[Path]] = {}
     for folder in folders:
         for file in dicom_files(folder):
             header = dcmread(file, stop_before_pixels=True)
             if header.get("Modality") == "CT":
                 key = (str(header.get("StudyDate", "")), str(header.get("SeriesInstanceUID", "")))
-                found.setdefault(key, []).append(file)
-    return [_examination(f"scan-{number}", found[key], None) for number, key in enumerate(sorted(found), start=1)]
+                files_by_series.setdefault(key, []).append(file)
+    keys = sorted(files_by_series)
+    return [_examination(f"scan-{number}", files_by_series[key], None) for number, key in enumerate(keys, start=1)]
 
 
 def _examination(name: str, files: Sequence[Path], truth: tuple[PhantomLesion, ...] | None) -> Examination:

@@ -1,4 +1,4 @@
-"""Compares what the follow-up said of the phantom's lesions with what is known on paper. Finds no lesion itself."""
+"""Compares the reported follow-up of the phantom's lesions with the ground truth."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from worker.follow_up.matching import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineComparison:
-    """One lesion of the phantom, and what was said of it."""
+    """One lesion of the phantom, and its reported outcome."""
 
     truth: TrueTimeline
-    said: LesionOutcome | None
-    """None where the later scan's lesion was missed."""
+    reported: LesionOutcome | None
+    """None if the lesion was missed on the later scan."""
 
     @property
     def is_event_right(self) -> bool:
-        """Whether it is the same lesion, or a new one, as it is on paper."""
-        return self.said is not None and self.said.event is (Event.NEW if self.truth.before is None else Event.SAME)
+        """Whether the lesion was reported as the same or as new, as in the ground truth."""
+        expected = Event.NEW if self.truth.before is None else Event.SAME
+        return self.reported is not None and self.reported.event is expected
 
     @property
     def is_growth_right(self) -> bool:
-        """Whether the true doubling time lies within the stated interval; a new lesion has none."""
+        """Whether the true doubling time lies in the reported interval; always true for a new lesion."""
         if self.truth.before is None:
             return True
-        doubling = self.said.doubling if self.said else None
+        doubling = self.reported.doubling if self.reported else None
         return doubling is not None and doubling.allows(self.truth.doubling_days)
 
     @property
     def is_right(self) -> bool:
-        """Both."""
+        """Whether event and growth are both right."""
         return self.is_event_right and self.is_growth_right
 
 
-def compare_timelines(outcome: Outcome, later: Findings, courses: Sequence[TrueTimeline]) -> list[TimelineComparison]:
-    """Pair each true lesion that the later scan shows with what was said of the finding at its place."""
-    said = {lesion.tracking_uid: lesion for lesion in outcome.lesions}
-    there = [(course, course.after) for course in courses if course.after is not None]
-    pairs = zip(there, compare(later, [lesion for _, lesion in there]), strict=True)
+def compare_timelines(outcome: Outcome, later: Findings, truth: Sequence[TrueTimeline]) -> list[TimelineComparison]:
+    """Pair each true lesion of the later scan with the reported outcome of the finding at its place."""
+    reported = {lesion.tracking_uid: lesion for lesion in outcome.lesions}
+    present = [(timeline, timeline.after) for timeline in truth if timeline.after is not None]
+    pairs = zip(present, compare(later, [lesion for _, lesion in present]), strict=True)
     return [
-        TimelineComparison(truth=course, said=said.get(pair.found.lesion.tracking_uid) if pair.found else None)
-        for (course, _), pair in pairs
+        TimelineComparison(
+            truth=timeline, reported=reported.get(pair.found.lesion.tracking_uid) if pair.found else None
+        )
+        for (timeline, _), pair in pairs
     ]

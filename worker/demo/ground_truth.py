@@ -1,4 +1,4 @@
-"""Compares what was measured in the phantom with what is known on paper. Measures nothing itself."""
+"""Compares the measured lesions of the phantom with the ground truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG_AXIS_LIMIT_MM = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionComparison:
-    """One lesion of the phantom, and the finding at its place, if there is one."""
+    """One lesion of the phantom, and the finding at its place; `found` is None if it was missed."""
 
     truth: PhantomLesion
     found: Finding | None
@@ -25,22 +25,22 @@ class LesionComparison:
 
     @property
     def volume_error(self) -> float:
-        """Relative to the truth; infinite when the lesion was missed."""
+        """Measured / true - 1; infinite if the lesion was missed."""
         return math.inf if self.found is None else self.found.measurement.volume_ml / self.truth.volume_ml - 1
 
     @property
     def long_axis_error_mm(self) -> float:
-        """Measured less true; infinite when the lesion was missed."""
+        """Measured - true; infinite if the lesion was missed."""
         return math.inf if self.found is None else self.found.measurement.long_axis.length_mm - self.truth.long_axis_mm
 
     @property
     def is_within(self) -> bool:
-        """Whether volume and long axis agree with the truth within the limits."""
+        """Whether volume and long axis agree with the truth within 10 % and `long_axis_limit_mm`."""
         return abs(self.volume_error) <= VOLUME_LIMIT and abs(self.long_axis_error_mm) <= self.long_axis_limit_mm
 
 
 def compare(findings: Findings, truth: Sequence[PhantomLesion]) -> list[LesionComparison]:
-    """Pair each true lesion with the finding whose centre lies in it."""
+    """Pair each true lesion with the finding whose centroid is nearest, within its shortest half axis."""
     limit = max(LONG_AXIS_LIMIT_MM, *findings.volume.spacing[1:])
     return [
         LesionComparison(truth=lesion, found=_finding_in(lesion, findings), long_axis_limit_mm=limit)
@@ -49,9 +49,9 @@ def compare(findings: Findings, truth: Sequence[PhantomLesion]) -> list[LesionCo
 
 
 def truth_table(comparisons: Sequence[LesionComparison], found: int) -> Table:
-    """Return the table of true against measured values."""
-    table = Table("true ml", "found ml", "error", "true mm", "found mm", "error mm", "verdict")
-    table.title = f"true against measured volume and long axis; {found} lesions found, {len(comparisons)} are there"
+    """Return the table of true and measured values. found: number of findings on the scan."""
+    table = Table("true ml", "found ml", "error", "true mm", "found mm", "error mm", "result")
+    table.title = f"true and measured volume and long axis; {found} lesions found, {len(comparisons)} exist"
     for comparison in comparisons:
         truth, found_finding = comparison.truth, comparison.found
         if found_finding is None:

@@ -1,4 +1,4 @@
-"""A small real PACS for the demo and the tests: stores, finds, moves, commits. Nothing here is tuned."""
+"""A small PACS for the demo and the tests: C-ECHO, C-STORE, C-FIND, C-MOVE, C-GET and Storage Commitment SCP."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ PROCESSING_FAILURE, NO_SUCH_OBJECT_INSTANCE = 0x0110, 0x0112
 
 Address = tuple[str, int]
 
-# pynetdicom alone leaves the sockets open of a peer that is not there or that hung up first.
+# Without these, pynetdicom leaves the socket open if the peer is absent or closed the connection first.
 _PATCHED: list[Any] = [(evt.EVT_ACSE_SENT, patch_association), (evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
 
 
 @dataclass(kw_only=True)
 class Behaviour:
-    """How the PACS treats its peers; may be changed while it runs."""
+    """Behaviour of the PACS towards its peers; may be changed while it runs."""
 
     delay_s: float = 0.0
-    """Pause before each answer to a C-STORE."""
+    """Pause before each C-STORE response."""
     store_status: int = SUCCESS
-    """Answer to each C-STORE; a failure stores nothing."""
+    """Status of each C-STORE response; with a failure status nothing is stored."""
     refused_instances: frozenset[str] = frozenset()
-    """Their C-STORE is answered with 0xC000 (cannot understand)."""
+    """SOP Instance UIDs whose C-STORE is answered with 0xC000 (cannot understand)."""
     report_on_same_association: bool = False
     report_delay_s: float = 0.05
-    keeps_silent: bool = False
-    """Storage commitment is promised and never reported."""
+    sends_no_report: bool = False
+    """Storage commitment requests are accepted, and no report is sent."""
     find_delay_s: float = 0.0
-    """Pause before each answer to a C-FIND."""
+    """Pause before each C-FIND response."""
     unanswered_keys: frozenset[str] = frozenset()
-    """Return keys that a C-FIND leaves empty, as many a PACS does with the optional ones."""
-    share_sent: float = 1.0
-    """How much of what a C-MOVE or C-GET asks for is sent, and counted."""
+    """Return keys that C-FIND responses leave empty, as many PACS do with optional keys."""
+    fraction_sent: float = 1.0
+    """Fraction of the matching instances that a C-MOVE or C-GET sends and counts."""
     sub_operation_delay_s: float = 0.0
     """Pause before each instance that a C-MOVE or C-GET sends."""
     uncommitted: frozenset[str] = frozenset()
-    """Their storage commitment fails, whether they are held or not."""
+    """SOP Instance UIDs whose storage commitment fails, stored or not."""
 
 
 @dataclass(kw_only=True)
 class SmallPacs:
-    """A PACS on one port; `start` and `stop`, or use it in a `with` statement."""
+    """A PACS on one port. Call `start` and `stop`, or use it in a `with` statement."""
 
     folder: Path
     ae_title: str = "SMALLPACS"
     host: str = "127.0.0.1"
     port: int = 0
-    """0: any free port; `start` writes the one it got."""
+    """0: any free port; `start` sets the actual one."""
     peers: Mapping[str, Address] = field(default_factory=dict)
-    """Where C-MOVE and storage commitment reports go, by AE title."""
+    """Host and port by AE title, for C-MOVE and storage commitment reports."""
     behaviour: Behaviour = field(default_factory=Behaviour)
     commitment_requests: list[str] = field(default_factory=list)
     """The Transaction UIDs received, in order."""
@@ -93,7 +93,7 @@ class SmallPacs:
         self.stop()
 
     def start(self) -> None:
-        """Listen; returns at once."""
+        """Start to listen and return at once."""
         handlers: list[Any] = [
             *_PATCHED,
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
@@ -108,14 +108,15 @@ class SmallPacs:
         self.port = server.server_address[1]
 
     def stop(self) -> None:
-        """Let associations end, abort those that do not, and close the port."""
-        until = time.monotonic() + 1.0  # one that is rejected just now must not be aborted, too: pynetdicom stumbles
-        while self._ae.active_associations and time.monotonic() < until:
+        """Wait up to 1 s for associations to end, abort the rest, and close the port."""
+        # pynetdicom fails if an association that is being rejected is aborted as well.
+        deadline = time.monotonic() + 1.0
+        while self._ae.active_associations and time.monotonic() < deadline:
             time.sleep(0.01)
         self._ae.shutdown()
 
     def stored(self, sop_class_uid: str | None = None) -> list[Path]:
-        """Return the files held, of one SOP class if it is given."""
+        """Return the stored files, of one SOP class if it is given."""
         headers = self.archive.headers()
         return [self.archive.path(h.SOPInstanceUID) for h in headers if sop_class_uid in {None, h.SOPClassUID}]
 
@@ -133,28 +134,28 @@ class SmallPacs:
         if event.identifier.get("QueryRetrieveLevel") not in UNIQUE_KEYS:
             yield IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, None
             return
-        for answer in self.archive.find(event.identifier):
+        for response in self.archive.find(event.identifier):
             time.sleep(self.behaviour.find_delay_s)
-            answer.RetrieveAETitle = self.ae_title
-            for keyword in self.behaviour.unanswered_keys.intersection(answer.dir()):
-                setattr(answer, keyword, None)
-            yield PENDING, answer
+            response.RetrieveAETitle = self.ae_title
+            for keyword in self.behaviour.unanswered_keys.intersection(response.dir()):
+                setattr(response, keyword, None)
+            yield PENDING, response
 
     def _on_move(self, event: evt.Event) -> Iterator[Any]:
         address = self.peers.get(str(event.move_destination))
         if address is None:
             yield None, None  # PS3.4 C.4.2: 0xA801, move destination unknown
             return
-        files = self._sent(event.identifier)
+        files = self._selected(event.identifier)
         yield (*address, {"contexts": _contexts(files), "evt_handlers": _PATCHED})
         yield from self._sub_operations(files)
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
-        yield from self._sub_operations(self._sent(event.identifier))
+        yield from self._sub_operations(self._selected(event.identifier))
 
-    def _sent(self, identifier: Dataset) -> list[Path]:
+    def _selected(self, identifier: Dataset) -> list[Path]:
         files = self.archive.select(identifier)
-        return files[: round(len(files) * self.behaviour.share_sent)]
+        return files[: round(len(files) * self.behaviour.fraction_sent)]
 
     def _sub_operations(self, files: list[Path]) -> Iterator[Any]:
         yield len(files)
@@ -168,7 +169,7 @@ class SmallPacs:
         calling = event.assoc.requestor.ae_title
         if calling not in self.peers and not self.behaviour.report_on_same_association:
             return PROCESSING_FAILURE, None
-        if not self.behaviour.keeps_silent:
+        if not self.behaviour.sends_no_report:
             report = functools.partial(self._report, request, calling, event.assoc)
             threading.Timer(self.behaviour.report_delay_s, report).start()
         return SUCCESS, None
@@ -179,7 +180,7 @@ class SmallPacs:
             if association.is_established:
                 _send_report(association, report)
             return
-        # PS3.4 J.3.3: on a new association the SCP proposes its role, or it would be taken for the SCU.
+        # PS3.4 J.3.3: on a new association the SCP negotiates its role; by default the requestor is the SCU.
         role = build_role(COMMITMENT_PUSH_MODEL, scp_role=True)
         host, port = self.peers[calling]
         contexts = [build_context(COMMITMENT_PUSH_MODEL)]
@@ -189,12 +190,12 @@ class SmallPacs:
             association.release()
 
     def _commit(self, request: Dataset) -> Dataset:
-        held = {header.SOPInstanceUID for header in self.archive.headers()} - self.behaviour.uncommitted
+        stored = {header.SOPInstanceUID for header in self.archive.headers()} - self.behaviour.uncommitted
         report = Dataset()
         report.TransactionUID = request.TransactionUID
         items = request.ReferencedSOPSequence
-        report.ReferencedSOPSequence = [item for item in items if item.ReferencedSOPInstanceUID in held]
-        failed = [item for item in items if item.ReferencedSOPInstanceUID not in held]
+        report.ReferencedSOPSequence = [item for item in items if item.ReferencedSOPInstanceUID in stored]
+        failed = [item for item in items if item.ReferencedSOPInstanceUID not in stored]
         for item in failed:
             item.FailureReason = NO_SUCH_OBJECT_INSTANCE
         if failed:
@@ -205,7 +206,7 @@ class SmallPacs:
 
 
 def _send_report(association: Association, report: Dataset) -> None:
-    # PS3.4 J.3.3.1.1: event type 1 is complete success, 2 says that failures exist.
+    # PS3.4 J.3.3.1.1: event type 1 is complete success, 2 means that failures exist.
     event_type = 2 if "FailedSOPSequence" in report else 1
     association.send_n_event_report(report, event_type, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
 

@@ -1,4 +1,4 @@
-"""`lungspread demo`: a PACS of its own, a phantom's two scans or series of the user's, the round, what came of it."""
+"""Runs the demo: sends phantom scans or the user's own through PACS, node and worker, and prints the results."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from worker.demo.examinations import Examination, own_examinations, phantom_exam
 from worker.demo.follow_up_ground_truth import compare_timelines
 from worker.demo.ground_truth import compare, truth_table
 from worker.demo.outcome import Outcome, read_outcome
-from worker.demo.patient import COURSES
+from worker.demo.patient import TRUE_TIMELINES
 from worker.demo.read_back import read_findings
-from worker.demo.stack import DemoFailed, Places, Site, open_site
-from worker.demo.tables import FALSE_MARK_MEANS, found_table, outcome_lines, outcome_table, true_timeline_table
+from worker.demo.stack import DemoFailed, DemoFolders, DemoStack, start_stack
+from worker.demo.tables import FALSE_POSITIVE_NOTE, found_table, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
 from worker.outputs.page.pictures import draw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of one scan."""
+    """The results of one scan. pictures: number of pictures and report pages."""
 
     examination: Examination
     findings: Findings
@@ -37,83 +37,88 @@ class Result:
 
 
 def run_demo(out: Console, folder: Path, ct: Sequence[Path]) -> bool:
-    """Go the whole round; False when a lesion of the phantom was missed, mismeasured or mistaken. Raises DemoFailed."""
+    """Run the demo and return whether every lesion of the phantom was found, measured and followed up correctly.
+
+    folder: replaced by the output. ct: folders of the user's CT series, in place of the phantom. Raises DemoFailed.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    places = Places(out=folder.resolve())
+    folders = DemoFolders(out=folder.resolve())
     if ct:
         examinations = own_examinations(ct)
         if not examinations:
             raise DemoFailed("no CT series in the folders given")
     else:
-        out.print("generating a chest at two dates, its lesions known on paper ...")
-        examinations = phantom_examinations(places.phantom)
-    is_true, pictures, true_uids = True, 0, set[str]()
-    with open_site(places) as site:
+        out.print("generating two scans of a phantom patient with known lesions ...")
+        examinations = phantom_examinations(folders.phantom)
+    all_right, pictures, true_uids = True, 0, set[str]()
+    with start_stack(folders) as stack:
         for examination in examinations:
-            result = _examine(out, places, site, examination)
+            result = _process(out, folders, stack, examination)
             if result is None:
-                is_true = False
+                all_right = False
                 continue
-            is_true &= _tell(out, result, true_uids)
+            all_right &= _print_result(out, result, true_uids)
             pictures += result.pictures
-    _say_where(out, places, pictures)
-    return is_true
+    _print_folders(out, folders, pictures)
+    return all_right
 
 
-def _examine(out: Console, places: Places, site: Site, examination: Examination) -> Result | None:
-    """Send a scan, wait for its end, and read the results back from the PACS; None when it was not analysed."""
-    record = _send(out, site, examination)
-    held = len(site.pacs.stored())
-    out.print(f"{examination.name}: job {record.job.job_key[:12]} is {record.state}; the PACS holds {held} instances")
+def _process(out: Console, folders: DemoFolders, stack: DemoStack, examination: Examination) -> Result | None:
+    """Send a scan, wait for its job, and read the results back from the PACS; None if it was not analysed."""
+    record = _send(out, stack, examination)
+    stored = len(stack.pacs.stored())
+    out.print(f"{examination.name}: job {record.job.job_key[:12]} is {record.state}; the PACS holds {stored} instances")
     if record.state is not JobState.COMMITTED:
-        out.print(f"it was not analysed: {record.reason}")
+        out.print(f"not analysed: {record.reason}")
         return None
-    key, card = record.job.job_key, model_card(site.settings.worker.model)
-    findings = read_findings(load(examination.files), site.segmentation(examination.series_uid), card, key)
-    folder = places.pictures / examination.name
+    key, card = record.job.job_key, model_card(stack.settings.worker.model)
+    findings = read_findings(load(examination.files), stack.segmentation(examination.series_uid), card, key)
+    folder = folders.pictures / examination.name
     pictures = draw(findings, folder)
-    pages = [shutil.copy(page, folder) for page in sorted(site.outbox(key).glob("report*"))]
-    outcome = read_outcome(site.outbox(key) / "findings.json")
+    pages = [shutil.copy(page, folder) for page in sorted(stack.outbox(key).glob("report*"))]
+    outcome = read_outcome(stack.outbox(key) / "findings.json")
     return Result(examination=examination, findings=findings, outcome=outcome, pictures=len(pictures) + len(pages))
 
 
-def _send(out: Console, site: Site, examination: Examination) -> JobRecord:
+def _send(out: Console, stack: DemoStack, examination: Examination) -> JobRecord:
     with Progress(console=out, transient=True) as progress:
         task = progress.add_task(f"sending {examination.name} to PACS and node", total=len(examination.files))
-        for _ in site.receive(examination.files):
+        for _ in stack.send(examination.files):
             progress.advance(task)
         progress.update(task, description=f"{examination.name}: analysing, delivering, committing", total=None)
-        return site.wait_for_end(examination.series_uid)
+        return stack.wait_for_job(examination.series_uid)
 
 
-def _tell(out: Console, result: Result, true_uids: set[str]) -> bool:
-    """Print what came of a scan, beside the truth where it is known; False where they differ.
+def _print_result(out: Console, result: Result, true_uids: set[str]) -> bool:
+    """Print the results of a scan, with the ground truth if it is known; return whether they agree.
 
-    true_uids: tracking UIDs of what was found at lesions of the phantom, on the scans before; this one's are added.
+    true_uids: tracking UIDs of the true positives on the previous scans; those of this scan are added.
     """
     findings, truth = result.findings, result.examination.truth
     if truth is None:
         out.print(found_table(result.examination.name, findings, ()))
-        _tell_outcome(out, result.outcome, ())
+        _print_outcome(out, result.outcome, ())
         return True
     comparisons = compare(findings, truth)
     true_uids |= {each.found.lesion.tracking_uid for each in comparisons if each.found}
-    courses = compare_timelines(result.outcome, findings, COURSES) if result.outcome and result.outcome.lesions else []
+    timelines = []
+    if result.outcome and result.outcome.lesions:
+        timelines = compare_timelines(result.outcome, findings, TRUE_TIMELINES)
     false_positives = {finding.lesion.tracking_uid for finding in findings.findings} - true_uids
     if result.outcome:
         false_positives |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
     out.print(found_table(result.examination.name, findings, false_positives))
     out.print(truth_table(comparisons, len(findings.findings)))
-    _tell_outcome(out, result.outcome, false_positives)
-    if courses:
-        out.print(true_timeline_table(courses))
+    _print_outcome(out, result.outcome, false_positives)
+    if timelines:
+        out.print(true_timeline_table(timelines))
     if false_positives:
-        out.print(FALSE_MARK_MEANS, highlight=False, soft_wrap=True)
-    return all(each.is_within for each in comparisons) and all(each.is_right for each in courses)
+        out.print(FALSE_POSITIVE_NOTE, highlight=False, soft_wrap=True)
+    return all(each.is_within for each in comparisons) and all(each.is_right for each in timelines)
 
 
-def _tell_outcome(out: Console, outcome: Outcome | None, false_positives: Collection[str]) -> None:
+def _print_outcome(out: Console, outcome: Outcome | None, false_positives: Collection[str]) -> None:
     if outcome is None:
         return
     if outcome.lesions:
@@ -122,12 +127,12 @@ def _tell_outcome(out: Console, outcome: Outcome | None, false_positives: Collec
         out.print(line, highlight=False, soft_wrap=True)
 
 
-def _say_where(out: Console, places: Places, pictures: int) -> None:
-    lines = {
-        "DICOM (CT, SEG, SR)": places.pacs,
-        f"{pictures} pictures and pages": places.pictures,
-        "configuration to reuse": places.config,
-        "log of the service": places.log,
+def _print_folders(out: Console, folders: DemoFolders, pictures: int) -> None:
+    paths = {
+        "DICOM (CT, SEG, SR)": folders.pacs,
+        f"{pictures} pictures and pages": folders.pictures,
+        "configuration to reuse": folders.config,
+        "log of the service": folders.log,
     }
-    for what, where in lines.items():
-        out.print(f"{what:>24}: {where}", soft_wrap=True, highlight=False)
+    for description, path in paths.items():
+        out.print(f"{description:>24}: {path}", soft_wrap=True, highlight=False)

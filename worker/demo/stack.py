@@ -1,4 +1,4 @@
-"""The demo's hospital: a small PACS, and `lungspread serve` beside it as a user would run it. Prints nothing."""
+"""The demo's stack: a small PACS, and `lungspread serve` in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from worker.demo.pacs import SmallPacs
 from worker.settings import Settings, load_settings
 
 PACS_AE_TITLE = "DEMOPACS"
-_START_S, _ANALYSIS_S = 60.0, 1800.0
-_ENDS = (JobState.COMMITTED, JobState.REJECTED, JobState.FAILED)
+_START_TIMEOUT_S, _JOB_TIMEOUT_S = 60.0, 1800.0
+_FINAL_STATES = (JobState.COMMITTED, JobState.REJECTED, JobState.FAILED)
 
 CONFIGURATION = """\
-# Made by `lungspread demo`: run `lungspread serve --config` with it, and point a PACS of yours at it.
+# Written by `lungspread demo`. Use it with `lungspread serve --config`, and send to it from your own PACS.
 [node]
 ae_title = "LUNGSPREAD"
 host = "127.0.0.1"
@@ -52,34 +52,34 @@ storage_commitment = true
 """
 
 
-class DemoFailed(NodeError):  # noqa: N818 - the sentence that the user reads
-    """The round did not come to its end."""
+class DemoFailed(NodeError):  # noqa: N818 - named for the fact
+    """The demo could not be completed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where the demo puts what it makes."""
+class DemoFolders:
+    """The folders and files that the demo writes."""
 
     out: Path
 
     @property
     def phantom(self) -> Path:
-        """The generated CT series, a folder each."""
+        """The generated CT series, one folder each."""
         return self.out / "phantom"
 
     @property
     def pacs(self) -> Path:
-        """What the demo's PACS holds: CT, SEG and SR."""
+        """The archive of the demo's PACS: CT, SEG and SR."""
         return self.out / "pacs"
 
     @property
     def pictures(self) -> Path:
-        """Pictures and page of each scan, a folder each."""
+        """Pictures and report of each scan, one folder each."""
         return self.out / "pictures"
 
     @property
     def config(self) -> Path:
-        """The configuration, to be used again."""
+        """The configuration, for reuse."""
         return self.out / "lungspread.toml"
 
     @property
@@ -89,15 +89,15 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """PACS, node and worker, running."""
+class DemoStack:
+    """Running PACS, node and worker."""
 
     settings: Settings
     pacs: SmallPacs
     node: Peer
 
-    def receive(self, files: Sequence[Path]) -> Iterator[None]:
-        """Let a scanner store files in the PACS, and the PACS forward them; yields for each. Raises DemoFailed."""
+    def send(self, files: Sequence[Path]) -> Iterator[None]:
+        """Store files in the PACS, then send them from the PACS to the node, yielding after each. Raises DemoFailed."""
         pacs = Peer(name="pacs", ae_title=PACS_AE_TITLE, host="127.0.0.1", port=self.pacs.port)
         for peer in (pacs, self.node):
             for outcome in _client(peer).store(list(files)):
@@ -106,22 +106,22 @@ class Site:
                 if peer is self.node:
                     yield
 
-    def wait_for_end(self, series_uid: str) -> JobRecord:
-        """Wait until a series is analysed, delivered and committed, or given up. Raises DemoFailed."""
+    def wait_for_job(self, series_uid: str) -> JobRecord:
+        """Wait until a series is committed, rejected or failed. Raises DemoFailed after 30 minutes."""
         journal = Journal(self.settings.journal.url_in(self.settings.node.data_dir))
         try:
-            until = time.monotonic() + _ANALYSIS_S
-            while time.monotonic() < until:
-                ended = [record for record in journal.jobs(_ENDS) if record.job.series_uid == series_uid]
-                if ended:
-                    return ended[-1]
+            deadline = time.monotonic() + _JOB_TIMEOUT_S
+            while time.monotonic() < deadline:
+                finished = [record for record in journal.jobs(_FINAL_STATES) if record.job.series_uid == series_uid]
+                if finished:
+                    return finished[-1]
                 time.sleep(0.3)
         finally:
             journal.close()
-        raise DemoFailed(f"no result after {_ANALYSIS_S:.0f} s; see service.log")
+        raise DemoFailed(f"no result after {_JOB_TIMEOUT_S:.0f} s; see service.log")
 
     def segmentation(self, series_uid: str) -> Dataset | None:
-        """Return the SEG that the PACS holds of a CT series."""
+        """Return the SEG of a CT series from the PACS; None if it holds none."""
         for path in self.pacs.stored(SegmentationStorage):
             seg = dcmread(path)
             if seg.ReferencedSeriesSequence[0].SeriesInstanceUID == series_uid:
@@ -129,32 +129,32 @@ class Site:
         return None
 
     def outbox(self, job_key: str) -> Path:
-        """Return the folder with the documents, findings.json and page of a job."""
+        """Return the folder with the documents, findings.json and report of a job."""
         return Spool(self.settings.node.data_dir).document_path(job_key, "findings.json").parent
 
 
 @contextmanager
-def open_site(places: Places) -> Iterator[Site]:
-    """Start PACS and service, and end both. Raises DemoFailed when the service does not start."""
+def start_stack(folders: DemoFolders) -> Iterator[DemoStack]:
+    """Start PACS and service; stop both at the end. Raises DemoFailed if the service does not start."""
     node_port = _free_port()
     peers = {"LUNGSPREAD": ("127.0.0.1", node_port)}
-    with SmallPacs(folder=places.pacs, ae_title=PACS_AE_TITLE, peers=peers) as pacs:
-        places.config.write_text(
+    with SmallPacs(folder=folders.pacs, ae_title=PACS_AE_TITLE, peers=peers) as pacs:
+        folders.config.write_text(
             CONFIGURATION.format(
-                node_port=node_port, data_dir=places.out / "var", pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
+                node_port=node_port, data_dir=folders.out / "var", pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
             ),
             encoding="utf-8",
         )
-        with _service(places):
-            yield Site(settings=load_settings(places.config), pacs=pacs, node=_wait_for_node(node_port))
+        with _service(folders):
+            yield DemoStack(settings=load_settings(folders.config), pacs=pacs, node=_wait_for_node(node_port))
 
 
 @contextmanager
-def _service(places: Places) -> Iterator[None]:
-    """Run `lungspread serve` as a user would, its log in a file."""
-    with places.log.open("wb") as log:
+def _service(folders: DemoFolders) -> Iterator[None]:
+    """Run `lungspread serve` with its log in a file."""
+    with folders.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "worker.cli", "serve", "--config", str(places.config)],
+            [sys.executable, "-m", "worker.cli", "serve", "--config", str(folders.config)],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -167,13 +167,15 @@ def _service(places: Places) -> Iterator[None]:
 
 def _wait_for_node(port: int) -> Peer:
     node = Peer(name="node", ae_title="LUNGSPREAD", host="127.0.0.1", port=port)
-    until = time.monotonic() + _START_S
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         try:
             _client(node).echo()
         except PacsUnavailable as error:
-            if time.monotonic() > until:
-                raise DemoFailed(f"the node did not start in {_START_S:.0f} s: {error}; see service.log") from None
+            if time.monotonic() > deadline:
+                raise DemoFailed(
+                    f"the node did not start in {_START_TIMEOUT_S:.0f} s: {error}; see service.log"
+                ) from None
             time.sleep(0.3)
         else:
             return node

@@ -1,1 +1,1 @@
-"""Compares a scan with the patient's earlier ones: matching, tracking, change, growth."""
+"""Comparison of a scan with the patient's prior scans: matching, tracking, change and growth of lesions."""

@@ -1,7 +1,7 @@
-"""How much tumour one scan of a course shows in all. Judges no response, and measures nothing.
+"""Total tumour burden of one scan of a comparison.
 
-The sum of the volumes of the lesions that the course knows. A merged lesion counts within the one that holds it, one
-that vanished as 0; where a lesion was not or could not be measured, the sum is the least that there is.
+The burden is the sum of the volumes of all lesions of the comparison. A merged lesion counts within the lesion that
+contains it, a vanished lesion as 0; if a lesion was not measured, the sum is a lower bound.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from worker.follow_up.comparison import Comparison, LesionObservation
 from worker.recist.timepoints import State
 
 NO_VOLUME = (State.VANISHED, State.MERGED)
-"""What adds nothing to the sum."""
+"""States without a volume of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TotalBurden:
-    """All lesions of one scan together."""
+    """Total volume of all lesions of one scan."""
 
     volume_ml: float
     is_complete: bool
-    """Every lesion was measured, or is gone, or lies within another."""
+    """True if every lesion was measured, has vanished or merged; otherwise `volume_ml` is a lower bound."""
 
 
 def burden_at(comparison: Comparison, day: date) -> TotalBurden:
-    """Return the burden that the scan of a day shows."""
-    seen = [
+    """Return the tumour burden of the scan with this date."""
+    observations = [
         observation for lesion in comparison.lesions for observation in lesion.observations if observation.date == day
     ]
     return TotalBurden(
-        volume_ml=sum(observation.sizes.volume_ml for observation in seen if observation.sizes),
-        is_complete=not any(map(_is_missing, seen)),
+        volume_ml=sum(observation.sizes.volume_ml for observation in observations if observation.sizes),
+        is_complete=not any(map(_is_missing, observations)),
     )
 
 

@@ -1,14 +1,14 @@
-"""One lesion on two scans: how much it changed, how fast, and whether that is more than chance. Finds no pairs.
+"""Change of one lesion between two scans: differences, growth, significance and guideline statements.
 
-* Beyond chance: only what exceeds the repeatability of both scans (`repeatability.py`). Of mass and mean diameter no
-  limit is known, and none is claimed.
-* Growth and doubling time (`growth.py`) take both scans' volume intervals and what same-day scans differ by beyond
-  them, so that "no growth" lies within the doubling time's interval exactly where the change may be chance.
-* What guidelines call growth stands beside it, as statements (`guidelines.py`).
-* Conditions that limit the comparison are named, and change no number: the limits of chance know of the slices'
-  thickness, but not of another kernel or of contrast agent.
+* A difference is beyond chance if it exceeds the repeatability of both scans (`repeatability.py`). For mass and mean
+  diameter no limit is known.
+* Growth and doubling time (`growth.py`) include the volume intervals of both scans and the additional variation of
+  same-day scans, so that "no growth" lies within the doubling time's interval exactly if the change may be chance.
+* Growth as defined by guidelines is given as separate statements (`guidelines.py`).
+* Conditions that limit the comparison are listed and do not change any number: the limits of chance include slice
+  thickness, but not a different kernel or contrast agent.
 
-A lesion that appeared or vanished has no change: that is an event of the course.
+A lesion that appeared or vanished has no change, but an event (`matching.py`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from worker.follow_up.guidelines import Statement, statements
 from worker.follow_up.repeatability import VOLUME_FLOOR, Repeatability, repeatability_of
 from worker.lesions.uncertainty import Interval, Sizes, uncertainty_of
 
-SAME_THICKNESS = 1.05
-"""Slice distances are computed from positions; a twentieth is rounding, 1 and 1.25 mm are two protocols."""
+MAX_SPACING_RATIO = 1.05
+"""Largest ratio of equal slice spacings: 5 % is rounding of positions, 1 and 1.25 mm are two protocols."""
 
 
 class Condition(StrEnum):
-    """What limits the comparison of two scans."""
+    """A condition that limits the comparison of two scans."""
 
     SLICE_THICKNESS = "slice thickness differs"
     KERNEL = "reconstruction kernel differs"
@@ -39,59 +39,61 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One lesion on one scan."""
+    """Sizes of one lesion on one scan, and the acquisition of that scan."""
 
     date: date
-    """Of the study."""
+    """Study date."""
     sizes: Sizes
     mass_g: float | None = None
-    """None where the scan's pixels are gone."""
+    """None if the pixels of the scan are not available."""
     kernel: str | None = None
-    """ConvolutionKernel; None where the image does not say."""
+    """ConvolutionKernel; None if absent."""
     has_contrast: bool | None = None
+    """Whether a contrast agent was given; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One quantity on two scans, in its own unit."""
+    """Difference of one quantity between two scans, in the unit of the quantity."""
 
     earlier: float
     later: float
     absolute: float
     percent: float | None
-    """Of the earlier; None where that is 0."""
+    """Relative to the earlier value; None if that is 0."""
     is_beyond_chance: bool | None = None
-    """None where no limit of chance is known."""
+    """None if no limit of chance is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """How one lesion changed between two scans."""
+    """Change of one lesion between two scans."""
 
     interval_days: int
     volume_ml: Difference
     long_axis_mm: Difference
     short_axis_mm: Difference
     mean_diameter_mm: Difference
-    """Mean of long and short axis, each to a tenth of a millimetre, as Lung-RADS and Fleischner have it."""
+    """Mean of long and short axis, each rounded to a tenth of a millimetre, as in Lung-RADS and Fleischner."""
     mass_g: Difference | None
+    """None if a scan has no mass."""
     growth: Growth | None
-    """None for two scans of one day."""
+    """None for two scans of the same day."""
     repeatability: Repeatability
     conditions: tuple[Condition, ...]
     statements: tuple[Statement, ...]
 
     @property
     def is_significant(self) -> bool:
-        """Volume or long axis changed by more than chance."""
+        """Whether volume or long axis changed beyond chance."""
         return bool(self.volume_ml.is_beyond_chance or self.long_axis_mm.is_beyond_chance)
 
 
 def change_of(earlier: Observation, later: Observation) -> Change:
-    """Return the change of a lesion that both scans show; raises ValueError where `later` is the earlier one."""
+    """Return the change of a lesion seen on both scans. Raises ValueError if `later` is dated before `earlier`."""
     interval_days = (later.date - earlier.date).days
     if interval_days < 0:
-        raise ValueError(f"the later scan is {-interval_days} days earlier")
+        raise ValueError(f"the later scan is {-interval_days} days earlier than the other")
     before, after = earlier.sizes, later.sizes
     limits = repeatability_of(before, after)
     volume = _volume(before, after, limits)
@@ -112,14 +114,14 @@ def change_of(earlier: Observation, later: Observation) -> Change:
 
 
 def conditions(earlier: Observation, later: Observation) -> tuple[Condition, ...]:
-    """Return what limits the comparison of two scans; empty where they were made alike."""
+    """Return the conditions that limit the comparison of two scans; empty for equal acquisitions."""
     found = (_thickness(earlier, later), _kernel(earlier, later), _contrast(earlier, later))
     return tuple(condition for condition in found if condition)
 
 
 def _thickness(earlier: Observation, later: Observation) -> Condition | None:
     thin, thick = sorted((earlier.sizes.spacing_mm[0], later.sizes.spacing_mm[0]))
-    return Condition.SLICE_THICKNESS if thick > SAME_THICKNESS * thin else None
+    return Condition.SLICE_THICKNESS if thick > MAX_SPACING_RATIO * thin else None
 
 
 def _kernel(earlier: Observation, later: Observation) -> Condition | None:
@@ -162,7 +164,7 @@ def _difference(before: float, after: float, is_beyond_chance: bool | None = Non
 
 
 def _mean_diameter_mm(sizes: Sizes) -> float:
-    """Mean of both axes, all to a tenth, a half up."""
+    """Return the mean of both axes; the axes and the mean are rounded to a tenth, half up."""
     long_tenths, short_tenths = (math.floor(10 * axis + 0.5) for axis in (sizes.long_axis_mm, sizes.short_axis_mm))
     return (long_tenths + short_tenths + 1) // 2 / 10
 

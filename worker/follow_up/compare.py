@@ -1,4 +1,4 @@
-"""Compares the current scan with the patient's earlier ones: identity, change, response. Reads and encodes nothing."""
+"""Comparison of the current scan with the patient's prior scans: identity and change of lesions, RECIST response."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import replace
 from datetime import date
 
 from dicom_node.prior import PriorSearch
-from worker.ct.acquisition import Acquisition
 from worker.findings import Finding, Findings
+from worker.follow_up.acquisition import Acquisition
 from worker.follow_up.change import Change, Observation, change_of
 from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline, Origin, Statement, TimelineScan
 from worker.follow_up.lesion_history import KnownLesion, comparable, known_lesions
 from worker.follow_up.matching import Event
+from worker.follow_up.prior import CollectedPriors, Prior
 from worker.follow_up.scan_match import identify
-from worker.follow_up.timepoints import current_point, earlier_point
+from worker.follow_up.timepoints import current_time_point, prior_time_point
 from worker.follow_up.tracking import Absence, Identity, absences, identities
 from worker.lesions.uncertainty import sizes_of
-from worker.priors.collect import CollectedPriors
-from worker.priors.read import Prior
 from worker.recist.assessment import course_of
 from worker.registration.register import Method
 
@@ -28,62 +27,67 @@ WITHOUT_COMPARISON = {
     PriorSearch.NOT_FETCHED: Statement.NOT_FETCHED,
     PriorSearch.NOT_QUERIED: Statement.NOT_QUERIED,
 }
-"""What is to be said where nothing came of the search that could be compared."""
+"""Statement for each result of the prior search if there is no comparable prior scan."""
 ONE_TO_ONE = (Event.SAME, Event.RETURNED)
-"""Of a lesion that merged or split, the sizes on both scans are not those of one thing."""
+"""Events with a change: the sizes of merged or split lesions on two scans are not those of one lesion."""
 
 Known = Mapping[str, KnownLesion]
 
 
-def follow_up(findings: Findings, acquisition: Acquisition, earlier: CollectedPriors) -> Findings:
-    """Return the findings among the earlier scans; a lesion that is surely a known one bears its tracking UID."""
+def follow_up(findings: Findings, acquisition: Acquisition, collected: CollectedPriors) -> Findings:
+    """Return the findings with their comparison; a lesion that certainly is a known one gets its tracking UID."""
     if acquisition.date is None:
-        return _alone(findings, Statement.NOT_COMPARABLE, "the current scan has no study date")
-    priors = comparable(earlier.priors, acquisition.date)
+        return _without_comparison(findings, Statement.NOT_COMPARABLE, "the current scan has no study date")
+    priors = comparable(collected.priors, acquisition.date)
     if not priors:
-        reason = earlier.reason or ("no earlier scan is of another day" if earlier.priors else None)
-        return _alone(findings, WITHOUT_COMPARISON[earlier.search], reason)
+        reason = collected.reason or ("no prior scan has an earlier date" if collected.priors else None)
+        return _without_comparison(findings, WITHOUT_COMPARISON[collected.search], reason)
     known = known_lesions(priors)
-    found = identify(findings, tuple(known.values()), priors[-1])
-    if found.registration.method is Method.NONE and not _shares_frame(findings, priors[-1]):
-        return _alone(findings, Statement.NOT_COMPARABLE, found.registration.reason)
-    names = identities(found.matches, known, [finding.lesion.tracking_uid for finding in findings.findings])
-    gone = absences(found.matches, known, found.out_of_view)
+    identification = identify(findings, tuple(known.values()), priors[-1])
+    if identification.registration.method is Method.NONE and not _shares_frame(findings, priors[-1]):
+        return _without_comparison(findings, Statement.NOT_COMPARABLE, identification.registration.reason)
+    identity_of = identities(
+        identification.matches, known, [finding.lesion.tracking_uid for finding in findings.findings]
+    )
+    absent = absences(identification.matches, known, identification.out_of_view)
     lesions = (
-        *(_seen(finding, names, known, (findings, acquisition), acquisition.date) for finding in findings.findings),
-        *(_gone(known[uid], absence, acquisition.date) for uid, absence in gone.items()),
+        *(
+            _observed(finding, identity_of, known, (findings, acquisition), acquisition.date)
+            for finding in findings.findings
+        ),
+        *(_absent(known[uid], absence, acquisition.date) for uid, absence in absent.items()),
     )
     scans = (*map(_scan, priors), _current_scan(findings, acquisition.date))
     comparison = Comparison(
         statement=Statement.COMPARED,
-        reason=earlier.reason,
+        reason=collected.reason,
         scans=scans,
-        registration=found.registration,
+        registration=identification.registration,
         lesions=lesions,
-        recist=course_of([*map(earlier_point, priors), current_point(scans[-1], lesions)]),
+        recist=course_of([*map(prior_time_point, priors), current_time_point(scans[-1], lesions)]),
     )
-    renamed = tuple(_renamed(finding, names) for finding in findings.findings)
+    renamed = tuple(_renamed(finding, identity_of) for finding in findings.findings)
     return replace(findings, findings=renamed, comparison=comparison)
 
 
-def _alone(findings: Findings, statement: Statement, reason: str | None) -> Findings:
-    """Return the findings with the statement why there is no comparison."""
-    alone = Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
-    return replace(findings, comparison=alone)
+def _without_comparison(findings: Findings, statement: Statement, reason: str | None) -> Findings:
+    """Return the findings without a comparison, with the reason."""
+    comparison = Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
+    return replace(findings, comparison=comparison)
 
 
 def _shares_frame(findings: Findings, prior: Prior) -> bool:
     return findings.frame_of_reference_uid == prior.frame_of_reference_uid
 
 
-def _seen(
-    finding: Finding, names: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition], day: date
+def _observed(
+    finding: Finding, identity_of: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition], day: date
 ) -> LesionTimeline:
-    """Return the course of a lesion that the current scan shows."""
+    """Return the timeline of a lesion of the current scan."""
     findings, acquisition = scan
-    identity = names[finding.lesion.tracking_uid]
-    before = known.get(identity.tracking_uid)
-    now = Observation(
+    identity = identity_of[finding.lesion.tracking_uid]
+    known_lesion = known.get(identity.tracking_uid)
+    current = Observation(
         date=day,
         sizes=sizes_of(finding.lesion, finding.measurement, findings.volume),
         mass_g=finding.measurement.density.mass_g if finding.measurement.density else None,
@@ -94,23 +98,23 @@ def _seen(
         tracking_uid=identity.tracking_uid,
         name=identity.name,
         observations=(
-            *(before.observations if before else ()),
-            LesionObservation(date=day, state=identity.state, sizes=now.sizes),
+            *(known_lesion.observations if known_lesion else ()),
+            LesionObservation(date=day, state=identity.state, sizes=current.sizes),
         ),
         event=identity.event,
         confidence=identity.confidence,
         possible_match=identity.possible_match,
-        split_from=identity.split_from or (before.split_from if before else None),
-        change=_change(before, now) if before and identity.event in ONE_TO_ONE else None,
-        earlier_image=before.image if before else None,
+        split_from=identity.split_from or (known_lesion.split_from if known_lesion else None),
+        change=_change(known_lesion, current) if known_lesion and identity.event in ONE_TO_ONE else None,
+        prior_image=known_lesion.image if known_lesion else None,
     )
 
 
-def _change(before: KnownLesion, now: Observation) -> Change | None:
-    """Compare with the latest scan that gives the lesion's sizes."""
-    if before.last_measured is None:
+def _change(known_lesion: KnownLesion, current: Observation) -> Change | None:
+    """Return the change since the latest scan with the lesion's sizes."""
+    if known_lesion.last_measured is None:
         return None
-    prior, lesion = before.last_measured
+    prior, lesion = known_lesion.last_measured
     assert lesion.sizes is not None  # noqa: S101  (measured)
     earlier = Observation(
         date=prior.date,
@@ -119,11 +123,11 @@ def _change(before: KnownLesion, now: Observation) -> Change | None:
         kernel=prior.kernel,
         has_contrast=prior.has_contrast,
     )
-    return change_of(earlier, now)
+    return change_of(earlier, current)
 
 
-def _gone(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
-    """Return the course of a known lesion that the current scan does not show for itself."""
+def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
+    """Return the timeline of a known lesion that the current scan does not show separately."""
     return LesionTimeline(
         tracking_uid=lesion.tracking_uid,
         name=lesion.name,
@@ -131,12 +135,12 @@ def _gone(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
         event=absence.event,
         confidence=None,
         merged_into=absence.merged_into,
-        earlier_image=lesion.image,
+        prior_image=lesion.image,
     )
 
 
-def _renamed(finding: Finding, names: Mapping[str, Identity]) -> Finding:
-    identity = names[finding.lesion.tracking_uid]
+def _renamed(finding: Finding, identity_of: Mapping[str, Identity]) -> Finding:
+    identity = identity_of[finding.lesion.tracking_uid]
     lesion = replace(finding.lesion, tracking_uid=identity.tracking_uid, tracking_id=identity.name)
     return replace(finding, lesion=lesion)
 

@@ -1,4 +1,4 @@
-"""One patient over time: which lesion is which, how each changed, and the response. Encodes nothing, reads no files."""
+"""Result of a comparison with prior scans: scans, lesion timelines, registration and RECIST response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.registration.register import Registration
 
 
 class Statement(StrEnum):
-    """What could be done about earlier scans; exactly one is in each report."""
+    """Outcome of the comparison with prior scans; each report contains exactly one."""
 
     COMPARED = "compared with a prior"
     NO_PRIOR = "no prior exists"
@@ -25,16 +25,16 @@ class Statement(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who outlined a time point."""
+    """Origin of the outlines of a time point."""
 
     OURS = "ours"
     READER = "reader"
-    """A reader corrected our result, or made one; it takes precedence."""
+    """Made or corrected by a reader; takes precedence over ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportReference:
-    """An SR of an earlier time point, as another SR refers to it."""
+    """Reference to the SR of a prior time point."""
 
     study_uid: str
     series_uid: str
@@ -44,7 +44,7 @@ class ReportReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """A CT image of an earlier time point, as an SR refers to it."""
+    """Reference to a CT image of a prior time point."""
 
     study_uid: str
     series_uid: str
@@ -53,7 +53,7 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineScan:
-    """One time point: a scan of the patient, the current one included."""
+    """One scan of the patient in the timeline, prior or current."""
 
     date: date
     study_uid: str
@@ -61,12 +61,12 @@ class TimelineScan:
     slice_mm: float
     origin: Origin
     report: ReportReference | None
-    """Its SR; None of the current scan, and where there is none."""
+    """Its SR; None for the current scan or without an SR."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionObservation:
-    """What one scan shows of one lesion."""
+    """State and sizes of one lesion in one scan."""
 
     date: date
     state: State
@@ -76,44 +76,46 @@ class LesionObservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionTimeline:
-    """One lesion over all time points, by its tracking UID; those that are gone are among them."""
+    """One lesion, identified by its tracking UID, over all time points; includes lesions that have vanished."""
 
     tracking_uid: str
     name: str
-    """The tracking identifier, such as `lesion-1`; it stays with the tracking UID."""
+    """The tracking identifier, such as `lesion-1`; it is kept together with the tracking UID."""
     observations: tuple[LesionObservation, ...]
-    """By date; a time point before the lesion was first seen is left out."""
+    """By date, from the time point that first showed the lesion."""
     event: Event | None
-    """Since the last time point; None of the first one, and of a lesion that was gone before and still is."""
+    """Since the previous time point; None at the first one, and for a lesion that is still absent."""
     confidence: float | None
+    """Confidence of the match, 0 to 1; None for a lesion that the current scan does not show separately."""
     possible_match: str | None = None
-    """Tracking UID of the known lesion that this one may be, where the match is in doubt."""
+    """Tracking UID of the known lesion that this may be, if the match is doubtful."""
     merged_into: str | None = None
+    """Tracking UID of the lesion that contains it."""
     split_from: str | None = None
-    """Tracking UID of the lesion that it was a part of, from the scan on that first showed it apart."""
+    """Tracking UID of the lesion that it was a part of, from the scan that first showed it separately."""
     change: Change | None = None
-    """Since the last time point that showed it."""
-    earlier_image: ImageReference | None = None
-    """The image through its middle at that time point; None where that CT is not at hand."""
+    """Since the last time point with its sizes."""
+    prior_image: ImageReference | None = None
+    """CT image through its centre at the last time point that outlined it; None if that CT is not available."""
 
     @property
     def now(self) -> LesionObservation:
-        """What the current scan shows."""
+        """The observation in the current scan."""
         return self.observations[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The current scan among the patient's earlier ones."""
+    """Comparison of the current scan with the patient's prior scans."""
 
     statement: Statement
     reason: str | None
-    """Why there is no comparison, in one line without patient data."""
+    """Why there is no comparison or a prior scan is missing from it, in one line without patient data."""
     scans: tuple[TimelineScan, ...]
-    """By date, the current one last."""
+    """By date, the current scan last."""
     registration: Registration | None
-    """With the scan before; None where there is none."""
+    """With the latest prior scan; None without a comparison."""
     lesions: tuple[LesionTimeline, ...]
-    """Those of the current scan first, the largest first, then those that are gone."""
+    """Lesions of the current scan, largest first, then absent lesions."""
     recist: Course | None
-    """None at the first time point."""
+    """None without a comparison."""

@@ -1,7 +1,4 @@
-"""The days of a course, counted from its first scan: a date identifies a patient, a number of days does not.
-
-Knows no lesion and writes nothing.
-"""
+"""Conversion of dates to days since the first scan: a date may identify a patient, a number of days does not."""
 
 from __future__ import annotations
 
@@ -11,34 +8,34 @@ from datetime import date
 
 from worker.follow_up.comparison import Comparison
 
-# As Python (2026-01-02) and DICOM (20260102) write them; longer numbers and UIDs are no dates.
+# ISO (2026-01-02) and DICOM (20260102) dates, but not parts of longer numbers or UIDs.
 _DATE = re.compile(r"(?<![\d.])((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Days:
-    """Counts from the first scan, which is day 0. start: None where no scan has a date."""
+    """Day numbers relative to the first scan, which is day 0. start: None without a scan."""
 
     start: date | None
 
     def of(self, day: date) -> int:
-        """Return the number of a day. Raises ValueError where there is no first scan to count from."""
+        """Return the day number of a date. Raises ValueError if there is no first scan."""
         if self.start is None:
-            raise ValueError("there is no first scan to count days from")
+            raise ValueError("no first scan to count days from")
         return (day - self.start).days
 
     def words(self, text: str) -> str:
-        """Return a text with every date in it as a day."""
-        return _DATE.sub(self._word, text)
+        """Return the text with every date replaced by its day number ("day 90")."""
+        return _DATE.sub(self._replacement, text)
 
-    def _word(self, found: re.Match[str]) -> str:
+    def _replacement(self, found: re.Match[str]) -> str:
         try:
             day = date(*map(int, found.groups()))
         except ValueError:
-            return "a day"  # no such date, but nobody needs to see it either
+            return "a day"  # not a valid date; removed nevertheless
         return "a day" if self.start is None else f"day {self.of(day)}"
 
 
 def days_of(comparison: Comparison) -> Days:
-    """Return how the days of a comparison are counted."""
+    """Return the day numbering of a comparison."""
     return Days(start=comparison.scans[0].date if comparison.scans else None)

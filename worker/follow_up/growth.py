@@ -1,15 +1,15 @@
-"""How fast a volume grows between two scans: specific growth rate and doubling time, with 95 % intervals.
+"""Growth of a volume between two scans: specific growth rate and doubling time with 95 % intervals.
 
 The model is exponential: Schwartz, Cancer 1961;14:1272. Of two volumes V1 and V2, t days apart, the specific growth
 rate is ln(V2 / V1) / t (Mehrara et al., Cancer Res 2007;67:3970), and the doubling time ln 2 divided by it.
 
-Propagation: the logarithm of each volume is taken as normal on either side of its measured value, as far as its 95 %
-interval reaches there. The limits of ln(V2 / V1) join in quadrature how far V2 may lie below with how far V1 may lie
-above, and the other way round (MOVER: Zou and Donner, Stat Med 2008;27:1693). Where the intervals are symmetric in the
-logarithm, that is the propagation of normal errors.
+Error propagation: the logarithm of each volume is assumed to be normally distributed on each side of the measured
+value, with the width of its 95 % interval on that side. The lower limit of ln(V2 / V1) combines in quadrature the lower
+error of V2 and the upper error of V1, the upper limit the opposite errors (MOVER: Zou and Donner, Stat Med
+2008;27:1693). For intervals that are symmetric in the logarithm, this is the propagation of normal errors.
 
-A doubling time has no interval of its own: where the rate's interval holds 0, it runs from a fastest doubling through
-"no change" to a fastest halving. So both ends are given with their signs. Says nothing of what a rate means.
+The interval of a doubling time is not contiguous: if the interval of the rate contains 0, it runs from the fastest
+doubling through "no change" to the fastest halving. Both ends are therefore given with their signs.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from worker.lesions.uncertainty import Interval
 
 DAYS_PER_YEAR = 365.25
-SMALLEST_ML = 1e-6
-"""A cube of 0.1 mm: a volume's interval that reaches down to 0 is cut here."""
-LARGEST_LOG_PER_YEAR = math.log(1e6)
-"""Two scans a few days apart say nothing of a year: beyond a factor of a million it is not written as per cent."""
+MIN_ML = 1e-6
+"""A cube of 0.1 mm: lower limit of a volume's interval, which may reach down to 0."""
+MAX_LOG_PER_YEAR = math.log(1e6)
+"""Above a factor of a million per year, no per cent is given: scans a few days apart cannot be extrapolated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeEstimate:
-    """A measured volume and its 95 % interval; both above 0."""
+    """A measured volume and its 95 % interval; the volume is above 0."""
 
     volume_ml: float
     interval: Interval
@@ -36,11 +36,11 @@ class VolumeEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoublingTime:
-    """In how many days a volume doubles; negative: it halves in so many; None: it does neither, ever.
+    """Doubling time of a volume in days. Negative: halving time. None: no change.
 
-    `fastest_days` and `slowest_days` belong to the upper and the lower end of the growth rate's 95 % interval, with the
-    same signs. 100, 80, 130: doubles in 80 to 130 days. 100, 60, -300: doubles in 60 days at the fastest, may not grow
-    at all, may even halve in 300 days. -50, -80, -40: halves in 40 to 80 days.
+    `fastest_days` and `slowest_days` correspond to the upper and the lower end of the growth rate's 95 % interval, with
+    the same sign convention. 100, 80, 130: doubles in 80 to 130 days. 100, 60, -300: doubles in 60 days at the fastest,
+    may be unchanged, or may halve in 300 days. -50, -80, -40: halves in 40 to 80 days.
     """
 
     days: float | None
@@ -49,7 +49,7 @@ class DoublingTime:
 
     @property
     def text(self) -> str:
-        """Say it in words."""
+        """The doubling time and its interval as text."""
         if self.days is None:
             return (
                 f"unchanged (95 %: at the fastest doubles in {_days(self.fastest_days)} days, "
@@ -64,7 +64,7 @@ class DoublingTime:
         return f"{verb} in {_days(self.days)} days (95 %: {span})"
 
     def allows(self, days: float | None) -> bool:
-        """Say whether a doubling time (signed as above) lies within the interval."""
+        """Return whether a doubling time (same sign convention) lies within the interval."""
         slowest, rate, fastest = (
             0.0 if each is None else 1 / each for each in (self.slowest_days, days, self.fastest_days)
         )
@@ -73,29 +73,29 @@ class DoublingTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """How fast a volume grew between two scans."""
+    """Growth of a volume between two scans."""
 
     rate_per_year: float
-    """Specific growth rate: ln(V2 / V1) per year. 0 is no change, 0.693 doubles in a year, -0.693 halves."""
+    """Specific growth rate ln(V2 / V1) per year: 0 is no change, 0.693 doubling, -0.693 halving in a year."""
     rate_interval: Interval
-    """Its 95 % interval."""
+    """95 % interval of the rate."""
     percent_per_year: float | None
-    """The rate compounded over a year; None where that means nothing (over a factor of a million)."""
+    """The rate compounded over a year; None above a factor of a million."""
     doubling_time: DoublingTime
 
 
 def growth_of(earlier: VolumeEstimate, later: VolumeEstimate, interval_days: float, chance: float = 0.0) -> Growth:
-    """Return the growth between two volumes, `interval_days` > 0 apart.
+    """Return the growth between two volumes. Raises ValueError if `interval_days` is not above 0.
 
-    chance: what two scans of an unchanged lesion differ by beyond their own intervals, the 95 % limit of |ln(V2 / V1)|.
+    chance: additional variation of an unchanged lesion between two scans, as the 95 % limit of |ln(V2 / V1)|.
     """
     if interval_days <= 0:
-        raise ValueError(f"growth needs time: {interval_days} days")
+        raise ValueError(f"growth requires an interval above 0 days, got {interval_days}")
     low, change, high = (each * DAYS_PER_YEAR / interval_days for each in _log_ratio(earlier, later, chance))
     return Growth(
         rate_per_year=round(change, 4),
         rate_interval=Interval(low=round(low, 4), high=round(high, 4)),
-        percent_per_year=round(100 * math.expm1(change), 1) if change <= LARGEST_LOG_PER_YEAR else None,
+        percent_per_year=round(100 * math.expm1(change), 1) if change <= MAX_LOG_PER_YEAR else None,
         doubling_time=DoublingTime(
             days=_doubling_days(change), fastest_days=_doubling_days(high), slowest_days=_doubling_days(low)
         ),
@@ -103,14 +103,14 @@ def growth_of(earlier: VolumeEstimate, later: VolumeEstimate, interval_days: flo
 
 
 def _log_ratio(earlier: VolumeEstimate, later: VolumeEstimate, chance: float) -> tuple[float, float, float]:
-    """Return ln(V2 / V1) between the ends of its 95 % interval."""
+    """Return the lower limit, the value and the upper limit of ln(V2 / V1)."""
     (below_1, above_1), (below_2, above_2) = _log_errors(earlier), _log_errors(later)
     change = math.log(later.volume_ml / earlier.volume_ml)
     return change - math.hypot(below_2, above_1, chance), change, change + math.hypot(above_2, below_1, chance)
 
 
 def _log_errors(estimate: VolumeEstimate) -> tuple[float, float]:
-    below = math.log(estimate.volume_ml / max(estimate.interval.low, SMALLEST_ML))
+    below = math.log(estimate.volume_ml / max(estimate.interval.low, MIN_ML))
     return below, math.log(estimate.interval.high / estimate.volume_ml)
 
 

@@ -1,16 +1,16 @@
-"""What four guidelines call growth, each as a statement with its source. Recommends nothing, and stages nothing.
+"""Growth of a nodule as defined by four guidelines, each as a statement with its source.
 
 * Lung-RADS v2022 (American College of Radiology; Christensen et al., CHEST 2024;165:738): the mean diameter grows by
-  more than 1.5 mm within 12 months. Both axes are taken to a tenth of a millimetre, and so is their mean.
+  more than 1.5 mm within 12 months. Both axes and their mean are rounded to a tenth of a millimetre.
 * Fleischner Society 2017 (MacMahon et al., Radiology 2017;284:228): the diameter grows by 2 mm or more. The mean of
-  both axes is compared to a tenth of a millimetre: the guideline's whole millimetres would let 1.1 mm pass as 2.
+  both axes is compared in tenths of a millimetre: in the guideline's whole millimetres, 1.1 mm could count as 2.
 * British Thoracic Society 2015 (Callister et al., Thorax 2015;70 Suppl 2:ii1): the volume grows by 25 % or more; then
   the doubling time: under 400 days, 400 to 600, over 600.
 * NELSON (van Klaveren et al., N Engl J Med 2009;361:2221): the volume grows by 25 % or more; then a doubling time under
   400 days is high, 400 to 600 days indeterminate, over 600 days low.
 
-Each was made for nodules, of screening or found by chance, not for tumours under treatment; the statement says which. A
-rule that is met is not yet a change beyond chance: change.py says that beside it.
+All are intended for screening-detected or incidental nodules, not for tumours under treatment; `Guideline.scope` names
+them. A rule may be met by a change that is not beyond chance; see change.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FAST_DAYS, SLOW_DAYS = 400, 600
 
 
 class Guideline(Enum):
-    """A guideline: its name, its source, and for which lesions it was made."""
+    """A guideline with its title, source and the lesions it applies to."""
 
     LUNG_RADS = ("Lung-RADS v2022", "Christensen et al., CHEST 2024;165:738", "nodules found in screening")
     FLEISCHNER = ("Fleischner 2017", "MacMahon et al., Radiology 2017;284:228", "nodules found by chance")
@@ -43,7 +43,7 @@ class Guideline(Enum):
 
 
 class DoublingTimeClass(Enum):
-    """A doubling time as BTS and NELSON divide it."""
+    """Class of doubling times in BTS and NELSON."""
 
     FAST = ("under 400 days", "high")
     MIDDLE = ("400 to 600 days", "indeterminate")
@@ -56,13 +56,13 @@ class DoublingTimeClass(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What one guideline's rule says of a change."""
+    """Result of one guideline's rule for a change."""
 
     guideline: Guideline
     is_met: bool | None
-    """None where the rule says nothing of this change."""
+    """None if the rule does not apply to this change."""
     pace: DoublingTimeClass | None = None
-    """By doubling time, where BTS or NELSON call it grown."""
+    """Only if growth by BTS or NELSON is met."""
     text: str
     """The arithmetic."""
 
@@ -70,7 +70,7 @@ class Statement:
 def statements(
     diameters_mm: tuple[float, float], volume_percent: float, growth: Growth | None, interval_days: int
 ) -> tuple[Statement, ...]:
-    """Return what each guideline says; `diameters_mm` are mean diameters to a tenth, the earlier and the later."""
+    """Return the statement of each guideline; `diameters_mm`: earlier and later mean diameter, rounded to a tenth."""
     increase_mm = round(diameters_mm[1] - diameters_mm[0], 1)
     pace = _doubling_time_class(growth) if volume_percent >= GROWN_PERCENT else None
     return (
@@ -86,18 +86,18 @@ def _lung_rads(increase_mm: float, interval_days: int) -> Statement:
     if interval_days > LUNG_RADS_DAYS:
         return Statement(guideline=Guideline.LUNG_RADS, is_met=None, text=f"{text}: the scans are further apart")
     is_met = increase_mm > LUNG_RADS_MM
-    return Statement(guideline=Guideline.LUNG_RADS, is_met=is_met, text=f"{text}: {_yes(is_met)}")
+    return Statement(guideline=Guideline.LUNG_RADS, is_met=is_met, text=f"{text}: {_grown(is_met)}")
 
 
 def _fleischner(increase_mm: float) -> Statement:
     is_met = increase_mm >= FLEISCHNER_MM
-    text = f"mean diameter {increase_mm:+.1f} mm, growth is {FLEISCHNER_MM:.0f} mm or more: {_yes(is_met)}"
+    text = f"mean diameter {increase_mm:+.1f} mm, growth is {FLEISCHNER_MM:.0f} mm or more: {_grown(is_met)}"
     return Statement(guideline=Guideline.FLEISCHNER, is_met=is_met, text=text)
 
 
 def _by_volume(guideline: Guideline, percent: float, pace: DoublingTimeClass | None, doubling: str | None) -> Statement:
     is_met = percent >= GROWN_PERCENT
-    text = f"volume {percent:+.1f} %, growth is {GROWN_PERCENT:.0f} % or more: {_yes(is_met)}"
+    text = f"volume {percent:+.1f} %, growth is {GROWN_PERCENT:.0f} % or more: {_grown(is_met)}"
     if doubling:
         text = f"{text}; doubling time {doubling}"
     return Statement(guideline=guideline, is_met=is_met, pace=pace, text=text)
@@ -112,5 +112,5 @@ def _doubling_time_class(growth: Growth | None) -> DoublingTimeClass | None:
     return DoublingTimeClass.MIDDLE if days <= SLOW_DAYS else DoublingTimeClass.SLOW
 
 
-def _yes(is_met: bool) -> str:
+def _grown(is_met: bool) -> str:
     return "grown" if is_met else "not grown"

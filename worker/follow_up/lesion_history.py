@@ -1,4 +1,4 @@
-"""What the earlier scans say of each lesion, by its tracking UID. Compares nothing."""
+"""History of each lesion in the prior scans, by its tracking UID."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from datetime import date
 
 from worker.follow_up.comparison import ImageReference, LesionObservation
-from worker.priors.read import Prior, PriorLesion
+from worker.follow_up.prior import Prior, PriorLesion
 from worker.recist.timepoints import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownLesion:
-    """One lesion as the earlier scans show it."""
+    """One lesion with its history in the prior scans."""
 
     tracking_uid: str
     name: str
     history: tuple[tuple[Prior, PriorLesion], ...]
-    """By date; scans that say nothing of it are left out."""
+    """By date; only scans that list the lesion."""
 
     @property
     def last(self) -> PriorLesion:
-        """What the latest scan that knows of it shows."""
+        """The lesion in the latest scan that lists it."""
         return self.history[-1][1]
 
     @property
     def last_measured(self) -> tuple[Prior, PriorLesion] | None:
-        """The latest scan that gives its sizes."""
+        """The latest scan with its sizes."""
         return next(((prior, lesion) for prior, lesion in reversed(self.history) if lesion.sizes), None)
 
     @property
     def last_outlined(self) -> tuple[Prior, PriorLesion] | None:
-        """The latest scan that gives its outline."""
+        """The latest scan with its outline."""
         return next(((prior, lesion) for prior, lesion in reversed(self.history) if lesion.outline), None)
 
     @property
     def image(self) -> ImageReference | None:
-        """The CT image through its middle, of the latest scan that outlined it."""
+        """The CT image through its centre in the latest scan with its outline; None if that CT is not available."""
         if self.last_outlined is None or self.last_outlined[1].image_uid is None:
             return None
         prior, lesion = self.last_outlined
@@ -47,22 +47,22 @@ class KnownLesion:
 
     @property
     def split_from(self) -> str | None:
-        """Tracking UID of the lesion that it once was a part of."""
+        """Tracking UID of the lesion that it split from."""
         return next((lesion.split_from for _, lesion in self.history if lesion.split_from), None)
 
     @property
     def observations(self) -> tuple[LesionObservation, ...]:
-        """What each earlier scan shows of it."""
+        """Its observation in each prior scan that lists it."""
         return tuple(
             LesionObservation(date=prior.date, state=lesion.state, sizes=lesion.sizes) for prior, lesion in self.history
         )
 
 
 def comparable(priors: Sequence[Prior], before: date) -> tuple[Prior, ...]:
-    """Return the scans of earlier days by date, one a day, back to where they know of the same lesions.
+    """Return the prior scans dated before `before`, sorted by date, one per day, as far back as they were compared.
 
-    A scan whose report names no lesion of the one before it was never compared with it: of what came before, this
-    course knows nothing. Of two scans of one day the one with more lesions counts, then the later by UID.
+    A scan that lists no lesion of the scan before it was never compared with it, so older scans are left out. Of two
+    scans of one day the one with more lesions is used, of equal counts the one with the higher series UID.
     """
     by_date = {prior.date: prior for prior in sorted(priors, key=lambda each: (len(each.lesions), each.series_uid))}
     chain: list[Prior] = []
@@ -74,7 +74,7 @@ def comparable(priors: Sequence[Prior], before: date) -> tuple[Prior, ...]:
 
 
 def known_lesions(priors: Sequence[Prior]) -> dict[str, KnownLesion]:
-    """Return every lesion of these scans, which are in the order of their dates."""
+    """Return every lesion of these scans by tracking UID; `priors` are sorted by date."""
     histories: dict[str, list[tuple[Prior, PriorLesion]]] = {}
     for prior in priors:
         for lesion in prior.lesions:
@@ -85,8 +85,8 @@ def known_lesions(priors: Sequence[Prior]) -> dict[str, KnownLesion]:
     }
 
 
-def is_gone(lesion: PriorLesion) -> bool:
-    """Say whether a lesion was no longer seen for itself, and may return."""
+def may_return(lesion: PriorLesion) -> bool:
+    """Return whether a lesion was not seen in this scan and may return."""
     return lesion.state in (State.VANISHED, State.NOT_EVALUABLE)
 
 

@@ -1,7 +1,7 @@
-"""What two scans of an unchanged lesion repeat by chance: a change is real only beyond it. Measures nothing.
+"""Repeatability limits of volume and axes between two scans of an unchanged lesion.
 
-The limits join, in quadrature, what each scan's own voxels allow (`worker/lesions/uncertainty.py`: slice thickness,
-size, noise) and what repeat scans of patients on the same day show beyond that (breathing, the outline made anew):
+The limits combine, in quadrature, the uncertainty of each scan (`worker/lesions/uncertainty.py`: slice thickness, size,
+noise) and the additional variation of repeat scans on the same day (breathing, repeated segmentation):
 
 * Volume: +27 % (and its inverse, -21 %). Gietema et al., Radiology 2007;245:888: limits of agreement -21 to +24 %;
   Marchiano et al., Radiology 2009;251:919: +-27 %; BTS 2015 and NELSON call 25 % growth.
@@ -9,8 +9,7 @@ size, noise) and what repeat scans of patients on the same day show beyond that 
   et al., J Clin Oncol 2011;29:3114: a third of diameters repeated within minutes differ by over 2 mm; Zhao et al.,
   Radiology 2009;252:263: -7.3 to +6.2 % by computer.
 
-That limits widen as lesions get smaller, which the floors alone would not, is what the QIBA profile for small lung
-nodules asks for.
+The limits are wider for smaller lesions, as the QIBA profile for small lung nodules requires.
 
 Not covered: another reader or another model on the second scan, contrast agent, and a change of reconstruction kernel.
 """
@@ -29,7 +28,7 @@ AXIS_FLOOR = 0.073
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeatability:
-    """The changes, later against earlier, that 95 % of unchanged lesions stay within."""
+    """95 % limits of the change from an earlier to a later scan of an unchanged lesion."""
 
     volume_percent: Interval
     long_axis_mm: Interval
@@ -37,7 +36,7 @@ class Repeatability:
 
 
 def repeatability_of(earlier: Sizes, later: Sizes) -> Repeatability:
-    """Return the limits of chance between these two scans of one lesion."""
+    """Return the 95 % limits for two scans of one lesion."""
     return Repeatability(
         volume_percent=_volume_limits(earlier, later),
         long_axis_mm=_axis_limits(
@@ -52,19 +51,19 @@ def repeatability_of(earlier: Sizes, later: Sizes) -> Repeatability:
 
 
 def is_within_repeatability(earlier: Sizes, later: Sizes) -> bool:
-    """Say whether the change in volume may be chance."""
+    """Return whether the change in volume may be chance."""
     limits = repeatability_of(earlier, later).volume_percent
     return limits.low <= 100 * (later.volume_ml / earlier.volume_ml - 1) <= limits.high
 
 
 def is_axis_within_repeatability(earlier: Sizes, later: Sizes) -> bool:
-    """Say whether the change in the long axis may be chance."""
+    """Return whether the change in the long axis may be chance."""
     limits = repeatability_of(earlier, later).long_axis_mm
     return limits.low <= later.long_axis_mm - earlier.long_axis_mm <= limits.high
 
 
 def _volume_limits(earlier: Sizes, later: Sizes) -> Interval:
-    """An unchanged lesion seems to grow where the earlier scan made it smaller than it is, and the later one larger."""
+    """Return the limits in per cent; apparent growth is an underestimate before and an overestimate after."""
     floor = math.log1p(VOLUME_FLOOR)
     before, after = uncertainty_of(earlier).volume_ml, uncertainty_of(later).volume_ml
     growth = math.hypot(floor, math.log(before.high / earlier.volume_ml), math.log(later.volume_ml / after.low))

@@ -1,4 +1,4 @@
-"""The scans of a course as RECIST needs them: what each shows of every lesion known by then. Judges nothing."""
+"""Conversion of prior and current scans to RECIST time points."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from worker.follow_up.comparison import LesionTimeline, TimelineScan
 from worker.follow_up.matching import Event
+from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import Sizes
-from worker.priors.read import Prior, PriorLesion
 from worker.recist.timepoints import State, TimePoint, TrackedLesion
 
 
-def earlier_point(prior: Prior) -> TimePoint:
-    """Return an earlier scan as a time point."""
+def prior_time_point(prior: Prior) -> TimePoint:
+    """Return a prior scan as a RECIST time point."""
     lesions = tuple(_tracked(lesion, lesion.tracking_id, lesion.state, lesion.sizes) for lesion in prior.lesions)
     return TimePoint(date=prior.date, slice_mm=prior.slice_mm, lesions=lesions)
 
 
-def current_point(scan: TimelineScan, courses: Sequence[LesionTimeline]) -> TimePoint:
-    """Return the current scan as a time point."""
-    lesions = tuple(_tracked(course, course.name, course.now.state, course.now.sizes) for course in courses)
+def current_time_point(scan: TimelineScan, timelines: Sequence[LesionTimeline]) -> TimePoint:
+    """Return the current scan as a RECIST time point."""
+    lesions = tuple(_tracked(timeline, timeline.name, timeline.now.state, timeline.now.sizes) for timeline in timelines)
     return TimePoint(date=scan.date, slice_mm=scan.slice_mm, lesions=lesions)
 
 

@@ -1,7 +1,7 @@
-"""Which tracking UID and name each lesion bears now, and what became of the known ones. Measures nothing.
+"""Tracking UIDs and names of the current lesions, and states of the known lesions that are absent.
 
-A tracking UID carries over only where identity may be asserted (PS3.16 TID 4108 means one and the same finding). A
-doubtful lesion gets a UID of its own, and the known one that it may be is not evaluable, neither gone nor seen.
+A tracking UID is kept only if identity is asserted (PS3.16 TID 4108: it identifies one and the same finding). A
+doubtful lesion gets its own UID, and the known lesion that it may be is not evaluable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.recist.timepoints import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a lesion of the current scan is called, and why."""
+    """Tracking UID, name and state of a lesion of the current scan, with its event."""
 
     tracking_uid: str
     name: str
@@ -30,7 +30,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
-    """What became of a known lesion that the current scan does not show for itself."""
+    """State of a known lesion that the current scan does not show separately."""
 
     state: State
     event: Event | None = None
@@ -38,29 +38,33 @@ class Absence:
 
 
 def identities(matches: Sequence[Match], known: Mapping[str, KnownLesion], order: Sequence[str]) -> dict[str, Identity]:
-    """Return the identity of each lesion of the current scan; `order`: their own tracking UIDs, the largest first."""
-    taken = {lesion.name for lesion in known.values()}
-    free = (name for name in (f"lesion-{number}" for number in count(1)) if name not in taken)
+    """Return the identity of each current lesion by its assigned tracking UID; `order`: these UIDs, largest first."""
+    used_names = {lesion.name for lesion in known.values()}
+    free_names = (name for name in (f"lesion-{number}" for number in count(1)) if name not in used_names)
     by_key = {key: (match, place) for match in matches for place, key in enumerate(match.later)}
-    return {key: _identity(key, *by_key[key], known, free) for key in order}
+    return {key: _identity(key, *by_key[key], known, free_names) for key in order}
 
 
-def _identity(key: str, match: Match, place: int, known: Mapping[str, KnownLesion], free: Iterator[str]) -> Identity:
-    first = match.earlier[0] if match.earlier else None
-    if first is not None and match.is_confident and place == 0:
-        return Identity(tracking_uid=first, name=known[first].name, event=match.event, confidence=match.confidence)
-    own = Identity(tracking_uid=key, name=next(free), event=Event.NEW, confidence=match.confidence)
-    if first is None:
+def _identity(
+    key: str, match: Match, place: int, known: Mapping[str, KnownLesion], free_names: Iterator[str]
+) -> Identity:
+    known_uid = match.earlier[0] if match.earlier else None
+    if known_uid is not None and match.is_confident and place == 0:
+        return Identity(
+            tracking_uid=known_uid, name=known[known_uid].name, event=match.event, confidence=match.confidence
+        )
+    own = Identity(tracking_uid=key, name=next(free_names), event=Event.NEW, confidence=match.confidence)
+    if known_uid is None:
         return own
     if match.is_confident:
-        return replace(own, event=Event.SPLIT, split_from=first)
-    return replace(own, state=State.DOUBTFUL, possible_match=first)
+        return replace(own, event=Event.SPLIT, split_from=known_uid)
+    return replace(own, state=State.DOUBTFUL, possible_match=known_uid)
 
 
 def absences(
     matches: Sequence[Match], known: Mapping[str, KnownLesion], out_of_view: frozenset[str]
 ) -> dict[str, Absence]:
-    """Return what became of each known lesion whose tracking UID no lesion of the current scan bears."""
+    """Return the state of each known lesion that no lesion of the current scan continues, by tracking UID."""
     by_uid = {uid: (match, place) for match in matches for place, uid in enumerate(match.earlier)}
     found = {uid: _absence(lesion, by_uid.get(uid), out_of_view) for uid, lesion in known.items()}
     return {uid: absence for uid, absence in found.items() if absence is not None}
@@ -79,7 +83,7 @@ def _absence(lesion: KnownLesion, matched: tuple[Match, int] | None, out_of_view
 
 
 def _still_absent(lesion: KnownLesion) -> Absence:
-    """Of a lesion that could not be matched: gone before, or never outlined."""
+    """Return the state of a lesion that could not be matched: absent before, or never outlined."""
     last = lesion.last
-    is_gone = last.state in (State.VANISHED, State.MERGED)
-    return Absence(state=last.state if is_gone else State.NOT_EVALUABLE, merged_into=last.merged_into)
+    was_absent = last.state in (State.VANISHED, State.MERGED)
+    return Absence(state=last.state if was_absent else State.NOT_EVALUABLE, merged_into=last.merged_into)

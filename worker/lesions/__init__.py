@@ -1,1 +1,1 @@
-"""Lesions of one scan: find, measure, describe, locate."""
+"""Find, measure, describe and locate the lesions of one scan."""

@@ -1,4 +1,4 @@
-"""What a lesion is made of: its Hounsfield units, solid part, mass, calcium, air. Knows no lobe and no DICOM."""
+"""Composition of a lesion: Hounsfield unit statistics, solid part, mass, calcium, cavities and margin roughness."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from worker.lesions.recist_diameters import recist_axes
 from worker.lesions.solid_component import solid_part
 
 SOLID_FROM = 0.75
-"""A lesion is solid from this share of its tissue on.
+"""Smallest solid share of the tissue at which a lesion is solid.
 
-No paper gives one for volumes. Solid phantoms of 6 to 10 mm come out above it; of 70 nodules of LIDC-IDRI, 16 are at 0,
-seven from 0.2 to 0.6, one at 0.76 and 46 above 0.8, as they look to the eye but for one small one with a loose outline.
+No paper gives a limit for volumes. Solid phantoms of 6 to 10 mm are above it. Of 70 LIDC-IDRI nodules, 16 are at 0,
+seven from 0.2 to 0.6, one at 0.76 and 46 above 0.8; this agrees with visual reading except for one small nodule with a
+loose outline.
 """
 
 
 class Consistency(StrEnum):
-    """Fleischner Society 2017 (MacMahon et al.)."""
+    """Consistency of a nodule as in the Fleischner Society guideline of 2017 (MacMahon et al.)."""
 
     SOLID = "solid"
     PART_SOLID = "part-solid"
@@ -34,7 +35,7 @@ class Consistency(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
-    """First-order statistics of the Hounsfield units as IBSI defines them (intensity-based statistics)."""
+    """First-order statistics of the Hounsfield units, defined and coded by IBSI (intensity-based statistics)."""
 
     mean_hu: float
     """Q4LE."""
@@ -58,19 +59,19 @@ class Intensity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Density:
-    """What a lesion is made of."""
+    """Composition of a lesion."""
 
     consistency: Consistency
     solid_fraction: float
-    """Share of the tissue (without lung and gas) that is solid, 0 to 1; 0 in pure ground glass."""
+    """Solid share of the tissue (without lung and gas), 0 to 1; 0 in pure ground glass."""
     solid_long_axis_mm: float
-    """RECIST long axis of the largest solid part on the axial plane; 0 when there is none."""
+    """RECIST long axis of the largest solid part in the axial plane; 0 without a solid part."""
     mass_g: float
     """Volume x (mean HU + 1000) / 1000."""
     calcified_ml: float
     is_calcified: bool
     cavity_ml: float
-    """Gas that the lesion encloses, whether its mask holds the gas or not."""
+    """Enclosed gas, inside or outside the mask."""
     is_cavitated: bool
     spiculation: float
     """1 - convex perimeter / perimeter on axial slices: see margin.py."""
@@ -79,18 +80,18 @@ class Density:
 
 
 def intensity_of(hu: NDArray[np.float64]) -> Intensity:
-    """Return the statistics of a lesion's Hounsfield units, one a voxel, as IBSI defines them (manual v1.1, 3.3).
+    """Return the statistics of a lesion's Hounsfield units, one value per voxel (IBSI manual v1.1, 3.3).
 
-    Where all are equal, skewness and kurtosis are 0, as IBSI says. Percentiles between two voxels are interpolated.
+    Skewness and kurtosis of equal values are 0, as IBSI defines. Percentiles are interpolated linearly.
     """
     mean, sd = float(hu.mean()), float(hu.std())
-    standard = (hu - mean) / sd if sd > 0 else np.zeros_like(hu)
+    standardised = (hu - mean) / sd if sd > 0 else np.zeros_like(hu)
     minimum, p10, median, p90, maximum = np.percentile(hu, (0, 10, 50, 90, 100))
     return Intensity(
         mean_hu=round(mean, 2),
         sd_hu=round(sd, 2),
-        skewness=round(float((standard**3).mean()), 4),
-        kurtosis=round(float((standard**4).mean()) - 3, 4) if sd > 0 else 0.0,
+        skewness=round(float((standardised**3).mean()), 4),
+        kurtosis=round(float((standardised**4).mean()) - 3, 4) if sd > 0 else 0.0,
         minimum_hu=round(float(minimum), 2),
         p10_hu=round(float(p10), 2),
         median_hu=round(float(median), 2),
@@ -100,7 +101,7 @@ def intensity_of(hu: NDArray[np.float64]) -> Intensity:
 
 
 def density_of(lesion: Lesion, volume: Volume) -> Density:
-    """Return what the lesion is made of; each part's definition stands where it is computed."""
+    """Return the composition of a lesion in its volume."""
     solid, tissue = solid_part(lesion, volume)
     solid_fraction = int(np.count_nonzero(solid)) / max(int(np.count_nonzero(tissue)), 1)
     calcified, cavity = calcium_ml(lesion, volume), cavity_ml(lesion, volume)
@@ -126,15 +127,15 @@ def _consistency(solid_fraction: float) -> Consistency:
 
 
 def _long_axis_mm(lesion: Lesion, volume: Volume, solid: NDArray[np.bool_]) -> float:
-    numbers, count = ndimage.label(solid, CONNECTIVITY)
+    labels, count = ndimage.label(solid, CONNECTIVITY)
     if not count:
         return 0.0
-    largest = numbers == 1 + int(np.bincount(numbers.ravel())[1:].argmax())
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
     return recist_axes(replace(lesion, voxels=largest), volume)[0].length_mm
 
 
 def _mass_g(lesion: Lesion, volume: Volume) -> float:
-    """Return the mass, a millilitre of water weighing a gram (de Hoop et al., Radiology 2010; 255: 199-206)."""
+    """Return the mass in g; 1 ml of water has 1 g (de Hoop et al., Radiology 2010; 255: 199-206)."""
     box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
     hu = volume.hu[box][lesion.voxels].astype(np.float64)
     return round(max(0.0, len(hu) * volume.voxel_ml * (float(hu.mean()) + 1000) / 1000), 4)

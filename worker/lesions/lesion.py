@@ -1,4 +1,4 @@
-"""Splits a tumour mask into lesions, each with its tracking identifier. Knows no Hounsfield units."""
+"""Connected components of a tumour mask as lesions with tracking identifiers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from models.volume import Mask
 from worker.uids import derived_uid
 
 CONNECTIVITY = np.ones((3, 3, 3), bool)
-"""Voxels that share a face, an edge or a corner belong together."""
+"""26-connectivity: voxels that share a face, an edge or a corner are connected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:
     """One 3D connected component of the tumour mask.
 
-    voxels: bool, the lesion's bounding box cut out of the volume, axes (slice, row, column).
-    corner: index of the box's first voxel in the volume.
-    centroid_mm: LPS.
+    voxels: bool (slice, row, column), the mask cropped to the lesion's bounding box.
+    corner: index (slice, row, column) of the box's first voxel in the volume.
+    centroid_mm: (x, y, z), LPS.
     """
 
     number: int
-    """From 1, the largest first: the SEG's segment number."""
+    """From 1, largest lesion first; also the segment number of the SEG."""
     tracking_id: str
     tracking_uid: str
     voxels: NDArray[np.bool_]
@@ -35,21 +35,21 @@ class Lesion:
 
 
 def find_lesions(mask: Mask, card: ModelCard, job_key: str) -> tuple[Lesion, ...]:
-    """Return the connected components of at least the card's smallest volume, the largest first.
+    """Return the connected components of at least `card.smallest_lesion_ml`, largest first.
 
-    Equal sizes are ordered by position, so that a repeated job repeats its numbers.
+    Lesions of equal size are ordered by position, so that a repeated job assigns the same numbers and UIDs.
     """
-    marked = _bounding_box(mask.voxels)
-    if marked is None:
+    bounds = _bounding_box(mask.voxels)
+    if bounds is None:
         return ()
-    inside = mask.voxels[marked]
+    inside = mask.voxels[bounds]
     labels, _ = ndimage.label(inside, CONNECTIVITY)  # numbered in the order of their first voxels
     sizes = np.bincount(labels[inside])[1:]
     boxes = ndimage.find_objects(labels)
     smallest = card.smallest_lesion_ml / mask.voxel_ml
-    large = np.flatnonzero(sizes >= smallest - 1e-6)  # a lesion of just this volume is kept, whatever rounding does
+    large = np.flatnonzero(sizes >= smallest - 1e-6)  # tolerance: a lesion of exactly this volume is kept
     found = large[np.argsort(-sizes[large], kind="stable")]
-    corner = np.array([side.start for side in marked])
+    corner = np.array([side.start for side in bounds])
     return tuple(
         _lesion(number, labels[boxes[i]] == i + 1, corner + [side.start for side in boxes[i]], mask, job_key)
         for number, i in enumerate(found, start=1)
@@ -57,14 +57,14 @@ def find_lesions(mask: Mask, card: ModelCard, job_key: str) -> tuple[Lesion, ...
 
 
 def _bounding_box(voxels: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """Return the box around all that is marked: most of a scan holds no lesion, and labelling takes time."""
+    """Return the bounding box of the mask, None if it is empty; labelling only this box saves time."""
     box: list[slice] = []
     for axis in range(voxels.ndim):
         others = tuple(other for other in range(voxels.ndim) if other != axis)
-        places = np.flatnonzero(voxels[tuple(box)].any(axis=others))
-        if not places.size:
+        occupied = np.flatnonzero(voxels[tuple(box)].any(axis=others))
+        if not occupied.size:
             return None
-        box.append(slice(int(places[0]), int(places[-1]) + 1))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     return tuple(box)
 
 

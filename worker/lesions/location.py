@@ -1,7 +1,7 @@
-"""Where in the lungs a lesion lies: lobe, side, and how far from wall, mediastinum and carina. Outlines no lung.
+"""Location of a lesion in the lungs: lobe, and distances to fissure, chest wall, mediastinum and carina.
 
-All of it is read from the lungs' coarse grid, at the grid's voxel that is nearest to each of the lesion's voxels, so a
-distance is good to about one voxel of that grid (2 mm). What lies outside of the grid is read at its edge.
+All values are read from the coarse grid of the lungs, at the voxel nearest to each voxel of the lesion, so distances
+are accurate to about one voxel of that grid (2 mm). Points outside the grid are read at its edge.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ Points = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 LOBE_ERROR_MM = 10.0
-"""How far a fissure may lie from where the lungs' lobes have it."""
+"""Assumed error of the fissures between the segmented lobes."""
 ROUNDING_MM = 0.01
-MOST_VOXELS = 100_000
-"""Of a larger lesion every second or nth voxel is looked at: so many that a distance changes by less than a voxel."""
-NEAR_MM = 20.0
-"""A lobe is searched first as near as this, then twice as far, and so on."""
+MAX_VOXELS = 100_000
+"""Voxels evaluated per lesion. Larger lesions are subsampled evenly, which changes distances by less than a voxel."""
+FIRST_REACH_MM = 20.0
+"""Initial search radius for the nearest lobe; it is doubled until a lobe is found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionLocation:
-    """Where one lesion lies."""
+    """Location of one lesion in the lungs."""
 
     lobe: Lobe
-    """That of most of its voxels."""
+    """The lobe that contains most of its voxels."""
     fissure_mm: float
     """Distance from the lesion's centre to the nearest other lobe of the same lung."""
     is_lobe_sure: bool
-    """False where the fissure runs so near that the lobe may be the other one."""
+    """False if the fissure is so close that the lesion may lie in the other lobe."""
     wall_mm: float
-    """From the lesion's nearest voxel to the chest wall or diaphragm; 0 when they touch."""
+    """From the lesion's nearest voxel to the chest wall or diaphragm; 0 if they touch."""
     mediastinum_mm: float
     touches_wall: bool
     touches_mediastinum: bool
     carina_mm: float | None
-    """From the lesion's nearest voxel; None where the carina was not found."""
+    """From the lesion's nearest voxel; None if the carina was not found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Site:
-    """The lobe of a lesion, and where its fissure distance is read."""
+    """The lobe of a lesion, and the voxel at which the distance to the fissure is read."""
 
     lobe: Lobe
     at: Indices
-    """Index of the voxel of the lobe that is nearest to the lesion's centre."""
+    """Index of the lobe's voxel nearest to the lesion's centre."""
     beyond_mm: float
-    """How far outside of every lobe the lesion's centre lies; 0 where a part of the lesion lies in one."""
+    """Distance of the lesion's centre to the lobe; 0 if any voxel of the lesion lies in the lobe."""
 
 
 def place(lesion: Lesion, affine: Points, lungs: Lungs) -> LesionLocation:
-    """Return where a lesion lies; `affine` is that of the scan on whose grid its voxels are.
+    """Return the location of a lesion in the lungs.
 
-    Raises ValueError where the lungs have no lobe at all.
+    affine: of the scan that the lesion was found in, as in Volume. Raises ValueError if the lungs have no lobe.
     """
     points = _points(lesion, affine)
     indices = _indices(points, lungs)
@@ -85,11 +85,11 @@ def place(lesion: Lesion, affine: Points, lungs: Lungs) -> LesionLocation:
 
 
 def contact_limit_mm(affine: Points, lungs: Lungs) -> float:
-    """Return the distance up to which a lesion touches: one coarse pixel and half a slice of the scan.
+    """Return the distance up to which a lesion touches the wall: one coarse pixel and half a slice of the scan.
 
-    A voxel of the lung beside the wall is one coarse pixel away from it, since distances run from centre to centre; and
-    half a slice is what partial volume hides. On 1 mm slices 2.5 mm, on 5 mm slices 4.5 mm. Not less than the coarse
-    grid's own slices are apart: a lesion on the diaphragm is as far from it.
+    Distances run from centre to centre, so a lung voxel next to the wall is one coarse pixel from it; partial volume
+    adds half a slice: 2.5 mm on 1 mm slices, 4.5 mm on 5 mm slices. The limit is at least the slice spacing of the
+    coarse grid, which is the distance of a lesion on the diaphragm.
     """
     slice_mm, row_mm, column_mm = spacing_of(lungs.affine)
     in_plane_mm = (row_mm + column_mm) / 2 + spacing_of(affine)[0] / 2
@@ -97,26 +97,26 @@ def contact_limit_mm(affine: Points, lungs: Lungs) -> float:
 
 
 def sure_from_mm(lesion: Lesion, affine: Points) -> float:
-    """Return the distance of centre and fissure from which on a lesion's lobe is sure: 10 mm and a third of its radius.
+    """Return the smallest distance of centre and fissure at which the lobe is sure: 10 mm plus a third of the radius.
 
-    With the true fissure 10 mm nearer than the lobes have it, its plane then still runs a third of the radius r from
-    the centre. It cuts a cap of height h = 2/3 r off the sphere of the lesion's volume, of pi h^2 (3r - h) / 3: that is
-    7/27 of it, so three quarters of the lesion stay in the lobe.
+    If the true fissure is 10 mm closer than segmented, its plane is still a third of the radius r from the centre. It
+    then cuts a cap of height h = 2/3 r off the sphere of equal volume, of volume pi h^2 (3r - h) / 3, which is 7/27 of
+    the sphere: three quarters of the lesion remain in the lobe.
     """
     volume_mm3 = np.count_nonzero(lesion.voxels) * voxel_volume_ml(affine) * 1000
     return LOBE_ERROR_MM + math.cbrt(3 * volume_mm3 / (4 * math.pi)) / 3
 
 
 def _points(lesion: Lesion, affine: Points) -> Points:
-    """Return the centres of the lesion's voxels, of very many an even choice, (n, 3), LPS mm."""
-    marked = np.flatnonzero(lesion.voxels)
-    chosen = np.unravel_index(marked[:: 1 + len(marked) // MOST_VOXELS], lesion.voxels.shape)
-    centres: Points = (np.stack(chosen, axis=1) + lesion.corner) @ affine[:3, :3].T + affine[:3, 3]
+    """Return the centres of the lesion's voxels, subsampled to about MAX_VOXELS, (n, 3), LPS mm."""
+    voxels = np.flatnonzero(lesion.voxels)
+    sampled = np.unravel_index(voxels[:: 1 + len(voxels) // MAX_VOXELS], lesion.voxels.shape)
+    centres: Points = (np.stack(sampled, axis=1) + lesion.corner) @ affine[:3, :3].T + affine[:3, 3]
     return centres
 
 
 def _indices(points: Points, lungs: Lungs) -> Indices:
-    """Return the lungs' voxels that are nearest to these points, (n, 3)."""
+    """Return the indices of the lungs' voxels nearest to the points, (n, 3)."""
     inverse = np.linalg.inv(lungs.affine)
     nearest = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
     inside: Indices = np.clip(nearest, 0, np.array(lungs.lobes.shape) - 1)
@@ -124,7 +124,7 @@ def _indices(points: Points, lungs: Lungs) -> Indices:
 
 
 def _site(indices: Indices, centre: Points, lungs: Lungs) -> _Site:
-    """Return the lobe of most voxels, among equals the first; that nearest to the centre where no voxel lies in one."""
+    """Return the lobe with most voxels (the first of equal counts), or the nearest lobe if no voxel lies in one."""
     lobes = lungs.lobes[tuple(indices.T)]
     counts = np.bincount(lobes, minlength=len(Lobe) + 1)[1:]
     if not counts.any():
@@ -142,29 +142,29 @@ def _nearest_site(centre: Points, lungs: Lungs) -> _Site:
         if not inside.size:
             continue
         distances = _distances_mm(inside, centre, lungs)
-        if distances.min() <= reach_mm:  # farther away, one beside the box may be nearer
+        if distances.min() <= reach_mm:  # at a larger distance, a voxel outside the box may be nearer
             at = inside[distances.argmin()]
             return _Site(lobe=Lobe(int(lungs.lobes[tuple(at)])), at=at, beyond_mm=float(distances.min()))
     raise ValueError("the lungs have no lobe")
 
 
 def _reaches(lungs: Lungs) -> Iterator[float]:
-    whole_mm = math.hypot(*np.multiply(lungs.lobes.shape, spacing_of(lungs.affine)))
-    reach_mm = NEAR_MM
-    while reach_mm < whole_mm:
+    diagonal_mm = math.hypot(*np.multiply(lungs.lobes.shape, spacing_of(lungs.affine)))
+    reach_mm = FIRST_REACH_MM
+    while reach_mm < diagonal_mm:
         yield reach_mm
         reach_mm *= 2
     yield math.inf
 
 
 def _box(centre: Points, reach_mm: float, lungs: Lungs) -> tuple[Indices, Indices]:
-    """Return first and last index (exclusive) of the grid's box around a point."""
+    """Return the first and last (exclusive) index of the box of half width `reach_mm` around a point."""
     shape = np.array(lungs.lobes.shape)
     if math.isinf(reach_mm):
         return np.zeros(3, np.intp), shape
-    (middle,) = _indices(centre[None], lungs)
+    (centre_index,) = _indices(centre[None], lungs)
     reach = np.ceil(reach_mm / np.array(spacing_of(lungs.affine))).astype(np.intp)
-    return np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, shape)
+    return np.maximum(centre_index - reach, 0), np.minimum(centre_index + reach + 1, shape)
 
 
 def _distances_mm(indices: Indices, point: Points, lungs: Lungs) -> Points:

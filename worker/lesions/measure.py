@@ -1,4 +1,4 @@
-"""Measures one lesion in its volume. Pure arithmetic, each rule with its source."""
+"""Measurement of one lesion in its volume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.lesions.shape import Shape, shape_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """The numbers of one lesion."""
+    """Size, shape, intensity and density of one lesion."""
 
     volume_ml: float
     long_axis: Axis
@@ -28,7 +28,7 @@ class Measurement:
 
 
 def measure(lesion: Lesion, volume: Volume) -> Measurement:
-    """Measure a lesion in its volume: size, axes, shape, and what it is made of."""
+    """Return size, axes, shape, intensity and density of a lesion in its volume."""
     box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
     hu = volume.hu[box][lesion.voxels].astype(np.float64)
     long_axis, short_axis = recist_axes(lesion, volume)

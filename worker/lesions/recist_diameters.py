@@ -1,4 +1,4 @@
-"""The RECIST axes of a lesion: two lines on one axial slice. Knows no Hounsfield units."""
+"""RECIST long and short axis of a lesion, two perpendicular lines on one axial slice."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from worker.lesions.lesion import Lesion
 Points = NDArray[np.float64]
 
 BLUR_PX = 0.7
-"""The outline is the marching-squares contour of the mask (1 inside, 0 outside), blurred in the slice by this standard
-deviation, at this level.
+"""Standard deviation of the in-plane blur. The outline is the marching-squares contour of the blurred mask (1 inside,
+0 outside) at OUTLINE_LEVEL.
 
-Without blur, the longest of many diameters finds the pixels that stick out; more of it would round the corners off that
-an axis ends in. On 1,073 bodies of 6 to 50 mm and slices up to 1.5 mm, the long axis comes out 0.20 pixels too long and
-never more than 0.96 off, the short one 0.16 too short and in 99.8 % within one pixel (benchmarks/measurement_error.py).
+Without blur, the longest diameter ends in protruding pixels; more blur would round off the corners that an axis ends
+in. On 1,073 phantoms of 6 to 50 mm and slices up to 1.5 mm, the long axis is on average 0.20 pixels too long with a
+maximum error of 0.96 pixels; the short axis is 0.16 pixels too short, 99.8 % within one pixel
+(benchmarks/measurement_error.py).
 """
 OUTLINE_LEVEL = 0.54
 BARE_LEVEL = 2 / 3
-"""Where a part is too thin to be blurred, or the blur takes more than a pixel off a side (a tail one pixel thin), the
-contour of the bare mask at this level: a third of a pixel outside of the centres of the outermost pixels."""
-MOST_CORNERS = 1000
+"""Contour level for the mask without blur, used if a part is too thin or the blur removes more than a pixel from a side
+(a tail one pixel thin): a third of a pixel outside of the centres of the outermost pixels."""
+MAX_CORNERS = 1000
 OUTLINE_MARGIN_PX = 4
 DIRECTIONS = np.arange(8) * np.pi / 8
 ANY_NEIGHBOUR = np.ones((3, 3), bool)
@@ -37,32 +38,32 @@ ANY_NEIGHBOUR = np.ones((3, 3), bool)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """A straight line on one axial slice, between two points of the lesion's outline."""
+    """A straight line between two points of the lesion's outline on one axial slice."""
 
     slice_index: int
     start_px: tuple[float, float]
-    """(column, row) in pixels, the centre of the first pixel at (0, 0)."""
+    """(column, row) in pixels; the centre of the first pixel is (0, 0)."""
     end_px: tuple[float, float]
     start_mm: tuple[float, float, float]
-    """LPS."""
+    """(x, y, z), LPS."""
     end_mm: tuple[float, float, float]
     length_mm: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """One connected part of a lesion on one slice: its pixels, cut out, the first of them at `corner` (row, column)."""
+    """One connected part of a lesion on one slice, in its box; the box's first pixel is at `corner` (row, column)."""
 
     slice_index: int
     corner: tuple[int, int]
     pixels: NDArray[np.bool_]
     limit_mm: float
-    """No diameter of it is longer."""
+    """Upper bound of its diameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outline:
-    """The outline of a part, (row, column) in mm from the centre of the slice's first pixel: edges, starts to ends."""
+    """Edges of a part's outline, (n, 2): row, column in mm from the centre of the slice's first pixel."""
 
     slice_index: int
     starts: Points
@@ -83,11 +84,11 @@ class _Line:
 
 
 def recist_axes(lesion: Lesion, volume: Volume) -> tuple[Axis, Axis]:
-    """Return the longest diameter on any one axial slice, and the longest perpendicular to it on that slice.
+    """Return the longest diameter on any axial slice, and the longest perpendicular to it on the same slice.
 
-    RECIST 1.1, Eisenhauer 2009, section 4.1: the longest diameter in the plane of measurement. Parts that do not touch
-    on a slice are measured each for itself, so that no axis spans healthy lung. Among equally long diameters, the one
-    nearest to the lesion's middle slice is taken.
+    RECIST 1.1, Eisenhauer 2009, section 4.1: the longest diameter in the plane of measurement. Parts that are not
+    connected on a slice are measured separately, so that no axis spans healthy lung. Of equally long diameters, the
+    one closest to the lesion's middle slice is returned.
     """
     pixel_mm = np.array(volume.spacing[1:])
     middle = lesion.corner[0] + float(np.mean(np.nonzero(lesion.voxels)[0]))
@@ -102,9 +103,9 @@ def recist_axes(lesion: Lesion, volume: Volume) -> tuple[Axis, Axis]:
 
 def _parts(lesion: Lesion, pixel_mm: Points) -> Iterator[_Part]:
     for offset, plane in enumerate(lesion.voxels):
-        numbers, _ = ndimage.label(plane, ANY_NEIGHBOUR)
-        for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
-            pixels = numbers[rows, columns] == number
+        labels, _ = ndimage.label(plane, ANY_NEIGHBOUR)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            pixels = labels[rows, columns] == number
             yield _Part(
                 slice_index=lesion.corner[0] + offset,
                 corner=(lesion.corner[1] + rows.start, lesion.corner[2] + columns.start),
@@ -114,9 +115,10 @@ def _parts(lesion: Lesion, pixel_mm: Points) -> Iterator[_Part]:
 
 
 def _limit_mm(pixels: NDArray[np.bool_], pixel_mm: Points) -> float:
-    """Return a little more than the longest diameter: no direction is farther than half a step from one of these.
+    """Return an upper bound of the longest diameter.
 
-    Measured between the centres of the first and last pixels of the rows, and a pixel beyond at each end.
+    The largest extent along DIRECTIONS, between the centres of the first and last pixel of each row, is corrected for
+    half an angular step and extended by one pixel at each end.
     """
     rows = np.arange(len(pixels))
     last = pixels.shape[1] - 1 - pixels[:, ::-1].argmax(axis=1)
@@ -129,7 +131,7 @@ def _outline(part: _Part, pixel_mm: Points) -> _Outline:
     inside = np.pad(part.pixels, OUTLINE_MARGIN_PX).astype(np.float64)
     corner = np.array(part.corner) - OUTLINE_MARGIN_PX
     blurred = ndimage.gaussian_filter(inside, BLUR_PX)
-    plane, level = (blurred, OUTLINE_LEVEL) if _keeps_its_extent(inside, blurred) else (inside, BARE_LEVEL)
+    plane, level = (blurred, OUTLINE_LEVEL) if _preserves_extent(inside, blurred) else (inside, BARE_LEVEL)
     # contourpy gives closed contours, as (column, row).
     contours = [
         (np.asarray(contour)[:, ::-1] + corner) * pixel_mm for contour in contour_generator(z=plane).lines(level)
@@ -141,51 +143,50 @@ def _outline(part: _Part, pixel_mm: Points) -> _Outline:
     )
 
 
-def _keeps_its_extent(inside: Points, blurred: Points) -> bool:
-    """Say whether the part is at least three pixels wide, and the blur moves no side of it by more than a pixel."""
+def _preserves_extent(inside: Points, blurred: Points) -> bool:
+    """Return whether the part is at least three pixels wide and the blur moves no side by more than a pixel."""
     (rows, columns), (blurred_rows, blurred_columns) = np.nonzero(inside), np.nonzero(blurred > OUTLINE_LEVEL)
     if not blurred_rows.size:
         return False
     sides = ((rows, blurred_rows), (columns, blurred_columns))
     return all(
-        np.ptp(bare) >= 2 and abs(bare.min() - soft.min()) <= 1 and abs(bare.max() - soft.max()) <= 1
-        for bare, soft in sides
+        np.ptp(sharp) >= 2 and abs(sharp.min() - smoothed.min()) <= 1 and abs(sharp.max() - smoothed.max()) <= 1
+        for sharp, smoothed in sides
     )
 
 
 def _longest_diameter(outline: _Outline) -> _Line:
-    """Return the longest line between two points of the outline; both are corners of its convex hull."""
+    """Return the longest line between two points of the outline; both are vertices of its convex hull."""
     hull = outline.starts[ConvexHull(outline.starts).vertices]
-    distances = np.round(squareform(pdist(hull)), 9)  # equally long ones: the first, on every machine
+    distances = np.round(squareform(pdist(hull)), 9)  # rounded: equal lengths give the same result on every machine
     first, second = np.unravel_index(int(distances.argmax()), distances.shape)
     return _Line(outline=outline, start=hull[first], end=hull[second])
 
 
 def _longest_perpendicular(line: _Line) -> _Line:
-    """Return the longest line between two points of the outline at a right angle to the one given.
+    """Return the longest line between two points of the outline perpendicular to `line`.
 
-    Between the outline's corners its extent is linear along the given line, so one of the corners has the longest.
-    Of an outline with very many corners, an even choice is tried.
+    The extent across `line` is piecewise linear between the outline's corners, so its maximum is at a corner. Outlines
+    with more than MAX_CORNERS corners are subsampled evenly.
     """
     along = (line.end - line.start) / line.length_mm
     across = np.array([-along[1], along[0]])
     starts, ends = line.outline.starts, line.outline.ends
     edges = (starts @ along, starts @ across, ends @ along, ends @ across)
-    tried = edges[0][:: 1 + len(starts) // MOST_CORNERS]
-    extents = [_extent(float(at), *edges) for at in tried]
+    candidates = edges[0][:: 1 + len(starts) // MAX_CORNERS]
+    extents = [_extent(float(at), *edges) for at in candidates]
     best = int(np.argmax([round(high - low, 9) for low, high in extents]))
     low, high = extents[best]
-    return _Line(
-        outline=line.outline, start=tried[best] * along + low * across, end=tried[best] * along + high * across
-    )
+    base = candidates[best] * along
+    return _Line(outline=line.outline, start=base + low * across, end=base + high * across)
 
 
 def _extent(at: float, p: Points, h: Points, q: Points, g: Points) -> tuple[float, float]:
-    """Return the lowest and the highest crossing of the edges (p, h) to (q, g) with the perpendicular at `at`."""
-    share = (at - p) / np.where(p == q, np.inf, q - p)
-    # Rounding may put the end of one edge a hair beside the start of the next.
-    crossed = (share >= -1e-9) & (share <= 1 + 1e-9) & (p != q)
-    heights = (h + share * (g - h))[crossed]
+    """Return the lowest and the highest intersection of the edges (p, h) to (q, g) with the perpendicular at `at`."""
+    fraction = (at - p) / np.where(p == q, np.inf, q - p)
+    # Tolerance: rounding may separate the end of one edge from the start of the next.
+    intersected = (fraction >= -1e-9) & (fraction <= 1 + 1e-9) & (p != q)
+    heights = (h + fraction * (g - h))[intersected]
     return float(heights.min()), float(heights.max())
 
 

@@ -1,19 +1,20 @@
-"""The shape of a lesion: surface, diameters, sphericity. Names and formulas of IBSI; knows no Hounsfield units.
+"""Shape features of a lesion as defined by IBSI: surface, diameters, axes, sphericity.
 
 IBSI is the Image Biomarker Standardisation Initiative: Zwanenburg et al., Radiology 295 (2020) 328, and its reference
-manual v1.1 (arXiv:1612.07003), whose section 3.1 defines every feature here under the four-letter code given with it.
+manual v1.1 (arXiv:1612.07003). Section 3.1 defines every feature here under the four-letter code given with it.
 
-Surface and volume are those of the mesh, which cuts half a voxel off every corner: of a lesion of few voxels the mesh
-holds much less than its voxels do (of one voxel, a sixth). The volume to report is the voxels' own (YEKZ), which
-Measurement has. A cavity's wall is surface, its inside no volume.
+Surface and volume are those of the mesh, which cuts half a voxel off every corner: for a lesion of few voxels the mesh
+volume is much smaller than that of its voxels (a sixth for one voxel). The volume to report is the voxel volume (YEKZ)
+in Measurement. The wall of a cavity counts as surface; the cavity does not count as volume.
 
-The mesh of a mask has steps, and finer voxels do not smooth them. Of a ball it has a tenth too much surface where
-voxels are cubes, a sixth with slices of 2.5 mm, a quarter with 5 mm (pixels of 0.7 mm): a sphericity of 0.91, 0.85 and
-0.80. Compare sphericities between scans of like slices only. The largest diameter ends half a voxel outside of centres.
+The mesh of a mask has steps, which finer voxels do not remove. For a sphere its surface is a tenth too large with cubic
+voxels, a sixth with slices of 2.5 mm, a quarter with 5 mm (pixels of 0.7 mm): the sphericity is 0.91, 0.85 and 0.80.
+Compare sphericities only between scans of similar slice thickness. The largest diameter ends half a voxel outside of
+the voxel centres.
 
-The axes are four standard deviations of the voxels' centres: of a solid ellipsoid, 0.894 (4 / sqrt 20) of its true
-axes. They are no diameters. Centres on one slice have a least axis of 0, those in one row also a minor axis of 0, and
-a single voxel has three of 0 and, having no direction, an elongation and a flatness of 1.
+The axes are four standard deviations of the voxel centres: for a solid ellipsoid, 0.894 (4 / sqrt 20) of its true axes.
+They are not diameters. A lesion on one slice has a least axis of 0, one in a single row also a minor axis of 0. A
+single voxel has three axes of 0, and an elongation and a flatness of 1.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ class Shape:
     flatness: float
     """N17B."""
     convex_volume_share: float
-    """R3ER, volume density (convex hull): 1 where nothing is indented, less with lobes and spicules."""
+    """R3ER, volume density (convex hull): 1 for a convex shape, smaller with lobes and spicules."""
     convex_surface_ratio: float
-    """7T7F, area density (convex hull): 1 where nothing is indented, more with lobes and spicules."""
+    """7T7F, area density (convex hull): 1 for a convex shape, larger with lobes and spicules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hull:
-    """The convex hull of a mesh."""
+    """Measurements of the convex hull of a mesh."""
 
     volume_mm3: float
     surface_mm2: float
@@ -77,7 +78,7 @@ class _Hull:
 
 
 def shape_of(voxels: NDArray[np.bool_], affine: NDArray[np.float64]) -> Shape:
-    """Return the shape of a lesion of at least one voxel.
+    """Return the shape features of a lesion of at least one voxel.
 
     voxels: bool (slice, row, column), the lesion in its box. affine: as in Volume; its translation has no effect.
     """
@@ -85,7 +86,7 @@ def shape_of(voxels: NDArray[np.bool_], affine: NDArray[np.float64]) -> Shape:
     volume, surface = mesh.volume_mm3, mesh.surface_mm2
     hull = _hull(mesh)
     major, minor, least = _axes_mm(voxels, affine)
-    # Of a sphere both are 1: 36 pi V^2 = A^3.
+    # Both are 1 for a sphere: 36 pi V^2 = A^3.
     compactness = 36.0 * math.pi * volume**2 / surface**3
     sphericity = compactness ** (1.0 / 3.0)
     return Shape(
@@ -109,7 +110,7 @@ def shape_of(voxels: NDArray[np.bool_], affine: NDArray[np.float64]) -> Shape:
 
 
 def _hull(mesh: Mesh) -> _Hull:
-    """Measure the convex hull of a mesh, whose longest diameter ends in two of its corners."""
+    """Measure the convex hull of a mesh; its longest diameter ends in two vertices."""
     hull = ConvexHull(mesh.points_mm)
     return _Hull(
         volume_mm3=float(hull.volume),
@@ -119,15 +120,15 @@ def _hull(mesh: Mesh) -> _Hull:
 
 
 def _axes_mm(voxels: NDArray[np.bool_], affine: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return major, minor and least axis: four times the root of the covariance's eigenvalues.
+    """Return the major, minor and least axis: four times the square root of the covariance's eigenvalues.
 
-    The covariance is that of a sample (n - 1), as in the consensus values: of the 74 voxels of the digital phantom, a
-    covariance over n puts the minor and the least axis outside of their tolerance.
+    The sample covariance (n - 1) is used, as in the consensus values: with n, the minor and the least axis of the
+    digital phantom of 74 voxels are out of tolerance.
     """
-    places = np.argwhere(voxels).astype(np.float64)
-    if len(places) == 1:
+    indices = np.argwhere(voxels).astype(np.float64)
+    if len(indices) == 1:
         return 0.0, 0.0, 0.0
-    covariance = affine[:3, :3] @ np.cov(places, rowvar=False) @ affine[:3, :3].T
-    # Rounding may leave a hair below zero where the lesion is flat.
+    covariance = affine[:3, :3] @ np.cov(indices, rowvar=False) @ affine[:3, :3].T
+    # Rounding may leave eigenvalues slightly below zero for a flat lesion.
     least, minor, major = 4.0 * np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0.0))
     return float(major), float(minor), float(least)

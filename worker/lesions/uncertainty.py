@@ -1,15 +1,15 @@
-"""How far a measured size may be from the truth: 95 % intervals. Measures nothing, and knows nothing of change.
+"""Uncertainty of measured sizes as 95 % intervals.
 
-Two statements, kept apart:
+Two separate intervals are given:
 
-* **The scan** (`Uncertainty.volume_ml`, `.long_axis_mm`, `.short_axis_mm`): where the true size lies, were the lesion
-  outlined as well as its image allows. Covers sampling by voxels, partial volume, slice profile, point spread, noise
-  and where the lesion lies between the slices. Fitted on bodies known on paper (`uncertainty_model.py`).
+* **The scan** (`Uncertainty.volume_ml`, `.long_axis_mm`, `.short_axis_mm`): contains the true size of a lesion that is
+  outlined as well as its image allows. Covers voxel sampling, partial volume, slice profile, point spread, noise and
+  the lesion's position between the slices. Fitted on phantoms of known size (`uncertainty_model.py`).
 * **The outline** (`Uncertainty.another_reader`): what another reader would measure on the same scan, from readers who
-  outlined the same nodules. It is much the wider of the two.
+  outlined the same nodules. It is much wider.
 
-Neither covers what a model misses or adds, breathing, or another scanner's kernel; `worker/follow_up/repeatability.py`
-speaks of two scans.
+Neither covers segmentation errors of a model, breathing or another reconstruction kernel; for two scans see
+`worker/follow_up/repeatability.py`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from worker.lesions.measure import Measurement
 from worker.lesions.uncertainty_model import BOUNDS, READER_FACTORS, Bounds
 
 TYPICAL_NOISE = 0.04
-"""Where a lesion is too small to show its own noise: 35 HU on a lesion 870 HU above the lung."""
+"""Relative noise of a lesion too small to measure it: 35 HU on a lesion 870 HU above the lung."""
 NOISE_RANGE = (0.005, 0.15)
-"""What the model was fitted on."""
-LARGEST_LOG_ERROR = 3.0
-"""A fragment on a single thick slice may be a small part of its lesion; beyond a factor of 20 nothing is claimed."""
+"""Range that the model was fitted on."""
+MAX_LOG_ERROR = 3.0
+"""Limits the interval to a factor of 20: a fragment on one thick slice may be a small part of its lesion."""
 CORE_PX, RING_PX = 2, 4
-FEWEST_PAIRS = 10
-CROSS = ndimage.generate_binary_structure(2, 1)[None]  # neighbours in the slice alone
+MIN_PAIRS = 10
+CROSS = ndimage.generate_binary_structure(2, 1)[None]  # 4-connectivity within the slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A 95 % interval, both ends in the unit of the measurement."""
+    """A 95 % interval in the unit of the measurement."""
 
     low: float
     high: float
@@ -47,7 +47,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeIntervals:
-    """An interval for each size."""
+    """A 95 % interval for each size."""
 
     volume_ml: Interval
     long_axis_mm: Interval
@@ -56,7 +56,7 @@ class SizeIntervals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncertainty:
-    """The 95 % intervals of one lesion's sizes: what the scan allows, and what another reader would measure."""
+    """95 % intervals of one lesion's sizes: due to the scan, and for another reader's measurement."""
 
     volume_ml: Interval
     long_axis_mm: Interval
@@ -66,31 +66,31 @@ class Uncertainty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """What the uncertainty of a lesion's sizes depends on."""
+    """Sizes of a lesion and the scan properties that their uncertainty depends on."""
 
     volume_ml: float
     long_axis_mm: float
     short_axis_mm: float
     slices: int
-    """On how many slices the lesion is seen."""
+    """Number of slices that contain the lesion."""
     spacing_mm: tuple[float, float, float]
     """(slice, row, column)."""
     noise: float = TYPICAL_NOISE
-    """Noise from pixel to pixel as a share of the contrast between lesion and lung."""
+    """Pixel noise divided by the contrast between lesion and lung."""
 
     @property
     def diameter_mm(self) -> float:
-        """The diameter of the ball of equal volume."""
+        """The diameter of the sphere of equal volume."""
         return float((6000 * self.volume_ml / math.pi) ** (1 / 3))
 
     @property
     def pixel_mm(self) -> float:
-        """The side of the square of a pixel's area."""
+        """The geometric mean of row and column spacing."""
         return math.sqrt(self.spacing_mm[1] * self.spacing_mm[2])
 
 
 def sizes_of(lesion: Lesion, measurement: Measurement, volume: Volume) -> Sizes:
-    """Return the sizes of a measured lesion, and its noise in this volume."""
+    """Return the sizes of a measured lesion, its slice count and its noise in this volume."""
     return Sizes(
         volume_ml=measurement.volume_ml,
         long_axis_mm=measurement.long_axis.length_mm,
@@ -102,7 +102,7 @@ def sizes_of(lesion: Lesion, measurement: Measurement, volume: Volume) -> Sizes:
 
 
 def uncertainty_of(sizes: Sizes) -> Uncertainty:
-    """Return the 95 % intervals; each holds its measured value."""
+    """Return the 95 % intervals; each contains its measured value."""
     return Uncertainty(
         volume_ml=_volume_interval(sizes),
         long_axis_mm=_axis_interval(sizes, sizes.long_axis_mm, BOUNDS["long_axis_mm"]),
@@ -116,7 +116,7 @@ def uncertainty_of(sizes: Sizes) -> Uncertainty:
 
 
 def features(sizes: Sizes, size_mm: float) -> NDArray[np.float64]:
-    """Return what the model's bounds are linear in: numbers of slices, size and slice in pixels, noise."""
+    """Return the features of the linear model: number of slices, size and slice spacing in pixels, noise; (8,)."""
     slices = math.log(sizes.slices)
     slice_px = math.log(sizes.spacing_mm[0] / sizes.pixel_mm)
     size_px = math.log(size_mm / sizes.pixel_mm)
@@ -125,14 +125,14 @@ def features(sizes: Sizes, size_mm: float) -> NDArray[np.float64]:
 
 
 def _volume_interval(sizes: Sizes) -> Interval:
-    """The model bounds ln(true / measured)."""
+    """Return the interval of the volume; the model bounds ln(true / measured)."""
     below, above = _errors(features(sizes, sizes.diameter_mm), BOUNDS["volume_ml"])
-    low, high = (math.exp(min(error, LARGEST_LOG_ERROR)) for error in (below, above))
+    low, high = (math.exp(min(error, MAX_LOG_ERROR)) for error in (below, above))
     return Interval(low=round(sizes.volume_ml / low, 4), high=round(sizes.volume_ml * high, 4))
 
 
 def _axis_interval(sizes: Sizes, axis_mm: float, bounds: Bounds) -> Interval:
-    """The model bounds (true - measured) in pixels."""
+    """Return the interval of an axis; the model bounds (true - measured) in pixels."""
     below, above = (error * sizes.pixel_mm for error in _errors(features(sizes, axis_mm), bounds))
     return Interval(low=round(max(axis_mm - below, 0.0), 3), high=round(axis_mm + above, 3))
 
@@ -148,18 +148,18 @@ def _reader_interval(size: float, name: str, digits: int) -> Interval:
 
 
 def relative_noise(lesion: Lesion, volume: Volume) -> float:
-    """Return the noise of a lesion's core as a share of its contrast to what lies around it on its slices.
+    """Return the noise of a lesion's core relative to its contrast with its surroundings on the same slices.
 
-    Noise: the median absolute step between neighbours along a row of the core (two pixels inside of the edge), scaled
-    to a standard deviation; steps do not see slow changes of the tissue. Contrast: the median of the core over the
-    lower quartile of a ring two pixels outside of the edge, since a neighbouring vessel or wall is no lung.
+    Noise: the median absolute difference of neighbours along a row of the core (two pixels inside of the edge), scaled
+    to a standard deviation; differences are insensitive to slow changes of the tissue. Contrast: the median of the core
+    minus the lower quartile of a ring two pixels outside of the edge, which excludes adjacent vessels and chest wall.
     """
     inside, hu = _with_margin(lesion, volume)
     core = ndimage.binary_erosion(inside, CROSS, iterations=CORE_PX)
-    reach = ndimage.binary_dilation(inside, CROSS, iterations=RING_PX)
-    ring = reach & ~ndimage.binary_dilation(inside, CROSS, iterations=CORE_PX)
+    dilated = ndimage.binary_dilation(inside, CROSS, iterations=RING_PX)
+    ring = dilated & ~ndimage.binary_dilation(inside, CROSS, iterations=CORE_PX)
     pairs = core[:, :, 1:] & core[:, :, :-1]
-    if np.count_nonzero(pairs) < FEWEST_PAIRS or not ring.any():
+    if np.count_nonzero(pairs) < MIN_PAIRS or not ring.any():
         return TYPICAL_NOISE
     noise_hu = 1.4826 * float(np.median(np.abs(np.diff(hu, axis=2)[pairs]))) / math.sqrt(2)
     contrast_hu = float(np.median(hu[core]) - np.percentile(hu[ring], 25))
@@ -167,7 +167,7 @@ def relative_noise(lesion: Lesion, volume: Volume) -> float:
 
 
 def _with_margin(lesion: Lesion, volume: Volume) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return the lesion and the volume in the lesion's box, with a margin in the slices as far as the volume goes."""
+    """Return the mask and the Hounsfield units in the lesion's box with an in-plane margin, cropped to the volume."""
     corner, margin = np.array(lesion.corner), np.array((0, RING_PX, RING_PX))
     low = np.maximum(corner - margin, 0)
     high = np.minimum(corner + lesion.voxels.shape + margin, volume.hu.shape)

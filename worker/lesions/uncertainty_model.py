@@ -1,4 +1,4 @@
-"""The fitted numbers of uncertainty.py. Written by the two programs that are named below; not edited by hand."""
+"""Fitted parameters of uncertainty.py. Written by the two programs named below; not edited by hand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How far the truth may lie below and above the measured size.
+    """Coefficients of the 95 % bounds below and above the measured size.
 
-    The logarithm of the error is a sum over `features`. The error is ln(true / measured) for the volume, and
+    The logarithm of the error is a weighted sum of `features`. The error is ln(true / measured) for the volume, and
     true - measured in pixels for an axis.
     """
 

@@ -1,1 +1,1 @@
-"""Writes the findings: DICOM SEG and SR, JSON, page."""
+"""Writes the findings as DICOM SEG and SR, JSON, and page."""

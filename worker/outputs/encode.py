@@ -1,4 +1,4 @@
-"""The encoders: findings in, a DICOM document out. Knows no file names and no network."""
+"""Encoders from findings to DICOM documents."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from worker.outputs.dicom.source import SourceImages
 from worker.outputs.dicom.sr.report import encode_sr
 
 Encoder = Callable[[Findings, SourceImages, Mapping[str, Dataset]], Dataset | None]
-"""Called with the documents that were encoded before it; None when there is nothing to say in this form."""
+"""The last argument holds the documents encoded so far, by name. Returns None if the document would be empty."""
 
 OUTPUTS: Mapping[str, Encoder] = {
     "seg": lambda findings, images, _: encode_seg(findings, images),
-    "sr": lambda findings, images, earlier: encode_sr(findings, images, earlier.get("seg")),
+    "sr": lambda findings, images, encoded: encode_sr(findings, images, encoded.get("seg")),
 }
-"""Every output by its name in `worker.outputs`, in the order in which they are encoded."""
+"""Encoders by output name (setting `worker.outputs`), in encoding order."""
 
 
 def encode(findings: Findings, source_images: SourceImages, names: Collection[str]) -> dict[str, Dataset]:
-    """Return the named outputs by name, in the order of OUTPUTS."""
+    """Return the requested documents by output name, in the order of OUTPUTS."""
     documents: dict[str, Dataset] = {}
     for name, encoder in OUTPUTS.items():
         if name in names and (document := encoder(findings, source_images, documents)) is not None:

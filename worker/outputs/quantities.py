@@ -1,6 +1,6 @@
-"""Every number that a report states: its key in findings.json, its code in the SR, its unit, and its value, rounded.
+"""Quantities of the report: key in findings.json, code in the SR, unit, and rounded value of every number.
 
-One list for both, so that neither holds a number that the other does not. Computes nothing and writes nothing.
+findings.json and the SR use the same list, so that both hold the same numbers.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ DECIMALS = {
     codes_over_time.PER_YEAR: 4,
     codes_over_time.PERCENT_PER_YEAR: 4,
 }
-"""Places after the point, by unit: finer than any scanner measures, and the same on every machine."""
+"""Decimal places by unit: finer than the resolution of any scanner, and the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """One number of the report.
 
-    interval, reader_interval: the ends, in the same unit, of the 95 % intervals that worker/lesions/uncertainty.py
-    tells apart: what the scan allows, and what another reader would measure.
+    interval: 95 % interval by the scan alone. reader_interval: 95 % interval of another reader's measurement. Both in
+    the same unit as the value (worker/lesions/uncertainty.py).
     """
 
     key: str
@@ -55,11 +55,11 @@ class Quantity:
     interval: Interval | None = None
     reader_interval: Interval | None = None
     properties: tuple[Quantity, ...] = ()
-    """Numbers that say more of this one: the earlier value of a change, for instance."""
+    """Related numbers, such as the prior value of a change."""
 
 
-def of_lesion(finding: Finding) -> list[Quantity]:
-    """Return what was measured of one lesion; what was not is left out."""
+def lesion_quantities(finding: Finding) -> list[Quantity]:
+    """Return the measurements of one lesion, without those that were not made."""
     measured = finding.measurement
     return [
         *_sizes(finding),
@@ -70,9 +70,9 @@ def of_lesion(finding: Finding) -> list[Quantity]:
 
 
 def _sizes(finding: Finding) -> Iterable[Quantity]:
-    measured, known = finding.measurement, finding.uncertainty
-    scan = _ends(known)
-    reader = _ends(known.another_reader if known else None)
+    measured, uncertainty = finding.measurement, finding.uncertainty
+    scan = _intervals(uncertainty)
+    reader = _intervals(uncertainty.another_reader if uncertainty else None)
     rows = (
         ("volume_ml", codes.VOLUME, measured.volume_ml, codes.MILLILITRE),
         ("long_axis_mm", codes.LONG_AXIS, measured.long_axis.length_mm, codes.MILLIMETRE),
@@ -83,12 +83,12 @@ def _sizes(finding: Finding) -> Iterable[Quantity]:
         yield replace(size, interval=rounded_ends(by_scan, unit), reader_interval=rounded_ends(by_reader, unit))
 
 
-def _ends(sizes: Uncertainty | SizeIntervals | None) -> tuple[Interval | None, ...]:
+def _intervals(sizes: Uncertainty | SizeIntervals | None) -> tuple[Interval | None, ...]:
     return (sizes.volume_ml, sizes.long_axis_mm, sizes.short_axis_mm) if sizes else (None, None, None)
 
 
 def rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:
-    """Return both ends, rounded as their unit allows."""
+    """Return the interval with both ends rounded to the DECIMALS of the unit, or None for None."""
     return interval and Interval(low=_rounded(interval.low, unit), high=_rounded(interval.high, unit))
 
 
@@ -156,35 +156,35 @@ def _density(density: Density) -> Iterable[Quantity]:
     yield quantity("lobulation", codes.LOBULATION, density.lobulation, codes.NO_UNITS)
 
 
-def of_place(place: LesionLocation) -> list[Quantity]:
-    """Return how far a lesion lies from what; from the carina only where it was found."""
+def location_quantities(location: LesionLocation) -> list[Quantity]:
+    """Return the distances of a lesion to wall, mediastinum, fissure and, if it was found, carina."""
     rows = (
-        ("wall_mm", codes.WALL_DISTANCE, place.wall_mm),
-        ("mediastinum_mm", codes.MEDIASTINUM_DISTANCE, place.mediastinum_mm),
-        ("carina_mm", codes.CARINA_DISTANCE, place.carina_mm),
-        ("fissure_mm", codes.FISSURE_DISTANCE, place.fissure_mm),
+        ("wall_mm", codes.WALL_DISTANCE, location.wall_mm),
+        ("mediastinum_mm", codes.MEDIASTINUM_DISTANCE, location.mediastinum_mm),
+        ("carina_mm", codes.CARINA_DISTANCE, location.carina_mm),
+        ("fissure_mm", codes.FISSURE_DISTANCE, location.fissure_mm),
     )
     return [quantity(key, name, value, codes.MILLIMETRE) for key, name, value in rows if value is not None]
 
 
-def of_extent(spread: Extent) -> list[Quantity]:
-    """Return what is known of all lesions together; sides and shares are left out where the lungs were not found."""
+def extent_quantities(extent: Extent) -> list[Quantity]:
+    """Return the totals of all lesions; without sides and shares if the lungs were not found."""
     rows: tuple[tuple[str, Code, float | None, Code], ...] = (
-        ("lesions", codes.NUMBER_OF_LESIONS, spread.lesions, codes.LESIONS),
-        ("lesions_right", codes.LESIONS_RIGHT, spread.lesions_right, codes.LESIONS),
-        ("lesions_left", codes.LESIONS_LEFT, spread.lesions_left, codes.LESIONS),
-        ("satellites", codes.SATELLITES, spread.satellites, codes.LESIONS),
-        ("burden_ml", codes.BURDEN, spread.burden_ml, codes.MILLILITRE),
-        ("lungs_ml", codes.LUNGS_VOLUME, spread.lungs_ml, codes.MILLILITRE),
-        ("burden_share", codes.BURDEN_SHARE, spread.burden_share, codes.NO_UNITS),
-        ("largest_distance_mm", codes.LARGEST_DISTANCE, spread.largest_distance_mm, codes.MILLIMETRE),
-        ("dispersion_mm", codes.DISPERSION, spread.dispersion_mm, codes.MILLIMETRE),
+        ("lesions", codes.NUMBER_OF_LESIONS, extent.lesions, codes.LESIONS),
+        ("lesions_right", codes.LESIONS_RIGHT, extent.lesions_right, codes.LESIONS),
+        ("lesions_left", codes.LESIONS_LEFT, extent.lesions_left, codes.LESIONS),
+        ("satellites", codes.SATELLITES, extent.satellites, codes.LESIONS),
+        ("burden_ml", codes.BURDEN, extent.burden_ml, codes.MILLILITRE),
+        ("lungs_ml", codes.LUNGS_VOLUME, extent.lungs_ml, codes.MILLILITRE),
+        ("burden_share", codes.BURDEN_SHARE, extent.burden_share, codes.NO_UNITS),
+        ("largest_distance_mm", codes.LARGEST_DISTANCE, extent.largest_distance_mm, codes.MILLIMETRE),
+        ("dispersion_mm", codes.DISPERSION, extent.dispersion_mm, codes.MILLIMETRE),
     )
     return [quantity(key, name, value, unit) for key, name, value, unit in rows if value is not None]
 
 
-def of_lobe(burden: LobeBurden) -> list[Quantity]:
-    """Return what one lobe holds."""
+def lobe_quantities(burden: LobeBurden) -> list[Quantity]:
+    """Return the lesions and the tumour burden of one lobe."""
     return [
         quantity("lesions", codes.LOBE_LESIONS, burden.lesions, codes.LESIONS),
         quantity("burden_ml", codes.LOBE_BURDEN, burden.burden_ml, codes.MILLILITRE),
@@ -194,7 +194,7 @@ def of_lobe(burden: LobeBurden) -> list[Quantity]:
 
 
 def quantity(key: str, name: Code, value: float, unit: Code, derivation: Code | None = None) -> Quantity:
-    """Return a number, rounded as its unit allows."""
+    """Return a quantity, its value rounded to the DECIMALS of the unit."""
     return Quantity(key=key, name=name, value=_rounded(value, unit), unit=unit, derivation=derivation)
 
 

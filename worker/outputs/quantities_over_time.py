@@ -1,7 +1,4 @@
-"""Every number that a report states of a lesion over time: its code, its unit, and its value, rounded.
-
-Computes nothing and writes nothing; `quantities.py` has those of one scan.
-"""
+"""Quantities of a lesion over time: code, unit and rounded value. `quantities.py` has those of one scan."""
 
 from __future__ import annotations
 
@@ -19,26 +16,26 @@ from worker.lesions.uncertainty import Interval, Sizes
 from worker.outputs.quantities import Quantity, quantity, rounded_ends
 
 
-def of_course(course: LesionTimeline) -> list[Quantity]:
-    """Return the numbers of a lesion that the current scan shows: how sure the match is, and how it changed."""
+def timeline_quantities(timeline: LesionTimeline) -> list[Quantity]:
+    """Return the confidence of the match, and the change, of a lesion that the current scan shows."""
     rows: list[Quantity] = []
-    if course.confidence is not None:
-        rows.append(quantity("confidence", over_time.CONFIDENCE, course.confidence, codes.NO_UNITS))
-    if course.change is not None:
-        rows.extend(of_change(course.change))
+    if timeline.confidence is not None:
+        rows.append(quantity("confidence", over_time.CONFIDENCE, timeline.confidence, codes.NO_UNITS))
+    if timeline.change is not None:
+        rows.extend(change_quantities(timeline.change))
     return rows
 
 
-def of_sizes(sizes: Sizes) -> list[Quantity]:
-    """Return what the uncertainty of a lesion's sizes depends on besides them."""
+def size_quantities(sizes: Sizes) -> list[Quantity]:
+    """Return the slice count and noise, on which the uncertainty of the sizes depends."""
     return [
         quantity("slices", over_time.SLICES_SEEN, sizes.slices, over_time.SLICES),
         quantity("noise", over_time.RELATIVE_NOISE, sizes.noise, codes.NO_UNITS),
     ]
 
 
-def of_change(change: Change) -> Iterable[Quantity]:
-    """Yield how much and how fast a lesion changed; the limits of chance are those of the per cent of a volume."""
+def change_quantities(change: Change) -> Iterable[Quantity]:
+    """Yield the absolute and relative changes of a lesion, with repeatability limits, and its growth."""
     limits, ml, mm = change.repeatability, codes.MILLILITRE, codes.MILLIMETRE
     yield quantity("interval_days", over_time.INTERVAL, change.interval_days, over_time.DAY)
     yield _absolute("volume_ml", over_time.VOLUME_CHANGE, change.volume_ml, ml)
@@ -57,8 +54,8 @@ def of_change(change: Change) -> Iterable[Quantity]:
 
 
 def _absolute(key: str, name: Code, difference: Difference, unit: Code, limits: Interval | None = None) -> Quantity:
-    earlier = quantity(key, over_time.PRIOR_VALUE, difference.earlier, unit)
-    return replace(quantity(key, name, difference.absolute, unit), properties=(earlier, *_limits(key, limits, unit)))
+    prior = quantity(key, over_time.PRIOR_VALUE, difference.earlier, unit)
+    return replace(quantity(key, name, difference.absolute, unit), properties=(prior, *_limits(key, limits, unit)))
 
 
 def _percent(key: str, name: Code, difference: Difference, limits: Interval | None = None) -> Iterable[Quantity]:
@@ -86,6 +83,6 @@ def _growth(growth: Growth) -> Iterable[Quantity]:
 
 
 def _doubling_ends(doubling: DoublingTime) -> Iterable[Quantity]:
-    """An end that neither doubles nor halves is left out; the doubling time in words says so."""
+    """An end with zero growth has no doubling time and is left out; the text of the doubling time says so."""
     ends = ((over_time.DOUBLING_FASTEST, doubling.fastest_days), (over_time.DOUBLING_SLOWEST, doubling.slowest_days))
     return (quantity("doubling_days", name, days, over_time.DAY) for name, days in ends if days is not None)

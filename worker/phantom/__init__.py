@@ -1,1 +1,1 @@
-"""A generated chest with known lesions, and its CT series."""
+"""A synthetic chest with known lesions, and its CT series."""

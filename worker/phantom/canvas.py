@@ -1,4 +1,4 @@
-"""The volume that a phantom is painted on: soft ellipsoids, exact ones, tubes. Knows no anatomy."""
+"""The volume that a phantom is drawn into: ellipsoids with soft or exact edges, and balls that form tubes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.phantom.patient_pose import Posture
+from worker.phantom.patient_pose import PatientPose
 
 Array = NDArray[np.float32]
 Point = tuple[float, float, float]
 Axes = tuple[Array, Array, Array]
-ENDLESS_MM = 1e4
-"""A half axis from here on is one of a body that does not end within a chest."""
+UNBOUNDED_MM = 1e4
+"""An ellipsoid with a half axis of this length or more extends beyond the chest in that direction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomLesion:
-    """An ellipsoid: centre in LPS mm of the scan, half axes in mm, the first two turned in the axial plane."""
+    """An ellipsoid: centre in LPS mm of the scan, half axes in mm, the first two rotated in the axial plane."""
 
     centre_mm: Point
     half_axes_mm: Point
@@ -29,7 +29,7 @@ class PhantomLesion:
 
     @property
     def volume_ml(self) -> float:
-        """4/3 pi abc."""
+        """4/3 pi a b c."""
         return 4 / 3 * math.pi * math.prod(self.half_axes_mm) / 1000
 
     @property
@@ -39,24 +39,27 @@ class PhantomLesion:
 
     @property
     def short_axis_mm(self) -> float:
-        """The axis perpendicular to the long one in the same plane."""
+        """The axis perpendicular to the long axis in the same plane."""
         return 2 * min(self.half_axes_mm[:2])
 
 
 @dataclass(slots=True)
 class Canvas:
-    """The volume being painted, with its voxel centres in mm as broadcastable axes z, y, x."""
+    """A volume in HU, axes (slice, row, column), with its voxel centres in mm as broadcastable axes z, y, x.
+
+    Two coordinate systems: the scan, and the reference chest, which is the scan without pose and breath.
+    """
 
     shape: tuple[int, int, int]
     spacing_mm: Point
     background_hu: float
-    posture: Posture | None = None
-    """None: the chest lies as it is drawn."""
+    posture: PatientPose | None = None
+    """None: the scan is the reference chest."""
     hu: Array = field(init=False)
     grid: Axes = field(init=False)
-    """In the scan."""
+    """Voxel centres in the scan."""
     chest: Axes = field(init=False)
-    """In the chest as drawn."""
+    """Voxel centres in the reference chest."""
 
     def __post_init__(self) -> None:
         z, y, x = (
@@ -71,16 +74,16 @@ class Canvas:
             self.chest = (w, v, u)
 
     def paint(self, inside: Array, value: float | Array, where: tuple[slice, ...] = (slice(None),) * 3) -> None:
-        """Blend `value` in by the share of each voxel that lies inside."""
+        """Blend `value` (HU) in by the fraction of each voxel that lies inside."""
         self.hu[where] += inside * (value - self.hu[where])
 
     def paint_lesion(self, lesion: PhantomLesion) -> None:
-        """Paint an exact ellipsoid, which keeps its size however the chest is stretched."""
+        """Draw an exact ellipsoid, which is not deformed with the chest."""
         where = self._box(lesion.centre_mm, max(lesion.half_axes_mm) + 6)
-        self.paint(self._share_inside(lesion, where), lesion.hu, where)
+        self.paint(self._fraction_inside(lesion, where), lesion.hu, where)
 
     def stamp(self, centre: Point, radius: float, value: float, *, is_hollow: bool = False) -> None:
-        """Paint a small ball, its centre in the chest as drawn: the pen with which tubes are drawn."""
+        """Draw a small ball with its centre in the reference chest; a row of balls makes a tube."""
         if self.posture is not None:
             centre = self.posture.to_scan(centre)
         where = self._box(centre, radius + max(self.spacing_mm))
@@ -93,21 +96,21 @@ class Canvas:
             self.hu[where] = np.maximum(self.hu[where], self.hu[where] * (1 - inside) + value * inside)
 
     def ellipsoid(self, centre: Point, half_axes: Point) -> Array:
-        """Return the share inside of an ellipsoid of the chest as drawn, a voxel's width soft at its edge.
+        """Return the fraction of each voxel inside an ellipsoid of the reference chest, with an edge one voxel wide.
 
-        Broadcastable to the volume: of an endless one a single slice.
+        Broadcastable to the volume; a single slice if the ellipsoid is unbounded along z.
         """
         z, y, x = self.chest
-        if self.posture is not None and half_axes[2] >= ENDLESS_MM:
-            z = np.full_like(z[:1], centre[2])  # it is the same in every slice
+        if self.posture is not None and half_axes[2] >= UNBOUNDED_MM:
+            z = np.full_like(z[:1], centre[2])  # the same in every slice
         u, v, w = x - centre[0], y - centre[1], z - centre[2]
         a, b, c = half_axes
         f = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
         slope = np.sqrt(u**2 / a**4 + v**2 / b**4 + w**2 / c**4)
         return soft(f * (f - 1) / np.maximum(slope, 1e-6), self.spacing_mm[1])
 
-    def _share_inside(self, lesion: PhantomLesion, where: tuple[slice, slice, slice]) -> Array:
-        """The share of each voxel inside the ellipsoid: 5 x 3 x 3 points a voxel, counted."""
+    def _fraction_inside(self, lesion: PhantomLesion, where: tuple[slice, slice, slice]) -> Array:
+        """Return the fraction of 5 x 3 x 3 sample points per voxel that lie inside the ellipsoid."""
         z, y, x = _cut(self.grid, where)
         (cx, cy, cz), (a, b, c) = lesion.centre_mm, lesion.half_axes_mm
         cos, sin = math.cos(lesion.turn_rad), math.sin(lesion.turn_rad)
@@ -127,7 +130,7 @@ class Canvas:
 
 
 def soft(signed_distance: Array, width: float) -> Array:
-    """Return 1 inside, 0 outside, a ramp of `width` mm between."""
+    """Return 1 inside, 0 outside, with a linear ramp `width` mm wide at the edge; the distance is negative inside."""
     return np.asarray(np.clip(0.5 - signed_distance / width, 0, 1), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Writes a generated chest as a CT series, as a scanner would. Knows nothing of how it was generated."""
+"""Writes a phantom as a CT series."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from worker.uids import derived_uid
 WHEN = datetime(2026, 5, 4, 9, 30, 0)
 OFFSET = -1024
 PATIENT_POSITIONS = {(1, 1): "HFS", (-1, -1): "HFP", (-1, 1): "FFS", (1, -1): "FFP"}
-"""By the directions of rows and columns against LPS: how scanners store a patient who lies so (PS3.3 C.7.3.1.1.2)."""
+"""Patient Position (PS3.3 C.7.3.1.1.2) by the signs of row and column direction in LPS, as scanners store it."""
 
 
 def write_series(folder: Path, phantom: Phantom, name: str = "baseline", when: datetime = WHEN) -> list[Path]:
     """Write one file per slice and return their paths, in the order of the phantom's slices.
 
-    The same phantom under the same name has the same UIDs; another one, in seed, size or lesions, has others.
+    The UIDs are derived from the phantom's spec and the name: equal input gives equal UIDs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     key = f"phantom {phantom.spec} {name}"
     paths = []
     for index in range(len(phantom.hu)):
         image = _patient_and_study(key, when)
-        _place(image, key, phantom, index)
-        _fill(image, phantom, index)
+        _set_plane(image, key, phantom, index)
+        _set_pixels(image, phantom, index)
         path = folder / f"{index + 1:04d}.dcm"
         image.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
 
 
-def stored_otherwise(phantom: Phantom, *flipped: int) -> Phantom:
-    """Return the same scan with these axes (0 slice, 1 row, 2 column) stored the other way round."""
+def with_reversed_axes(phantom: Phantom, *flipped: int) -> Phantom:
+    """Return the same scan with these axes (0 slice, 1 row, 2 column) stored in reverse order."""
     affine = phantom.affine.copy()
     for axis in flipped:
         affine[:3, 3] += affine[:3, axis] * (phantom.hu.shape[axis] - 1)
@@ -73,20 +73,20 @@ def _patient_and_study(key: str, when: datetime) -> Dataset:
     return image
 
 
-def _place(image: Dataset, key: str, phantom: Phantom, index: int) -> None:
+def _set_plane(image: Dataset, key: str, phantom: Phantom, index: int) -> None:
     x, y, z = phantom.affine[:3, 3] + index * phantom.affine[:3, 0]
     image.SOPInstanceUID = derived_uid(key, "instance", str(index + 1))
     image.InstanceNumber = index + 1
     image.ImagePositionPatient = [round(float(value), 4) for value in (x, y, z)]
-    towards_left, towards_back = (int(np.sign(phantom.affine[axis, 2 - axis])) for axis in (0, 1))
-    image.PatientPosition = PATIENT_POSITIONS[towards_left, towards_back]
-    image.ImageOrientationPatient = [towards_left, 0, 0, 0, towards_back, 0]
+    row_sign, column_sign = (int(np.sign(phantom.affine[axis, 2 - axis])) for axis in (0, 1))
+    image.PatientPosition = PATIENT_POSITIONS[row_sign, column_sign]
+    image.ImageOrientationPatient = [row_sign, 0, 0, 0, column_sign, 0]
     image.SliceLocation = round(float(z), 4)
     image.SliceThickness = phantom.spec.spacing_mm[0]
     image.PixelSpacing = list(phantom.spec.spacing_mm[1:])
 
 
-def _fill(image: Dataset, phantom: Phantom, index: int) -> None:
+def _set_pixels(image: Dataset, phantom: Phantom, index: int) -> None:
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.Rows, image.Columns = phantom.hu.shape[1:]
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0

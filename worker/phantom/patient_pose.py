@@ -1,8 +1,8 @@
-"""How a patient lies and breathes in one scan: where each point of the chest comes to lie. Paints nothing.
+"""Pose and breath of a patient in one scan, as an analytic map between the reference chest and the scan.
 
-Both ways are written on paper. A deeper breath moves the base of the lungs towards the feet and the breast bone to the
-front, apex and back stay: with h the height below the apex, h' = h + breath h^2 / L, and likewise, half as much, to the
-front. Then the chest is turned about its long axis and shifted. Coordinates are LPS millimetres.
+A deeper breath moves the base of the lungs towards the feet and the sternum to the front; apex and back stay in place:
+with h the distance below the apex, h' = h + breath h^2 / L, and likewise, with half the breath, to the front. Then the
+chest is rotated about its long axis and shifted. Coordinates are LPS millimetres.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Posture:
-    """One scan of a chest that may lie and breathe otherwise in another."""
+class PatientPose:
+    """Pose and breath of a patient in one scan."""
 
     breath: float = 0.0
-    """By which share the lungs are higher than as drawn; -0.2 to 0.2."""
+    """Relative increase of the lungs' height over the reference chest; -0.2 to 0.2."""
     turn_deg: float = 0.0
-    """Towards the patient's left side, about the long axis."""
+    """Rotation about the long axis, towards the patient's left side."""
     shift_mm: Point = (0.0, 0.0, 0.0)
     noise_seed: int = 0
-    """Of what is random in the scan; the chest has a seed of its own."""
+    """Seed of the scan's noise; the chest has its own seed."""
 
     @property
     def turn_rad(self) -> float:
-        """The turn, as PhantomLesion has it."""
+        """The rotation in radians, as in PhantomLesion."""
         return math.radians(self.turn_deg)
 
     def to_scan(self, point_mm: Point) -> Point:
-        """Return where a point of the chest as drawn lies in the scan."""
+        """Map a point of the reference chest into the scan."""
         x, y, z = point_mm
         y = BACK_Y_MM - _stretched(BACK_Y_MM - y, self.breath / 2, LUNG_DEPTH_MM)
         z = APEX_Z_MM - _stretched(APEX_Z_MM - z, self.breath, LUNG_HEIGHT_MM)
@@ -47,7 +47,7 @@ class Posture:
         return cos * x - sin * y + dx, sin * x + cos * y + dy, z + dz
 
     def to_chest(self, x: Field, y: Field, z: Field) -> tuple[Field, Field, Field]:
-        """Return where points of the scan lie in the chest as drawn; broadcastable x, y, z each."""
+        """Map points of the scan into the reference chest. x, y, z: broadcastable arrays, as are the results."""
         cos, sin = math.cos(self.turn_rad), math.sin(self.turn_rad)
         dx, dy, dz = self.shift_mm
         x, y = x - dx, y - dy
@@ -60,15 +60,15 @@ class Posture:
         return across, y, z
 
 
-def _stretched(depth_mm: float, share: float, length_mm: float) -> float:
-    return depth_mm if depth_mm <= 0 else depth_mm + share * depth_mm**2 / length_mm
+def _stretched(depth_mm: float, breath: float, length_mm: float) -> float:
+    return depth_mm if depth_mm <= 0 else depth_mm + breath * depth_mm**2 / length_mm
 
 
-def _relaxed(depth_mm: Field, share: float, length_mm: float) -> Field:
-    """Undo `_stretched`: the root of its parabola."""
-    if not share:
+def _relaxed(depth_mm: Field, breath: float, length_mm: float) -> Field:
+    """Invert `_stretched`: solve its quadratic equation."""
+    if not breath:
         return depth_mm
     inside = np.maximum(depth_mm, 0)
-    # Below the turning point of a shallow breath's parabola nothing comes to lie.
-    root = np.sqrt(np.maximum(1 + 4 * share * inside / length_mm, 0))
+    # With a negative breath, no point is mapped beyond the vertex of the parabola.
+    root = np.sqrt(np.maximum(1 + 4 * breath * inside / length_mm, 0))
     return np.where(depth_mm <= 0, depth_mm, 2 * inside / (1 + root)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One phantom patient at several dates: where each lesion comes to lie in each scan. Knows no lesion of its own."""
+"""Scans of one phantom patient at several dates, and the position of a lesion in each scan."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from worker.phantom.canvas import Point
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
-from worker.phantom.dicom import stored_otherwise, write_series
-from worker.phantom.patient_pose import Posture
+from worker.phantom.dicom import with_reversed_axes, write_series
+from worker.phantom.patient_pose import PatientPose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +20,15 @@ class Visit:
     name: str
     when: datetime
     spec: PhantomSpec
-    """Its lesions as they lie in the scan."""
+    """Its lesions are in the coordinates of the scan."""
     flipped: tuple[int, ...] = ()
-    """Axes of storage (0 slice, 1 row, 2 column) that run the other way."""
+    """Axes (0 slice, 1 row, 2 column) that are stored in reverse order."""
 
 
-def placed(posture: Posture, anchor_mm: Point, *bodies: PhantomLesion) -> tuple[PhantomLesion, ...]:
-    """Return ellipsoids as they lie in the scan: the anchor moves with the chest, they keep their size and distance.
+def placed(posture: PatientPose, anchor_mm: Point, *bodies: PhantomLesion) -> tuple[PhantomLesion, ...]:
+    """Return ellipsoids in the coordinates of the scan: rigid bodies whose anchor moves with the chest.
 
-    bodies: their centres relative to the anchor.
+    anchor_mm: a point of the reference chest. bodies: ellipsoids with centres relative to the anchor.
     """
     x, y, z = posture.to_scan(anchor_mm)
     cos, sin = math.cos(posture.turn_rad), math.sin(posture.turn_rad)
@@ -45,5 +45,5 @@ def placed(posture: Posture, anchor_mm: Point, *bodies: PhantomLesion) -> tuple[
 
 def write_visit(folder: Path, visit: Visit) -> list[Path]:
     """Generate the scan and write it as a CT series."""
-    phantom = stored_otherwise(chest_phantom(visit.spec), *visit.flipped)
+    phantom = with_reversed_axes(chest_phantom(visit.spec), *visit.flipped)
     return write_series(folder, phantom, visit.name, visit.when)

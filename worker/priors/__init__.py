@@ -1,1 +1,1 @@
-"""Reads earlier scans back from their CT, SEG and SR."""
+"""Reading of prior scans from their CT, SEG and SR."""

@@ -1,4 +1,4 @@
-"""What is at hand of the patient's earlier scans: from the node's answer to scans that were read. Compares nothing."""
+"""Collection of a patient's prior scans: from the result of the DICOM node's search to scans that were read."""
 
 from __future__ import annotations
 
@@ -7,41 +7,33 @@ from dataclasses import dataclass
 from dicom_node.prior import Priors, PriorScan, PriorSearch
 from dicom_node.storage.spool import Spool
 from models.segmenter import ModelCard
-from worker.priors.read import Prior, PriorFiles, PriorUnreadable, read_prior
+from worker.follow_up.prior import CollectedPriors
+from worker.priors.read import PriorFiles, PriorUnreadable, read_prior
 
 LUNGS_FILE = "lungs.nii.gz"
-"""Beside the documents of a job: both lungs, for comparisons to come."""
+"""File of both lungs in the document folder of a job, for future comparisons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectedFiles:
-    """How the search for earlier scans ended, and what is at hand of them."""
+    """Result of the search for prior scans, and their available files."""
 
     search: PriorSearch
     reason: str | None = None
     scans: tuple[PriorFiles, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectedPriors:
-    """How the search for earlier scans ended, and the scans that could be read."""
-
-    search: PriorSearch
-    reason: str | None = None
-    priors: tuple[Prior, ...] = ()
-
-
 NOT_QUERIED = CollectedFiles(search=PriorSearch.NOT_QUERIED)
 
 
 def collected_files(priors: Priors, spool: Spool) -> CollectedFiles:
-    """Return where the files of a job's earlier scans lie."""
+    """Return the existing files of a job's prior scans."""
     scans = tuple(_files_of(scan, spool) for scan in priors.scans)
     return CollectedFiles(search=priors.search, reason=priors.reason, scans=scans)
 
 
 def read_priors(files: CollectedFiles, card: ModelCard) -> CollectedPriors:
-    """Read what can be read; a scan that cannot is no reason to keep the current one waiting, and is named."""
+    """Return the prior scans that can be read; an unreadable one is skipped, and its error is added to `reason`."""
     priors, reasons = [], [files.reason] if files.reason else []
     for scan in files.scans:
         try:

@@ -1,4 +1,4 @@
-"""What the documents of an earlier scan tell of each lesion: our outlines and numbers, then a reader's instead."""
+"""Lesions of a prior scan from its documents: our outlines and sizes, replaced by a reader's where present."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ OUTLINED = (State.PRESENT, State.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldLesion:
-    """One lesion as the documents tell of it."""
+class DocumentedLesion:
+    """One lesion as described by the documents."""
 
     record: Record
     outline: Mask | None
@@ -32,45 +32,45 @@ class ToldLesion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorContent:
-    """What the documents tell."""
+    """Content of the documents of a prior scan."""
 
     documents: Documents
-    lesions: tuple[ToldLesion, ...]
+    lesions: tuple[DocumentedLesion, ...]
     origin: Origin
     grid: Grid | None
-    """Of the CT, else of a SEG, else of our report's image library; None where there is none of them."""
+    """Of the CT, else of a SEG, else of our report's image library; None if all are absent."""
 
     @property
     def slice_mm(self) -> float:
-        """The distance of the slices; raises PriorUnreadable where nothing tells it."""
+        """The slice spacing. Raises PriorUnreadable if the grid is unknown."""
         if self.grid is not None:
             return spacing_of(self.grid.affine)[0]
         uid = str(self.documents.all[0].SOPInstanceUID)
-        raise PriorUnreadable(uid, "nothing says where its slices lie", "their distance has to be known")
+        raise PriorUnreadable(uid, "no document gives slice positions", "the slice spacing is required")
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """That of a SEG, else of our report; empty where neither says it."""
+        """Frame of Reference UID of a SEG, else of our report; empty if both are absent."""
         for seg in self.documents.segs:
             return str(seg.FrameOfReferenceUID)
         return (library_frame_of_reference(self.documents.our_sr) if self.documents.our_sr else None) or ""
 
 
 def read_content(documents: Documents, ct: PriorCt | None, card: ModelCard) -> PriorContent:
-    """Read what counts of the documents; raises PriorUnreadable where one is damaged."""
+    """Return the lesions of the documents and their origin. Raises PriorUnreadable if a document is damaged."""
     grid = _grid(documents, ct)
-    lesions = _ours(documents, ct, grid)
+    lesions = _our_lesions(documents, ct, grid)
     origin = Origin.OURS
     outlines = _readers_outlines(documents, lesions, card)
     if outlines:
-        lesions, origin = _corrected(lesions, outlines, ct), Origin.READER
-    theirs = _readers_sizes(documents, grid, lesions)
-    if theirs:
-        lesions, origin = _resized(lesions, theirs), Origin.READER
+        lesions, origin = _with_reader_outlines(lesions, outlines, ct), Origin.READER
+    reader_sizes = _readers_sizes(documents, grid, lesions)
+    if reader_sizes:
+        lesions, origin = _resized(lesions, reader_sizes), Origin.READER
     return PriorContent(documents=documents, lesions=tuple(lesions.values()), origin=origin, grid=grid)
 
 
-def _ours(documents: Documents, ct: PriorCt | None, grid: Grid | None) -> dict[str, ToldLesion]:
+def _our_lesions(documents: Documents, ct: PriorCt | None, grid: Grid | None) -> dict[str, DocumentedLesion]:
     outlines: dict[str, Outline] = {}
     if documents.our_seg is not None:
         with readable(str(documents.our_seg.SOPInstanceUID)):
@@ -81,19 +81,19 @@ def _ours(documents: Documents, ct: PriorCt | None, grid: Grid | None) -> dict[s
             records = {each.tracking_uid: each for each in read_records(documents.our_sr)}
     for uid, outline in outlines.items():
         records.setdefault(uid, Record(tracking_uid=uid, tracking_id=outline.tracking_id or ""))
-    return {uid: _told(record, outlines.get(uid), ct, grid) for uid, record in records.items()}
+    return {uid: _documented(record, outlines.get(uid), ct, grid) for uid, record in records.items()}
 
 
-def _told(record: Record, outline: Outline | None, ct: PriorCt | None, grid: Grid | None) -> ToldLesion:
-    """The report's numbers where it has them; nothing is measured again."""
+def _documented(record: Record, outline: Outline | None, ct: PriorCt | None, grid: Grid | None) -> DocumentedLesion:
+    """Return the lesion with the report's sizes; it is measured again only if they are missing."""
     if record.state not in OUTLINED:
-        return ToldLesion(record=record, outline=None, sizes=None, mass_g=None)
+        return DocumentedLesion(record=record, outline=None, sizes=None, mass_g=None)
     mask = outline.mask if outline else None
     sizes = _sizes(record, mask, grid)
     if sizes is not None or mask is None:
-        return ToldLesion(record=record, outline=mask, sizes=sizes, mass_g=record.mass_g)
-    anew = measured(mask, ct)
-    return ToldLesion(record=record, outline=mask, sizes=anew.sizes, mass_g=anew.mass_g)
+        return DocumentedLesion(record=record, outline=mask, sizes=sizes, mass_g=record.mass_g)
+    remeasured = measured(mask, ct)
+    return DocumentedLesion(record=record, outline=mask, sizes=remeasured.sizes, mass_g=remeasured.mass_g)
 
 
 def _sizes(record: Record, mask: Mask | None, grid: Grid | None) -> Sizes | None:
@@ -110,59 +110,69 @@ def _sizes(record: Record, mask: Mask | None, grid: Grid | None) -> Sizes | None
     )
 
 
-def _readers_outlines(documents: Documents, lesions: Mapping[str, ToldLesion], card: ModelCard) -> tuple[Outline, ...]:
-    """Return the outlines of the newest SEG in which a reader outlined anything."""
+def _readers_outlines(
+    documents: Documents, lesions: Mapping[str, DocumentedLesion], card: ModelCard
+) -> tuple[Outline, ...]:
+    """Return the outlines of the newest SEG that contains a reader's outline."""
     ours = {
-        uid: Outline(number=0, tracking_uid=uid, tracking_id=None, mask=told.outline)
-        for uid, told in lesions.items()
-        if told.outline is not None
+        uid: Outline(number=0, tracking_uid=uid, tracking_id=None, mask=lesion.outline)
+        for uid, lesion in lesions.items()
+        if lesion.outline is not None
     }
-    names = {uid: told.record.tracking_id for uid, told in lesions.items()}
+    names = {uid: lesion.record.tracking_id for uid, lesion in lesions.items()}
     for seg in documents.other_segs:
         uid = str(seg.SOPInstanceUID)
         with readable(uid):
-            theirs = read_outlines(seg, corrected=algorithms_of(documents.our_seg) or {card.name})
-        if theirs:
-            return identified(theirs, ours, names, uid, card)
+            outlines = read_outlines(seg, corrected=algorithms_of(documents.our_seg) or {card.name})
+        if outlines:
+            return identified(outlines, ours, names, uid, card)
     return ()
 
 
-def _corrected(
-    lesions: Mapping[str, ToldLesion], outlines: tuple[Outline, ...], ct: PriorCt | None
-) -> dict[str, ToldLesion]:
-    """What a reader outlined is there; what a reader left out of ours is not; what was gone before still is."""
-    found: dict[str, ToldLesion] = {}
+def _with_reader_outlines(
+    lesions: Mapping[str, DocumentedLesion], outlines: tuple[Outline, ...], ct: PriorCt | None
+) -> dict[str, DocumentedLesion]:
+    """Return the lesions that a reader outlined and our absent lesions; other lesions of ours are removed."""
+    found: dict[str, DocumentedLesion] = {}
     for outline in outlines:
         uid = outline.tracking_uid or ""
         before = lesions[uid].record if uid in lesions else Record(tracking_uid=uid, tracking_id="")
         record = replace(before, tracking_id=outline.tracking_id or "", state=State.PRESENT, merged_into=None)
-        anew = measured(outline.mask, ct)
-        found[uid] = ToldLesion(record=record, outline=outline.mask, sizes=anew.sizes, mass_g=anew.mass_g)
-    gone = {uid: told for uid, told in lesions.items() if uid not in found and told.record.state not in OUTLINED}
-    return found | gone
+        remeasured = measured(outline.mask, ct)
+        found[uid] = DocumentedLesion(
+            record=record, outline=outline.mask, sizes=remeasured.sizes, mass_g=remeasured.mass_g
+        )
+    absent = {
+        uid: lesion for uid, lesion in lesions.items() if uid not in found and lesion.record.state not in OUTLINED
+    }
+    return found | absent
 
 
 def _readers_sizes(
-    documents: Documents, grid: Grid | None, lesions: Mapping[str, ToldLesion]
+    documents: Documents, grid: Grid | None, lesions: Mapping[str, DocumentedLesion]
 ) -> dict[str, ReaderSizes]:
-    """Return the sizes of the newest SR in which a reader measured one of these lesions.
+    """Return the sizes of the newest SR in which a reader measured one of these lesions, by tracking UID.
 
-    A measurement of a lesion without sizes changes nothing: an axis alone has no volume.
+    Measurements of a lesion without sizes are ignored: an axis alone gives no volume.
     """
-    sized = {uid: told for uid, told in lesions.items() if told.sizes is not None}
-    outlines = {uid: told.outline for uid, told in sized.items() if told.outline is not None}
+    sized = {uid: lesion for uid, lesion in lesions.items() if lesion.sizes is not None}
+    outlines = {uid: lesion.outline for uid, lesion in sized.items() if lesion.outline is not None}
     for sr in documents.other_srs:
         with readable(str(sr.SOPInstanceUID)):
-            theirs = measured_by_reader(read_reader_sizes(sr, grid), outlines, sized)
-        if theirs:
-            return theirs
+            reader_sizes = measured_by_reader(read_reader_sizes(sr, grid), outlines, sized)
+        if reader_sizes:
+            return reader_sizes
     return {}
 
 
-def _resized(lesions: Mapping[str, ToldLesion], theirs: Mapping[str, ReaderSizes]) -> dict[str, ToldLesion]:
+def _resized(
+    lesions: Mapping[str, DocumentedLesion], reader_sizes: Mapping[str, ReaderSizes]
+) -> dict[str, DocumentedLesion]:
     return {
-        uid: replace(told, sizes=with_reader_sizes(told.sizes, theirs[uid])) if told.sizes and uid in theirs else told
-        for uid, told in lesions.items()
+        uid: replace(lesion, sizes=with_reader_sizes(lesion.sizes, reader_sizes[uid]))
+        if lesion.sizes and uid in reader_sizes
+        else lesion
+        for uid, lesion in lesions.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The CT of an earlier scan, as far as it is at hand: where its slices lie, how it was made, its voxels when needed."""
+"""CT of a prior scan: slice geometry and acquisition from its headers, voxels on demand."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from models.volume import Mask, Volume, spacing_of
-from worker.ct.acquisition import Acquisition, acquisition_of
 from worker.ct.geometry import place
 from worker.ct.reader import load
+from worker.follow_up.acquisition import Acquisition
 from worker.lesions.lesion import Lesion
 from worker.lesions.measure import measure
 from worker.lesions.recist_diameters import recist_axes
 from worker.lesions.uncertainty import Sizes, sizes_of
+from worker.priors.acquisition import acquisition_of
 from worker.priors.documents import readable
 from worker.priors.seg import Grid, resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorCt:
-    """An earlier CT."""
+    """Headers of a prior CT series; pixels are read on demand."""
 
     study_uid: str
     series_uid: str
@@ -34,20 +35,20 @@ class PriorCt:
     acquisition: Acquisition
     grid: Grid
     read_volume: Callable[[], Volume]
-    """Reads the pixels at its first call."""
+    """Reads the pixels on the first call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of an outline."""
+    """Measurements of an outline."""
 
     sizes: Sizes
     mass_g: float | None
-    """None without the pixels."""
+    """None without pixels."""
 
 
 def read_ct(paths: Sequence[Path]) -> PriorCt:
-    """Read the headers. Raises PriorUnreadable of a damaged one, SeriesRejected of slices that cannot be placed."""
+    """Read the headers. Raises PriorUnreadable if one is damaged, SeriesRejected if the slices form no volume."""
     with readable(f"a CT of {len(paths)} images"):
         headers = [dcmread(path, stop_before_pixels=True) for path in paths]
         placement = place(headers)
@@ -64,7 +65,7 @@ def read_ct(paths: Sequence[Path]) -> PriorCt:
 
 
 def measured(outline: Mask, ct: PriorCt | None) -> Measured:
-    """Measure an outline on its CT, as a lesion of ours is measured; without a CT by its voxels alone."""
+    """Return the measurements of an outline in its CT, as for our lesions; without a CT from its voxels only."""
     if ct is not None:
         volume = ct.read_volume()
         lesion = _in_volume(outline, volume)
@@ -76,18 +77,18 @@ def measured(outline: Mask, ct: PriorCt | None) -> Measured:
 
 
 def _in_volume(outline: Mask, volume: Volume) -> Lesion | None:
-    """Return the outline on the CT's grid; None where it marks nothing of it."""
+    """Return the outline as a lesion on the CT's grid; None if it contains no voxel of it."""
     voxels, corner = resampled(outline, volume.affine)
     low = np.maximum(corner, 0)
     high = np.minimum(np.add(corner, voxels.shape), volume.hu.shape)
     if (high <= low).any():
         return None
-    kept = voxels[tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))]
-    marked = np.argwhere(kept)
-    if not len(marked):
+    cropped = voxels[tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))]
+    indices = np.argwhere(cropped)
+    if not len(indices):
         return None
-    first, last = marked.min(axis=0), marked.max(axis=0) + 1
-    box = kept[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+    first, last = indices.min(axis=0), indices.max(axis=0) + 1
+    box = cropped[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
     return _lesion(box, low + first)
 
 

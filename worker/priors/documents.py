@@ -1,7 +1,7 @@
-"""The documents of an earlier scan: which are ours, which a reader's, and which scan they are of. Reads no content.
+"""Selection of the SEG and SR documents of a prior scan: ours and those of others.
 
-A reader's correction of our SEG or SR is a document of another maker that refers to the same CT; whether a person made
-it, its content says (`content.py`).
+A reader's correction of our SEG or SR is a document of another manufacturer that refers to the same CT. Whether a
+person made it is determined from its content (`content.py`).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pydicom.uid import (
 
 from dicom_node.errors import NodeError
 from worker.ct.pixels import DAMAGE
-from worker.outputs.dicom.header import PRODUCT
+from worker.product import PRODUCT
 
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 REJECTION_NUMBER = 3
-"""The last digit of its series number (worker/outputs/dicom/header.py)."""
+"""Last digit of the series number of a rejection report (worker/outputs/dicom/header.py)."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
 REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 
 
-class PriorUnreadable(NodeError):  # noqa: N818  (named for what is the matter, as SeriesRejected is)
-    """What is at hand of an earlier scan cannot be read: the current one is reported without it."""
+class PriorUnreadable(NodeError):  # noqa: N818  (named for the condition, as SeriesRejected)
+    """The files of a prior scan cannot be read: the current scan is reported without it."""
 
     def __init__(self, uid: str, fact: str, limit: str) -> None:
         super().__init__(f"{uid}: {fact}; {limit}")
@@ -44,13 +44,14 @@ class PriorUnreadable(NodeError):  # noqa: N818  (named for what is the matter, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """The documents that tell of one scan."""
+    """The documents of one scan."""
 
     our_seg: Dataset | None
     our_sr: Dataset | None
     other_segs: tuple[Dataset, ...]
-    """Of others, the newest first: readers, or programs."""
+    """SEGs of readers or other programs, newest first."""
     other_srs: tuple[Dataset, ...]
+    """SRs of readers or other programs, newest first."""
 
     @property
     def segs(self) -> tuple[Dataset, ...]:
@@ -59,46 +60,49 @@ class Documents:
 
     @property
     def all(self) -> tuple[Dataset, ...]:
-        """All that are there, our report first."""
+        """All documents, our report first."""
         return (*((self.our_sr,) if self.our_sr is not None else ()), *self.segs, *self.other_srs)
 
 
 def read_documents(paths: Sequence[Path]) -> list[Dataset]:
-    """Return the SEG and SR among these files, each once; raises PriorUnreadable where one is damaged."""
+    """Return the SEG and SR among these files, each once. Raises PriorUnreadable if a file is damaged."""
     found: dict[str, Dataset] = {}
     for number, path in enumerate(paths, start=1):
         with readable(f"document {number} of {len(paths)}"):
             dataset = dcmread(path)
-            _check_whole(dataset)
+            _check_complete(dataset)
             if dataset.SOPClassUID in (*SEGMENTATIONS, *REPORTS):
                 found[str(dataset.SOPInstanceUID)] = dataset
     return list(found.values())
 
 
-def _check_whole(dataset: Dataset) -> None:
-    """Raise EOFError where an element ends early: pydicom takes what there is, and lesions would be missing."""
-    for tag in dataset.keys():  # noqa: SIM118  (a data set iterates over elements, and reads them)
+def _check_complete(dataset: Dataset) -> None:
+    """Raise EOFError if an element is truncated: pydicom accepts it, and lesions would be missing."""
+    for tag in dataset.keys():  # noqa: SIM118  (iterating a data set yields elements and parses them)
         raw = dataset.get_item(tag)
         if isinstance(raw, RawDataElement) and raw.length != UNDEFINED_LENGTH and raw.length > len(raw.value or b""):
-            raise EOFError(f"{tag} ends early")
+            raise EOFError(f"{tag} is truncated")
 
 
 @contextmanager
 def readable(uid: str) -> Iterator[None]:
-    """Turn damage of a document, known by its UID, into PriorUnreadable; the damage itself may quote a patient."""
+    """Convert errors of a damaged document to PriorUnreadable with its UID; the original text may contain patient data.
+
+    Only the name of the error's class is kept.
+    """
     try:
         yield
     except DAMAGE as error:
-        raise PriorUnreadable(uid, type(error).__name__, "it has to be a whole DICOM document") from None
+        raise PriorUnreadable(uid, type(error).__name__, "a complete DICOM document is required") from None
 
 
 def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents:
-    """Return the documents that refer to this CT: of ours the newest report, and the SEG that it refers to."""
+    """Return the documents that refer to this CT series: our newest report with its SEG, and those of others."""
     of_scan = sorted((each for each in documents if series_uid in ct_series_of(each)), key=_age)
     our_sr = next(iter(_newest_first(of_scan, REPORTS, ours=True)), None)
-    of_job = of_scan if our_sr is None else _referred_to(our_sr, of_scan)
+    of_analysis = of_scan if our_sr is None else _referred_to(our_sr, of_scan)
     return Documents(
-        our_seg=next(iter(_newest_first(of_job, SEGMENTATIONS, ours=True)), None),
+        our_seg=next(iter(_newest_first(of_analysis, SEGMENTATIONS, ours=True)), None),
         our_sr=our_sr,
         other_segs=_newest_first(of_scan, SEGMENTATIONS, ours=False),
         other_srs=_newest_first(of_scan, REPORTS, ours=False),
@@ -106,17 +110,17 @@ def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents
 
 
 def is_ours(document: Dataset) -> bool:
-    """Say whether we made it."""
+    """Return whether this product created the document."""
     return bool(document.get("Manufacturer") == PRODUCT and document.get("ManufacturerModelName") == PRODUCT)
 
 
 def is_rejection(document: Dataset) -> bool:
-    """Say whether a report of ours says that the scan was not analysed."""
+    """Return whether the document is our report that a scan was not analysed."""
     return is_ours(document) and int(document.get("SeriesNumber") or 0) % 10 == REJECTION_NUMBER
 
 
 def ct_series_of(document: Dataset) -> list[str]:
-    """Return the UIDs of the CT series that a document refers to."""
+    """Return the Series Instance UIDs of the CT series that a document refers to."""
     return [str(series.SeriesInstanceUID) for series in _referred_series(document) if _is_of_ct(series)]
 
 
@@ -124,12 +128,16 @@ def _is_of_ct(series: Dataset) -> bool:
     return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in _instances_of(series))
 
 
-def _newest_first(by_age: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> tuple[Dataset, ...]:
-    return tuple(each for each in reversed(by_age) if each.SOPClassUID in kinds and is_ours(each) is ours)
+def _newest_first(oldest_first: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> tuple[Dataset, ...]:
+    return tuple(each for each in reversed(oldest_first) if each.SOPClassUID in kinds and is_ours(each) is ours)
 
 
 def _age(document: Dataset) -> tuple[str, str, bool, int, str]:
-    """Ours bear the time of their CT: of those, a refusal was before a result, and the larger came of late slices."""
+    """Return the sort key, oldest first.
+
+    Our documents have the content time of their CT. With equal times, a rejection is older than a result, and a
+    document with fewer instances is older than one made after late slices.
+    """
     return (
         str(document.get("ContentDate", "")),
         str(document.get("ContentTime", "")),
@@ -144,7 +152,7 @@ def _instances(document: Dataset) -> list[Dataset]:
 
 
 def _instances_of(series: Dataset) -> Sequence[Dataset]:
-    """An SR calls the instances of a series otherwise than a SEG does (PS3.3 C.17.2.1, C.12.1.3)."""
+    """Return the referenced instances; SR and SEG use different sequences (PS3.3 C.17.2.1, C.12.1.3)."""
     return series.get("ReferencedInstanceSequence") or series.get("ReferencedSOPSequence") or ()
 
 
@@ -161,6 +169,6 @@ def _referred_series(document: Dataset) -> list[Dataset]:
 
 
 def _referred_to(sr: Dataset, documents: Sequence[Dataset]) -> list[Dataset]:
-    """Return the documents that stand in the evidence of our SR: a SEG of another analysis has other lesions."""
+    """Return the documents in the evidence of our SR: a SEG of another analysis has other lesions."""
     uids = {str(instance.ReferencedSOPInstanceUID) for instance in _instances(sr)}
     return [each for each in documents if each.SOPInstanceUID in uids]

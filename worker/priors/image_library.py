@@ -1,4 +1,4 @@
-"""Where the images of an SR's library lie: what is left of a scan whose CT and SEG are gone. Reads no measurement."""
+"""Slice geometry from the image library of an SR, for prior scans without CT and SEG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from worker.priors.seg import Grid
 
-# PS3.16 TID 1600 to 1604. highdicom writes the last one, which TID 1604 does not have, from the header.
+# PS3.16 TID 1600 to 1604. BETWEEN_SLICES is not in TID 1604; highdicom writes it from the header.
 IMAGE_LIBRARY = "111028"
 FRAME_OF_REFERENCE = "112227"
 BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES = "111026", "111066", "112226"
@@ -19,7 +19,7 @@ ROW_COSINES, COLUMN_COSINES = ("110904", "110905", "110906"), ("110907", "110908
 
 
 def library_grid(sr: Dataset) -> Grid | None:
-    """Return the grid of the library's images, slices counted from the lowest; None where there is none."""
+    """Return the grid of the library's images, slices counted along the normal; None without complete geometry."""
     images = list(_images(sr))
     if not images:
         return None
@@ -31,12 +31,12 @@ def library_grid(sr: Dataset) -> Grid | None:
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = normal * first[BETWEEN_SLICES], columns * first[BETWEEN_ROWS]
     affine[:3, 2], affine[:3, 3] = rows * first[BETWEEN_COLUMNS], positions[int(np.argmin(heights))]
-    places = np.round((heights - heights.min()) / first[BETWEEN_SLICES])
-    return Grid(affine=affine, slices={uid: int(at) for (uid, _), at in zip(images, places, strict=True)})
+    indices = np.round((heights - heights.min()) / first[BETWEEN_SLICES])
+    return Grid(affine=affine, slices={uid: int(at) for (uid, _), at in zip(images, indices, strict=True)})
 
 
 def library_frame_of_reference(sr: Dataset) -> str | None:
-    """Return the frame of reference of the library's first image."""
+    """Return the Frame of Reference UID of the library's first image that has one, else None."""
     for image in _library_images(sr):
         for item in image.get("ContentSequence", ()):
             if item.ConceptNameCodeSequence[0].CodeValue == FRAME_OF_REFERENCE:
@@ -45,15 +45,15 @@ def library_frame_of_reference(sr: Dataset) -> str | None:
 
 
 def _images(sr: Dataset) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the UID of each image that says all of its geometry, and its numbers by code value."""
-    needed = {BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
+    """Yield the UID of each image with complete geometry, and its numbers by code value."""
+    required = {BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
     for image in _library_images(sr):
         numbers = {
             str(item.ConceptNameCodeSequence[0].CodeValue): float(item.MeasuredValueSequence[0].NumericValue)
             for item in image.get("ContentSequence", ())
             if item.ValueType == "NUM" and item.MeasuredValueSequence
         }
-        if needed <= numbers.keys():
+        if required <= numbers.keys():
             yield str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID), numbers
 
 

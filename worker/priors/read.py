@@ -1,6 +1,6 @@
-"""Reads an earlier scan back from what is at hand of it: our SEG and SR, a reader's, the CT. Compares nothing.
+"""Reading of a prior scan from its available files: our SEG and SR, a reader's SEG and SR, and the CT.
 
-`documents.py` says which documents count, `content.py` what they tell of each lesion.
+`documents.py` selects the documents, `content.py` reads their lesions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ from dicom_node.errors import SeriesRejected
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
-from worker.ct.acquisition import study_date
-from worker.follow_up.comparison import Origin, ReportReference
-from worker.lesions.uncertainty import Sizes
-from worker.priors.content import PriorContent, ToldLesion, read_content
+from worker.follow_up.comparison import ReportReference
+from worker.follow_up.prior import Prior, PriorLesion
+from worker.priors.acquisition import study_date
+from worker.priors.content import DocumentedLesion, PriorContent, read_content
 from worker.priors.ct import PriorCt, read_ct
 from worker.priors.documents import (
     Documents,
@@ -35,65 +34,26 @@ from worker.priors.documents import (
     readable,
 )
 from worker.priors.lung_mask import read_lungs
-from worker.recist.timepoints import State
 
 __all__ = ["Prior", "PriorFiles", "PriorLesion", "PriorUnreadable", "read_labels", "read_prior"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorFiles:
-    """What is at hand of one earlier scan."""
+    """Available files of one prior scan."""
 
     ct: tuple[Path, ...]
-    """The CT series; empty where it is gone."""
+    """The CT series; empty if it is not available."""
     documents: tuple[Path, ...]
     """SEG and SR, ours and readers', in any order."""
     lungs: Path | None = None
-    """`lungs.nii.gz` of our job."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorLesion:
-    """What an earlier scan shows of a lesion; those that were gone by then are among them."""
-
-    tracking_uid: str
-    tracking_id: str
-    state: State
-    merged_into: str | None
-    split_from: str | None
-    outline: Mask | None
-    """On a box of the earlier scan's grid; None unless PRESENT or DOUBTFUL, and outlined."""
-    sizes: Sizes | None
-    """None unless PRESENT or DOUBTFUL."""
-    mass_g: float | None
-    image_uid: str | None = None
-    """SOP instance UID of the CT image through its middle; None where the CT is not at hand."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prior:
-    """An earlier scan of the patient, read back."""
-
-    date: date
-    """Of the study."""
-    study_uid: str
-    series_uid: str
-    """Of the CT."""
-    frame_of_reference_uid: str
-    slice_mm: float
-    lesions: tuple[PriorLesion, ...]
-    lungs: Mask | None
-    """None where neither the CT nor its lungs are at hand."""
-    kernel: str | None
-    has_contrast: bool | None
-    origin: Origin
-    report: ReportReference | None
+    """The `lungs.nii.gz` of our job."""
 
 
 def read_prior(files: PriorFiles, card: ModelCard) -> Prior:
-    """Read an earlier scan back; what a reader corrected comes before what we found.
+    """Return a prior scan; a reader's corrections take precedence over our results.
 
-    Raises PriorUnreadable where a document is damaged, or nothing says what the scan shows.
+    Raises PriorUnreadable if a document is damaged, no document describes the lesions, or the study date is missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
@@ -103,15 +63,15 @@ def read_prior(files: PriorFiles, card: ModelCard) -> Prior:
             series_uid = ct.series_uid if ct else _series_of(found)
             documents = choose_documents(found, series_uid)
         if not documents.all:
-            raise PriorUnreadable(series_uid, f"none of {len(found)} documents tells its lesions", "one has to")
+            raise PriorUnreadable(series_uid, f"none of {len(found)} documents lists its lesions", "one is required")
         try:
             return _prior(ct, series_uid, read_content(documents, ct, card), _lungs(files, ct))
-        except SeriesRejected as rejected:  # headers alone were looked at before
-            raise PriorUnreadable(series_uid, str(rejected), "its pixels have to be readable") from None
+        except SeriesRejected as rejected:  # read_ct checked the headers only
+            raise PriorUnreadable(series_uid, str(rejected), "readable pixels are required") from None
 
 
 def _ct(files: PriorFiles) -> PriorCt | None:
-    """A CT that cannot be placed, since half of it came, is as good as gone: the documents have their own geometry."""
+    """Return the CT; None if it is absent or rejected (e.g. incomplete): the documents have their own geometry."""
     try:
         return read_ct(files.ct) if files.ct else None
     except SeriesRejected:
@@ -122,7 +82,7 @@ def _series_of(documents: Sequence[Dataset]) -> str:
     for document in sorted(documents, key=is_ours, reverse=True):
         for series_uid in ct_series_of(document):
             return series_uid
-    raise PriorUnreadable("a scan without a CT", f"{len(documents)} documents refer to no CT", "one has to")
+    raise PriorUnreadable("a scan without CT", f"none of {len(documents)} documents refers to a CT", "one is required")
 
 
 def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Mask | None) -> Prior:
@@ -132,14 +92,14 @@ def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Ma
         study_uid = ct.study_uid if ct else str(document.StudyInstanceUID)
         report = _report(content.documents)
     if study is None:
-        raise PriorUnreadable(series_uid, "it has no study date", "a comparison needs one")
+        raise PriorUnreadable(series_uid, "it has no study date", "a comparison requires one")
     return Prior(
         date=study,
         study_uid=study_uid,
         series_uid=series_uid,
         frame_of_reference_uid=ct.frame_of_reference_uid if ct else content.frame_of_reference_uid,
         slice_mm=spacing_of(ct.grid.affine)[0] if ct else content.slice_mm,
-        lesions=tuple(_lesion(told, ct) for told in content.lesions),
+        lesions=tuple(_lesion(lesion, ct) for lesion in content.lesions),
         lungs=lungs,
         kernel=ct.acquisition.kernel if ct else None,
         has_contrast=ct.acquisition.has_contrast if ct else None,
@@ -148,23 +108,23 @@ def _prior(ct: PriorCt | None, series_uid: str, content: PriorContent, lungs: Ma
     )
 
 
-def _lesion(told: ToldLesion, ct: PriorCt | None) -> PriorLesion:
-    record = told.record
+def _lesion(lesion: DocumentedLesion, ct: PriorCt | None) -> PriorLesion:
+    record = lesion.record
     return PriorLesion(
         tracking_uid=record.tracking_uid,
         tracking_id=record.tracking_id,
         state=record.state,
         merged_into=record.merged_into,
         split_from=record.split_from,
-        outline=told.outline,
-        sizes=told.sizes,
-        mass_g=told.mass_g,
-        image_uid=ct.grid.image_through(told.outline) if ct and told.outline else None,
+        outline=lesion.outline,
+        sizes=lesion.sizes,
+        mass_g=lesion.mass_g,
+        image_uid=ct.grid.image_through(lesion.outline) if ct and lesion.outline else None,
     )
 
 
 def _lungs(files: PriorFiles, ct: PriorCt | None) -> Mask | None:
-    """Read what our job wrote beside its documents; else outline them again."""
+    """Return the lungs from the file of our job, else segment them in the CT."""
     if files.lungs is not None:
         with suppress(RuntimeError):
             return read_lungs(files.lungs)
@@ -173,7 +133,7 @@ def _lungs(files: PriorFiles, ct: PriorCt | None) -> Mask | None:
 
 
 def _report(documents: Documents) -> ReportReference | None:
-    """Return our report, else the reader's."""
+    """Return a reference to our report, else to the newest report of a reader."""
     reports = (*((documents.our_sr,) if documents.our_sr is not None else ()), *documents.other_srs)
     if not reports:
         return None
@@ -189,7 +149,7 @@ def _report(documents: Documents) -> ReportReference | None:
 def read_labels(seg: Dataset, sop_instance_uids: Sequence[str]) -> NDArray[np.uint16]:
     """Return the segment number of each voxel of a BINARY SEG, 0 for none, axes (slice, row, column).
 
-    sop_instance_uids: the source image of each slice. Raises KeyError when a frame refers to none of them.
+    sop_instance_uids: the source image of each slice. Raises KeyError if a frame refers to none of them.
     """
     slices = {uid: index for index, uid in enumerate(sop_instance_uids)}
     labels = np.zeros((len(slices), seg.Rows, seg.Columns), np.uint16)

@@ -1,9 +1,10 @@
-"""Which lesion of ours a reader's outline or measurement is: what a reader corrected keeps its identity. Reads nothing.
+"""Assignment of a reader's outlines and measurements to our lesions: corrected lesions keep their identity.
 
-* A segment with the Tracking UID of a lesion of ours is that lesion, whatever its shape.
-* Any other segment is taken apart into what does not touch; each part takes the Tracking UID of the lesion of ours that
-  it overlaps most, where no part overlaps that lesion more. The others are new, and keep the segment's UID or get one.
-* A measurement is of the lesion of its Tracking UID, else of the one in whose outline it was drawn.
+* A segment with the Tracking UID of one of our lesions is that lesion, whatever its shape.
+* Any other segment is split into connected components. Components and our lesions are paired by overlap, the largest
+  first, and a paired component takes the Tracking UID of our lesion. Other components are new lesions, and keep the
+  segment's UID or get a derived one.
+* A measurement belongs to the lesion with its Tracking UID, else to the lesion in whose outline it was drawn.
 """
 
 from __future__ import annotations
@@ -27,54 +28,54 @@ OUR_NAME = re.compile(r"lesion-\d+")
 
 
 def identified(
-    theirs: Sequence[Outline], ours: Mapping[str, Outline], known: Mapping[str, str], seg_uid: str, card: ModelCard
+    outlines: Sequence[Outline], ours: Mapping[str, Outline], known: Mapping[str, str], seg_uid: str, card: ModelCard
 ) -> tuple[Outline, ...]:
     """Return a reader's outlines, each with a Tracking UID and a name.
 
-    ours: our outlines by Tracking UID. known: the names of all lesions that our report knows, by Tracking UID, those
-    that are gone among them. seg_uid: the reader's SEG, of which new UIDs are derived.
+    ours: our outlines by Tracking UID. known: names of all lesions in our report by Tracking UID, including absent
+    ones. seg_uid: SOP Instance UID of the reader's SEG, from which new UIDs are derived.
     """
     kept = [
-        renamed(each, uid, known[uid]) for each in theirs if (uid := each.tracking_uid) is not None and uid in known
+        renamed(each, uid, known[uid]) for each in outlines if (uid := each.tracking_uid) is not None and uid in known
     ]
-    claimed = {each.tracking_uid for each in kept}
-    parts = [part for each in theirs if each.tracking_uid not in known for part in _parts(each, card)]
-    free = {uid: outline for uid, outline in ours.items() if uid not in claimed}
-    taken = _most_overlapped(parts, free)
+    used = {each.tracking_uid for each in kept}
+    parts = [part for each in outlines if each.tracking_uid not in known for part in _parts(each, card)]
+    unassigned = {uid: outline for uid, outline in ours.items() if uid not in used}
+    assigned = _most_overlapped(parts, unassigned)
     new: list[Outline] = []
     for index, part in enumerate(parts):
-        if index in taken:
-            kept.append(renamed(part, taken[index], known[taken[index]]))
+        if index in assigned:
+            kept.append(renamed(part, assigned[index], known[assigned[index]]))
         else:
             new.append(_new(part, index, seg_uid, {each.tracking_uid for each in (*kept, *new)}))
     return (*kept, *new)
 
 
 def measured_by_reader(
-    theirs: Sequence[ReaderSizes], outlines: Mapping[str, Mask], known: Collection[str]
+    measurements: Sequence[ReaderSizes], outlines: Mapping[str, Mask], known: Collection[str]
 ) -> dict[str, ReaderSizes]:
-    """Return what a reader measured, by our Tracking UID; of several measurements of a lesion the first counts."""
+    """Return a reader's measurements by our Tracking UID; the first one of each lesion is used."""
     found: dict[str, ReaderSizes] = {}
-    for each in theirs:
+    for each in measurements:
         uid = each.tracking_uid if each.tracking_uid in known else _drawn_in(each, outlines)
         if uid is not None:
             found.setdefault(uid, each)
     return found
 
 
-def with_reader_sizes(sizes: Sizes, theirs: ReaderSizes) -> Sizes:
-    """Return the sizes with those in their place that a reader gave; a short axis is never longer than the long one."""
-    long_axis_mm = theirs.long_axis_mm or sizes.long_axis_mm
+def with_reader_sizes(sizes: Sizes, reader_sizes: ReaderSizes) -> Sizes:
+    """Return the sizes, replaced by those that a reader gave; the short axis is limited to the long axis."""
+    long_axis_mm = reader_sizes.long_axis_mm or sizes.long_axis_mm
     return replace(
         sizes,
-        volume_ml=theirs.volume_ml or sizes.volume_ml,
+        volume_ml=reader_sizes.volume_ml or sizes.volume_ml,
         long_axis_mm=long_axis_mm,
-        short_axis_mm=min(theirs.short_axis_mm or sizes.short_axis_mm, long_axis_mm),
+        short_axis_mm=min(reader_sizes.short_axis_mm or sizes.short_axis_mm, long_axis_mm),
     )
 
 
 def _parts(outline: Outline, card: ModelCard) -> Iterator[Outline]:
-    """Yield what does not touch; what is below the smallest lesion only where there is nothing else."""
+    """Yield the connected components; those below the smallest lesion volume only if there are no others."""
     lesions = find_lesions(outline.mask, card, "") or find_lesions(
         outline.mask, replace(card, smallest_lesion_ml=0), ""
     )
@@ -86,17 +87,17 @@ def _parts(outline: Outline, card: ModelCard) -> Iterator[Outline]:
 
 
 def _most_overlapped(parts: Sequence[Outline], ours: Mapping[str, Outline]) -> dict[int, str]:
-    """Return which part is which lesion of ours, one to one, the largest overlap first."""
+    """Return the UID of our lesion for each overlapping part, by part index, one to one, largest overlap first."""
     overlaps = sorted(
         (-_overlap_ml(part.mask, outline.mask), index, uid)
         for index, part in enumerate(parts)
         for uid, outline in ours.items()
     )
-    taken: dict[int, str] = {}
+    assigned: dict[int, str] = {}
     for overlap, index, uid in overlaps:
-        if overlap < 0 and index not in taken and uid not in taken.values():
-            taken[index] = uid
-    return taken
+        if overlap < 0 and index not in assigned and uid not in assigned.values():
+            assigned[index] = uid
+    return assigned
 
 
 def _overlap_ml(mask: Mask, other: Mask) -> float:
@@ -105,28 +106,28 @@ def _overlap_ml(mask: Mask, other: Mask) -> float:
     high = np.minimum(np.add(corner, voxels.shape), mask.voxels.shape)
     if (high <= low).any():
         return 0.0
-    theirs = voxels[tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))]
-    ours = mask.voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return float(np.count_nonzero(theirs & ours)) * mask.voxel_ml
+    other_voxels = voxels[tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))]
+    own_voxels = mask.voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    return float(np.count_nonzero(other_voxels & own_voxels)) * mask.voxel_ml
 
 
 def _new(part: Outline, index: int, seg_uid: str, used: Collection[str | None]) -> Outline:
-    """The largest part of a segment keeps the UID that its reader gave; names are free text, so only ours are kept."""
+    """Return a new lesion; it keeps the reader's UID if unused. Names are free text, so only `lesion-N` is kept."""
     own = part.tracking_uid
     uid = own if own is not None and own not in used else derived_uid(seg_uid, "reader's lesion", str(index + 1))
     name = part.tracking_id or ""
     return renamed(part, uid, name if OUR_NAME.fullmatch(name) else f"reader-{index + 1}")
 
 
-def _drawn_in(theirs: ReaderSizes, outlines: Mapping[str, Mask]) -> str | None:
-    for centre in theirs.centres_mm:
+def _drawn_in(measured: ReaderSizes, outlines: Mapping[str, Mask]) -> str | None:
+    for centre in measured.centres_mm:
         for uid, mask in outlines.items():
-            if _holds(mask, centre):
+            if _contains(mask, centre):
                 return uid
     return None
 
 
-def _holds(mask: Mask, point_mm: NDArray[np.float64]) -> bool:
+def _contains(mask: Mask, point_mm: NDArray[np.float64]) -> bool:
     index = np.round((np.linalg.inv(mask.affine) @ (*point_mm, 1.0))[:3]).astype(int)
     inside = (index >= 0).all() and (index < mask.voxels.shape).all()
     return bool(inside and mask.voxels[tuple(index)])

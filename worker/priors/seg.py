@@ -1,7 +1,7 @@
-"""Reads the outlines of a SEG, ours or a reader's, on the grid that its own frames lie on. Needs no CT.
+"""Outlines of a SEG, ours or a reader's, on the grid of its own frames; no CT is required.
 
-BINARY, FRACTIONAL (a voxel counts from half of its greatest value on) and LABELMAP. Frames may be missing: a frame is
-placed by its Image Position (Patient). Knows no measurement.
+Supports BINARY, FRACTIONAL (a voxel counts from half of the maximum value) and LABELMAP. Frames may be missing: each
+frame is located by its Image Position (Patient).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from models.volume import Mask
 from worker.priors.documents import PriorUnreadable
 
 PLACE_TOLERANCE = 0.1
-"""Of the spacing: how far a frame may lie from its place in an even stack; worker/ct/geometry.py has it of the CT."""
+"""Tolerance of a frame's position in an even stack, as a share of the spacing; as for CT in worker/ct/geometry.py."""
 ANATOMICAL_STRUCTURES = (("123037004", "SCT"), ("T-D000A", "SRT"))
-"""PS3.16 CID 7150: an organ is no lesion."""
+"""PS3.16 CID 7150: segments of organs are not lesions."""
 
 OHIF_BRUSH = "OHIF Brush"
 
@@ -28,36 +28,36 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """One segment."""
+    """One segment of a SEG."""
 
     number: int
     tracking_uid: str | None
     tracking_id: str | None
     mask: Mask
-    """On a box of the grid."""
+    """Cropped to the segment's bounding box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Where slices lie.
+    """Geometry of a stack of slices.
 
     affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
-    slices: the slice of each image, by its SOP instance UID, as far as it is known.
+    slices: slice index of each known image by its SOP Instance UID.
     """
 
     affine: Array
     slices: Mapping[str, int]
 
     def image_through(self, mask: Mask) -> str | None:
-        """Return the SOP instance UID of the image that the middle of a mask lies in; None where none is known."""
+        """Return the SOP Instance UID of the image through the centre of a mask; None if it is unknown."""
         x, y, z = mask.affine[:3, :3] @ np.argwhere(mask.voxels).mean(axis=0) + mask.affine[:3, 3]
         index = round(float((np.linalg.inv(self.affine) @ (x, y, z, 1.0))[0]))
         return next((uid for uid, place in self.slices.items() if place == index), None)
 
     def to_mm(self, sop_instance_uid: str, column: float, row: float) -> Array | None:
-        """Return where a point of an image lies; None of an image that is not known.
+        """Return a point of an image as (x, y, z), LPS mm; None if the image is unknown.
 
-        column, row: PS3.3 C.18.6.1.1, the outer corner of the first pixel at 0, 0.
+        column, row: PS3.3 C.18.6.1.1, the outer corner of the first pixel is (0, 0).
         """
         index = self.slices.get(sop_instance_uid)
         if index is None:
@@ -66,32 +66,32 @@ class Grid:
 
 
 def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tuple[Outline, ...]:
-    """Return the segments that mark something, without those of organs.
+    """Return the non-empty segments, without those of organs.
 
-    corrected: of a SEG that is not ours, the names of the algorithms that a reader may have corrected; what any other
-    one outlined by itself is left out, too. Raises PriorUnreadable on uneven frames.
+    corrected: for a SEG that is not ours, names of the algorithms whose outlines a reader may have corrected; automatic
+    segments of any other algorithm are left out. Raises PriorUnreadable if the frames are not evenly spaced.
     """
     frames, grid, indices = _frames(seg), grid_of(seg), _indices(seg)
-    marked: dict[int, dict[int, NDArray[np.bool_]]] = {}
+    planes_by_number: dict[int, dict[int, NDArray[np.bool_]]] = {}
     for frame, index, groups in zip(frames, indices, _per_frame(seg), strict=True):
         for number, voxels in _marked(seg, frame, groups):
-            planes = marked.setdefault(number, {})
+            planes = planes_by_number.setdefault(number, {})
             planes[index] = planes[index] | voxels if index in planes else voxels
     segments = {int(each.SegmentNumber): each for each in seg.SegmentSequence}
     return tuple(
         _outline(segments[number], planes, grid)
-        for number, planes in sorted(marked.items())
+        for number, planes in sorted(planes_by_number.items())
         if not _is_anatomy(segments[number]) and (corrected is None or _is_by_reader(segments[number], corrected))
     )
 
 
 def grid_of(seg: Dataset) -> Grid:
-    """Return the grid of a SEG: its first slice is the first along the normal that has a frame."""
+    """Return the grid of a SEG; slice 0 is the first frame along the normal."""
     positions, indices = _positions(seg), _indices(seg)
     row_cosines, column_cosines = _cosines(seg)
     first, last = int(np.argmin(indices)), int(np.argmax(indices))
     span = indices[last] - indices[first]
-    # In a tilted stack the slices are shifted against each other: the step is not the normal.
+    # In a sheared stack (tilted gantry) the step between slices is not parallel to the normal.
     step = (positions[last] - positions[first]) / span if span else _normal(seg) * _spacing_mm(seg)
     between_rows, between_columns = (float(value) for value in _measures(seg).PixelSpacing)
     affine = np.eye(4)
@@ -102,9 +102,9 @@ def grid_of(seg: Dataset) -> Grid:
 
 
 def box_of(voxels: NDArray[np.bool_], affine: Array) -> Mask:
-    """Cut a mask that marks something down to what it marks."""
-    marked = np.argwhere(voxels)
-    low, high = marked.min(axis=0), marked.max(axis=0) + 1
+    """Return a non-empty mask cropped to its bounding box."""
+    indices = np.argwhere(voxels)
+    low, high = indices.min(axis=0), indices.max(axis=0) + 1
     shifted = affine.copy()
     shifted[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
     box = tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
@@ -133,13 +133,16 @@ def _is_anatomy(segment: Dataset) -> bool:
 
 
 def algorithms_of(seg: Dataset | None) -> set[str]:
-    """Return the names of the algorithms that outlined the segments."""
+    """Return the algorithm names of the segments."""
     segments = seg.SegmentSequence if seg is not None else ()
     return {str(segment.SegmentAlgorithmName) for segment in segments if segment.get("SegmentAlgorithmName")}
 
 
 def _is_by_reader(segment: Dataset, corrected: Collection[str]) -> bool:
-    """OHIF 3.13 keeps type and name of the algorithm whose outline a reader corrects, else it writes its own."""
+    """Return whether a reader may have made the segment.
+
+    OHIF 3.13 keeps type and name of the algorithm whose outline a reader corrects; otherwise it writes its own.
+    """
     name = segment.get("SegmentAlgorithmName")
     return segment.get("SegmentAlgorithmType") != "AUTOMATIC" or not name or name in (*corrected, OHIF_BRUSH)
 
@@ -149,11 +152,11 @@ def _frames(seg: Dataset) -> NDArray[np.uint16]:
 
 
 def _marked(seg: Dataset, frame: NDArray[np.uint16], groups: Dataset) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield each segment's voxels of a frame, where there are any."""
+    """Yield number and voxels of each segment with voxels in the frame."""
     if seg.SegmentationType == "LABELMAP":
         yield from ((int(number), frame == number) for number in np.unique(frame) if number)
         return
-    # PS3.3 C.8.20.3.1: the greatest value stands for certainty, or for the whole of the voxel.
+    # PS3.3 C.8.20.3.1: the maximum value means probability 1 or full occupancy of the voxel.
     least = seg.MaximumFractionalValue / 2 if seg.SegmentationType == "FRACTIONAL" else 1
     voxels = frame >= least
     if voxels.any():
@@ -209,7 +212,7 @@ def _indices(seg: Dataset) -> list[int]:
 
 
 def _spacing_mm(seg: Dataset) -> float:
-    """Return the first spacing that every frame's place is a multiple of: frames may be left out, headers wrong."""
+    """Return the first candidate that divides every frame's position: frames may be missing, headers wrong."""
     heights, measures = _heights(seg), _measures(seg)
     gaps = np.diff(np.unique(np.round(heights, 3)))
     stated = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
@@ -218,24 +221,24 @@ def _spacing_mm(seg: Dataset) -> float:
         places = heights / spacing_mm
         if np.abs(places - places.round()).max() <= PLACE_TOLERANCE:
             return spacing_mm
-    raise PriorUnreadable(str(seg.SOPInstanceUID), "its frames are not evenly spaced", "a tenth of the spacing is")
+    raise PriorUnreadable(str(seg.SOPInstanceUID), "its frames are not evenly spaced", "tolerance 0.1 of the spacing")
 
 
 def resampled(mask: Mask, affine: Array) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
-    """Return a mask on another grid by the nearest voxel: a box of it, and the index of the box's first voxel."""
+    """Return a mask on another grid (nearest neighbour) as a box, and the index of the box's first voxel."""
     to_source = np.linalg.inv(mask.affine) @ affine
     corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float64)
     corners[:, :3] = corners[:, :3] * mask.voxels.shape - 0.5
-    reach = (corners @ np.linalg.inv(to_source).T)[:, :3]
-    low, high = np.floor(reach.min(axis=0)).astype(int), np.ceil(reach.max(axis=0)).astype(int) + 1
-    axes = np.indices(high - low).reshape(3, -1).T + low
-    source = np.round(axes @ to_source[:3, :3].T + to_source[:3, 3]).astype(int)
+    extent = (corners @ np.linalg.inv(to_source).T)[:, :3]
+    low, high = np.floor(extent.min(axis=0)).astype(int), np.ceil(extent.max(axis=0)).astype(int) + 1
+    indices = np.indices(high - low).reshape(3, -1).T + low
+    source = np.round(indices @ to_source[:3, :3].T + to_source[:3, 3]).astype(int)
     inside = ((source >= 0) & (source < mask.voxels.shape)).all(axis=1)
-    voxels = np.zeros(len(axes), bool)
+    voxels = np.zeros(len(indices), bool)
     voxels[inside] = mask.voxels[tuple(source[inside].T)]
     return voxels.reshape(tuple(high - low)), (int(low[0]), int(low[1]), int(low[2]))
 
 
 def renamed(outline: Outline, tracking_uid: str, tracking_id: str) -> Outline:
-    """Return the same outline under another name."""
+    """Return the outline with another Tracking UID and name."""
     return replace(outline, tracking_uid=tracking_uid, tracking_id=tracking_id)

@@ -1,4 +1,4 @@
-"""Reads what an SR says of each lesion, by its Tracking UID: ours in full, a reader's sizes. Measures nothing."""
+"""Lesions in an SR by Tracking UID: all content of our SR, sizes of a reader's SR."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASUREMENT_GROUP = ("125007", "DCM")
 TRACKING_ID, TRACKING_UID = ("112039", "DCM"), ("112040", "DCM")
 OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
 FINDING = ("121071", "DCM")
-# As PS3.16 has them, and as OHIF and older writers still do, in SRT; a length drawn by itself is a longest diameter.
+# Codes of PS3.16, and SRT codes of OHIF and older writers; a single length is taken as the longest diameter.
 LONG_AXIS = (("103339001", "SCT"), ("G-A185", "SRT"), ("410668003", "SCT"), ("G-D7FE", "SRT"))
 SHORT_AXIS = (("103340004", "SCT"), ("G-A186", "SRT"))
 VOLUME = (("118565006", "SCT"), ("G-D705", "SRT"))
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What our SR says of a lesion; numbers that it does not give are None."""
+    """Content of our SR for one lesion; absent numbers are None."""
 
     tracking_uid: str
     tracking_id: str
@@ -51,21 +51,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSizes:
-    """What a reader measured of a lesion."""
+    """A reader's measurements of one lesion."""
 
     tracking_uid: str | None
     volume_ml: float | None
     long_axis_mm: float | None
     short_axis_mm: float | None
     centres_mm: tuple[Array, ...]
-    """Of what was drawn, LPS."""
+    """Centres of the drawn graphics, (x, y, z), LPS."""
 
 
 def read_records(sr: Dataset) -> tuple[Record, ...]:
-    """Return the lesions of an SR of ours, those that are gone among them; raises PriorUnreadable of a refusal."""
+    """Return the lesions of our SR, including absent ones. Raises PriorUnreadable for a rejection report."""
     groups = list(_groups(sr))
     if any(_value(group, codes.SUMMARY_OF_ANALYSES) == codes.NOT_ATTEMPTED.value for group in groups):
-        raise PriorUnreadable(str(sr.SOPInstanceUID), "the scan was not analysed", "its lesions have to be known")
+        raise PriorUnreadable(str(sr.SOPInstanceUID), "the scan was not analysed", "its lesions are required")
     by_uid: dict[str, list[Dataset]] = {}
     for group in groups:
         if _first(group, FINDING) or _value(group, over_time.STATE):
@@ -74,9 +74,9 @@ def read_records(sr: Dataset) -> tuple[Record, ...]:
 
 
 def read_reader_sizes(sr: Dataset, grid: Grid | None) -> tuple[ReaderSizes, ...]:
-    """Return what a reader measured in millimetres or millilitres; without a grid it lies nowhere.
+    """Return a reader's measurements of length and volume; without a grid, 2D graphics have no centre.
 
-    Nothing of what another device measured: PS3.16 TID 1001 takes an observer for a person unless it says otherwise.
+    Returns nothing if the observer is a device; by PS3.16 TID 1001 the observer is a person if not stated otherwise.
     """
     if _value(sr, OBSERVER_TYPE) == codes.DEVICE.value:
         return ()
@@ -94,42 +94,45 @@ def read_reader_sizes(sr: Dataset, grid: Grid | None) -> tuple[ReaderSizes, ...]
 
 
 def _record(uid: str, groups: Sequence[Dataset]) -> Record:
-    """Read all groups of a lesion; the group of its lines has a longer identifier and fewer numbers."""
-    texts = [str(item.TextValue) for group in groups for item in _named(group, TRACKING_ID)]
-    told = groups[-1]
-    slices = _number(told, over_time.SLICES_SEEN)
+    """Return the record of a lesion from all its groups; the last group has the numbers.
+
+    The group with the lines of the axes has a longer tracking identifier.
+    """
+    texts = [str(item.TextValue) for group in groups for item in _children(group, TRACKING_ID)]
+    main_group = groups[-1]
+    slices = _number(main_group, over_time.SLICES_SEEN)
     return Record(
         tracking_uid=uid,
         tracking_id=min(texts, key=len).rsplit(":", 1)[-1],
-        state=_state(told),
-        merged_into=_uid(told, _name(over_time.MERGED_INTO)),
-        split_from=_uid(told, _name(over_time.SPLIT_FROM)),
-        volume_ml=_number(told, codes.VOLUME),
-        long_axis_mm=_number(told, codes.LONG_AXIS),
-        short_axis_mm=_number(told, codes.SHORT_AXIS),
+        state=_state(main_group),
+        merged_into=_uid(main_group, _name(over_time.MERGED_INTO)),
+        split_from=_uid(main_group, _name(over_time.SPLIT_FROM)),
+        volume_ml=_number(main_group, codes.VOLUME),
+        long_axis_mm=_number(main_group, codes.LONG_AXIS),
+        short_axis_mm=_number(main_group, codes.SHORT_AXIS),
         slices=None if slices is None else round(slices),
-        noise=_number(told, over_time.RELATIVE_NOISE),
-        mass_g=_number(told, codes.MASS),
+        noise=_number(main_group, over_time.RELATIVE_NOISE),
+        mass_g=_number(main_group, codes.MASS),
     )
 
 
 def _state(group: Dataset) -> State:
-    """A report that compares nothing says no state: what it measured is there."""
-    said = _value(group, over_time.STATE)
-    return next((state for state, code in over_time.STATES.items() if code.value == said), State.PRESENT)
+    """Return the state of a lesion; PRESENT in a report without a comparison, which gives no state."""
+    code_value = _value(group, over_time.STATE)
+    return next((state for state, code in over_time.STATES.items() if code.value == code_value), State.PRESENT)
 
 
 def _groups(sr: Dataset) -> Iterator[Dataset]:
-    sr.ContentSequence  # noqa: B018  (a report without it is damaged, not empty)
-    for measurements in _named(sr, IMAGING_MEASUREMENTS):
-        yield from _named(measurements, MEASUREMENT_GROUP)
+    sr.ContentSequence  # noqa: B018  (raises AttributeError if absent: the report is damaged)
+    for measurements in _children(sr, IMAGING_MEASUREMENTS):
+        yield from _children(measurements, MEASUREMENT_GROUP)
 
 
 def _name(code: Code) -> Name:
     return code.value, code.scheme_designator
 
 
-def _named(item: Dataset, *names: Name) -> list[Dataset]:
+def _children(item: Dataset, *names: Name) -> list[Dataset]:
     return [
         child
         for child in item.get("ContentSequence", ())
@@ -139,28 +142,28 @@ def _named(item: Dataset, *names: Name) -> list[Dataset]:
 
 
 def _first(item: Dataset, *names: Name) -> Dataset | None:
-    found = _named(item, *names)
-    return found[0] if found else None
+    matches = _children(item, *names)
+    return matches[0] if matches else None
 
 
 def _uid(item: Dataset, name: Name) -> str | None:
-    found = _first(item, name)
-    return None if found is None else str(found.UID)
+    matches = _first(item, name)
+    return None if matches is None else str(matches.UID)
 
 
 def _value(item: Dataset, name: Code) -> str | None:
-    found = _first(item, _name(name))
-    return None if found is None else str(found.ConceptCodeSequence[0].CodeValue)
+    matches = _first(item, _name(name))
+    return None if matches is None else str(matches.ConceptCodeSequence[0].CodeValue)
 
 
 def _number(item: Dataset, name: Code) -> float | None:
-    found = _first(item, _name(name))
-    return None if found is None else float(found.MeasuredValueSequence[0].NumericValue)
+    matches = _first(item, _name(name))
+    return None if matches is None else float(matches.MeasuredValueSequence[0].NumericValue)
 
 
 def _measured(group: Dataset, names: Sequence[Name], units: dict[str, float]) -> float | None:
-    """Return the first number of these names that has one of these units, in the unit whose factor is 1."""
-    for item in _named(group, *names):
+    """Return the first number with one of these names and units, converted to the unit with factor 1."""
+    for item in _children(group, *names):
         for value in item.get("MeasuredValueSequence", ()):
             factor = units.get(str(value.MeasurementUnitsCodeSequence[0].CodeValue))
             if factor is not None:

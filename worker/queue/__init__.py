@@ -1,1 +1,1 @@
-"""The Celery worker: takes jobs, keeps their lease, runs them."""
+"""The Celery worker: takes jobs from the queue, renews their leases and runs them."""

@@ -1,4 +1,4 @@
-"""A worker's lease on a job, kept by a thread of its own. Knows nothing of what the worker does meanwhile."""
+"""A worker's lease on a job, renewed by a thread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dicom_node.journal.journal import Journal
 
 log = logging.getLogger(__name__)
 
-_RENEWALS = 4  # in the time of one lease, so that some may fail
+_RENEWALS = 4  # per lease duration, so that some may fail
 
 
 class Lease:
-    """Keeps a claimed job ours inside a `with` block."""
+    """Renews the lease on a claimed job inside a `with` block."""
 
     def __init__(self, journal: Journal, job_key: str, owner: str, lease_s: float) -> None:
         self._journal = journal
@@ -26,27 +26,27 @@ class Lease:
         self._lease_s = lease_s
         self._ended = threading.Event()
         self._lost = False
-        self._heartbeat = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew_regularly, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        self._heartbeat.start()
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
-        self._heartbeat.join()
+        self._thread.join()
 
     def check(self) -> None:
-        """Raise LeaseLost when it is known to be lost."""
+        """Raise LeaseLost if a renewal has failed."""
         if self._lost:
-            raise LeaseLost(f"job {self._job_key}: it was given to somebody else, or replaced")
+            raise LeaseLost(f"job {self._job_key}: the lease is lost: another worker has the job, or it was superseded")
 
     def renew(self) -> None:
-        """Prolong the lease now. Raises LeaseLost."""
+        """Renew the lease now. Raises LeaseLost if the journal says that another owner has the job."""
         self._lost = not self._journal.renew(self._job_key, self._owner, time.time() + self._lease_s)
         self.check()
 
-    def _beat(self) -> None:
+    def _renew_regularly(self) -> None:
         while not self._ended.wait(self._lease_s / _RENEWALS):
             try:
                 self.renew()

@@ -1,7 +1,4 @@
-"""One worker's way with a job: claims it in the journal, has it analysed, records what came of it. Knows no queue.
-
-Knows nothing of CT either; all of that is one call.
-"""
+"""Runs one job: claims it in the journal, calls the analysis, and records the result."""
 
 from __future__ import annotations
 
@@ -30,37 +27,37 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 Analyse = Callable[["JobFiles", Path, Progress], list[Document]]
-"""Turns the files of a job into documents in a folder."""
+"""Writes the documents of a job into a folder and returns them."""
 EncodeRejection = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
-"""Turns the refusal of a job (key, files) into documents in a folder; none when it is not configured."""
+"""Writes the documents that report a rejection into a folder: job key, files, rejection, folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFiles:
-    """What the spool holds for a job."""
+    """The files of a job in the spool: its series and its priors."""
 
     job_key: str
     series: list[Path]
-    earlier: CollectedFiles
+    priors: CollectedFiles
 
 
-class WorkerStopping(Exception):  # noqa: N818 - nothing is wrong
-    """The worker was asked to end; its job is given back."""
+class WorkerStopping(Exception):  # noqa: N818 - not an error
+    """The worker received a signal to stop; its job is released."""
 
 
-class ConfigMismatch(NodeError):  # noqa: N818 - named for what is the matter
-    """The job was made for another model or other settings than this worker's."""
+class ConfigMismatch(NodeError):  # noqa: N818 - named for the fact
+    """The job was created for another model or other settings than this worker has."""
 
 
 @dataclass(slots=True)
 class Activity:
-    """How many messages this worker has heard, and whether it is at one of them."""
+    """Number of messages that this worker has received, and whether it is processing one."""
 
-    heard: int = 0
+    received: int = 0
     busy: bool = False
 
     def __enter__(self) -> None:
-        self.heard, self.busy = self.heard + 1, True
+        self.received, self.busy = self.received + 1, True
 
     def __exit__(self, *_: object) -> None:
         self.busy = False
@@ -68,111 +65,111 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRunner:
-    """One worker's way with a job, from claim to result."""
+    """Runs jobs, from claim to result. owner: identifies this worker in the journal."""
 
     journal: Journal
     spool: Spool
     queue: QueueSettings
     config_hash: str
     analyse: Analyse
-    refuse: EncodeRejection = lambda *_: []
+    encode_rejection: EncodeRejection = lambda *_: []
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     stopping: threading.Event = field(default_factory=threading.Event)
     activity: Activity = field(default_factory=Activity)
 
-    def take(self, job_key: str) -> None:
-        """Do a job if it still waits for somebody. Raises ModelError when this worker can do no more jobs."""
+    def run(self, job_key: str) -> None:
+        """Run a job if it is still queued. Raises ModelError if this worker can run no more jobs."""
         with self.activity:
-            self._take(job_key)
+            self._claim_and_run(job_key)
 
-    def _take(self, job_key: str) -> None:
+    def _claim_and_run(self, job_key: str) -> None:
         now = time.time()
         if not self.journal.claim(job_key, self.owner, now + self.queue.lease_s, now):
-            log.info("job %s does not wait any more", job_key)
+            log.info("job %s is no longer queued", job_key)
             return
-        log.info("job %s begins", job_key)
+        log.info("job %s started", job_key)
         with Lease(self.journal, job_key, self.owner, self.queue.lease_s) as lease:
-            self._answer(job_key, lease)
+            self._run_claimed(job_key, lease)
 
-    def _answer(self, job_key: str, lease: Lease) -> None:
-        """Whatever happens, the journal hears of it."""
+    def _run_claimed(self, job_key: str, lease: Lease) -> None:
+        """Analyse the job; every outcome is recorded in the journal."""
         try:
-            self._do(job_key, lease)
+            self._analyse(job_key, lease)
         except LeaseLost:
-            log.warning("job %s: the result is thrown away", job_key)
-        except SeriesRejected as refusal:
-            self._reject(job_key, refusal)
-        except (WorkerStopping, ConfigMismatch, SpoolFull) as untouched:
-            self._give_back_uncounted(job_key, untouched)
+            log.warning("job %s: lease lost, result discarded", job_key)
+        except SeriesRejected as rejection:
+            self._reject(job_key, rejection)
+        except (WorkerStopping, ConfigMismatch, SpoolFull) as cause:
+            self._release_uncounted(job_key, cause)
         except ModelError as error:
-            self._give_back_uncounted(job_key, error)
+            self._release_uncounted(job_key, error)
             raise
-        except Exception as error:  # noqa: BLE001 - the task boundary: the only one, so that each job has its answer
-            self._give_back(job_key, error)
+        except Exception as error:  # noqa: BLE001 - the task boundary: every job gets an outcome
+            self._release_counted(job_key, error)
 
-    def _do(self, job_key: str, lease: Lease) -> None:
+    def _analyse(self, job_key: str, lease: Lease) -> None:
         record = self.journal.job(job_key)
         self._require_own_config(record.job)
         files = JobFiles(
             job_key=job_key,
             series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
-            earlier=collected_files(self.journal.priors_of(job_key), self.spool),
+            priors=collected_files(self.journal.priors_of(job_key), self.spool),
         )
         with self.spool.new_outbox(job_key) as folder:
             documents = self.analyse(files, folder, self._progress(lease))
-            lease.renew()  # from here on nobody else writes this outbox for as long as the lease lasts
+            lease.renew()  # no other worker writes this outbox while the lease lasts
             self.spool.publish(folder, job_key)
         if self.journal.mark_analysed(job_key, self.owner, documents, time.time()):
             log.info("job %s analysed: %d documents", job_key, len(documents))
 
-    def _reject(self, job_key: str, refusal: SeriesRejected) -> None:
+    def _reject(self, job_key: str, rejection: SeriesRejected) -> None:
         record = self.journal.job(job_key)
         paths = self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids)
         with self.spool.new_outbox(job_key) as folder:
-            documents = self.refuse(job_key, paths, refusal, folder)
+            documents = self.encode_rejection(job_key, paths, rejection, folder)
             if documents:
                 self.spool.publish(folder, job_key)
-        self.journal.mark_rejected(job_key, self.owner, _reason(refusal), time.time(), documents)
-        log.warning("job %s rejected: %s", job_key, refusal)
+        self.journal.mark_rejected(job_key, self.owner, _reason(rejection), time.time(), documents)
+        log.warning("job %s rejected: %s", job_key, rejection)
 
     def _require_own_config(self, job: Job) -> None:
         if job.config_hash != self.config_hash:
             raise ConfigMismatch(
-                f"made for recipe {job.config_hash[:12]}, this worker has {self.config_hash[:12]}: "
+                f"made for configuration {job.config_hash[:12]}, this worker has {self.config_hash[:12]}: "
                 "node and worker need the same model and the same worker.outputs"
             )
 
     def _progress(self, lease: Lease) -> Progress:
-        def progress(_share: float) -> None:
+        def progress(_fraction: float) -> None:
             if self.stopping.is_set():
                 raise WorkerStopping("the worker was stopped")
             lease.check()
 
         return progress
 
-    def _give_back_uncounted(self, job_key: str, cause: Exception) -> None:
+    def _release_uncounted(self, job_key: str, cause: Exception) -> None:
         pause_s = 0.0 if isinstance(cause, WorkerStopping) else self.queue.requeue_after_s
         self.journal.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
-        log.warning("job %s given back: %s", job_key, _reason(cause))
+        log.warning("job %s released: %s", job_key, _reason(cause))
 
-    def _give_back(self, job_key: str, error: Exception) -> None:
+    def _release_counted(self, job_key: str, error: Exception) -> None:
         max_attempts = self.queue.max_attempts
         self.journal.release(job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s)
-        # Frames, not values: a foreign error's text may hold what a DICOM file says of the patient.
+        # Frames without the message: the text of a library's exception may contain patient data from a DICOM file.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("job %s failed: %s\n%s", job_key, _reason(error), frames)
 
 
 def _reason(error: Exception) -> str:
-    """Return what may be kept of an error: its text only if it is one of ours, which hold UIDs and counts alone."""
+    """Return the loggable part of an error: the type, and the text only of our own errors (UIDs and counts)."""
     if isinstance(error, SeriesRejected):
         return f"{type(error).__name__}: {error.reason}"
-    is_ours = isinstance(error, NodeError | ModelError | WorkerStopping)
-    return f"{type(error).__name__}: {error}" if is_ours else type(error).__name__
+    is_own = isinstance(error, NodeError | ModelError | WorkerStopping)
+    return f"{type(error).__name__}: {error}" if is_own else type(error).__name__
 
 
 def make_job_runner(settings: Settings, own_config_hash: str, analyse: Analyse) -> JobRunner:
-    """Return an analyst on the journal and the spool of these settings."""
+    """Return a job runner on the journal and the spool of these settings."""
     node = settings.node
     return JobRunner(
         journal=Journal(settings.journal.url_in(node.data_dir)),

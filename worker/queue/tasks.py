@@ -1,6 +1,6 @@
-"""The worker at the queue: hears the doorbell, and hands the job to the analyst. Knows neither journal nor CT.
+"""Celery application and its one task: run a queued job.
 
-Nothing that a message says is believed but the job's key.
+Of a message only the job key is used; everything else about the job is read from the journal.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from worker.settings import Settings, config_hash
 
 log = logging.getLogger(__name__)
 
-_EXIT_UNABLE = 1
-_PATIENCE_S = 90.0
-_ALONE = {
+_EXIT_MODEL_FAILED = 1
+_STALLED_AFTER_S = 90.0
+_WORKER_OPTIONS = {
     "pool": "solo",
     "concurrency": 1,
     "quiet": True,
@@ -37,64 +37,66 @@ _ALONE = {
 
 
 def make_worker_app(settings: Settings, runner: JobRunner) -> Celery:
-    """Return the Celery application whose one task hands the job to the analyst."""
+    """Return the Celery application whose one task runs a job by its key."""
     app = make_celery(redis_url(settings.queue, settings.node.data_dir))
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
     def analyse(job_key: str, **_: object) -> None:
         try:
-            runner.take(job_key)
+            runner.run(job_key)
         except ModelError:
-            log.critical("this worker takes no more jobs")
-            raise WorkerShutdown(_EXIT_UNABLE) from None
+            log.critical("the model failed: this worker takes no more jobs")
+            raise WorkerShutdown(_EXIT_MODEL_FAILED) from None
 
     return app
 
 
 def run_worker(settings: Settings, segmenter: Segmenter) -> int:
-    """Work until told to stop, and return the exit code: not 0 when the model failed."""
+    """Run queued jobs until a signal stops the worker; return the exit code, which is 1 if the model failed."""
     own_config_hash = config_hash(settings.worker, segmenter.card)
-    runner = make_job_runner(settings, own_config_hash, _line(settings, own_config_hash, segmenter))
+    runner = make_job_runner(settings, own_config_hash, _analyse_with(settings, own_config_hash, segmenter))
     if settings.worker.report_rejected:
-        runner = replace(runner, refuse=partial(_refuse, segmenter.card))
-    return listen(settings, runner)
+        runner = replace(runner, encode_rejection=partial(_encode_rejection, segmenter.card))
+    return consume(settings, runner)
 
 
-def listen(settings: Settings, runner: JobRunner) -> int:
-    """Take jobs, one at a time, until a signal ends the process; return its exit code."""
+def consume(settings: Settings, runner: JobRunner) -> int:
+    """Take jobs from the queue, one at a time, until a signal ends the process; return its exit code."""
 
     def stop(**_: object) -> None:
         runner.stopping.set()
 
     def leave_logging_alone(**_: object) -> None:
-        """Celery configures no logging when somebody listens to this signal."""
+        """Do nothing: Celery configures no logging if this signal has a receiver."""
 
     signals.worker_shutting_down.connect(stop, weak=False)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
-    worker = make_worker_app(settings, runner).Worker(hostname=runner.owner, **_ALONE)
+    worker = make_worker_app(settings, runner).Worker(hostname=runner.owner, **_WORKER_OPTIONS)
     url = redis_url(settings.queue, settings.node.data_dir)
     exit_when_stalled(
-        Watchdog(_PATIENCE_S),
+        Watchdog(_STALLED_AFTER_S),
         lambda: waiting_messages(url),
-        lambda: (runner.activity.heard, runner.activity.busy),
+        lambda: (runner.activity.received, runner.activity.busy),
     )
     worker.start()
     return int(worker.exitcode or 0)
 
 
-def _line(settings: Settings, own_config_hash: str, segmenter: Segmenter) -> Analyse:
+def _analyse_with(settings: Settings, own_config_hash: str, segmenter: Segmenter) -> Analyse:
     from worker.pipeline import AnalysisRequest, analyse
 
-    def line(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
+    def analyse_job(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
         request = AnalysisRequest(
-            job_key=files.job_key, config_hash=own_config_hash, outputs=settings.worker.outputs, earlier=files.earlier
+            job_key=files.job_key, config_hash=own_config_hash, outputs=settings.worker.outputs, earlier=files.priors
         )
         return analyse(files.series, request, segmenter, folder, progress).documents
 
-    return line
+    return analyse_job
 
 
-def _refuse(card: ModelCard, job_key: str, paths: list[Path], refusal: SeriesRejected, folder: Path) -> list[Document]:
+def _encode_rejection(
+    card: ModelCard, job_key: str, paths: list[Path], rejection: SeriesRejected, folder: Path
+) -> list[Document]:
     from worker.outputs.dicom.rejection import write_rejection
 
-    return write_rejection(paths, refusal, card, job_key, folder)
+    return write_rejection(paths, rejection, card, job_key, folder)

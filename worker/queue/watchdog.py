@@ -1,7 +1,7 @@
-"""Notices that this worker has become deaf: messages wait, it has nothing to do, and takes none. Heals nothing itself.
+"""Exits the process if messages are queued but Celery no longer consumes them.
 
-Celery can lose its ear without a word when Redis is killed at a bad moment. A process that ends is started again by
-its supervisor; one that only looks alive is not.
+Celery can stop consuming without an error if Redis is killed at a bad moment. The supervisor restarts a process that
+exited, but not one that runs and does nothing.
 """
 
 from __future__ import annotations
@@ -16,36 +16,41 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 _EXIT_STALLED = 1
-_LOOKS = 12  # in the time of one patience
+_CHECKS = 12  # per time limit
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Decides, look by look, whether the worker is deaf."""
+    """Decides from repeated observations whether the worker is stalled."""
 
-    patience_s: float
-    """Longer than Celery's longest pause between two attempts to connect, which is 30 s."""
-    _heard: int = -1
+    time_limit_s: float
+    """Longer than Celery's longest pause between two connection attempts, which is 30 s."""
+    _received: int = -1
     _since: float = 0.0
 
-    def is_stalled(self, *, waiting: int, heard: int, busy: bool, now: float) -> bool:
-        """Say so when messages have waited all the time in which an idle worker heard none of them."""
-        if waiting == 0 or busy or heard != self._heard:
-            self._heard, self._since = heard, now
-        return now - self._since >= self.patience_s
+    def is_stalled(self, *, waiting: int, received: int, busy: bool, now: float) -> bool:
+        """Return whether messages were queued, and the worker idle without receiving one, for the whole time limit.
+
+        waiting: queued messages now. received: messages received since the start. now: seconds, monotonic.
+        """
+        if waiting == 0 or busy or received != self._received:
+            self._received, self._since = received, now
+        return now - self._since >= self.time_limit_s
 
 
 def exit_when_stalled(watchdog: Watchdog, waiting: Callable[[], int], activity: Callable[[], tuple[int, bool]]) -> None:
-    """Watch, in a thread of its own, and end the process when it is deaf; `activity` gives messages heard, and busy."""
+    """Check regularly in a thread, and exit the process if it is stalled.
+
+    waiting: returns the queued messages. activity: returns the messages received so far, and whether one is processed.
+    """
 
     def watch() -> None:
         while True:
-            time.sleep(watchdog.patience_s / _LOOKS)
-            heard, busy = activity()
-            if watchdog.is_stalled(waiting=waiting(), heard=heard, busy=busy, now=time.monotonic()):
-                log.critical("messages are queued and this worker consumes none of them: it exits, to be started again")
-                os._exit(
-                    _EXIT_STALLED
-                )  # no claim is held, and the ear that would hear a polite request is the deaf one
+            time.sleep(watchdog.time_limit_s / _CHECKS)
+            received, busy = activity()
+            if watchdog.is_stalled(waiting=waiting(), received=received, busy=busy, now=time.monotonic()):
+                log.critical("messages are queued and this worker consumes none of them: it exits, to be restarted")
+                # No job is claimed, and a stalled Celery would not handle a request to shut down.
+                os._exit(_EXIT_STALLED)
 
     threading.Thread(target=watch, name="watchdog", daemon=True).start()

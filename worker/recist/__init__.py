@@ -1,1 +1,1 @@
-"""RECIST 1.1: time points, targets, rules, response; and the response by volume."""
+"""RECIST 1.1 (time points, target lesions, rules, response), and the response by volume."""

@@ -1,8 +1,8 @@
-"""The patient's response over time by RECIST 1.1, as a proposal with its arithmetic. Measures and matches nothing.
+"""Proposed response of a patient over time by RECIST 1.1, with its arithmetic.
 
-Source: Eisenhauer et al., Eur J Cancer 2009;45:228. The rules of response stand in rules.py, those of targets
-and their sum in targets.py. A doubtful lesion is not counted as new; once a scan confirms it, progression dates from
-the first that showed it (4.3.5).
+Source: Eisenhauer et al., Eur J Cancer 2009;45:228. The rules of response are in rules.py, target lesions and their
+sum in targets.py. A doubtful lesion is not counted as new; if a later scan confirms it, the date of progression is that
+of the first scan that showed it (4.3.5).
 
 Not covered: lymph nodes, clinical progression, the best overall response, iRECIST.
 """
@@ -23,18 +23,18 @@ from worker.recist.volumetric import VolumetricResponse, volumetric_response
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """One time point after the baseline."""
+    """Response at one time point after the baseline."""
 
     date: date
     response: Response
-    """Proposed, of all lesions together."""
+    """Proposed overall response."""
     by_targets: Response | None
-    """By the sum of diameters alone; None where the baseline has no target."""
+    """By the sum of diameters only; None if the baseline has no target."""
     total: TargetSum
     from_baseline_percent: float | None
-    """None where the sum is incomplete, as the next but one are."""
+    """None if the sum is incomplete; so are `from_nadir_percent` and `from_nadir_mm`."""
     nadir_mm: float
-    """The smallest sum before, the baseline's included."""
+    """Smallest previous sum, including the baseline."""
     from_nadir_percent: float | None
     from_nadir_mm: float | None
     non_targets: NonTargets
@@ -42,24 +42,25 @@ class Assessment:
     """Tracking UIDs."""
     volumetric: VolumetricResponse
     basis: tuple[str, ...]
-    """The arithmetic, a line for each rule."""
+    """The arithmetic, one line for each rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """The patient over time."""
+    """Baseline and assessments of a patient over time."""
 
     baseline: Baseline
     assessments: tuple[Assessment, ...]
     """By date."""
     progressed_on: date | None
-    """The date of the first PD, or of the earlier scan that showed its new lesion as a doubtful one."""
+    """Date of the first PD, or of the previous scan in which its new lesion was doubtful; None without PD."""
 
 
 def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Course:
-    """Return the course of time points given in any order; `baseline`: the date to begin with, else the first.
+    """Return baseline and assessments of time points given in any order.
 
-    Raises ValueError where two time points are of one date, or there is no baseline.
+    baseline: date of the baseline time point, None for the first. Raises ValueError if two time points have the same
+    date, or no time point has the date of the baseline.
     """
     first, *later = lesion_graphs(in_order(points, baseline))
     start = baseline_of(first)
@@ -69,18 +70,18 @@ def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Cour
     return Course(baseline=start, assessments=assessments, progressed_on=_progressed_on(assessments, later))
 
 
-def _assess(lesion_graph: LesionGraph, baseline: Baseline, earlier: Sequence[Assessment]) -> Assessment:
+def _assess(lesion_graph: LesionGraph, baseline: Baseline, previous: Sequence[Assessment]) -> Assessment:
     total = target_sum(lesion_graph, baseline.targets)
-    sums = _sums(total, baseline, earlier)
-    judged = by_targets(sums) if baseline.targets else None
+    sums = _sums(total, baseline, previous)
+    target_response = by_targets(sums) if baseline.targets else None
     new = _new(lesion_graph, baseline)
-    evidence = _evidence(lesion_graph, baseline, earlier, judged, has_new=bool(new))
+    evidence = _evidence(lesion_graph, baseline, previous, target_response, has_new=bool(new))
     response, reason = overall(evidence)
-    volumetric = _volumetric(total, baseline, earlier)
+    volumetric = _volumetric(total, baseline, previous)
     return Assessment(
         date=lesion_graph.point.date,
         response=response,
-        by_targets=judged,
+        by_targets=target_response,
         total=total,
         from_baseline_percent=percent_change(sums.now_mm, sums.baseline_mm) if sums.is_complete else None,
         nadir_mm=sums.nadir_mm,
@@ -90,7 +91,7 @@ def _assess(lesion_graph: LesionGraph, baseline: Baseline, earlier: Sequence[Ass
         new_lesions=tuple(lesion.tracking_uid for lesion in new),
         volumetric=volumetric,
         basis=(
-            *_arithmetic(total, sums, judged),
+            *_arithmetic(total, sums, target_response),
             *_remarks(lesion_graph, new, evidence),
             f"{reason}: {response}",
             volumetric.basis,
@@ -98,13 +99,13 @@ def _assess(lesion_graph: LesionGraph, baseline: Baseline, earlier: Sequence[Ass
     )
 
 
-def _sums(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -> Sums:
-    complete_mm = [each.total.sum_mm for each in earlier if each.total.is_complete]
+def _sums(total: TargetSum, baseline: Baseline, previous: Sequence[Assessment]) -> Sums:
+    complete_sums_mm = [each.total.sum_mm for each in previous if each.total.is_complete]
     return Sums(
         now_mm=total.sum_mm,
         is_complete=total.is_complete,
         baseline_mm=baseline.total.sum_mm,
-        nadir_mm=min([baseline.total.sum_mm, *complete_mm]),
+        nadir_mm=min([baseline.total.sum_mm, *complete_sums_mm]),
     )
 
 
@@ -116,17 +117,17 @@ def _new(lesion_graph: LesionGraph, baseline: Baseline) -> tuple[TrackedLesion, 
 def _evidence(
     lesion_graph: LesionGraph,
     baseline: Baseline,
-    earlier: Sequence[Assessment],
-    judged: Response | None,
+    previous: Sequence[Assessment],
+    target_response: Response | None,
     *,
     has_new: bool,
 ) -> Evidence:
     return Evidence(
-        by_targets=judged,
+        by_targets=target_response,
         non_targets=_non_targets(lesion_graph, baseline.non_targets),
         has_new=has_new,
         is_any_known_seen=any(map(lesion_graph.is_seen, baseline.targets + baseline.non_targets)),
-        earlier=[(each.date, each.response) for each in earlier],
+        previous=[(each.date, each.response) for each in previous],
     )
 
 
@@ -135,32 +136,32 @@ def _non_targets(lesion_graph: LesionGraph, uids: Sequence[str]) -> NonTargets:
         return NonTargets.NONE
     if any(map(lesion_graph.is_seen, uids)):
         return NonTargets.PRESENT
-    return NonTargets.ABSENT if all(map(lesion_graph.is_gone, uids)) else NonTargets.NOT_EVALUATED
+    return NonTargets.ABSENT if all(map(lesion_graph.has_vanished, uids)) else NonTargets.NOT_EVALUATED
 
 
-def _volumetric(total: TargetSum, baseline: Baseline, earlier: Sequence[Assessment]) -> VolumetricResponse:
-    sums_ml = [baseline.total.sum_ml, *(each.total.sum_ml for each in earlier)]
+def _volumetric(total: TargetSum, baseline: Baseline, previous: Sequence[Assessment]) -> VolumetricResponse:
+    sums_ml = [baseline.total.sum_ml, *(each.total.sum_ml for each in previous)]
     return volumetric_response(total.sum_ml if baseline.targets else None, sums_ml)
 
 
-def _arithmetic(total: TargetSum, sums: Sums, judged: Response | None) -> tuple[str, ...]:
-    if judged is None:
+def _arithmetic(total: TargetSum, sums: Sums, target_response: Response | None) -> tuple[str, ...]:
+    if target_response is None:
         return ("no target lesion at baseline",)
     now_mm, baseline_mm, nadir_mm = sums.now_mm, sums.baseline_mm, sums.nadir_mm
     least = "" if total.is_complete else "at least "
     from_baseline = f"baseline {baseline_mm:.1f} mm: {per_cent(now_mm, baseline_mm)}, " if total.is_complete else ""
     from_nadir = f"nadir {nadir_mm:.1f} mm: {per_cent(now_mm, nadir_mm)} and {now_mm - nadir_mm:+.1f} mm"
-    if judged is Response.NE:
+    if target_response is Response.NE:
         from_nadir = "a target is not evaluable"
     return (
         f"targets: {total.text}",
-        f"sum {least}{now_mm:.1f} mm, {from_baseline}{from_nadir}: {judged}",
+        f"sum {least}{now_mm:.1f} mm, {from_baseline}{from_nadir}: {target_response}",
     )
 
 
 def _remarks(lesion_graph: LesionGraph, new: Sequence[TrackedLesion], evidence: Evidence) -> tuple[str, ...]:
     doubtful = [each.label for each in lesion_graph.point.lesions if each.state is State.DOUBTFUL]
-    progressed = next((day for day, response in evidence.earlier if response is Response.PD), None)
+    progressed = next((day for day, response in evidence.previous if response is Response.PD), None)
     return (
         f"non-target lesions: {evidence.non_targets}",
         f"new lesions: {', '.join(lesion.label for lesion in new) or 'none'}",

@@ -1,4 +1,4 @@
-"""Which lesions of a scan stand for one that was known before: merged ones, parts, itself. Knows no rule of RECIST."""
+"""Merges and splits of lesions up to a time point, and which lesions to measure in place of a known one."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from worker.recist.timepoints import SEEN, State, TimePoint, TrackedLesion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionGraph:
-    """A time point, and all that merged and split up to it."""
+    """A time point with all merges and splits up to it."""
 
     point: TimePoint
     merged: Mapping[str, str]
-    """Tracking UID of a merged lesion, and of the one that holds it."""
+    """Tracking UID of a merged lesion -> that of the lesion that contains it."""
     parts: Mapping[str, str]
-    """Tracking UID of a part, and of the lesion that it split from."""
+    """Tracking UID of a part -> that of the lesion it split from."""
     dissolved: frozenset[str]
-    """Tracking UIDs of lesions that fell into parts, none of which kept the UID."""
+    """Tracking UIDs of split lesions of which no part kept the UID."""
 
     def lesion(self, tracking_uid: str) -> TrackedLesion | None:
-        """Return the lesion at this time point; None where it says nothing of it."""
+        """Return the lesion at this time point; None if it is not listed."""
         return next((lesion for lesion in self.point.lesions if lesion.tracking_uid == tracking_uid), None)
 
     def family(self, tracking_uids: Iterable[str]) -> tuple[str, ...]:
-        """Return these lesions, all their parts, all that they merged into, and so on; each once."""
+        """Return these lesions, their parts and the lesions they merged into, recursively; each once."""
         found = list(dict.fromkeys(tracking_uids))
-        for uid in found:  # grows while it is walked
+        for uid in found:  # the list grows during the iteration
             related = [part for part, whole in self.parts.items() if whole == uid]
             if uid in self.merged:
                 related.append(self.merged[uid])
@@ -35,19 +35,19 @@ class LesionGraph:
         return tuple(found)
 
     def measured(self, tracking_uids: Iterable[str]) -> tuple[str, ...]:
-        """Return the lesions to be measured for these: those of their family that are not within others."""
-        elsewhere = self.merged.keys() | self.dissolved
-        return tuple(uid for uid in self.family(tracking_uids) if uid not in elsewhere)
+        """Return the lesions to measure in place of these: their family without merged and dissolved lesions."""
+        not_measured = self.merged.keys() | self.dissolved
+        return tuple(uid for uid in self.family(tracking_uids) if uid not in not_measured)
 
     def is_seen(self, tracking_uid: str) -> bool:
-        """Say whether a lesion, or what carries it, is seen at this time point."""
+        """Return whether a lesion, or one measured in its place, is seen at this time point."""
         return any(lesion.state in SEEN for lesion in self._measured(tracking_uid))
 
-    def is_gone(self, tracking_uid: str) -> bool:
-        """Say whether a lesion, with all that carries it, has vanished."""
+    def has_vanished(self, tracking_uid: str) -> bool:
+        """Return whether all lesions measured in place of this one have vanished."""
         measured = self.measured([tracking_uid])
-        gone = [lesion for lesion in self._measured(tracking_uid) if lesion.state is State.VANISHED]
-        return bool(measured) and len(gone) == len(measured)
+        vanished = [lesion for lesion in self._measured(tracking_uid) if lesion.state is State.VANISHED]
+        return bool(measured) and len(vanished) == len(measured)
 
     def _measured(self, tracking_uid: str) -> Iterator[TrackedLesion]:
         lesions = map(self.lesion, self.measured([tracking_uid]))
@@ -55,7 +55,7 @@ class LesionGraph:
 
 
 def lesion_graphs(points: Sequence[TimePoint]) -> Iterator[LesionGraph]:
-    """Yield the lineage at each of these time points, which are in the order of their dates."""
+    """Yield the lesion graph at each time point; `points` are sorted by date."""
     lesion_graph = LesionGraph(point=points[0], merged={}, parts={}, dissolved=frozenset())
     for point in points:
         lesion_graph = LesionGraph(
@@ -68,12 +68,12 @@ def lesion_graphs(points: Sequence[TimePoint]) -> Iterator[LesionGraph]:
 
 
 def _merged(point: TimePoint, before: Mapping[str, str]) -> dict[str, str]:
-    """A merged lesion stays so, listed or not, until it is seen for itself again."""
-    apart = {lesion.tracking_uid for lesion in point.lesions if lesion.state in SEEN}
+    """Return the merges; a lesion stays merged, listed or not, until it is seen separately again."""
+    separate = {lesion.tracking_uid for lesion in point.lesions if lesion.state in SEEN}
     now = {each.tracking_uid: each.merged_into for each in point.lesions if each.state is State.MERGED}
     return {
-        **{uid: holder for uid, holder in before.items() if uid not in apart},
-        **{uid: holder for uid, holder in now.items() if holder},
+        **{uid: container for uid, container in before.items() if uid not in separate},
+        **{uid: container for uid, container in now.items() if container},
     }
 
 

@@ -1,7 +1,7 @@
-"""What RECIST needs to know of a patient's lesions at each date. Matches no lesions and measures none.
+"""Time points for RECIST: the state and size of a patient's lesions at each date.
 
-A lesion is known by its tracking UID. What became of a lesion between two scans (merged, split, vanished) is said by
-whoever compared them; a lesion of which a time point says nothing is not evaluable there, not gone.
+Lesions are identified by their tracking UID. Merged, split and vanished lesions are determined by the comparison of
+scans beforehand; a lesion that a time point does not list is not evaluable there, not vanished.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ LUNG = "lung"
 
 
 class State(StrEnum):
-    """What a scan shows of a lesion."""
+    """State of a lesion in a scan."""
 
     PRESENT = "present"
     TOO_SMALL = "too small to measure"
-    """Seen, but no length can be given."""
+    """Seen, but without a length."""
     VANISHED = "vanished"
     MERGED = "merged"
-    """Seen as one with the lesion of `merged_into`, whose long axis is that of both."""
+    """Part of the lesion `merged_into`, whose long axis is that of both."""
     NOT_EVALUABLE = "not evaluable"
-    """Outside of the scan, hidden, or its match is not sure."""
+    """Outside of the scan, hidden, or with an uncertain match."""
     DOUBTFUL = "doubtful"
-    """Under a UID of its own, but it may be a known lesion, or none: not counted as new before a scan confirms it."""
+    """Has its own UID, but may be a known lesion or no lesion: not counted as new until a later scan confirms it."""
 
 
 SEEN = (State.PRESENT, State.TOO_SMALL)
@@ -41,23 +41,23 @@ class TrackedLesion:
     long_axis_mm: float | None = None
     volume_ml: float | None = None
     merged_into: str | None = None
-    """Tracking UID of the lesion that holds it; only where it is MERGED."""
+    """Tracking UID of the lesion that contains it; only if MERGED."""
     split_from: str | None = None
-    """Tracking UID of the lesion that it was a part of, at the first date at which it is apart."""
+    """Tracking UID of the lesion that it was a part of; given at the first date at which it is separate."""
     name: str = ""
-    """How the arithmetic calls it, such as `lesion-1`; the tracking UID where empty."""
+    """Name in the arithmetic, such as `lesion-1`; if empty, the tracking UID is used."""
     organ: str = LUNG
     """Both lungs are one organ."""
 
     @property
     def label(self) -> str:
-        """Its name, or its tracking UID."""
+        """The name, or the tracking UID if there is no name."""
         return self.name or self.tracking_uid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimePoint:
-    """One scan of the patient, and what it shows of every lesion known by then."""
+    """One scan of the patient with every lesion known by then. Raises ValueError if a tracking UID is used twice."""
 
     date: date
     slice_mm: float
@@ -67,20 +67,19 @@ class TimePoint:
     def __post_init__(self) -> None:
         uids = [lesion.tracking_uid for lesion in self.lesions]
         if len(set(uids)) < len(uids):
-            raise ValueError(f"{self.date}: one tracking UID for {len(uids)} lesions is used twice")
+            raise ValueError(f"{self.date}: a tracking UID is used twice among {len(uids)} lesions")
 
 
 def in_order(points: Iterable[TimePoint], baseline: date | None = None) -> tuple[TimePoint, ...]:
-    """Return the time points by date, from the baseline on, which is the first where none is given.
+    """Return the time points from the baseline (default: the first) on, sorted by date.
 
-    Raises ValueError where two are of one date (which of them counts is for the caller to say), or none is the
-    baseline.
+    Raises ValueError if two time points have the same date (the caller must choose one), or none is the baseline.
     """
     ordered = sorted(points, key=lambda point: point.date)
     dates = [point.date for point in ordered]
     if len(set(dates)) < len(dates):
-        raise ValueError("two time points of one date")
+        raise ValueError("two time points have the same date")
     chosen = tuple(point for point in ordered if baseline is None or point.date >= baseline)
     if not chosen or (baseline is not None and chosen[0].date != baseline):
-        raise ValueError("no time point is the baseline")
+        raise ValueError("no time point has the date of the baseline")
     return chosen

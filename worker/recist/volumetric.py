@@ -1,8 +1,9 @@
-"""The response of the targets by volume, beside RECIST and no part of it. Knows no non-target and no new lesion.
+"""Response of the targets by volume; not part of RECIST.
 
-The thresholds are those of RECIST for a ball, whose volume goes with the cube of its diameter: -30 % is 0.7^3 - 1 =
--65.7 %, +20 % is 1.2^3 - 1 = +72.8 % (RECIST 1.0, Therasse et al., J Natl Cancer Inst 2000;92:205, appendix II: -65 %
-and +73 %). Tumours are no balls, and there is no least increase, such as RECIST's 5 mm.
+The thresholds are those of RECIST for a sphere, whose volume is proportional to the cube of its diameter: -30 % is
+0.7^3 - 1 = -65.7 %, +20 % is 1.2^3 - 1 = +72.8 % (RECIST 1.0, Therasse et al., J Natl Cancer Inst 2000;92:205, appendix
+II: -65 % and +73 %). Tumours are not spheres, and there is no minimum increase such as the 5 mm of RECIST. Non-target
+and new lesions are not considered.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumetricResponse:
-    """The targets' volume against the baseline's and the smallest so far."""
+    """Response by the targets' volume, compared with the baseline and the nadir."""
 
     response: Response
     sum_ml: float | None
     from_baseline_percent: float | None
     nadir_ml: float | None
-    """The smallest sum before, the baseline's included."""
+    """Smallest previous sum, including the baseline; None if no sum is known."""
     from_nadir_percent: float | None
     basis: str
 
 
-def volumetric_response(sum_ml: float | None, earlier: Sequence[float | None]) -> VolumetricResponse:
-    """Judge the targets' volume; `earlier` are the sums from the baseline on, None where one is not known."""
-    known = [each for each in earlier if each is not None]
-    if sum_ml is None or not earlier or earlier[0] is None:
+def volumetric_response(sum_ml: float | None, previous: Sequence[float | None]) -> VolumetricResponse:
+    """Return the response by volume; `previous`: the sums from the baseline on, None if a sum is unknown."""
+    known = [each for each in previous if each is not None]
+    if sum_ml is None or not previous or previous[0] is None:
         return VolumetricResponse(
             response=Response.NE,
             sum_ml=sum_ml,
@@ -44,10 +45,10 @@ def volumetric_response(sum_ml: float | None, earlier: Sequence[float | None]) -
             from_nadir_percent=None,
             basis="by volume (not part of RECIST 1.1): not evaluable without the volume of every target",
         )
-    return _judged(sum_ml, earlier[0], min(known))
+    return _evaluated(sum_ml, previous[0], min(known))
 
 
-def _judged(sum_ml: float, baseline_ml: float, nadir_ml: float) -> VolumetricResponse:
+def _evaluated(sum_ml: float, baseline_ml: float, nadir_ml: float) -> VolumetricResponse:
     response = _response(sum_ml, baseline_ml, nadir_ml)
     return VolumetricResponse(
         response=response,

@@ -1,1 +1,1 @@
-"""Registers the lungs of an earlier scan to those of a later one."""
+"""Registration of the lungs of a prior scan to those of a later scan."""

@@ -1,4 +1,4 @@
-"""How well a mapping lays the earlier lungs on the later: distances of surfaces, and stretching. Moves nothing."""
+"""Quality of a registration: distances between the lung surfaces, and the Jacobian of the mapping."""
 
 from __future__ import annotations
 
@@ -16,51 +16,53 @@ Points = NDArray[np.float64]
 """(n, 3), LPS millimetres."""
 
 STEP_MM = 2.0
-"""Half of the step by which the Jacobian is taken: about the grid of the lungs."""
-MOST_POINTS = 20_000
-"""Of a surface or of the inside that are looked at; of more, every second or nth."""
+"""Half width of the finite differences for the Jacobian: about the grid of the lungs."""
+MAX_POINTS = 20_000
+"""Maximum number of points evaluated per surface or mask; larger sets are subsampled evenly."""
 BESIDE_MM = 10.0
-"""A part of a lung is compared with what lies in its box and so far beside it."""
+"""Margin around the box of a partial scan within which surfaces are compared."""
 
 
 class Mapping(Protocol):
-    """Maps points of the earlier scan to the later one."""
+    """Maps points of the prior scan to the later scan."""
 
     def __call__(self, points_mm: Points) -> Points:
-        """Return where the points lie in the later scan."""
+        """Return the mapped points, (n, 3), LPS mm of the later scan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """How well the earlier lungs lie on the later ones."""
+    """Surface distances and Jacobians of a registration."""
 
     surface_mm: float
-    """Mean distance of the two surfaces, both ways."""
+    """Mean distance of the two surfaces, in both directions."""
     surface_95_mm: float
+    """95th percentile of the distances, in both directions."""
     smallest_jacobian: float
-    """Of the deformation; not above 0 where it folds."""
+    """Jacobian determinant; 0 or negative where the mapping folds."""
     largest_jacobian: float
 
 
-def quality_of(to_later: Mapping, earlier: Mask, later: Mask, *, is_partial: bool = False) -> Quality:
-    """Measure a mapping; where one scan shows a part of the lungs, only what both show of the surfaces is compared.
+def quality_of(to_later: Mapping, prior: Mask, later: Mask, *, is_partial: bool = False) -> Quality:
+    """Return the quality of a mapping from the prior to the later lungs.
 
-    A distance is that from a point of one surface to the nearest point of the other, both of meshes on the masks'
-    grids: never too short, and too long by about 0.4 of the grid's spacing where the surfaces lie on each other.
+    is_partial: one scan shows only a part of the lungs; only the common part of the surfaces is compared.
+    Distances run from points of one surface mesh to the nearest point of the other. They are never too short, and for
+    identical surfaces too long by about 0.4 of the grid's spacing.
     """
-    moved, still = to_later(surface_of(earlier)), surface_of(later)
-    ways = [_distances(moved, still, is_partial=is_partial), _distances(still, moved, is_partial=is_partial)]
-    stretches = _jacobians(to_later, _thinned(_inside(earlier)))
+    moved, fixed = to_later(surface_of(prior)), surface_of(later)
+    distances = [_distances(moved, fixed, is_partial=is_partial), _distances(fixed, moved, is_partial=is_partial)]
+    jacobians = _jacobians(to_later, _subsampled(_inside(prior)))
     return Quality(
-        surface_mm=float(np.mean([way.mean() for way in ways])),
-        surface_95_mm=float(np.percentile(np.concatenate(ways), 95)),
-        smallest_jacobian=float(stretches.min()),
-        largest_jacobian=float(stretches.max()),
+        surface_mm=float(np.mean([each.mean() for each in distances])),
+        surface_95_mm=float(np.percentile(np.concatenate(distances), 95)),
+        smallest_jacobian=float(jacobians.min()),
+        largest_jacobian=float(jacobians.max()),
     )
 
 
 def surface_of(mask: Mask) -> Points:
-    """Return the points of the mask's mesh, LPS mm, without those where the scan cuts the lungs."""
+    """Return the points of the mask's mesh, (n, 3), LPS mm, without those where the scan cuts the lungs."""
     points = mesh_of(mask.voxels, mask.affine).points_mm
     index = np.linalg.solve(mask.affine[:3, :3], points.T).T
     is_within = ((index >= 0) & (index <= np.array(mask.voxels.shape) - 1)).all(1)
@@ -68,22 +70,22 @@ def surface_of(mask: Mask) -> Points:
 
 
 def _inside(mask: Mask) -> Points:
-    located: Points = np.argwhere(mask.voxels) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
-    return located
+    points: Points = np.argwhere(mask.voxels) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    return points
 
 
-def _thinned(points: Points) -> Points:
-    return points[:: max(1, len(points) // MOST_POINTS)]
+def _subsampled(points: Points) -> Points:
+    return points[:: max(1, len(points) // MAX_POINTS)]
 
 
 def _distances(points: Points, others: Points, *, is_partial: bool) -> NDArray[np.float64]:
-    """Return how far each of some points is from the nearest of the others; infinite where they show nothing alike."""
-    chosen = _thinned(points)
-    chosen = chosen[_beside(chosen, others)] if is_partial else chosen
-    return np.asarray(KDTree(others).query(chosen)[0] if len(chosen) else [np.inf], np.float64)
+    """Return each point's distance to the nearest of the others; [inf] if the two sets have no common region."""
+    sample = _subsampled(points)
+    sample = sample[_near_box_of(sample, others)] if is_partial else sample
+    return np.asarray(KDTree(others).query(sample)[0] if len(sample) else [np.inf], np.float64)
 
 
-def _beside(points: Points, others: Points) -> NDArray[np.bool_]:
+def _near_box_of(points: Points, others: Points) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = (points >= others.min(0) - BESIDE_MM).all(1) & (
         points <= others.max(0) + BESIDE_MM
     ).all(1)
@@ -91,6 +93,6 @@ def _beside(points: Points, others: Points) -> NDArray[np.bool_]:
 
 
 def _jacobians(to_later: Mapping, points: Points) -> Points:
-    """Return the volume of what a small cube around each point becomes, 1 where it stays as large."""
-    sides = [(to_later(points + step) - to_later(points - step)) / (2 * STEP_MM) for step in STEP_MM * np.eye(3)]
-    return np.asarray(np.linalg.det(np.stack(sides, axis=-1)), np.float64)
+    """Return the Jacobian determinant at each point, 1 where the volume is preserved; (n,)."""
+    differences = [(to_later(points + step) - to_later(points - step)) / (2 * STEP_MM) for step in STEP_MM * np.eye(3)]
+    return np.asarray(np.linalg.det(np.stack(differences, axis=-1)), np.float64)

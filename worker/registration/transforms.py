@@ -1,7 +1,7 @@
-"""The steps of a registration, each from distance maps to a mapping: rigid, affine, deformable. Judges none of them.
+"""Rigid, affine and deformable registration of distance maps.
 
-Nothing is drawn by chance, all work is in a fixed order or voxel by voxel: the same masks give the same mapping, on any
-number of cores (to the last digits of the linear algebra).
+All steps are deterministic: the same masks give the same mapping on any number of cores (up to rounding in the linear
+algebra).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name that everyone gives it
+import SimpleITK as sitk  # noqa: N813 - the usual name
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import least_squares
@@ -22,49 +22,49 @@ from worker.registration.quality import Points
 Matrix = NDArray[np.float64]
 Parameters = NDArray[np.float64]
 
-MOST_PLACES = 8_000
-"""Of the map that rigid and affine look at; twelve numbers need no more."""
-LEVER_MM = 100.0
-"""A turn or stretch is counted by what it moves at this distance, so that all parameters are millimetres."""
+MAX_SAMPLES = 8_000
+"""Maximum number of voxels used for the rigid and affine fit; twelve parameters need no more."""
+LEVER_ARM_MM = 100.0
+"""Rotation and scale parameters are displacements at this distance, so that all parameters are in millimetres."""
 OUTLIER_MM = 4.0
-"""What differs by more counts less (soft L1): a tumour, an effusion, a part that is not shown."""
-ALL_COUNTS_MM = 40.0
-"""Turned and shifted alone, whole lungs fit nowhere well: all of them count, the diaphragm that has moved included."""
-DIFFERENCE = np.array(1e-4)
-"""By which the parameters are varied to see what they do, relative to their size."""
-WIDTH, STEPS = 3.0, 40
-"""Of the Gaussian that smooths the field of displacements, in voxels of 6 mm, and how often the field is mended.
+"""Larger differences are down-weighted (soft L1): a tumour, an effusion, a region outside the scan."""
+RIGID_OUTLIER_MM = 40.0
+"""The same for a rigid fit of whole lungs: it fits nowhere well, so all voxels count, including a moved diaphragm."""
+RELATIVE_STEP = np.array(1e-4)
+"""Relative step of the numerical derivatives."""
+SMOOTHING_VOXELS, ITERATIONS = 3.0, 40
+"""Standard deviation of the Gaussian that smooths the displacement field, in voxels of 6 mm, and number of iterations.
 
-On lungs of known deformation, a second round of half the width laid the surfaces no nearer than 0.05 mm, brought points
-inside no nearer, and squeezed real lungs where a tumour has taken from one.
+On lungs of known deformation, a second pass with half the width improved surface distances by at most 0.05 mm, did not
+improve points inside the lungs, and compressed real lungs where a tumour replaces lung.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """A mapping of points by one matrix.
+    """An affine mapping of points.
 
-    matrix: (4, 4), (x, y, z, 1) of the earlier scan to that of the later, LPS mm.
+    matrix: (4, 4), maps (x, y, z, 1) of the prior scan to the later scan, LPS mm.
     """
 
     matrix: Matrix
 
     def __call__(self, points_mm: Points) -> Points:
-        """Return where the points lie in the later scan."""
-        moved: Points = points_mm @ self.matrix[:3, :3].T + self.matrix[:3, 3]
-        return moved
+        """Return the mapped points, (n, 3), LPS mm of the later scan."""
+        mapped: Points = points_mm @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return mapped
 
     def back(self) -> Affine:
-        """Return the mapping the other way round."""
+        """Return the inverse mapping."""
         return Affine(matrix=np.asarray(np.linalg.inv(self.matrix), np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deformation:
-    """A mapping by a smooth field of displacements, then a matrix.
+    """A mapping by a smooth displacement field followed by an affine mapping.
 
-    field_mm: (z, y, x, 3), displacements along x, y, z; its edge goes on beyond. first_mm: LPS, the centre of its first
-    voxel. spacing_mm: along all axes.
+    field_mm: (z, y, x, 3), displacements along x, y, z; extrapolated by its edge values. first_mm: (x, y, z), LPS,
+    centre of its first voxel. spacing_mm: along all axes.
     """
 
     field_mm: NDArray[np.float64]
@@ -73,102 +73,106 @@ class Deformation:
     then: Affine
 
     def __call__(self, points_mm: Points) -> Points:
-        """Return where the points lie in the later scan."""
+        """Return the mapped points, (n, 3), LPS mm of the later scan."""
         index = ((points_mm - self.first_mm) / self.spacing_mm).T[::-1]
-        along = [ndimage.map_coordinates(self.field_mm[..., axis], index, order=1, mode="nearest") for axis in range(3)]
-        return self.then(points_mm + np.stack(along, axis=-1))
+        displacements = [
+            ndimage.map_coordinates(self.field_mm[..., axis], index, order=1, mode="nearest") for axis in range(3)
+        ]
+        return self.then(points_mm + np.stack(displacements, axis=-1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fit:
-    """What rigid and affine bring together: the earlier distances at some places, and the later map."""
+class _FitInput:
+    """Input of a rigid or affine fit: prior distances at sampled points, and the later map."""
 
-    places_mm: Points
-    here_mm: NDArray[np.float32]
+    points_mm: Points
+    prior_mm: NDArray[np.float32]
     later: DistanceMap
     outlier_mm: float
 
 
-def rigid(earlier: DistanceMap, later: DistanceMap, starts_mm: Sequence[Points], *, is_partial: bool = False) -> Affine:
-    """Return the best turn and shift of those found from several shifts to start with.
+def rigid(
+    prior: DistanceMap, later: DistanceMap, initial_shifts_mm: Sequence[Points], *, is_partial: bool = False
+) -> Affine:
+    """Return the best rigid mapping found from several initial shifts.
 
-    is_partial: the earlier map is the part, and counts where its scan shows what it says.
+    is_partial: the prior scan shows a part of the lungs; only its known voxels are used.
     """
-    middle = _middle(earlier)
+    centre = _centre(prior)
 
     def mapping(parameters: Parameters) -> Affine:
-        turn = Rotation.from_rotvec(parameters[:3] / LEVER_MM).as_matrix()
-        return _around(middle, turn, parameters[3:])
+        rotation = Rotation.from_rotvec(parameters[:3] / LEVER_ARM_MM).as_matrix()
+        return _about(centre, rotation, parameters[3:])
 
-    starts = [np.concatenate([np.zeros(3), start]) for start in starts_mm]
-    fit = _part(earlier, later) if is_partial else _whole(earlier, later, ALL_COUNTS_MM)
-    found = [_fitted(fit, mapping, start) for start in starts]
-    return min(found, key=lambda one: one[1])[0]
+    initial_parameters = [np.concatenate([np.zeros(3), start]) for start in initial_shifts_mm]
+    fit = _partial_input(prior, later) if is_partial else _whole_input(prior, later, RIGID_OUTLIER_MM)
+    result = [_minimised(fit, mapping, start) for start in initial_parameters]
+    return min(result, key=lambda one: one[1])[0]
 
 
-def affine(earlier: DistanceMap, later: DistanceMap, start: Affine) -> Affine:
-    """Return the best affine mapping near a start: breathing stretches the lungs, along the body above all."""
-    middle = _middle(earlier)
+def affine(prior: DistanceMap, later: DistanceMap, start: Affine) -> Affine:
+    """Return the best affine mapping near `start`; breathing stretches the lungs, mostly along z."""
+    centre = _centre(prior)
 
     def mapping(parameters: Parameters) -> Affine:
-        return _around(middle, parameters[:9].reshape(3, 3) / LEVER_MM, parameters[9:])
+        return _about(centre, parameters[:9].reshape(3, 3) / LEVER_ARM_MM, parameters[9:])
 
-    first = np.concatenate([start.matrix[:3, :3].ravel() * LEVER_MM, start(middle[None])[0] - middle])
-    return _fitted(_whole(earlier, later, OUTLIER_MM), mapping, first)[0]
+    first = np.concatenate([start.matrix[:3, :3].ravel() * LEVER_ARM_MM, start(centre[None])[0] - centre])
+    return _minimised(_whole_input(prior, later, OUTLIER_MM), mapping, first)[0]
 
 
-def deformable(earlier: DistanceMap, later: DistanceMap, start: Affine) -> Deformation:
-    """Return the start with a smooth field before it, by diffeomorphic demons (Vercauteren 2009)."""
-    places = earlier.places_of(np.ones(earlier.mm.shape, bool))
-    moved = _read(later.mm, later.index_of(start(places))).reshape(earlier.mm.shape)
-    still, warped = _image(earlier.mm, earlier.spacing_mm), _image(moved, earlier.spacing_mm)
+def deformable(prior: DistanceMap, later: DistanceMap, start: Affine) -> Deformation:
+    """Return a displacement field followed by `start`, fitted by diffeomorphic demons (Vercauteren 2009)."""
+    points = prior.places_of(np.ones(prior.mm.shape, bool))
+    moving = _interpolated(later.mm, later.index_of(start(points))).reshape(prior.mm.shape)
+    fixed, warped = _image(prior.mm, prior.spacing_mm), _image(moving, prior.spacing_mm)
     return Deformation(
-        field_mm=sitk.GetArrayFromImage(_demons().Execute(still, warped)).astype(np.float64),
-        first_mm=earlier.first_mm,
-        spacing_mm=earlier.spacing_mm,
+        field_mm=sitk.GetArrayFromImage(_demons().Execute(fixed, warped)).astype(np.float64),
+        first_mm=prior.first_mm,
+        spacing_mm=prior.spacing_mm,
         then=start,
     )
 
 
-def _whole(earlier: DistanceMap, later: DistanceMap, outlier_mm: float) -> _Fit:
-    return _fit(earlier, later, np.abs(earlier.mm) < NEAR_MM, outlier_mm)
+def _whole_input(prior: DistanceMap, later: DistanceMap, outlier_mm: float) -> _FitInput:
+    return _fit_input(prior, later, np.abs(prior.mm) < NEAR_MM, outlier_mm)
 
 
-def _part(earlier: DistanceMap, later: DistanceMap) -> _Fit:
-    return _fit(earlier, later, earlier.known, OUTLIER_MM)
+def _partial_input(prior: DistanceMap, later: DistanceMap) -> _FitInput:
+    return _fit_input(prior, later, prior.known, OUTLIER_MM)
 
 
-def _fit(earlier: DistanceMap, later: DistanceMap, chosen: NDArray[np.bool_], outlier_mm: float) -> _Fit:
-    step = max(1, np.count_nonzero(chosen) // MOST_PLACES)
-    places, here = earlier.places_of(chosen)[::step], earlier.near_mm[chosen][::step]
-    return _Fit(places_mm=places, here_mm=here, later=later, outlier_mm=outlier_mm)
+def _fit_input(prior: DistanceMap, later: DistanceMap, chosen: NDArray[np.bool_], outlier_mm: float) -> _FitInput:
+    step = max(1, np.count_nonzero(chosen) // MAX_SAMPLES)
+    points, prior_mm = prior.places_of(chosen)[::step], prior.near_mm[chosen][::step]
+    return _FitInput(points_mm=points, prior_mm=prior_mm, later=later, outlier_mm=outlier_mm)
 
 
-def _fitted(fit: _Fit, mapping: Callable[[Parameters], Affine], start: Parameters) -> tuple[Affine, float]:
-    """Return the mapping that makes the two maps differ least, and by how much."""
-    places, here, there = fit.places_mm, fit.here_mm, fit.later.near_mm
+def _minimised(fit: _FitInput, mapping: Callable[[Parameters], Affine], start: Parameters) -> tuple[Affine, float]:
+    """Return the mapping that minimises the difference of the two maps, and its mean cost."""
+    points, prior_mm, later_mm = fit.points_mm, fit.prior_mm, fit.later.near_mm
 
     def differences(parameters: Parameters) -> NDArray[np.float64]:
-        return _read(there, fit.later.index_of(mapping(parameters)(places))) - here
+        return _interpolated(later_mm, fit.later.index_of(mapping(parameters)(points))) - prior_mm
 
-    found = least_squares(differences, start, loss="soft_l1", f_scale=fit.outlier_mm, diff_step=DIFFERENCE)
-    return mapping(found.x), float(found.cost) / len(places)
-
-
-def _around(middle: Points, matrix: Matrix, shift_mm: Points) -> Affine:
-    """Return the mapping by a matrix around a point, then a shift."""
-    whole = np.eye(4)
-    whole[:3, :3] = matrix
-    whole[:3, 3] = middle + shift_mm - matrix @ middle
-    return Affine(matrix=whole)
+    result = least_squares(differences, start, loss="soft_l1", f_scale=fit.outlier_mm, diff_step=RELATIVE_STEP)
+    return mapping(result.x), float(result.cost) / len(points)
 
 
-def _middle(earlier: DistanceMap) -> Points:
-    return earlier.first_mm + earlier.spacing_mm * (np.array(earlier.mm.shape[::-1]) - 1) / 2
+def _about(centre: Points, matrix: Matrix, shift_mm: Points) -> Affine:
+    """Return the mapping that applies a matrix around a point, then a shift."""
+    matrix_4 = np.eye(4)
+    matrix_4[:3, :3] = matrix
+    matrix_4[:3, 3] = centre + shift_mm - matrix @ centre
+    return Affine(matrix=matrix_4)
 
 
-def _read(values: NDArray[np.float32], index: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values between the voxels; the map's edge goes on beyond."""
+def _centre(prior: DistanceMap) -> Points:
+    return prior.first_mm + prior.spacing_mm * (np.array(prior.mm.shape[::-1]) - 1) / 2
+
+
+def _interpolated(values: NDArray[np.float32], index: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return linearly interpolated values; outside of the map its edge values are used."""
     return np.asarray(ndimage.map_coordinates(values, index, np.float64, order=1, mode="nearest"))
 
 
@@ -180,9 +184,9 @@ def _image(values: NDArray[np.floating], spacing_mm: float) -> sitk.Image:
 
 def _demons() -> sitk.DiffeomorphicDemonsRegistrationFilter:
     demons = sitk.DiffeomorphicDemonsRegistrationFilter()
-    demons.SetNumberOfIterations(STEPS)
+    demons.SetNumberOfIterations(ITERATIONS)
     demons.SetSmoothDisplacementField(True)
-    demons.SetStandardDeviations(WIDTH)
+    demons.SetStandardDeviations(SMOOTHING_VOXELS)
     demons.SetSmoothUpdateField(False)
-    demons.SetMaximumRMSError(0.0)  # always all steps
+    demons.SetMaximumRMSError(0.0)  # never stop early
     return demons

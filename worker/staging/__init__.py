@@ -1,1 +1,1 @@
-"""Extent of the disease in one scan, and the T descriptor."""
+"""Extent of the disease in one scan, and its T descriptor."""

@@ -1,7 +1,7 @@
-"""How far the tumour has spread: lesions by lobe and side, burden, distances. Measures no single lesion.
+"""Extent of the disease in one scan: lesions per lobe and side, tumour burden, distances, T descriptor.
 
-A lesion counts, with its whole volume, for the lobe of most of its voxels: a fissure is not known well enough to divide
-one. So the burdens of the lobes add up to the burden.
+A lesion counts with its whole volume for the lobe that contains most of its voxels, because fissures are not accurate
+enough to divide a lesion. The burdens of the lobes therefore add up to the total burden.
 """
 
 from __future__ import annotations
@@ -23,61 +23,61 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LobeBurden:
-    """What one lobe holds."""
+    """Lesions and tumour volume of one lobe."""
 
     lobe: Lobe
     lesions: int
     burden_ml: float
     lobe_ml: float
     involvement: float
-    """Share of the lobe that is tumour, 0 to 1."""
+    """Tumour share of the lobe's volume, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """All lesions of one scan together.
+    """Summary of all lesions of one scan.
 
-    by_lobe: every lobe, also the empty ones, in the order of Lobe; empty where the lungs were not found.
+    by_lobe: every lobe, including those without a lesion, in the order of Lobe; empty if the lungs were not found.
     """
 
     lesions: int
     lesions_right: int | None
-    """None where the lungs were not found: which side is which is not known."""
+    """None if the lungs were not found: the side of a lesion is unknown."""
     lesions_left: int | None
     burden_ml: float
     lungs_ml: float | None
     burden_share: float | None
-    """Of the lungs' volume, 0 to 1."""
+    """Tumour share of the lungs' volume, 0 to 1."""
     largest_distance_mm: float
-    """Between the centres of two lesions; 0 for fewer than two."""
+    """Between the centres of two lesions; 0 for fewer than two lesions."""
     dispersion_mm: float
-    """Root mean square distance of the lesions' centres from the burden's centre, each weighted by its volume."""
+    """Root mean square distance of the lesions' centres from their common centroid, weighted by volume."""
     satellites: int | None
-    """Lesions in the lobe of the largest one by volume, besides it; None where the lungs were not found."""
+    """Other lesions in the lobe of the largest lesion by volume; None if the lungs were not found."""
     by_lobe: tuple[LobeBurden, ...]
     proposal: TProposal | None
-    """None when there is no lesion; by size alone where the lungs were not found."""
+    """None without a lesion; by size only if the lungs were not found."""
 
 
 def extent_of(findings: Sequence[LocatedLesion], lungs: Lungs | None) -> Extent:
-    """Return the spread of all lesions of one scan; without lungs, what can be said without them."""
+    """Return the extent of all lesions of one scan; without lungs, fields that require them are None or empty."""
     volumes_ml = np.array([finding.measurement.volume_ml for finding in findings])
     centres_mm = np.array([finding.lesion.centroid_mm for finding in findings]).reshape(-1, 3)
     places = [finding.place for finding in findings if finding.place is not None]
-    are_placed = lungs is not None and len(places) == len(findings)
+    are_located = lungs is not None and len(places) == len(findings)
     right = sum(place.lobe.is_right for place in places)
     burden_ml = float(volumes_ml.sum())
     lungs_ml = None if lungs is None else sum(lungs.volume_ml(lobe) for lobe in Lobe)
     return Extent(
         lesions=len(findings),
-        lesions_right=right if are_placed else None,
-        lesions_left=len(places) - right if are_placed else None,
+        lesions_right=right if are_located else None,
+        lesions_left=len(places) - right if are_located else None,
         burden_ml=round(burden_ml, 4),
         lungs_ml=None if lungs_ml is None else round(lungs_ml, 1),
         burden_share=None if lungs_ml is None else _share(burden_ml, lungs_ml),
         largest_distance_mm=round(float(pdist(centres_mm).max()), 1) if len(findings) > 1 else 0.0,
         dispersion_mm=_dispersion_mm(centres_mm, volumes_ml),
-        satellites=_satellites(places, volumes_ml) if are_placed else None,
+        satellites=_satellites(places, volumes_ml) if are_located else None,
         by_lobe=() if lungs is None else tuple(_lobe_burden(lobe, findings, lungs) for lobe in Lobe),
         proposal=propose_t(findings),
     )
@@ -111,5 +111,5 @@ def _lobe_burden(lobe: Lobe, findings: Sequence[LocatedLesion], lungs: Lungs) ->
 
 
 def _share(part_ml: float, whole_ml: float) -> float:
-    """Return the share, at most 1: a tumour may be larger than what is left of its lobe; 0 of nothing."""
+    """Return part / whole, at most 1 (a tumour may be larger than the rest of its lobe); 0 if the whole is 0."""
     return round(min(1.0, part_ml / whole_ml), 6) if whole_ml else 0.0

@@ -1,17 +1,17 @@
-"""The imaging T descriptor of TNM 9 as a proposal with its basis. Claims no N, and no M beyond what the mask shows.
+"""Proposal of the imaging T descriptor of TNM 9, with its basis. N is not proposed, M only as M1a by separate nodules.
 
-* The primary is the lesion of the most advanced T by size (worker/staging/t_size.py), the largest among equals.
+* The primary is the lesion with the most advanced T by size (worker/staging/t_size.py), the largest among equals.
 * Separate nodules: in its lobe T3, in another lobe of its side T4, in the other lung M1a: TNM 9th edition, Van Schil et
-  al., J Thorac Oncol 2024;19:749; Detterbeck et al., CHEST 2024;166:882. Every clause says "if it is tumour": a mask
-  cannot know.
-* That rule is for nodules of solid appearance; ground-glass and part-solid ones beside a tumour are rather primaries of
-  their own: Detterbeck et al., J Thorac Oncol 2016;11:639. They are named and not counted.
-* All lesions ground-glass or part-solid: one T, that of the most advanced, with the number of lesions, as T1b(3),
-  wherever they lie; ground-glass below 5 mm does not count: Detterbeck et al., J Thorac Oncol 2016;11:666.
-* In doubt the less advanced category: UICC, TNM Classification of Malignant Tumours, general rule 4. So an unsure lobe
-  is taken as the same one, a nodule at an unknown place is not counted, nor is one below 4 mm, the smallest that the
-  NLST called positive (N Engl J Med 2011;365:395).
-* Contact is no invasion: it is a clause, never a higher T. Neither is invasion of the visceral pleura claimed.
+  al., J Thorac Oncol 2024;19:749; Detterbeck et al., CHEST 2024;166:882. Every clause says "if it is tumour", because a
+  mask does not prove it.
+* That rule applies to nodules of solid appearance; ground-glass and part-solid nodules beside a tumour are rather
+  separate primaries: Detterbeck et al., J Thorac Oncol 2016;11:639. They are listed but not counted.
+* All lesions ground-glass or part-solid: one T, that of the most advanced, with the number of lesions, e.g. T1b(3),
+  in any lobe; ground-glass below 5 mm is not counted: Detterbeck et al., J Thorac Oncol 2016;11:666.
+* In doubt the less advanced category: UICC, TNM Classification of Malignant Tumours, general rule 4. An uncertain lobe
+  is taken as the same lobe; a nodule of unknown location is not counted, nor is one below 4 mm, the smallest size that
+  the NLST called positive (N Engl J Med 2011;365:395).
+* Contact is not invasion: it is reported in a clause and never raises T. Visceral pleural invasion is not assessed.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SMALLEST_GROUND_GLASS_MM = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TProposal:
-    """A proposed T descriptor, e.g. `T2b`, and why: one clause per rule that applied.
+    """A proposed T descriptor, e.g. `T2b`, with its basis: one clause per rule that applied.
 
-    descriptor: Tis, T1mi, T1a to T4; with the number of lesions where they are multifocal: `T1b(3)`.
-    m1a: True when a separate nodule lies in the other lung.
+    descriptor: Tis, T1mi, T1a to T4; with the number of lesions if multifocal: `T1b(3)`.
+    m1a: True if a separate nodule lies in the other lung.
     """
 
     descriptor: str
@@ -46,11 +46,11 @@ class TProposal:
 
 
 class LocatedLesion(Protocol):
-    """What staging and spread ask of a finding."""
+    """The attributes of a finding that staging and extent require."""
 
     @property
     def lesion(self) -> Lesion:
-        """Its number."""
+        """The lesion, for its number and centroid."""
 
     @property
     def measurement(self) -> Measurement:
@@ -58,15 +58,15 @@ class LocatedLesion(Protocol):
 
     @property
     def uncertainty(self) -> Uncertainty | None:
-        """How far the size may be off."""
+        """95 % intervals of the size."""
 
     @property
     def place(self) -> LesionLocation | None:
-        """Where it lies; None where the lungs were not found."""
+        """Location in the lungs; None if the lungs were not found."""
 
 
 class Relation(Enum):
-    """What a lesion is to the primary: the category that this makes, if any, and the clause that says so."""
+    """Relation of a lesion to the primary, with the category it causes (empty if not counted) and its clause."""
 
     SAME_LOBE = ("T3", "{nodules} in the same lobe ({which}): T3 if {it_is} tumour")
     OTHER_LOBE = ("T4", "{nodules} in another lobe of the same side ({which}): T4 if {it_is} tumour")
@@ -84,21 +84,21 @@ class Relation(Enum):
         self.text = text
 
     def clause(self, numbers: Sequence[int]) -> str:
-        """Say what the lesions of these numbers are."""
-        many = len(numbers) > 1
+        """Return the clause for the lesions with these numbers."""
+        is_plural = len(numbers) > 1
         return self.text.format(
-            nodules="separate nodules" if many else "separate nodule",
-            which=_named(numbers),
-            it_is="they are" if many else "it is",
+            nodules="separate nodules" if is_plural else "separate nodule",
+            which=_lesion_list(numbers),
+            it_is="they are" if is_plural else "it is",
         )
 
 
-def _named(numbers: Sequence[int]) -> str:
+def _lesion_list(numbers: Sequence[int]) -> str:
     return f"lesion{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
 
 
 def propose_t(findings: Sequence[LocatedLesion]) -> TProposal | None:
-    """Propose the T descriptor of all lesions of one scan; None when there is none."""
+    """Return the proposed T descriptor for all lesions of one scan; None without a lesion."""
     if not findings:
         return None
     primary = max(findings, key=_how_advanced)
@@ -131,7 +131,7 @@ def _multifocal(primary: LocatedLesion, others: Sequence[LocatedLesion]) -> TPro
     if count > 1:
         basis.append(f"{count} lesions, all ground-glass or part-solid: {descriptor}, by the most advanced of them")
     if tiny:
-        basis.append(f"ground-glass below {SMALLEST_GROUND_GLASS_MM} mm ({_named(tiny)}): not counted")
+        basis.append(f"ground-glass below {SMALLEST_GROUND_GLASS_MM} mm ({_lesion_list(tiny)}): not counted")
     return TProposal(descriptor=descriptor, basis=tuple(basis), m1a=False)
 
 
@@ -145,15 +145,15 @@ def _with_separate_nodules(primary: LocatedLesion, others: Sequence[LocatedLesio
     numbers: dict[Relation, list[int]] = {}
     for other in others:
         numbers.setdefault(_relation(primary, other), []).append(other.lesion.number)
-    found = [relation for relation in Relation if relation in numbers]
-    categories = [_size(primary).category, *(relation.category for relation in found)]
+    relations = [relation for relation in Relation if relation in numbers]
+    categories = [_size(primary).category, *(relation.category for relation in relations)]
     return TProposal(
         descriptor=max((category for category in categories if category in CATEGORIES), key=CATEGORIES.index),
         basis=(
             *_primary_clauses(primary, is_alone=not others),
-            *(relation.clause(numbers[relation]) for relation in found),
+            *(relation.clause(numbers[relation]) for relation in relations),
         ),
-        m1a=Relation.OTHER_LUNG in found,
+        m1a=Relation.OTHER_LUNG in relations,
     )
 
 

@@ -1,1 +1,1 @@
-"""All scans of one patient: search, table, export."""
+"""Timeline of one patient: search, table, export."""

@@ -1,6 +1,6 @@
-"""Writes the table of a course as CSV (RFC 4180) and as an Excel workbook. Decides nothing of its content.
+"""Writes the timeline table as CSV (RFC 4180) and as an Excel workbook.
 
-The same table writes the same bytes: no file says when it was written, or by whom.
+The same table writes the same bytes: the files hold no time of writing and no user name.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE
+from worker.product import PRODUCT, RESEARCH_SENTENCE
 from worker.timeline.table import COLUMNS, TimelineTable, Value
 
-_NO_TIME = datetime(1980, 1, 1)
-"""The earliest that a ZIP file can say."""
+_FIXED_TIME = datetime(1980, 1, 1)
+"""The earliest date of a ZIP entry."""
 _CLOCK = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*(<)")
 
 
 def write_tables(table: TimelineTable, csv_path: Path | None, xlsx_path: Path | None) -> None:
-    """Write the table to each path that is given."""
+    """Write the table to each path that is not None."""
     if csv_path:
         write_csv(table, csv_path)
     if xlsx_path:
@@ -35,7 +35,7 @@ def write_tables(table: TimelineTable, csv_path: Path | None, xlsx_path: Path | 
 
 
 def write_csv(table: TimelineTable, path: Path) -> None:
-    """Write the table with a line of column names, UTF-8."""
+    """Write the table as UTF-8 with a header line."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -43,7 +43,7 @@ def write_csv(table: TimelineTable, path: Path) -> None:
 
 
 def write_xlsx(table: TimelineTable, path: Path) -> None:
-    """Write the table on one sheet, and what its columns mean on another."""
+    """Write the table on one sheet and the meanings of its columns on another."""
     book = Workbook()
     book.properties.creator = PRODUCT
     sheet = book.worksheets[0]
@@ -52,9 +52,9 @@ def write_xlsx(table: TimelineTable, path: Path) -> None:
     sheet.freeze_panes = "E2"  # subject, day and lesion stay in view
     meanings = [("column", "meaning"), *COLUMNS.items(), ("", ""), ("notice", RESEARCH_SENTENCE)]
     _fill(book.create_sheet("columns"), meanings)
-    written = io.BytesIO()
-    book.save(written)
-    path.write_bytes(_without_clock(written))
+    buffer = io.BytesIO()
+    book.save(buffer)
+    path.write_bytes(_without_clock(buffer))
 
 
 def _fill(sheet: Worksheet, rows: Sequence[Sequence[Value]]) -> None:
@@ -67,13 +67,13 @@ def _fill(sheet: Worksheet, rows: Sequence[Sequence[Value]]) -> None:
         sheet.column_dimensions[get_column_letter(number)].width = min(longest, 80) + 2
 
 
-def _without_clock(written: io.BytesIO) -> bytes:
-    """Return the same workbook, its entries and properties without the time of writing."""
-    timeless = io.BytesIO()
-    with zipfile.ZipFile(written) as source, zipfile.ZipFile(timeless, "w", zipfile.ZIP_DEFLATED) as target:
+def _without_clock(buffer: io.BytesIO) -> bytes:
+    """Return the workbook with a fixed time in its ZIP entries and properties."""
+    rewritten = io.BytesIO()
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(rewritten, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
-            entry = zipfile.ZipInfo(name, date_time=_NO_TIME.timetuple()[:6])
+            entry = zipfile.ZipInfo(name, date_time=_FIXED_TIME.timetuple()[:6])
             entry.compress_type = zipfile.ZIP_DEFLATED
-            content = _CLOCK.sub(rb"\g<1>" + _NO_TIME.isoformat().encode() + b"Z\\2", source.read(name))
+            content = _CLOCK.sub(rb"\g<1>" + _FIXED_TIME.isoformat().encode() + b"Z\\2", source.read(name))
             target.writestr(entry, content)
-    return timeless.getvalue()
+    return rewritten.getvalue()

@@ -1,4 +1,4 @@
-"""The form of the JSON that `lungspread timeline` writes, as types. Holds no date."""
+"""Types of the JSON that `lungspread timeline` writes. Times are days since the first scan, not dates."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from worker.outputs.json.values import Json
 
 
 class OtherScan(TypedDict):
-    """A scan of the patient that is no part of the course."""
+    """A scan of the patient that is not part of the timeline."""
 
     series_uid: str
     day: int | None
-    """Counted as in the course; None where the journal does not know."""
+    """Days since the first scan of the timeline; None if the timeline has no scan of the journal."""
     state: str
-    """Of its job; RECEIVED where it has none."""
+    """State of its job, or RECEIVED without a job."""
     statement: str | None
     reason: str | None
 
 
 class TimelineObservation(TypedDict):
-    """What one scan shows of one lesion, and what its own report says became of it since the scan before."""
+    """State and sizes of one lesion at one scan; event and change are those in the report of that scan."""
 
     day: int
     state: str
@@ -43,7 +43,7 @@ class TimelineLesion(TypedDict):
 
 
 class TimelinePoint(TimePointForm):
-    """One scan, and what its own report says of its comparison; None where there is no report of ours."""
+    """One scan, with the comparison in its own report; None if there is no report by LungSpread."""
 
     job_key: str | None
     statement: str | None
@@ -52,12 +52,12 @@ class TimelinePoint(TimePointForm):
 
 
 class TimelineForm(TypedDict):
-    """The whole course."""
+    """The whole timeline."""
 
     schema_version: int
     notice: str
     patient_key: str | None
-    """None of an output folder."""
+    """None for an output folder."""
     time_points: list[TimelinePoint]
     lesions: list[TimelineLesion]
     recist: RecistForm | None

@@ -1,6 +1,6 @@
-"""Finds what `lungspread timeline` tells of: a patient's finished jobs in the outbox, or an output folder.
+"""Finds the reports of a timeline: a patient's finished jobs in the outbox, or an output folder.
 
-Knows patients by their keys alone, and says nothing of a date but the days since the first scan.
+Patients are identified by patient key only; times are days since the first scan.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dicom_node.storage.spool import Spool
 from worker.outputs.json.read import NoTimeline, Report, read_report
 from worker.settings import Settings
 from worker.timeline.model import OtherScan, TimelineForm
-from worker.timeline.patient_timeline import course
+from worker.timeline.patient_timeline import build_timeline
 
 RECEIVED = "RECEIVED"
 
 
 def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
-    """Return for each patient the key, how many scans are known, and how many of them are analysed."""
+    """Return the key, the number of scans and the number of analysed scans of each patient."""
     journal = _journal(settings)
     scans = {key: journal.scans_of(key) for key in journal.patients()}
     journal.close()
@@ -29,27 +29,27 @@ def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
 
 
 def find_timeline(settings: Settings, patient: str) -> TimelineForm:
-    """Return the course of a patient by key, or of an output folder by path. Raises NoTimeline."""
+    """Return the timeline of a patient by key, or of an output folder by path. Raises NoTimeline if there is none."""
     folder = Path(patient)
     return timeline_in(folder) if folder.is_dir() else timeline_of_patient(settings, patient)
 
 
-def timeline_of_patient(settings: Settings, first_digits: str) -> TimelineForm:
-    """Return the course of the one patient whose key begins so. Raises NoTimeline when it is none, or several."""
+def timeline_of_patient(settings: Settings, key_prefix: str) -> TimelineForm:
+    """Return the timeline of the patient whose key has this prefix. Raises NoTimeline unless exactly one matches."""
     journal = _journal(settings)
-    keys = [key for key in journal.patients() if key.startswith(first_digits)]
+    keys = [key for key in journal.patients() if key.startswith(key_prefix)]
     if len(keys) != 1:
-        raise NoTimeline(f"{len(keys)} patients begin with {first_digits}, one is needed")
+        raise NoTimeline(f"{len(keys)} patient keys begin with {key_prefix}, one is needed")
     scans = journal.scans_of(keys[0])
     journal.close()
     reports = {scan.series_uid: report for scan in scans if (report := _report(settings, scan))}
-    told = course(list(reports.values()), keys[0])
-    return {**told, "other_scans": _others(told, scans, reports)}
+    timeline = build_timeline(list(reports.values()), keys[0])
+    return {**timeline, "other_scans": _other_scans(timeline, scans, reports)}
 
 
 def timeline_in(folder: Path) -> TimelineForm:
-    """Return the course that the output folder of `lungspread run --prior` holds. Raises NoTimeline."""
-    return course([read_report(folder / "findings.json")])
+    """Return the timeline in an output folder of `lungspread run --prior`. Raises NoTimeline without findings.json."""
+    return build_timeline([read_report(folder / "findings.json")])
 
 
 def _journal(settings: Settings) -> Journal:
@@ -61,7 +61,7 @@ def _is_finished(scan: KnownScan) -> bool:
 
 
 def _report(settings: Settings, scan: KnownScan) -> Report | None:
-    """Return what the scan's job says; None where it has said nothing in today's form."""
+    """Return the report of the scan's job, or None if it has none in the current schema version."""
     if scan.job is None or not scan.job.is_finished:
         return None
     try:
@@ -70,8 +70,8 @@ def _report(settings: Settings, scan: KnownScan) -> Report | None:
         return None
 
 
-def _others(told: TimelineForm, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
-    days = {point["series_uid"]: point["day"] for point in told["time_points"]}
+def _other_scans(timeline: TimelineForm, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
+    days = {point["series_uid"]: point["day"] for point in timeline["time_points"]}
     start = next((_date(scan).toordinal() - days[scan.series_uid] for scan in scans if scan.series_uid in days), None)
     return [
         {

@@ -1,7 +1,7 @@
-"""The course as a table for trials: one row for each lesion and time point, each column with its meaning.
+"""The timeline as a table for trials: one row for each lesion and time point.
 
-Holds nothing that identifies: no date, no name, no UID but the lesions' tracking UIDs. What a reader's software called
-a lesion is left out, since it may be anything, and its tracking UIDs are replaced: many vendors write dates into UIDs.
+The table holds no identifying values: no dates, no names, no UIDs but tracking UIDs. Lesion names from other software
+are left out, as they may hold anything; its tracking UIDs are replaced, as many vendors write dates into UIDs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.uids import derived_uid
 Value = str | int | float | bool | None
 SUBJECT_DIGITS = 12
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_BARE = "2.25."
+_UUID_ROOT = "2.25."
 _OUR_NAME = re.compile(r"lesion-\d+")
 
 COLUMNS: Mapping[str, str] = {
@@ -58,44 +58,47 @@ COLUMNS: Mapping[str, str] = {
     "response": "RECIST 1.1, proposed: CR, PR, SD, PD, NE, non-CR/non-PD; empty at the baseline",
     "response_by_volume": "by the volume of the targets, no part of RECIST 1.1",
 }
-"""Every column with its meaning, in order."""
+"""Meaning of each column, in the order of the columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineTable:
-    """Rows in the order of COLUMNS, by day, then in the order of the lesions."""
+    """Rows sorted by day, then in the order of the lesions; values in the order of COLUMNS."""
 
     rows: tuple[tuple[Value, ...], ...]
 
 
-def table_of(course: TimelineForm, subject: str | None = None) -> TimelineTable:
-    """Return the table. Raises NoTimeline for a label that is none, and where neither a label nor a key is known."""
-    label = subject if subject is not None else (course["patient_key"] or "")[:SUBJECT_DIGITS]
+def table_of(timeline: TimelineForm, subject: str | None = None) -> TimelineTable:
+    """Return the table. Raises NoTimeline for an invalid subject label, or without both label and patient key."""
+    label = subject if subject is not None else (timeline["patient_key"] or "")[:SUBJECT_DIGITS]
     if not _SUBJECT.fullmatch(label):
-        raise NoTimeline("a subject needs a label of 1 to 64 letters, digits, dots, dashes and underscores: --subject")
-    filled = [{"subject": label, **row} for point in course["time_points"] for row in _rows(point, course)]
+        raise NoTimeline("--subject must be a label of 1 to 64 letters, digits, dots, dashes and underscores")
+    filled = [{"subject": label, **row} for point in timeline["time_points"] for row in _rows(point, timeline)]
     return TimelineTable(rows=tuple(tuple(row.get(column) for column in COLUMNS) for row in filled))
 
 
-def _rows(point: TimelinePoint, course: TimelineForm) -> Iterator[dict[str, Value]]:
-    """Yield a row for each lesion that the scan says something of; one without a lesion, where there is none."""
-    shared = {**_of_point(point), **_of_response(point["day"], course["recist"])}
-    seen = [
-        (lesion, each) for lesion in course["lesions"] for each in lesion["observations"] if each["day"] == point["day"]
+def _rows(point: TimelinePoint, timeline: TimelineForm) -> Iterator[dict[str, Value]]:
+    """Yield a row for each lesion observed at the scan, or a single row without a lesion."""
+    shared = {**_point_columns(point), **_response_columns(point["day"], timeline["recist"])}
+    observed = [
+        (lesion, each)
+        for lesion in timeline["lesions"]
+        for each in lesion["observations"]
+        if each["day"] == point["day"]
     ]
-    for lesion, observation in seen:
-        role = _role(lesion, point["day"], course)
+    for lesion, observation in observed:
+        role = _role(lesion, point["day"], timeline)
         yield {
             **shared,
-            **_of_lesion(lesion, role),
-            **_of_observation(observation),
-            **_of_change(observation["change"]),
+            **_lesion_columns(lesion, role),
+            **_observation_columns(observation),
+            **_change_columns(observation["change"]),
         }
-    if not seen:
+    if not observed:
         yield shared
 
 
-def _of_point(point: TimelinePoint) -> dict[str, Value]:
+def _point_columns(point: TimelinePoint) -> dict[str, Value]:
     return {
         "day": point["day"],
         "slice_mm": point["slice_mm"],
@@ -105,41 +108,41 @@ def _of_point(point: TimelinePoint) -> dict[str, Value]:
     }
 
 
-def _of_lesion(lesion: TimelineLesion, role: str | None) -> dict[str, Value]:
+def _lesion_columns(lesion: TimelineLesion, role: str | None) -> dict[str, Value]:
     name = lesion["name"] if _OUR_NAME.fullmatch(lesion["name"]) else None
     return {
-        "tracking_uid": _bare(lesion["tracking_uid"]),
+        "tracking_uid": _anonymous_uid(lesion["tracking_uid"]),
         "lesion": name,
         "role": role,
-        "merged_into": _bare(lesion["merged_into"]),
-        "split_from": _bare(lesion["split_from"]),
-        "possible_match": _bare(lesion["possible_match"]),
+        "merged_into": _anonymous_uid(lesion["merged_into"]),
+        "split_from": _anonymous_uid(lesion["split_from"]),
+        "possible_match": _anonymous_uid(lesion["possible_match"]),
     }
 
 
-def _bare(tracking_uid: str | None) -> str | None:
-    """Return a UID that says nothing: it is one if made of a UUID or a hash (PS3.5 B.2); another is replaced."""
-    if tracking_uid is None or tracking_uid.startswith(_BARE):
+def _anonymous_uid(tracking_uid: str | None) -> str | None:
+    """Return the UID if it is made of a UUID or a hash (PS3.5 B.2), else a derived UID."""
+    if tracking_uid is None or tracking_uid.startswith(_UUID_ROOT):
         return tracking_uid
     return derived_uid("course", tracking_uid)
 
 
-def _of_observation(observation: TimelineObservation) -> dict[str, Value]:
+def _observation_columns(observation: TimelineObservation) -> dict[str, Value]:
     sizes = observation["sizes"]
     row: dict[str, Value] = {key: observation[key] for key in ("state", "event", "confidence")}
     if sizes:
         row |= {key: sizes[key] for key in ("volume_ml", "long_axis_mm", "short_axis_mm")}
-        row |= _ends("volume_ml", sizes.get("volume_ml_95"))
-        row |= _ends("long_axis_mm", sizes.get("long_axis_mm_95"))
-        row |= _ends("short_axis_mm", sizes.get("short_axis_mm_95"))
+        row |= _interval_ends("volume_ml", sizes.get("volume_ml_95"))
+        row |= _interval_ends("long_axis_mm", sizes.get("long_axis_mm_95"))
+        row |= _interval_ends("short_axis_mm", sizes.get("short_axis_mm_95"))
     return row
 
 
-def _ends(name: str, interval: Sequence[float] | None) -> dict[str, Value]:
+def _interval_ends(name: str, interval: Sequence[float] | None) -> dict[str, Value]:
     return dict(zip((f"{name}_low", f"{name}_high"), interval, strict=True)) if interval else {}
 
 
-def _of_change(change: Json | None) -> dict[str, Value]:
+def _change_columns(change: Json | None) -> dict[str, Value]:
     if change is None:
         return {}
     return {
@@ -155,16 +158,16 @@ def _number(change: Json, part: str, key: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _of_response(day: int, recist: RecistForm | None) -> dict[str, Value]:
+def _response_columns(day: int, recist: RecistForm | None) -> dict[str, Value]:
     if recist is None:
         return {}
     if day == recist["baseline"]["day"]:
         base = recist["baseline"]
         return {"sum_of_diameters_mm": base["sum_mm"], "is_sum_complete": base["is_complete"]}
-    return next((_of_assessment(each) for each in recist["assessments"] if each["day"] == day), {})
+    return next((_assessment_columns(each) for each in recist["assessments"] if each["day"] == day), {})
 
 
-def _of_assessment(each: AssessmentForm) -> dict[str, Value]:
+def _assessment_columns(each: AssessmentForm) -> dict[str, Value]:
     return {
         "sum_of_diameters_mm": each["sum_mm"],
         "is_sum_complete": each["is_complete"],
@@ -176,9 +179,9 @@ def _of_assessment(each: AssessmentForm) -> dict[str, Value]:
     }
 
 
-def _role(lesion: TimelineLesion, day: int, course: TimelineForm) -> str | None:
-    """Return the lesion's part in RECIST; None of one in doubt, which has none yet."""
-    recist, uid = course["recist"], lesion["tracking_uid"]
+def _role(lesion: TimelineLesion, day: int, timeline: TimelineForm) -> str | None:
+    """Return the RECIST role of the lesion at this day, or None, for instance for a doubtful lesion."""
+    recist, uid = timeline["recist"], lesion["tracking_uid"]
     if recist is None:
         return None
     if uid in recist["baseline"]["targets"]:
@@ -187,5 +190,5 @@ def _role(lesion: TimelineLesion, day: int, course: TimelineForm) -> str | None:
         return "non-target"
     if any(uid in each["new_lesions"] for each in recist["assessments"] if each["day"] <= day):
         return "new"
-    whole = next((each for each in course["lesions"] if each["tracking_uid"] == lesion["split_from"]), None)
-    return _role(whole, day, course) if whole and whole is not lesion else None
+    origin = next((each for each in timeline["lesions"] if each["tracking_uid"] == lesion["split_from"]), None)
+    return _role(origin, day, timeline) if origin and origin is not lesion else None

@@ -22,7 +22,7 @@ JOB = Job(job_key="0" * 64, study_uid="1.2", series_uid="1.2.3", config_hash="ab
 
 
 class Queue:
-    """A Redis server, and an application on it."""
+    """A Redis server and a Celery application on it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,13 +49,13 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     queue.kill()
 
 
-def test_a_key_is_the_hash_of_the_sorted_uids_and_the_recipe() -> None:
+def test_a_job_key_is_the_hash_of_the_sorted_uids_and_the_config_hash() -> None:
     assert job_key(("1.2.10", "1.2.9"), "abc") == hashlib.sha256(b"1.2.10\n1.2.9\nabc").hexdigest()
     assert job_key(("1.2.9", "1.2.10"), "abc") == job_key(("1.2.10", "1.2.9"), "abc")
     assert job_key(("1.2.9",), "abc") != job_key(("1.2.10", "1.2.9"), "abc") != job_key(("1.2.10", "1.2.9"), "abd")
 
 
-def test_what_crosses_the_queue_is_json_with_uids_and_a_version_and_nothing_else(queue: Queue) -> None:
+def test_a_message_is_json_with_uids_and_a_version_only(queue: Queue) -> None:
     enqueue(queue.app, JOB)
 
     with redis.Redis(unix_socket_path=str(socket_path(queue.folder))) as client:
@@ -65,21 +65,21 @@ def test_what_crosses_the_queue_is_json_with_uids_and_a_version_and_nothing_else
     assert message["content-type"] == "application/json"
     assert message["headers"]["task"] == TASK
     assert (positional, named) == ([], asdict(JOB))
-    assert set(named) == {"job_key", "study_uid", "series_uid", "recipe", "schema_version"}
+    assert set(named) == {"job_key", "study_uid", "series_uid", "config_hash", "schema_version"}
 
 
-def test_a_queue_that_is_away_is_told_within_seconds(queue: Queue) -> None:
+def test_an_unavailable_queue_raises_within_seconds(queue: Queue) -> None:
     queue.kill()
     begin = time.monotonic()
 
-    with pytest.raises(QueueUnavailable, match=f"job {JOB.job_key}: not rung"):
+    with pytest.raises(QueueUnavailable, match=f"job {JOB.job_key}: not enqueued"):
         enqueue(queue.app, JOB)
 
     assert time.monotonic() - begin < 5.0
 
 
-def test_a_node_rings_again_after_its_redis_was_killed_and_came_back(queue: Queue) -> None:
-    for rung in range(1, 4):
+def test_a_node_enqueues_again_after_redis_was_killed_and_restarted(queue: Queue) -> None:
+    for enqueued in range(1, 4):
         enqueue(queue.app, JOB)
         time.sleep(1.2)  # appendfsync everysec
         queue.kill()
@@ -87,4 +87,4 @@ def test_a_node_rings_again_after_its_redis_was_killed_and_came_back(queue: Queu
             enqueue(queue.app, JOB)
         queue.start()
 
-        assert waiting_messages(queue.url) == rung
+        assert waiting_messages(queue.url) == enqueued

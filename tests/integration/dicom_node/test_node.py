@@ -35,7 +35,7 @@ WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
 
 
-def until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
+def wait_until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         if condition():
@@ -46,7 +46,7 @@ def until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
 
 @dataclass(kw_only=True)
 class Site:
-    """A node's configuration in a folder, and what a worker would do there."""
+    """The configuration of a node in a folder, and a simulated worker."""
 
     folder: Path
     peer: Peer
@@ -68,7 +68,7 @@ class Site:
         )
         queue = QueueSettings(url=f"redis+socket://{self.folder}/redis/redis.sock")
         return NodeConfiguration(
-            node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), config_hash="recipe"
+            node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), config_hash="config"
         )
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Site:
         assert [outcome.refusal for outcome in outcomes] == [None] * len(files)
 
     def work(self) -> None:
-        """Finish every waiting job, as a worker does; the documents are CT images of the same study."""
+        """Finish every queued job as a worker does; the documents are CT images of the same study."""
         journal, spool = self.journal, Spool(self.folder)
         for record in journal.jobs([JobState.QUEUED]):
             key, now = record.job.job_key, time.time()
@@ -122,18 +122,18 @@ def site(pacs: SmallPacs, tmp_path: Path, free_port: int, make_ct: MakeCt) -> It
     site.journal.close()
 
 
-def test_a_series_goes_in_and_its_results_come_back_committed(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_a_series_is_received_and_its_results_are_committed(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(4))
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
         assert len(site.jobs()[0].sop_instance_uids) == 4
         site.work()
-        assert until(lambda: site.states() == [JobState.COMMITTED])
+        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
 
     assert len(pacs.stored()) == 1
 
 
-def test_a_waiting_job_is_rung_for_in_redis(site: Site, write_ct: WriteCt) -> None:
+def test_a_queued_job_is_enqueued_in_redis(site: Site, write_ct: WriteCt) -> None:
     redis = subprocess.Popen(server_command(site.folder))
     url = site.configuration.queue.url
     try:
@@ -141,72 +141,72 @@ def test_a_waiting_job_is_rung_for_in_redis(site: Site, write_ct: WriteCt) -> No
         with Node(site.configuration):
             site.send(write_ct(2))
 
-            assert until(lambda: waiting_messages(url) == 1)
+            assert wait_until(lambda: waiting_messages(url) == 1)
     finally:
         redis.terminate()
         redis.wait()
 
 
-def test_late_slices_make_another_job_in_place_of_the_first(site: Site, write_ct: WriteCt) -> None:
+def test_late_slices_make_a_new_job_that_supersedes_the_first(site: Site, write_ct: WriteCt) -> None:
     files = write_ct(4)
     with Node(site.configuration):
         site.send(files[:2])
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(files[2:])
-        assert until(lambda: site.states() == [JobState.SUPERSEDED, JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.SUPERSEDED, JobState.QUEUED])
 
 
 def test_a_series_sent_again_makes_no_new_job(site: Site, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(2))
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(write_ct(2))
         time.sleep(2.5)
 
     assert site.states() == [JobState.QUEUED]
 
 
-def test_a_node_that_was_stopped_goes_on_where_it_was(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_a_restarted_node_continues_where_it_stopped(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(3))
     assert site.states() == []
 
     with Node(site.configuration):
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
     site.work()
     with Node(site.configuration):
-        assert until(lambda: site.states() == [JobState.COMMITTED])
+        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
 
     assert len(pacs.stored()) == 1
 
 
-def test_a_series_that_a_restart_interrupted_becomes_one_job(site: Site, write_ct: WriteCt) -> None:
+def test_a_series_interrupted_by_a_restart_becomes_one_job(site: Site, write_ct: WriteCt) -> None:
     files = write_ct(3)
     with Node(site.configuration):
         site.send(files[:1])
     time.sleep(1.2)  # longer than the quiet period
 
     with Node(site.configuration):
-        time.sleep(0.7)  # the sender needs a moment to notice that the node is back
+        time.sleep(0.7)  # the sender detects later that the node is running again
         site.send(files[1:])
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
 
     assert [len(record.sop_instance_uids) for record in site.jobs()] == [3]
 
 
-def test_a_pacs_that_is_down_gets_its_results_when_it_is_back(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_a_pacs_that_was_down_receives_its_results_later(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(2))
         pacs.stop()
-        assert until(lambda: site.states() == [JobState.QUEUED])
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
         site.work()
-        assert until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
+        assert wait_until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
         pacs.start()
 
-        assert until(lambda: site.states() == [JobState.COMMITTED])
+        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(site: Site) -> None:
+def test_a_port_in_use_raises_one_line(site: Site) -> None:
     with (
         socket.create_server(("127.0.0.1", site.node_port)),
         pytest.raises(SettingsError, match="cannot listen on"),
@@ -215,12 +215,12 @@ def test_a_port_that_is_taken_is_said_in_one_line(site: Site) -> None:
         pass
 
 
-def test_a_stop_waits_for_no_silent_peer(site: Site, write_ct: WriteCt, pacs: SmallPacs) -> None:
+def test_stopping_the_node_does_not_wait_for_silent_peers(site: Site, write_ct: WriteCt, pacs: SmallPacs) -> None:
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(Node(site.configuration))
         site.send(write_ct(1))
-        assert until(lambda: site.states() == [JobState.QUEUED])
-        pacs.behaviour.delay_s = 30.0  # it takes our result and does not answer
+        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        pacs.behaviour.delay_s = 30.0  # it receives our result and does not respond
         site.work()
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
         silent.sendall(b"\1\0\0\0")
@@ -244,7 +244,7 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 peer = Peer(name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=1, may_send=True)
 node = NodeSettings(ae_title="LUNGNODE", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mb=0)
 queue = QueueSettings(url="redis://127.0.0.1:1")
-run_node(NodeConfiguration(node=node, peers=[peer], queue=queue, journal=JournalSettings(), recipe="r"), stop)
+run_node(NodeConfiguration(node=node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="r"), stop)
 """
 
 
@@ -268,7 +268,7 @@ def is_listening(port: int) -> bool:
 def test_sigterm_ends_the_process_within_seconds_even_with_open_connections(
     site: Site, process: subprocess.Popen[str], write_ct: WriteCt
 ) -> None:
-    assert until(lambda: is_listening(site.node_port))
+    assert wait_until(lambda: is_listening(site.node_port))
     site.send(write_ct(1))
     with socket.create_connection(("127.0.0.1", site.node_port)) as half_open:
         half_open.sendall(b"\1\0\0\0\1")
@@ -278,40 +278,40 @@ def test_sigterm_ends_the_process_within_seconds_even_with_open_connections(
         assert process.wait(timeout=5) == 0
 
 
-def test_what_was_answered_survives_sigkill(site: Site, process: subprocess.Popen[str], write_ct: WriteCt) -> None:
-    assert until(lambda: is_listening(site.node_port))
+def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.Popen[str], write_ct: WriteCt) -> None:
+    assert wait_until(lambda: is_listening(site.node_port))
     node = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=site.node_port)
-    answered = 0
+    acknowledged = 0
     outcomes = PacsClient(node, NodeSettings(ae_title="SMALLPACS")).store(write_ct(200))
     with contextlib.suppress(PacsUnavailable):
         for outcome in outcomes:
-            answered += outcome.refusal is None
-            if answered == 57:
+            acknowledged += outcome.refusal is None
+            if acknowledged == 57:
                 os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=10)
 
-    assert 57 <= answered < 200
+    assert 57 <= acknowledged < 200
     (series,) = site.journal.quiet_series(before=4e9)
-    assert len(series.sop_instance_uids) >= answered
+    assert len(series.sop_instance_uids) >= acknowledged
     spool = Spool(site.folder)
     for instance in site.journal.instances(series.sop_instance_uids):
         assert spool.instance_path(instance.series_uid, instance.sop_instance_uid).exists()
 
 
-def test_the_process_logs_nothing_of_the_patient(
+def test_the_process_logs_no_patient_data(
     site: Site, process: subprocess.Popen[str], write_ct: WriteCt, make_ct: MakeCt, tmp_path: Path
 ) -> None:
-    assert until(lambda: is_listening(site.node_port))
-    odd = make_ct(5)
-    odd.PatientBirthDate, odd.PatientAddress = "19630215", "SECRET"
-    odd.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
+    assert wait_until(lambda: is_listening(site.node_port))
+    unusual = make_ct(5)
+    unusual.PatientBirthDate, unusual.PatientAddress = "19630215", "SECRET"
+    unusual.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
     site.send([*write_ct(1), tmp_path / "odd.dcm"])
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10)
 
-    assert "listens on" in said
+    assert "listens on" in stderr
     for secret in ("SECRET", "CHEST", "19630215"):
-        assert secret not in said
+        assert secret not in stderr
 
 
 # -- Orthanc --
@@ -325,7 +325,7 @@ def ports(count: int) -> list[int]:
 
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    """A real PACS, and the port where it believes the node to be: (dicom, http, node)."""
+    """Run Orthanc; return its DICOM and HTTP ports, and the port that it is configured to reach the node on."""
     if not PACS_UP.exists() or shutil.which("Orthanc") is None:
         pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
     dicom, http, node = ports(3)
@@ -345,7 +345,7 @@ def instances_of(http: int) -> int:
         return int(json.load(answer)["CountInstances"])
 
 
-def test_orthanc_forwards_a_series_and_promises_to_keep_its_result(
+def test_orthanc_forwards_a_series_and_commits_its_result(
     orthanc: tuple[int, int, int], tmp_path: Path, make_ct: MakeCt, write_ct: WriteCt, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -362,11 +362,11 @@ def test_orthanc_forwards_a_series_and_promises_to_keep_its_result(
     site = Site(folder=tmp_path / "node", peer=peer, node_port=node_port, make_ct=make_ct)
     with Node(site.configuration):
         list(PacsClient(peer, NodeSettings(ae_title="TESTSCU")).store(write_ct(5)))
-        assert until(lambda: site.states() == [JobState.QUEUED], within_s=40)
+        assert wait_until(lambda: site.states() == [JobState.QUEUED], within_s=40)
         assert len(site.jobs()[0].sop_instance_uids) == 5
         site.work()
 
-        assert until(lambda: site.jobs()[0].state is JobState.COMMITTED)
+        assert wait_until(lambda: site.jobs()[0].state is JobState.COMMITTED)
 
     assert instances_of(http) == 6
     assert any("committed 1, failed 0" in line for line in caplog.messages)

@@ -1,4 +1,4 @@
-"""The whole node with priors: its threads, its door, a PACS, and a worker that writes SEG and SR."""
+"""Tests of the complete node with priors: threads, SCP, a PACS, and a simulated worker that writes SEG and SR."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from dicom_node.priors.result_header import OUR_MANUFACTURER
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
-from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, chain
+from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, expected_keys
 from tests.integration.dicom_node.test_node import PACS_UP, ports
 from worker.demo.pacs import SmallPacs
 
 FIVE = [Scan(date=date) for date in ("20250110", "20250412", "20250901", "20260115", "20260703")]
-ENDED = (JobState.COMMITTED, JobState.ANALYSED, JobState.SUPERSEDED, JobState.DELIVERED)
+FINISHED = (JobState.COMMITTED, JobState.ANALYSED, JobState.SUPERSEDED, JobState.DELIVERED)
 
 
-class Ward:
-    """A node's configuration, its journal seen from outside, and a worker's work."""
+class PriorsSite:
+    """The configuration of a node, its journal, and a simulated worker."""
 
     def __init__(self, folder: Path, node_port: int, peer: Peer, **settings: object) -> None:
         self.folder, self.peer = folder, peer
@@ -53,7 +53,7 @@ class Ward:
         self.node = base.model_copy(update=settings)
         queue = QueueSettings(url=f"redis+socket://{folder}/redis/redis.sock")
         self.configuration = NodeConfiguration(
-            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="recipe"
+            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="config"
         )
         self.journal = Journal(JournalSettings().url_in(folder))
         self.spool = Spool(folder)
@@ -104,11 +104,11 @@ class Ward:
         jobs = {scan.series_uid: self.job(scan) for scan in scans}
         return {series_uid: job.job.job_key for series_uid, job in jobs.items() if job is not None}
 
-    def is_at_rest(self) -> bool:
-        return not self.journal.quiet_series(time.time() + 99) and all(r.state in ENDED for r in self.journal.jobs())
+    def is_idle(self) -> bool:
+        return not self.journal.quiet_series(time.time() + 99) and all(r.state in FINISHED for r in self.journal.jobs())
 
 
-def until(condition: Callable[[], bool], within_s: float) -> bool:
+def wait_until(condition: Callable[[], bool], within_s: float) -> bool:
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         if condition():
@@ -138,36 +138,36 @@ def pacs(tmp_path: Path, free_port: int) -> Iterator[SmallPacs]:
 
 
 @pytest.fixture
-def ward(tmp_path: Path, pacs: SmallPacs, free_port: int) -> Ward:
+def site(tmp_path: Path, pacs: SmallPacs, free_port: int) -> PriorsSite:
     rights = {"may_send": True, "send_results": True, "query_priors": True, "storage_commitment": True}
     peer = Peer(name="pacs", ae_title=pacs.ae_title, host=pacs.host, port=pacs.port, **rights)  # type: ignore[arg-type]
-    return Ward(tmp_path / "node", free_port, peer)
+    return PriorsSite(tmp_path / "node", free_port, peer)
 
 
-def test_a_history_in_the_pacs_is_fetched_analysed_and_not_delivered(
-    ward: Ward, pacs: SmallPacs, tmp_path: Path
+def test_prior_scans_in_the_pacs_are_fetched_analysed_and_not_delivered(
+    site: PriorsSite, pacs: SmallPacs, tmp_path: Path
 ) -> None:
     for scan in FIVE[:2]:
-        send(files_of(scan, tmp_path / "ct"), ward.peer, by="SCANNER")
-    with ward.open() as node:
-        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
-        send(files_of(FIVE[2], tmp_path / "ct"), ours, by=pacs.ae_title)
-        assert until(lambda: len(ward.journal.jobs([JobState.COMMITTED])) == 1, 60)
+        send(files_of(scan, tmp_path / "ct"), site.peer, by="SCANNER")
+    with site.open() as node:
+        node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+        send(files_of(FIVE[2], tmp_path / "ct"), node_peer, by=pacs.ae_title)
+        assert wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 1, 60)
 
-        assert ward.keys(FIVE[:3]) == chain(FIVE[:3])
-        assert [record.state for record in ward.journal.jobs()].count(JobState.ANALYSED) == 2
+        assert site.keys(FIVE[:3]) == expected_keys(FIVE[:3])
+        assert [record.state for record in site.journal.jobs()].count(JobState.ANALYSED) == 2
     assert len(pacs.stored(SEG)) == 1
 
 
-def test_a_pacs_that_dies_meanwhile_delays_the_report_by_no_more_than_the_limit(
-    ward: Ward, pacs: SmallPacs, tmp_path: Path
+def test_a_pacs_that_fails_delays_the_report_by_the_limit_at_most(
+    site: PriorsSite, pacs: SmallPacs, tmp_path: Path
 ) -> None:
-    with ward.open() as node:
-        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+    with site.open() as node:
+        node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         pacs.stop()
-        send(files_of(FIVE[0], tmp_path / "ct"), ours, by=pacs.ae_title)
-        assert until(lambda: ward.job(FIVE[0]) is not None, 20)
-        given = ward.journal.priors_of(ward.keys(FIVE[:1])[FIVE[0].series_uid])
+        send(files_of(FIVE[0], tmp_path / "ct"), node_peer, by=pacs.ae_title)
+        assert wait_until(lambda: site.job(FIVE[0]) is not None, 20)
+        given = site.journal.priors_of(site.keys(FIVE[:1])[FIVE[0].series_uid])
         pacs.start()
 
     assert given.search is PriorSearch.NOT_FETCHED
@@ -178,7 +178,7 @@ def test_a_pacs_that_dies_meanwhile_delays_the_report_by_no_more_than_the_limit(
 
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    """A real PACS that forwards CT, and the port where it believes the node to be: (dicom, http, node)."""
+    """Run Orthanc, which forwards CT; return its DICOM and HTTP ports, and the node's port in its settings."""
     if not PACS_UP.exists() or shutil.which("Orthanc") is None:
         pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
     dicom, http, node = ports(3)
@@ -193,7 +193,7 @@ def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
     subprocess.run([PACS_UP, "--stop", tmp_path / "orthanc"], check=True)
 
 
-def at_orthanc(dicom: int, http: int, retrieve: str = "move") -> Peer:
+def orthanc_peer(dicom: int, http: int, retrieve: str = "move") -> Peer:
     return Peer.model_validate(
         {
             "name": "orthanc",
@@ -210,47 +210,47 @@ def at_orthanc(dicom: int, http: int, retrieve: str = "move") -> Peer:
     )
 
 
-def test_five_scans_in_orthanc_in_any_order_end_with_the_jobs_of_the_right_order(
+def test_five_scans_in_orthanc_in_any_order_have_the_jobs_of_the_date_order(
     orthanc: tuple[int, int, int], tmp_path: Path
 ) -> None:
     dicom, http, node_port = orthanc
-    ward = Ward(tmp_path / "node", node_port, at_orthanc(dicom, http), quiet_period_s=5.0)
+    site = PriorsSite(tmp_path / "node", node_port, orthanc_peer(dicom, http), quiet_period_s=5.0)
     order = random.Random(7).sample(FIVE, 5)
-    with ward.open():
+    with site.open():
         for scan in order:
-            send(files_of(scan, tmp_path / "ct"), ward.peer, by="TESTSCU")
-        assert until(lambda: ward.keys(FIVE) == chain(FIVE) and ward.is_at_rest(), 240)
-        assert until(lambda: len(ward.journal.jobs([JobState.COMMITTED])) == 5, 60)
+            send(files_of(scan, tmp_path / "ct"), site.peer, by="TESTSCU")
+        assert wait_until(lambda: site.keys(FIVE) == expected_keys(FIVE) and site.is_idle(), 240)
+        assert wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 5, 60)
 
         assert stored_at(http, "SEG") >= 5
-        last = ward.journal.priors_of(chain(FIVE)[FIVE[4].series_uid])
+        last = site.journal.priors_of(expected_keys(FIVE)[FIVE[4].series_uid])
         assert (last.search, [prior.job_key for prior in last.scans]) == (
             PriorSearch.FOUND,
-            [chain(FIVE)[scan.series_uid] for scan in FIVE[:4]],
+            [expected_keys(FIVE)[scan.series_uid] for scan in FIVE[:4]],
         )
 
 
 @pytest.mark.parametrize("retrieve", ["move", "get", "wado"])
-def test_what_only_orthanc_has_is_fetched_each_way(
+def test_priors_in_orthanc_are_fetched_by_each_retrieval_method(
     orthanc: tuple[int, int, int], tmp_path: Path, retrieve: str
 ) -> None:
     dicom, http, node_port = orthanc
-    peer = at_orthanc(dicom, http, retrieve)
+    peer = orthanc_peer(dicom, http, retrieve)
     send(files_of(FIVE[0], tmp_path / "ct"), peer, by="TESTSCU")
-    time.sleep(5)  # Orthanc forwards it now, to a node that is not there yet
-    stranger = Scan(date="20250115", birth_date="19770707")
-    send(files_of(stranger, tmp_path / "ct"), peer, by="TESTSCU")
+    time.sleep(5)  # Orthanc forwards it meanwhile, to a node that does not run yet
+    other_patient = Scan(date="20250115", birth_date="19770707")
+    send(files_of(other_patient, tmp_path / "ct"), peer, by="TESTSCU")
     time.sleep(5)
-    ward = Ward(tmp_path / "node", node_port, peer)
-    with ward.open() as node:
-        ours = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
-        send(files_of(FIVE[1], tmp_path / "ct"), ours, by="ORTHANC")
-        assert until(lambda: len(ward.keys(FIVE[:2])) == 2 and ward.is_at_rest(), 60), ward.journal.jobs()
+    site = PriorsSite(tmp_path / "node", node_port, peer)
+    with site.open() as node:
+        node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
+        send(files_of(FIVE[1], tmp_path / "ct"), node_peer, by="ORTHANC")
+        assert wait_until(lambda: len(site.keys(FIVE[:2])) == 2 and site.is_idle(), 60), site.journal.jobs()
 
-        assert ward.keys(FIVE[:2]) == chain(FIVE[:2])
-        assert ward.job(stranger) is None
-        statement = ward.journal.priors_of(chain(FIVE[:2])[FIVE[1].series_uid])
-        assert statement.reason == "1 studies or series of the same patient ID belong to somebody else"
+        assert site.keys(FIVE[:2]) == expected_keys(FIVE[:2])
+        assert site.job(other_patient) is None
+        statement = site.journal.priors_of(expected_keys(FIVE[:2])[FIVE[1].series_uid])
+        assert statement.reason == "1 studies or series of the same patient ID belong to other patients"
 
 
 def stored_at(http: int, modality: str) -> int:

@@ -1,4 +1,4 @@
-"""The one command from a data set to a model: `python -m training pipeline`."""
+"""`python -m training pipeline`: from a data set to a model with one command."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SHORT = (
 IMAGE, LABEL = "imagesTr/lung_002.nii.gz", "labelsTr/lung_002.nii.gz"
 
 
-def words(data: Path, run: Path, out: Path) -> list[str]:
+def arguments(data: Path, run: Path, out: Path) -> list[str]:
     return ["pipeline", "--source", f"msd:{data}", "--run", str(run), "--out", str(out), *SHORT]
 
 
 def pipeline(data: Path, run: Path, out: Path, *more: str) -> Result:
-    return CliRunner().invoke(app, [*words(data, run, out), *more], catch_exceptions=False)
+    return CliRunner().invoke(app, [*arguments(data, run, out), *more], catch_exceptions=False)
 
 
 def steps(output: str) -> list[str]:
@@ -67,7 +67,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
-    """A pipeline that nothing interrupted: its run, its model, and what it said."""
+    """An uninterrupted pipeline: its run, its model and its output."""
     folder = tmp_path_factory.mktemp("made")
     result = pipeline(data, folder / "run", folder / "model")
     assert result.exit_code == 0, result.output
@@ -88,16 +88,18 @@ def test_one_command_makes_a_model_that_the_worker_can_load(made: tuple[Path, Pa
     assert {path.suffix for path in (run / "figures").iterdir()} == {".png", ".gif", ".html"}
 
 
-def test_every_patient_stands_in_one_part_and_only_the_test_part_is_judged(made: tuple[Path, Path, Result]) -> None:
+def test_every_patient_is_in_one_part_and_only_the_test_part_is_evaluated(made: tuple[Path, Path, Result]) -> None:
     run, model, _ = made
     split = json.loads((model / "splits.json").read_text())["msd"]
-    judged = {case["case"] for case in sources(run)["msd"]["per_case"]}
+    evaluated = {case["case"] for case in sources(run)["msd"]["per_case"]}
 
     assert sorted(patient for part in PARTS for patient in split[part]) == [f"lung_{n:03d}" for n in range(1, 6)]
-    assert judged == set(split["test"])
+    assert evaluated == set(split["test"])
 
 
-def test_the_card_says_data_licences_cases_splits_figures_limits_and_budget(made: tuple[Path, Path, Result]) -> None:
+def test_the_card_has_data_licences_cases_splits_figures_limits_and_budget(
+    made: tuple[Path, Path, Result],
+) -> None:
     run, model, _ = made
     card = (model / "README.md").read_text()
     split = json.loads((model / "splits.json").read_text())["msd"]
@@ -110,7 +112,7 @@ def test_the_card_says_data_licences_cases_splits_figures_limits_and_budget(made
         assert f"* msd, {part}: {len(split[part])}: {', '.join(split[part])}" in card
     assert f"| msd | dice mean | {figures['value']} (no interval) | 1 | 1 |" in card
     assert "Below 20 patients" in card
-    assert "8 bits" not in card  # that holds for the slice collections alone
+    assert "8 bits" not in card  # only for the slice collections
     assert re.search(r"\* 4 steps in \d+ s on CPU", card)
     assert sorted(path.name for path in model.iterdir()) == [
         "README.md",
@@ -121,20 +123,20 @@ def test_the_card_says_data_licences_cases_splits_figures_limits_and_budget(made
     ]
 
 
-def test_nothing_is_done_again(data: Path, made: tuple[Path, Path, Result]) -> None:
+def test_finished_steps_are_not_repeated(data: Path, made: tuple[Path, Path, Result]) -> None:
     run, model, _ = made
     before = {path: path.stat().st_mtime_ns for folder in (run, model) for path in folder.rglob("*.*")}
 
     again = pipeline(data, run, model)
 
     assert again.output.count("done already") == 4
-    assert f"0 stacks read, {PATIENTS} were there" in again.output
+    assert f"0 stacks read, {PATIENTS} were in the cache" in again.output
     after = {path: path.stat().st_mtime_ns for folder in (run, model) for path in folder.rglob("*.*")}
     changed = {path.relative_to(run).parts[0] for path in before if before[path] != after.get(path)}
-    assert changed <= {"data"}  # its manifest is written anew, with the same content
+    assert changed <= {"data"}  # its manifest is written again with the same content
 
 
-def test_what_is_gone_is_made_again_and_nothing_else(data: Path, made: tuple[Path, Path, Result]) -> None:
+def test_only_missing_outputs_are_made_again(data: Path, made: tuple[Path, Path, Result]) -> None:
     run, model, _ = made
     weights = (run / "average.pt").stat().st_mtime_ns
     shutil.rmtree(model)
@@ -146,17 +148,17 @@ def test_what_is_gone_is_made_again_and_nothing_else(data: Path, made: tuple[Pat
     assert (run / "average.pt").stat().st_mtime_ns == weights
 
 
-def test_killed_at_every_step_it_goes_on_to_the_same_end(
+def test_a_pipeline_killed_at_every_step_continues_to_the_same_result(
     data: Path, made: tuple[Path, Path, Result], tmp_path: Path
 ) -> None:
     run, model = tmp_path / "run", tmp_path / "model"
-    command = [sys.executable, "-m", "training", *words(data, run, model)]
+    command = [sys.executable, "-m", "training", *arguments(data, run, model)]
 
     for step in ("prepare", "train", "evaluate", "figures", "export"):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as begun:
             assert any(line == f"{step}\n" for line in begun.stdout)
             os.kill(begun.pid, signal.SIGKILL)
-        if step != "export":  # which may be over by now: it only copies
+        if step != "export":  # may be finished already: it only copies
             assert begun.returncode == -signal.SIGKILL
             assert not model.exists()
     last = pipeline(data, run, model)
@@ -169,7 +171,7 @@ def test_killed_at_every_step_it_goes_on_to_the_same_end(
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_a_run_goes_on_with_the_data_it_began_with(data: Path, made: tuple[Path, Path, Result], tmp_path: Path) -> None:
+def test_a_run_continues_only_with_the_same_data(data: Path, made: tuple[Path, Path, Result], tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "data")
     shutil.copytree(made[0], tmp_path / "run")
     image = nibabel.load(tmp_path / "data" / LABEL)
@@ -181,23 +183,23 @@ def test_a_run_goes_on_with_the_data_it_began_with(data: Path, made: tuple[Path,
     assert refused.stderr.endswith("the run there has other settings: data\n")
 
 
-def test_a_folder_that_holds_something_else_is_not_written_over(data: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "thesis.txt").write_text("years of work")
 
     refused = pipeline(data, tmp_path / "run", tmp_path / "model")
 
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "is there already, and not a model folder" in refused.stderr
+    assert "already exists and is not a model folder" in refused.stderr
     assert (tmp_path / "model" / "thesis.txt").read_text() == "years of work"
 
 
-def test_options_that_cannot_be_are_all_said_before_anything_is_read(tmp_path: Path) -> None:
+def test_all_invalid_options_are_reported_before_data_is_read(tmp_path: Path) -> None:
     refused = pipeline(tmp_path / "nowhere", tmp_path / "run", tmp_path / "model", "--network", "2d", "--crop", "40")
 
     assert refused.exit_code == 2
     assert refused.stderr.splitlines() == [
-        "pipeline: --network 2d: there are 2.5d, 2.5d-residual, 2.5d-efficientnet, 3d",
+        "pipeline: --network 2d: expected one of 2.5d, 2.5d-residual, 2.5d-efficientnet, 3d",
         "pipeline: --crop 40: a multiple of 32 is needed",
     ]
 
@@ -234,16 +236,16 @@ def cut(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a missing label": (lambda folder: (folder / LABEL).unlink(), f"{LABEL}: dataset.json names it, but it is not"),
+    "a missing label": (lambda folder: (folder / LABEL).unlink(), f"{LABEL}: listed in dataset.json, but missing"),
     "a 4D image": (change(IMAGE, lambda array: array[..., None]), f"{IMAGE}: has 4 axes"),
     "label value 7": (change(LABEL, seven), f"{LABEL}: label value 7 in 1 voxel(s)"),
-    "a mismatched affine": (shift, f"{LABEL}: its affine puts voxels 40.00 mm from"),
+    "a mismatched affine": (shift, f"{LABEL}: its affine places voxels 40.00 mm from"),
     "a truncated gzip": (cut, f"{IMAGE}: truncated gzip"),
 }
 
 
 @pytest.mark.parametrize(("broken", "named"), BROKEN.values(), ids=BROKEN.keys())
-def test_wrong_data_is_refused_by_name_before_any_training(
+def test_invalid_data_is_refused_with_its_name_before_training(
     data: Path, tmp_path: Path, broken: Callable[[Path], None], named: str
 ) -> None:
     shutil.copytree(data, tmp_path / "data")
@@ -259,13 +261,13 @@ def test_wrong_data_is_refused_by_name_before_any_training(
     assert not (tmp_path / "model").exists()
 
 
-def test_two_patients_are_too_few_and_nothing_is_trained(tmp_path: Path) -> None:
+def test_two_patients_are_too_few_for_training(tmp_path: Path) -> None:
     write_msd(tmp_path / "data", patients=2)
 
     refused = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model")
 
     assert refused.exit_code == 2
-    assert "no patient of the data is in validation; three patients are the least" in refused.stderr
+    assert "no patient of the data is in validation; at least three patients are needed" in refused.stderr
     assert not (tmp_path / "run" / "run.json").exists()
 
 
@@ -281,7 +283,7 @@ def test_data_without_any_tumour_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data: Path, tmp_path: Path) -> None:
+def test_single_commands_make_the_same_model_and_the_pipeline_continues_them(data: Path, tmp_path: Path) -> None:
     run, cache, model, extra = (str(tmp_path / name) for name in ("run", "run/data", "model", "run/inserted"))
     source, facts = f"msd:{data}", ("--name", "mine", "--version", "1.0", "--licence", "CC0-1.0")
     for command in (
@@ -328,19 +330,19 @@ def test_the_steps_one_by_one_make_the_same_model_and_the_pipeline_finds_it(data
     assert again.output.count("done already") == 5
 
 
-def test_the_3d_network_goes_the_same_way(tmp_path: Path) -> None:
+def test_the_pipeline_supports_the_3d_network(tmp_path: Path) -> None:
     write_msd(tmp_path / "data", patients=3, shape=(8, 28, 40), spacing_mm=(8.0, 4.0, 5.0))
 
-    done = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model", "--network", "3d", "--steps", "2")
+    result = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model", "--network", "3d", "--steps", "2")
 
-    assert done.exit_code == 0, done.output
+    assert result.exit_code == 0, result.output
     card = check_model(f"lung_tumour:{tmp_path / 'model'}", ON_CPU).card
     assert card.network == "3d"
     assert load_model(f"lung_tumour:{tmp_path / 'model'}", ON_CPU).card == card
     assert "| network | MONAI BasicUNet in 3D" in (tmp_path / "model" / "README.md").read_text()
 
 
-def test_a_card_is_filled_from_a_cache_alone(tmp_path: Path) -> None:
+def test_a_card_needs_a_cache(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"settings": {}}')
 
     refused = CliRunner().invoke(
@@ -348,4 +350,4 @@ def test_a_card_is_filled_from_a_cache_alone(tmp_path: Path) -> None:
     )
 
     assert refused.exit_code == 2
-    assert "a cache that prepare has" in refused.output
+    assert "a cache written by prepare" in refused.output

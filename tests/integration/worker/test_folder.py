@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.fixtures.worker.phantom_course import TrueSegmenter
+from tests.fixtures.worker.phantom_timeline import TrueSegmenter
+
 from worker.folder import analyse_folder
 from worker.settings import WorkerSettings
 
 
-def test_results_take_the_place_of_all_earlier_ones_and_of_nothing_else(
-    analysed: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_results_replace_all_earlier_results_and_no_other_file(analysed: Callable[..., Any], tmp_path: Path) -> None:
     analysed([])
     out = tmp_path / "out"
     out.mkdir()
@@ -20,7 +19,7 @@ def test_results_take_the_place_of_all_earlier_ones_and_of_nothing_else(
 
     analyse_folder(tmp_path / "ct", out, WorkerSettings(), TrueSegmenter(lesions=()), lambda _: None)
 
-    left = {path.name for path in out.iterdir() if path.read_bytes() == b"of an earlier run"}
-    assert left == {"notes.txt"}
+    unchanged = {path.name for path in out.iterdir() if path.read_bytes() == b"of an earlier run"}
+    assert unchanged == {"notes.txt"}
     assert {"findings.json", "report.png"} <= {path.name for path in out.iterdir()}
     assert not (out / "report-2.png").exists()

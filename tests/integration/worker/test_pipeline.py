@@ -33,32 +33,32 @@ CARD = ModelCard(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SolidInLung:
-    """A small real segmenter: what is solid and lies within a hand's breadth of a lesion's place."""
+class ThresholdSegmenter:
+    """A simple segmenter: voxels above a threshold in a ball around each lesion's centre."""
 
     lesions: tuple[PhantomLesion, ...] = LESIONS
     card: ModelCard = CARD
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Threshold half way between lung and tumour, in a ball around each lesion."""
+        """Threshold at -410 HU, half-way between lung and tumour, in a ball around each lesion."""
         index = np.stack(np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij"), axis=-1)
-        places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        points = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
         near = np.zeros(volume.hu.shape, bool)
         for lesion in self.lesions:
-            near |= np.linalg.norm(places - lesion.centre_mm, axis=-1) < max(lesion.half_axes_mm) + 4
+            near |= np.linalg.norm(points - lesion.centre_mm, axis=-1) < max(lesion.half_axes_mm) + 4
         progress(1.0)
         solid = ndimage.gaussian_filter(volume.hu, (0, 0.3, 0.3)) > -410
         return Mask(voxels=near & solid, affine=volume.affine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class FailingSegmenter:
     """A segmenter whose device is lost."""
 
     card: ModelCard = CARD
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Fail when it has begun."""
+        """Raise ModelError after the first progress call."""
         progress(0.1)
         raise ModelError(f"device lost over {volume.hu.size} voxels")
 
@@ -68,14 +68,14 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_series(tmp_path_factory.mktemp("ct"), chest_phantom(SPEC))
 
 
-def analysed(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, ...] = ("seg", "sr")) -> Analysis:  # noqa: ANN401  (a Segmenter)
+def run_pipeline(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, ...] = ("seg", "sr")) -> Analysis:  # noqa: ANN401  (a Segmenter)
     out.mkdir(exist_ok=True)
     request = AnalysisRequest(job_key=KEY, config_hash="r", outputs=outputs)
-    return analyse(ct, request, segmenter, out, lambda _share: None)
+    return analyse(ct, request, segmenter, out, lambda _fraction: None)
 
 
-def test_the_line_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tmp_path: Path) -> None:
-    findings = analysed(ct, tmp_path, SolidInLung()).findings.findings
+def test_the_pipeline_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tmp_path: Path) -> None:
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter()).findings.findings
 
     assert len(findings) == 2
     for finding, truth in zip(findings, LESIONS, strict=True):
@@ -85,8 +85,8 @@ def test_the_line_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tm
         assert finding.measurement.short_axis.length_mm == pytest.approx(truth.short_axis_mm, abs=1.75)
 
 
-def test_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> None:
-    documents = analysed(ct, tmp_path, SolidInLung()).documents
+def test_returned_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> None:
+    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter()).documents
 
     assert [document.file_name for document in documents] == ["seg.dcm", "sr.dcm"]
     assert {path.name for path in tmp_path.iterdir()} == {"seg.dcm", "sr.dcm", "findings.json"}
@@ -96,15 +96,15 @@ def test_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> No
         assert written.SOPClassUID == document.sop_class_uid
 
 
-def test_only_the_outputs_asked_for_are_written(ct: list[Path], tmp_path: Path) -> None:
-    documents = analysed(ct, tmp_path, SolidInLung(), outputs=("sr",)).documents
+def test_only_the_requested_outputs_are_written(ct: list[Path], tmp_path: Path) -> None:
+    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter(), outputs=("sr",)).documents
 
     assert [document.file_name for document in documents] == ["sr.dcm"]
     assert {path.name for path in tmp_path.iterdir()} == {"sr.dcm", "findings.json"}
 
 
 def test_a_scan_without_a_lesion_has_a_report_and_no_segmentation(ct: list[Path], tmp_path: Path) -> None:
-    analysis = analysed(ct, tmp_path, SolidInLung(lesions=()))
+    analysis = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=()))
 
     assert analysis.findings.findings == ()
     assert [document.file_name for document in analysis.documents] == ["sr.dcm"]
@@ -113,40 +113,40 @@ def test_a_scan_without_a_lesion_has_a_report_and_no_segmentation(ct: list[Path]
 
 def test_a_repeated_job_writes_the_same_bytes(ct: list[Path], tmp_path: Path) -> None:
     for name in ("first", "second"):
-        analysed(ct[:: 1 if name == "first" else -1], tmp_path / name, SolidInLung())
+        run_pipeline(ct[:: 1 if name == "first" else -1], tmp_path / name, ThresholdSegmenter())
 
     for file in ("findings.json", "seg.dcm", "sr.dcm"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
 def test_findings_json_holds_every_number_of_the_report_with_its_unit(ct: list[Path], tmp_path: Path) -> None:
-    analysed(ct, tmp_path, SolidInLung())
+    run_pipeline(ct, tmp_path, ThresholdSegmenter())
     written = json.loads((tmp_path / "findings.json").read_text())
     report = pydicom.dcmread(tmp_path / "sr.dcm")
 
-    numbers, lines = set(), []
+    numbers, axes = set(), []
     for item in content(report):
         if item.ValueType == "NUM":
             numbers.add(round(float(item.MeasuredValueSequence[0].NumericValue), 4))
         if item.ValueType == "SCOORD":
-            lines.append([round(value - 0.5, 3) for value in item.GraphicData])
+            axes.append([round(value - 0.5, 3) for value in item.GraphicData])
     assert len(written["lesions"]) == 2
     for lesion in written["lesions"]:
         for key in ("volume_ml", "long_axis_mm", "short_axis_mm", "mean_hu", "sd_hu"):
             assert lesion[key] in numbers
         for axis in (lesion["long_axis"], lesion["short_axis"]):
-            drawn = [*axis["start_column_row_px"], *axis["end_column_row_px"]]
-            assert any(drawn == pytest.approx(line, abs=0.002) for line in lines)
+            ends = [*axis["start_column_row_px"], *axis["end_column_row_px"]]
+            assert any(ends == pytest.approx(drawn_axis, abs=0.002) for drawn_axis in axes)
 
 
 def content(item: Any) -> list[Any]:  # noqa: ANN401  (an item of a report)
-    """All items below this one."""
+    """Return all items below this one."""
     below = list(item.get("ContentSequence", []))
     return below + [deeper for each in below for deeper in content(each)]
 
 
 def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Path], tmp_path: Path) -> None:
-    analysis = analysed(ct, tmp_path, SolidInLung())
+    analysis = run_pipeline(ct, tmp_path, ThresholdSegmenter())
     text = (tmp_path / "findings.json").read_text()
     written = json.loads(text)
 
@@ -158,28 +158,28 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
         finding.lesion.tracking_uid for finding in analysis.findings.findings
     ]
     assert list(written) == sorted(written)
-    for secret in ("PHANTOM", "PH-0001", "19500101", "20260504"):
-        assert secret not in text
+    for identifying in ("PHANTOM", "PH-0001", "19500101", "20260504"):
+        assert identifying not in text
 
 
 def test_lesions_below_the_cards_smallest_volume_are_not_reported(ct: list[Path], tmp_path: Path) -> None:
     card = replace(CARD, smallest_lesion_ml=10.0)
 
-    findings = analysed(ct, tmp_path, SolidInLung(card=card)).findings.findings
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(card=card)).findings.findings
 
     assert len(findings) == 1
 
 
-def test_a_refused_series_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(MissingSlices) as refused:
-        analysed(ct[:10] + ct[11:], tmp_path, SolidInLung())
+def test_a_rejected_series_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(MissingSlices) as rejected:
+        run_pipeline(ct[:10] + ct[11:], tmp_path, ThresholdSegmenter())
 
-    assert isinstance(refused.value, SeriesRejected)
+    assert isinstance(rejected.value, SeriesRejected)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_model_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
+def test_a_failing_model_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="device lost"):
-        analysed(ct, tmp_path, Broken())
+        run_pipeline(ct, tmp_path, FailingSegmenter())
 
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The conformance statement against the code beside it."""
+"""Compares CONFORMANCE.md with the code."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_every_key_of_a_query_is_stated_at_its_level() -> None:
                 assert dictionary_description(element.tag) in column, element.keyword
 
 
-def test_the_limits_and_the_fewest_slices_are_stated() -> None:
+def test_the_limits_and_the_minimum_number_of_slices_are_stated() -> None:
     for name in ("priors_time_limit_s", "priors_size_limit_mb", "max_priors"):
         assert name in NodeSettings.model_fields
         assert f"`node.{name}`" in STATEMENT
-    assert f"fewer than {prior_query.FEWEST_SLICES} instances" in STATEMENT
+    assert f"fewer than {prior_query.MIN_SLICES} instances" in STATEMENT
 
 
-def test_as_many_transfer_syntaxes_are_stated_as_are_taken() -> None:
+def test_the_statement_has_all_accepted_transfer_syntaxes() -> None:
     assert len(TRANSFER_SYNTAXES) == 4 + len(COMPRESSED) == 11
     for name in (
         "explicit VR little",

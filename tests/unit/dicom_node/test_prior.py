@@ -1,4 +1,4 @@
-"""What a scan is compared with, on paper; who somebody is; what a result says of itself."""
+"""Tests of prior selection, patient identity, queries and result headers."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.jobs import JobState, job_key
 from dicom_node.prior import (
     NOT_QUERIED,
-    Choice,
     KnownJob,
     KnownScan,
     Priors,
     PriorSearch,
-    choose,
-    conclude,
+    PriorSelection,
+    close_search,
     key_parts,
+    select_priors,
 )
 from dicom_node.priors.patient_identity import UNKNOWN, Identity, identity_of, read_identity
-from dicom_node.priors.query import best_ct, earlier_studies, series_of, series_query, study_query
+from dicom_node.priors.query import best_ct, prior_studies, series_of, series_query, study_query
 from dicom_node.priors.result_header import OUR_MANUFACTURER, read_results
 from dicom_node.storage.spool import patient_salt
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan
-from worker.outputs.dicom.header import PRODUCT
+from worker.product import PRODUCT
 
 MakeCt = Callable[..., Dataset]
-SOMEBODY = Identity(
+PATIENT_IDENTITY = Identity(
     patient_id="SECRET-ID", issuer="HOSPITAL", birth_date="19500101", sex="F", acquired_on="20260703101500"
 )
 NONE_FOUND = Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
@@ -48,118 +48,118 @@ def scan(day: str, state: JobState | None = JobState.COMMITTED, **values: object
     return KnownScan(day=day, job=job, **(plain | values))  # type: ignore[arg-type]
 
 
-def days(choice: Choice) -> list[str]:
-    return [prior.study_uid.removeprefix("1.") for prior in choice.scans]
+def days(selection: PriorSelection) -> list[str]:
+    return [prior.study_uid.removeprefix("1.") for prior in selection.scans]
 
 
-# -- the choice --
+# -- selection --
 
 
-def test_the_newest_of_the_earlier_scans_are_chosen_by_date() -> None:
+def test_the_newest_prior_scans_are_selected_by_date() -> None:
     known = [scan(day) for day in ("20240101", "20250101", "20250601", "20260703", "20270101")]
 
-    assert days(choose(known, "20260703", most=2)) == ["20250101", "20250601"]
+    assert days(select_priors(known, "20260703", max_priors=2)) == ["20250101", "20250601"]
 
 
-def test_of_one_study_the_series_with_the_most_slices_is_chosen() -> None:
+def test_the_series_with_the_most_slices_of_a_study_is_selected() -> None:
     thick, thin = scan("20250101"), scan("20250101", series_uid="1.20250101.0")
     assert thin.job is not None
     thin = replace(thin, job=replace(thin.job, job_key="thin", sop_instance_uids=("1", "2", "3")))
 
-    assert [prior.job_key for prior in choose([thick, thin], "20260703", most=5).scans] == ["thin"]
+    assert [prior.job_key for prior in select_priors([thick, thin], "20260703", max_priors=5).scans] == ["thin"]
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
-def test_what_is_still_analysed_is_open_and_not_chosen(state: JobState) -> None:
-    choice = choose([scan("20240101"), scan("20250101", state)], "20260703", most=5)
+def test_a_queued_or_running_prior_is_open_and_not_selected(state: JobState) -> None:
+    selection = select_priors([scan("20240101"), scan("20250101", state)], "20260703", max_priors=5)
 
-    assert (days(choice), choice.open) == (["20240101"], 1)
+    assert (days(selection), selection.open) == (["20240101"], 1)
 
 
-def test_a_job_whose_results_a_peer_refused_has_results_all_the_same() -> None:
+def test_a_job_whose_results_a_peer_refused_is_a_usable_prior() -> None:
     failed = scan("20250101", JobState.FAILED)
     assert failed.job is not None
-    delivered_in_vain = replace(failed, job=replace(failed.job, has_documents=True))
+    refused_delivery = replace(failed, job=replace(failed.job, has_documents=True))
 
-    assert choose([failed], "20260703", most=5).scans[0].job_key is None
-    assert choose([delivered_in_vain], "20260703", most=5).scans[0].job_key == "job of 20250101"
-
-
-def test_what_could_not_be_analysed_takes_nobodys_place() -> None:
-    choice = choose([scan("20240101"), scan("20250101", JobState.REJECTED)], "20260703", most=1)
-
-    assert days(choice) == ["20240101"]
-    assert choice.endings == ("series 1.20250101.1 was not analysed: REJECTED",)
+    assert select_priors([failed], "20260703", max_priors=5).scans[0].job_key is None
+    assert select_priors([refused_delivery], "20260703", max_priors=5).scans[0].job_key == "job of 20250101"
 
 
-# -- the statement --
+def test_a_prior_that_was_not_analysed_does_not_replace_a_usable_one() -> None:
+    selection = select_priors([scan("20240101"), scan("20250101", JobState.REJECTED)], "20260703", max_priors=1)
+
+    assert days(selection) == ["20240101"]
+    assert selection.not_analysed == ("series 1.20250101.1 was not analysed: REJECTED",)
 
 
-def test_none_exists_is_said_only_when_everyone_was_asked_and_nothing_is_open() -> None:
-    nothing = Choice(scans=(), endings=(), open=0)
-
-    assert conclude(nothing, NONE_FOUND, 300.0).search is PriorSearch.NONE_EXISTS
-    assert conclude(nothing, None, 300.0).search is PriorSearch.NOT_FETCHED
-    assert conclude(replace(nothing, open=1), NONE_FOUND, 300.0).search is PriorSearch.NOT_FETCHED
-    failed = replace(NONE_FOUND, search=PriorSearch.NOT_FETCHED, reason="pacs: away")
-    assert conclude(nothing, failed, 300.0) == failed
+# -- outcome of the search --
 
 
-def test_a_scan_that_is_here_is_compared_with_though_the_pacs_is_away() -> None:
-    choice = choose([scan("20250101")], "20260703", most=5)
-    away = Priors(search=PriorSearch.NOT_FETCHED, reason="pacs: away", scans=())
+def test_none_exists_requires_a_finished_search_and_no_open_prior() -> None:
+    nothing = PriorSelection(scans=(), not_analysed=(), open=0)
 
-    given = conclude(choice, away, 300.0)
-
-    assert (given.search, given.reason, len(given.scans)) == (PriorSearch.FOUND, "pacs: away", 1)
-
-
-# -- the key --
+    assert close_search(nothing, NONE_FOUND, 300.0).search is PriorSearch.NONE_EXISTS
+    assert close_search(nothing, None, 300.0).search is PriorSearch.NOT_FETCHED
+    assert close_search(replace(nothing, open=1), NONE_FOUND, 300.0).search is PriorSearch.NOT_FETCHED
+    failed = replace(NONE_FOUND, search=PriorSearch.NOT_FETCHED, reason="pacs: unavailable")
+    assert close_search(nothing, failed, 300.0) == failed
 
 
-def test_a_job_without_priors_has_the_key_of_old_and_another_with_each_set_of_priors() -> None:
+def test_a_stored_prior_is_used_although_the_pacs_is_unavailable() -> None:
+    selection = select_priors([scan("20250101")], "20260703", max_priors=5)
+    unavailable = Priors(search=PriorSearch.NOT_FETCHED, reason="pacs: unavailable", scans=())
+
+    given = close_search(selection, unavailable, 300.0)
+
+    assert (given.search, given.reason, len(given.scans)) == (PriorSearch.FOUND, "pacs: unavailable", 1)
+
+
+# -- job key --
+
+
+def test_the_job_key_depends_on_the_priors_and_is_unchanged_without_priors() -> None:
     def key(priors: Priors) -> str:
-        return job_key(("1.2.1", "1.2.2"), "recipe", key_parts(priors))
+        return job_key(("1.2.1", "1.2.2"), "config", key_parts(priors))
 
-    one = conclude(choose([scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
-    two = conclude(choose([scan("20240101"), scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
-    away = conclude(Choice(scans=(), endings=(), open=0), None, 300.0)
+    one = close_search(select_priors([scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
+    two = close_search(select_priors([scan("20240101"), scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
+    unavailable = close_search(PriorSelection(scans=(), not_analysed=(), open=0), None, 300.0)
 
-    assert key(NOT_QUERIED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "recipe")
-    assert len({key(NONE_FOUND), key(one), key(two), key(away)}) == 4
+    assert key(NOT_QUERIED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "config")
+    assert len({key(NONE_FOUND), key(one), key(two), key(unavailable)}) == 4
     assert key_parts(two) == ("job of 20240101", "job of 20250101")
 
 
-# -- persons --
+# -- patient identity --
 
 
-def test_a_key_stands_for_a_person_and_tells_nothing_without_the_salt(tmp_path: Path) -> None:
+def test_a_patient_key_depends_on_patient_and_salt(tmp_path: Path) -> None:
     salt = patient_salt(tmp_path)
-    key = SOMEBODY.patient_key(salt)
+    key = PATIENT_IDENTITY.patient_key(salt)
 
     assert len(salt) == 32
     assert patient_salt(tmp_path) == salt
     assert (tmp_path / ".salt").stat().st_mode & 0o077 == 0
     assert patient_salt(tmp_path / "other") != salt
-    assert key == replace(SOMEBODY, acquired_on="20200101000000").patient_key(salt)
+    assert key == replace(PATIENT_IDENTITY, acquired_on="20200101000000").patient_key(salt)
     for other in ({"birth_date": "19770707"}, {"sex": "M"}, {"issuer": ""}, {"patient_id": "SECRET"}):
-        assert replace(SOMEBODY, **other).patient_key(salt) != key
-    assert SOMEBODY.patient_key(patient_salt(tmp_path / "other")) != key
+        assert replace(PATIENT_IDENTITY, **other).patient_key(salt) != key
+    assert PATIENT_IDENTITY.patient_key(patient_salt(tmp_path / "other")) != key
 
 
 @pytest.mark.parametrize("missing", ["patient_id", "birth_date", "sex", "acquired_on"])
-def test_who_is_not_known_for_certain_has_no_key(missing: str) -> None:
-    assert replace(SOMEBODY, **{missing: ""}).patient_key(b"salt") is None
+def test_an_incomplete_identity_has_no_patient_key(missing: str) -> None:
+    assert replace(PATIENT_IDENTITY, **{missing: ""}).patient_key(b"salt") is None
 
 
-def test_an_identity_does_not_print_what_it_knows() -> None:
-    assert repr(SOMEBODY) == "Identity()"
+def test_the_repr_of_an_identity_has_no_patient_data() -> None:
+    assert repr(PATIENT_IDENTITY) == "Identity()"
 
 
-def test_silence_contradicts_nothing_and_a_difference_does() -> None:
-    assert not SOMEBODY.contradicts(replace(SOMEBODY, birth_date="", sex="", issuer=""))
+def test_identities_contradict_by_different_values_and_not_by_missing_ones() -> None:
+    assert not PATIENT_IDENTITY.contradicts(replace(PATIENT_IDENTITY, birth_date="", sex="", issuer=""))
     for other in ({"birth_date": "19770707"}, {"sex": "M"}, {"issuer": "OTHER"}, {"patient_id": "B"}):
-        assert SOMEBODY.contradicts(replace(SOMEBODY, **other))
+        assert PATIENT_IDENTITY.contradicts(replace(PATIENT_IDENTITY, **other))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_silence_contradicts_nothing_and_a_difference_does() -> None:
         ({"StudyDate": ""}, ""),
     ],
 )
-def test_a_study_is_placed_in_time_as_far_as_its_header_tells(written: dict[str, str], known: str) -> None:
+def test_the_acquisition_time_is_read_from_study_date_and_time(written: dict[str, str], known: str) -> None:
     header = Dataset()
     header.PatientID, header.StudyDate, header.StudyTime = "SECRET-ID", "20260703", "101500"
     for keyword, value in written.items():
@@ -180,7 +180,7 @@ def test_a_study_is_placed_in_time_as_far_as_its_header_tells(written: dict[str,
     assert identity_of(header).acquired_on == known
 
 
-def test_a_file_that_is_no_dicom_is_nobodys(tmp_path: Path) -> None:
+def test_a_file_that_is_not_dicom_has_an_unknown_identity(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"reject")
 
     assert read_identity(tmp_path / "a") == read_identity(tmp_path / "absent") == UNKNOWN
@@ -205,11 +205,11 @@ def answer(**values: object) -> Dataset:
 
 
 def studies(*answers: Dataset) -> list[str]:
-    return [study.study_uid for study in earlier_studies(answers, SOMEBODY).studies]
+    return [study.study_uid for study in prior_studies(answers, PATIENT_IDENTITY).studies]
 
 
-def test_birth_date_sex_and_issuer_are_asked_for_and_not_matched() -> None:
-    query = study_query(SOMEBODY)
+def test_birth_date_sex_and_issuer_are_return_keys() -> None:
+    query = study_query(PATIENT_IDENTITY)
 
     assert (query.QueryRetrieveLevel, query.PatientID) == ("STUDY", "SECRET-ID")
     for keyword in ("PatientBirthDate", "PatientSex", "IssuerOfPatientID", "StudyDate", "ModalitiesInStudy"):
@@ -218,12 +218,12 @@ def test_birth_date_sex_and_issuer_are_asked_for_and_not_matched() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "CT Thorax", "CHEST^LUNG LOW DOSE", "CT chest abdomen pelvis"])
-def test_a_study_of_the_chest_or_of_nothing_named_is_relevant(text: str) -> None:
+def test_a_study_of_the_chest_or_without_a_body_region_is_relevant(text: str) -> None:
     assert studies(answer(StudyDescription=text)) == ["1.2"]
 
 
 @pytest.mark.parametrize("text", ["CT HEAD W/O", "Abdomen/Pelvis", "knee left", "CCT Schädel", "lumbar spine"])
-def test_a_study_of_another_part_of_the_body_is_not(text: str) -> None:
+def test_a_study_of_another_body_region_is_not_relevant(text: str) -> None:
     assert studies(answer(StudyDescription=text)) == []
 
 
@@ -241,13 +241,13 @@ def test_a_study_of_another_part_of_the_body_is_not(text: str) -> None:
     ],
     ids=str,
 )
-def test_a_study_that_is_no_earlier_one_of_this_person_is_left_out(other: dict[str, str]) -> None:
+def test_a_study_that_is_not_a_prior_of_this_patient_is_left_out(other: dict[str, str]) -> None:
     assert studies(answer(**other)) == []
 
 
-def test_studies_are_asked_about_from_the_newest_on_and_strangers_are_counted() -> None:
-    found = earlier_studies(
-        [answer(), answer(StudyInstanceUID="1.3", StudyDate="20260101"), answer(PatientSex="M")], SOMEBODY
+def test_prior_studies_are_sorted_newest_first_and_other_patients_are_counted() -> None:
+    found = prior_studies(
+        [answer(), answer(StudyInstanceUID="1.3", StudyDate="20260101"), answer(PatientSex="M")], PATIENT_IDENTITY
     )
 
     assert [study.study_uid for study in found.studies] == ["1.3", "1.2"]
@@ -258,7 +258,7 @@ def series(uid: str, **values: object) -> Dataset:
     return answer(SeriesInstanceUID=uid, **({"Modality": "CT", "NumberOfSeriesRelatedInstances": 100} | values))
 
 
-def test_the_ct_with_results_goes_before_the_one_with_the_most_slices() -> None:
+def test_the_ct_with_results_is_preferred_to_the_one_with_the_most_slices() -> None:
     found = series_of(
         [
             series("1.1", NumberOfSeriesRelatedInstances=2, SeriesDescription="Topogram"),
@@ -276,7 +276,7 @@ def test_the_ct_with_results_goes_before_the_one_with_the_most_slices() -> None:
     assert best_ct(found[:1], ()) is None
 
 
-# -- results --
+# -- result headers --
 
 
 def written(result: Dataset, folder: Path) -> Path:
@@ -284,11 +284,11 @@ def written(result: Dataset, folder: Path) -> Path:
     return folder / "result.dcm"
 
 
-def test_ours_are_known_by_the_manufacturer_that_the_worker_writes() -> None:
+def test_our_results_are_identified_by_the_manufacturer_that_the_worker_writes() -> None:
     assert OUR_MANUFACTURER == PRODUCT
 
 
-def test_a_report_is_about_the_ct_of_its_own_study_though_it_names_earlier_ones(tmp_path: Path) -> None:
+def test_a_report_refers_to_the_ct_of_its_own_study_and_not_of_prior_studies(tmp_path: Path) -> None:
     now, before = Scan(date="20260703"), Scan(date="20250110")
     report = now.result(SR, "1.9.2", PRODUCT, [(SEG, "1.9.1"), (SR, "1.8.1")])
     report.CurrentRequestedProcedureEvidenceSequence.extend(
@@ -301,7 +301,7 @@ def test_a_report_is_about_the_ct_of_its_own_study_though_it_names_earlier_ones(
     assert result.refers_to == ((SEG, "1.9.1"), (SR, "1.8.1"))
 
 
-def test_a_segmentation_of_a_reader_is_about_the_series_that_it_refers_to(tmp_path: Path) -> None:
+def test_a_segmentation_of_a_reader_belongs_to_the_series_that_it_refers_to(tmp_path: Path) -> None:
     scan = Scan(date="20260703")
 
     (result,) = read_results(written(scan.result(SEG, "1.9.1", "Reader"), tmp_path))
@@ -309,7 +309,7 @@ def test_a_segmentation_of_a_reader_is_about_the_series_that_it_refers_to(tmp_pa
     assert (result.ct_series_uid, result.is_ours, result.refers_to) == (scan.series_uid, False, ())
 
 
-def test_a_result_that_cannot_be_read_is_told_without_its_content(tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_result_has_none_of_its_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"SECRET")
 
     with pytest.raises(UnreadableInstance, match=r"cannot be read \(InvalidDicomError\)"):

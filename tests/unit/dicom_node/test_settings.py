@@ -9,7 +9,7 @@ from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettin
 
 
 @pytest.mark.parametrize("ae_title", ["LUNGSPREAD", "A", "SIXTEEN-LETTERS.", "WITH SPACE"])
-def test_an_ae_title_that_the_standard_allows_is_taken(ae_title: str) -> None:
+def test_an_ae_title_that_the_standard_allows_is_accepted(ae_title: str) -> None:
     assert NodeSettings(ae_title=ae_title).ae_title == ae_title
 
 
@@ -19,7 +19,7 @@ def test_an_ae_title_that_the_standard_forbids_is_refused(ae_title: str) -> None
         NodeSettings(ae_title=ae_title)
 
 
-def test_spaces_around_an_ae_title_mean_nothing() -> None:
+def test_spaces_around_an_ae_title_are_removed() -> None:
     assert NodeSettings(ae_title=" PACS ").ae_title == "PACS"  # PS3.5 table 6.2-1
 
 
@@ -32,12 +32,12 @@ def test_settings_do_not_change_once_they_are_read() -> None:
     ("field", "value"),
     [("port", 65536), ("quiet_period_s", 0), ("min_free_mb", -1), ("retry_backoff_max_s", float("inf"))],
 )
-def test_a_number_without_sense_is_refused(field: str, value: float) -> None:
+def test_a_number_out_of_range_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValidationError):
         NodeSettings.model_validate({field: value})
 
 
-def test_a_peer_may_do_only_what_is_written() -> None:
+def test_a_peer_has_no_permissions_by_default() -> None:
     peer = Peer(name="pacs", ae_title="ORTHANC", host="127.0.0.1", port=4242)
 
     assert not any([peer.may_send, peer.send_results, peer.query_priors, peer.storage_commitment])
@@ -49,12 +49,12 @@ def test_a_queue_is_embedded_or_a_redis_url(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "embedded ", "amqp://host", "memory://"])
-def test_a_queue_that_is_no_redis_is_refused(url: str) -> None:
+def test_a_queue_url_that_is_not_redis_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         QueueSettings(url=url)
 
 
-def test_the_journal_lies_in_the_data_directory_unless_it_has_a_url() -> None:
+def test_the_journal_is_in_the_data_directory_unless_it_has_a_url() -> None:
     assert JournalSettings().url_in(Path("/data")) == "sqlite:////data/journal.db"
     url = "postgresql+psycopg://host/journal"
     assert JournalSettings(url=url).url_in(Path("/data")) == url

@@ -10,7 +10,7 @@ UPRIGHT = np.array([[0, 0, 0.8, -100], [0, 0.7, 0, -90], [2.5, 0, 0, 30], [0, 0,
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 @pytest.mark.parametrize("flips", list(product((False, True), repeat=3)))
-def test_every_turn_by_right_angles_is_undone_and_done_again(order: tuple[int, ...], flips: tuple[bool, ...]) -> None:
+def test_every_axis_order_is_turned_upright_and_back(order: tuple[int, ...], flips: tuple[bool, ...]) -> None:
     upright = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     affine, stored = UPRIGHT[:, [*order, 3]].copy(), upright.transpose(order)
     for axis in (k for k in range(3) if flips[k]):
@@ -25,7 +25,7 @@ def test_every_turn_by_right_angles_is_undone_and_done_again(order: tuple[int, .
     assert orientation.spacing((sizes[0], sizes[1], sizes[2])) == pytest.approx((2.5, 0.7, 0.8))
 
 
-def test_a_tilted_stack_is_upright_as_it_is() -> None:
+def test_a_tilted_stack_is_already_upright() -> None:
     tilted = UPRIGHT.copy()
     tilted[1, 0], tilted[2, 1] = 1.2, 0.3
 

@@ -8,7 +8,7 @@ from models.segmenter import ON_CPU, ModelError, read_card
 from models.store.weights import verified_weights
 
 
-def test_the_released_weights_are_those_of_the_card() -> None:
+def test_the_released_weights_match_the_card() -> None:
     card = model_card("lung_tumour")
     weights = MODELS["lung_tumour"] / card.weights_file
 
@@ -16,7 +16,7 @@ def test_the_released_weights_are_those_of_the_card() -> None:
     assert weights.stat().st_size < 40e6
 
 
-def test_the_card_for_people_names_the_hash_and_the_version() -> None:
+def test_the_readme_names_the_hash_and_the_version() -> None:
     card = model_card("lung_tumour")
     text = (MODELS["lung_tumour"] / "README.md").read_text(encoding="utf-8")
 
@@ -24,7 +24,7 @@ def test_the_card_for_people_names_the_hash_and_the_version() -> None:
     assert card.version in text
 
 
-def test_changed_weights_are_refused(tmp_path: Path) -> None:
+def test_changed_weights_are_rejected(tmp_path: Path) -> None:
     card = model_card("lung_tumour")
     (tmp_path / card.weights_file).write_bytes(b"something else")
 
@@ -37,12 +37,12 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         verified_weights(tmp_path, model_card("lung_tumour"))
 
 
-def test_an_unknown_model_names_those_that_there_are() -> None:
+def test_an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(ModelError, match="there are: lung_tumour"):
         load_model("liver", ON_CPU)
 
 
-def test_a_card_without_a_field_is_refused(tmp_path: Path) -> None:
+def test_a_card_without_a_field_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.toml").write_text('[model]\nname = "x"\n')
 
     with pytest.raises(ModelError, match="no field 'version'"):

@@ -11,7 +11,7 @@ from models.lungs.field import lung_field
 from tests.fixtures.training.short_run import phantom_stack
 from training.data.datasets import Stack, lesion_mask, majority
 from training.data.splits import PARTS, folds_of, read_splits, split_patients, training_patients, write_splits
-from training.evaluation.predict import OperatingPoint, Predicted, choose_point, judge, predict
+from training.evaluation.predict import OperatingPoint, Predicted, choose_point, dice_by_source, predict
 from training.optimise.train import tumour_loss
 from training.sampling.augment import context, draw, geometry
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
@@ -25,7 +25,7 @@ def stack(mask: np.ndarray, source: str = "msd", patient: str = "a") -> Stack:
     return Stack(source=source, patient=patient, name=patient, hu=hu, mask=mask, spacing_mm=(1.0, 1.0, 1.0), whole=True)
 
 
-def test_no_patient_stands_in_two_parts_of_the_committed_split() -> None:
+def test_no_patient_is_in_two_parts_of_the_committed_split() -> None:
     splits = read_splits(COMMITTED)
 
     assert {name: {part: len(split[part]) for part in PARTS} for name, split in splits.items()} == {
@@ -34,7 +34,7 @@ def test_no_patient_stands_in_two_parts_of_the_committed_split() -> None:
     }
 
 
-def test_each_patient_of_msd_is_held_back_by_one_fold_and_trained_on_by_the_others() -> None:
+def test_each_msd_patient_is_held_back_by_one_fold_and_used_by_the_others() -> None:
     split = read_splits(COMMITTED)["msd"]
     trained = Counter(patient for fold in range(5) for patient in training_patients(split, fold))
 
@@ -44,7 +44,7 @@ def test_each_patient_of_msd_is_held_back_by_one_fold_and_trained_on_by_the_othe
     assert all(not training_patients(split, number) & set(fold) for number, fold in enumerate(folds_of(split)))
 
 
-def test_a_collection_without_folds_is_trained_on_as_ever() -> None:
+def test_a_collection_without_folds_uses_its_train_part() -> None:
     splits = read_splits(COMMITTED)
 
     assert training_patients(splits["lidc"], 2) == set(splits["lidc"]["train"])
@@ -81,35 +81,35 @@ def test_dice_is_twice_the_overlap_over_the_sum() -> None:
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 0] = True
     probability = np.zeros((1, 4, 4), np.float32)
-    probability[0, :2, :2] = 0.9  # four voxels, two of them right
+    probability[0, :2, :2] = 0.9  # four voxels, two of them correct
     free = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=np.zeros((1, 4, 4), np.float32))
 
-    figures = judge([Predicted(stack=stack(mask), probability=probability), free], HALF)
+    figures = dice_by_source([Predicted(stack=stack(mask), probability=probability), free], HALF)
 
     assert figures["msd"].cases == 1
     assert figures["msd"].mean == pytest.approx(2 * 2 / (4 + 4))
 
 
-def test_what_is_marked_on_a_tumour_free_slice_lowers_the_patients_dice() -> None:
+def test_marks_on_a_tumour_free_slice_lower_the_patients_dice() -> None:
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 0] = True
     right = Predicted(stack=stack(mask), probability=mask.astype(np.float32))
     wrong = Predicted(stack=stack(np.zeros((1, 4, 4), bool)), probability=mask.astype(np.float32))
 
-    assert judge([right, wrong], HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
+    assert dice_by_source([right, wrong], HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
 
 
-def test_an_example_has_the_tumour_where_it_is_drawn_around() -> None:
+def test_an_example_has_the_tumour_at_its_centre() -> None:
     mask = np.zeros((5, 200, 200), bool)
     mask[:, 90:110, 90:110] = True
     example = draw(stack(mask), 2, (99.5, 99.5), 128, np.random.default_rng(0))
 
     assert example.image.shape == (5, 128, 128)
     assert example.target[61:67, 61:67].min() == pytest.approx(1)
-    assert 200 < example.target.sum() < 800  # 20 x 20 mm, scaled by chance
+    assert 200 < example.target.sum() < 800  # 20 x 20 mm, scaled at random
 
 
-def test_neighbours_of_a_scan_lie_about_as_far_apart_as_the_segmenter_takes_them() -> None:
+def test_neighbouring_planes_have_about_the_distance_of_the_segmenter() -> None:
     spacing = 0.625  # four slices are 2.5 mm
     known = replace(stack(np.zeros((41, 8, 8), bool)), spacing_mm=(spacing, 1.0, 1.0))
 
@@ -121,13 +121,13 @@ def test_neighbours_of_a_scan_lie_about_as_far_apart_as_the_segmenter_takes_them
 
     scan, guessed = steps(known), steps(replace(known, estimated=True))
 
-    assert 0.25 < np.mean(np.array(scan) == 0) < 0.35  # lone slices
+    assert 0.25 < np.mean(np.array(scan) == 0) < 0.35  # slices without neighbours
     assert np.median([step for step in scan if step]) == pytest.approx(4, rel=0.03)
     apart = [step for step in guessed if step]
-    assert (min(apart), max(apart)) == pytest.approx((1, 3), abs=0.05)  # pictures do not say how far apart they are
+    assert (min(apart), max(apart)) == pytest.approx((1, 3), abs=0.05)  # the slice spacing of pictures is unknown
 
 
-def test_of_thin_slices_some_are_drawn_thick_and_their_mask_with_them() -> None:
+def test_some_thin_slices_are_averaged_to_thick_ones_with_their_mask() -> None:
     mask = np.zeros((41, 64, 64), bool)
     mask[20] = True
     thin = replace(stack(mask), spacing_mm=(1.0, 1.0, 1.0))
@@ -138,7 +138,7 @@ def test_of_thin_slices_some_are_drawn_thick_and_their_mask_with_them() -> None:
     assert 1 / 5 <= min(shares) < 0.3  # a fifth of a slice of 5 mm
 
 
-def test_large_predictions_lie_on_disk_with_the_same_values() -> None:
+def test_large_predictions_are_kept_on_disk_with_the_same_values() -> None:
     class Halves:
         def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
             return (hu / 2).astype(np.float32)
@@ -150,16 +150,16 @@ def test_large_predictions_lie_on_disk_with_the_same_values() -> None:
     assert np.array_equal(item.probability, scan.hu / 2)
 
 
-def test_the_network_sees_whole_slices_and_the_region_of_the_lungs_is_marked_as_in_a_scan() -> None:
+def test_the_network_sees_whole_slices_and_marks_only_around_the_lungs() -> None:
     shapes = []
 
-    class Sure:
+    class AlwaysOne:
         def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
             shapes.append(hu.shape)
             return np.ones(hu.shape, np.float32)
 
     slices = phantom_stack()
-    whole, crop = predict(Sure(), [slices, replace(slices, whole=False)])
+    whole, crop = predict(AlwaysOne(), [slices, replace(slices, whole=False)])
 
     outside = np.ones(slices.hu.shape, bool)
     rows, columns = (np.flatnonzero(lung_field(slices.hu, slices.spacing_mm).any(axes)) for axes in ((0, 2), (0, 1)))
@@ -170,7 +170,7 @@ def test_the_network_sees_whole_slices_and_the_region_of_the_lungs_is_marked_as_
     assert shapes == [slices.hu.shape] * 2
 
 
-def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
+def test_pixels_outside_the_stack_do_not_count_in_the_loss() -> None:
     logits, target = torch.full((1, 1, 4, 4), -20.0), torch.zeros(1, 1, 4, 4)
     known = torch.ones(1, 1, 4, 4)
     logits[..., 0], known[..., 0] = 20.0, 0.0
@@ -179,8 +179,8 @@ def test_what_lies_beside_the_stack_does_not_count_in_the_loss() -> None:
     assert float(tumour_loss(logits, target, torch.ones(1, 1, 4, 4))) > 1
 
 
-def test_an_example_lies_where_scipy_puts_it() -> None:
-    """The same turn, scale and flip, drawn by scipy's affine_transform, before intensities are touched."""
+def test_the_geometry_of_an_example_equals_scipys() -> None:
+    """The same rotation, scale and flip by scipy's affine_transform; target and known have no intensity changes."""
     mask = np.zeros((1, 90, 70), bool)
     mask[0, 30:50, 20:44] = True
     lone = replace(stack(mask), spacing_mm=(5.0, 1.3, 0.8))
@@ -194,10 +194,10 @@ def test_an_example_lies_where_scipy_puts_it() -> None:
             for plane in (mask[0], np.ones((90, 70)))
         )
         assert example.target == pytest.approx(target, abs=1e-3)
-        assert (example.known != (known > 0.99)).mean() < 0.002  # pixels that lie on the edge itself
+        assert (example.known != (known > 0.99)).mean() < 0.002  # pixels exactly on the edge
 
 
-def test_a_small_nodule_that_is_missed_costs_as_much_as_a_mass() -> None:
+def test_a_missed_small_nodule_costs_as_much_as_a_missed_mass() -> None:
     mass, nodule = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     mass[..., :16, :16], nodule[..., :2, :2] = 1, 1
     target = torch.cat([mass, nodule])
@@ -206,7 +206,7 @@ def test_a_small_nodule_that_is_missed_costs_as_much_as_a_mass() -> None:
     without_nodule[1], without_mass[0] = -40, -40
     known = torch.ones_like(target)
 
-    each = [1 - 1 / (4 + 1), 1 - 1 / (256 + 1)]  # (2 * 0 + 1) / (size + 1), of a missed example; halved twice below
+    each = [1 - 1 / (4 + 1), 1 - 1 / (256 + 1)]  # (2 * 0 + 1) / (size + 1) for a missed example; halved twice below
     assert float(tumour_loss(without_nodule, target, known)) == pytest.approx(
         (1 - (2 * 256 + 1) / (256 + 260 + 1)) / 2 + each[0] / 4 + 2 * 40 * 4 / 2048, abs=1e-3
     )
@@ -215,14 +215,14 @@ def test_a_small_nodule_that_is_missed_costs_as_much_as_a_mass() -> None:
     )
 
 
-def test_the_mask_of_a_phantom_has_the_volume_known_on_paper() -> None:
+def test_the_mask_of_a_phantom_has_the_analytic_volume() -> None:
     lesion = PhantomLesion(centre_mm=(-78.0, 0.0, 0.0), half_axes_mm=(20.0, 14.0, 16.0), turn_rad=0.4)
     phantom = chest_phantom(PhantomSpec(shape=(40, 160, 352), spacing_mm=(1.0, 1.0, 1.0), lesions=(lesion,)))
 
     assert lesion_mask(phantom).sum() / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
 
 
-def test_a_lesion_must_reach_the_peak_somewhere_and_is_outlined_at_the_threshold() -> None:
+def test_a_lesion_needs_a_voxel_above_the_peak_and_is_outlined_at_the_threshold() -> None:
     sure, doubtful = np.zeros((1, 8, 8), bool), np.zeros((1, 8, 8), bool)
     sure[0, :2, :2], doubtful[0, 6:, 6:] = True, True
     probability = np.where(sure | doubtful, 0.6, 0).astype(np.float32)
@@ -236,5 +236,5 @@ def test_a_lesion_must_reach_the_peak_somewhere_and_is_outlined_at_the_threshold
 
     assert 0.6 < point.peak_threshold <= 0.99
     assert point.threshold < 0.6
-    assert judge(predicted, point)["msd"].mean == 1
-    assert judge(predicted, HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)
+    assert dice_by_source(predicted, point)["msd"].mean == 1
+    assert dice_by_source(predicted, HALF)["msd"].mean == pytest.approx(2 * 4 / (8 + 4), abs=1e-3)

@@ -14,7 +14,7 @@ from dicom_node.settings import Peer
 from models.segmenter import InferenceSettings, ModelCard
 from worker.settings import Settings, WorkerSettings, config_hash, load_settings
 
-WRITTEN = Path(__file__).parents[3] / "lungspread.toml"
+SHIPPED_TOML = Path(__file__).parents[3] / "lungspread.toml"
 CARD = ModelCard(
     name="lung_tumour",
     version="1",
@@ -32,41 +32,43 @@ def write(folder: Path, text: str) -> Path:
     return config
 
 
-def plain(section: BaseModel) -> dict[str, Any]:
+def as_json(section: BaseModel) -> dict[str, Any]:
     return section.model_dump(mode="json")
 
 
 # -- lungspread.toml --
 
 
-def test_lungspread_toml_names_every_setting_with_its_default() -> None:
-    written = tomllib.loads(WRITTEN.read_text(encoding="utf-8"))
-    defaults = plain(Settings())
+def test_lungspread_toml_lists_every_setting_with_its_default() -> None:
+    shipped = tomllib.loads(SHIPPED_TOML.read_text(encoding="utf-8"))
+    defaults = as_json(Settings())
     assert defaults.pop("peers") == []
 
-    assert written == defaults
-    assert load_settings(WRITTEN) == Settings()
+    assert shipped == defaults
+    assert load_settings(SHIPPED_TOML) == Settings()
 
 
-def test_lungspread_toml_shows_every_setting_of_a_peer_with_its_default() -> None:
-    uncommented = re.sub(r"(?m)^#(?=[\[a-z])", "", WRITTEN.read_text(encoding="utf-8"))
+def test_lungspread_toml_lists_every_setting_of_a_peer_with_its_default() -> None:
+    uncommented = re.sub(r"(?m)^#(?=[\[a-z])", "", SHIPPED_TOML.read_text(encoding="utf-8"))
     (peer,) = tomllib.loads(uncommented)["peers"]
 
     required = {name: peer[name] for name in ("name", "ae_title", "host", "port")}
-    assert peer == plain(Peer(**required))
+    assert peer == as_json(Peer(**required))
 
 
-def test_every_line_of_lungspread_toml_says_what_it_means() -> None:
-    settings = [line for line in WRITTEN.read_text(encoding="utf-8").splitlines() if re.match(r"#?[a-z_]+ = ", line)]
+def test_every_setting_in_lungspread_toml_has_a_comment() -> None:
+    settings = [
+        line for line in SHIPPED_TOML.read_text(encoding="utf-8").splitlines() if re.match(r"#?[a-z_]+ = ", line)
+    ]
 
-    silent = [line for line in settings if not re.search(r"  # .{5,}", line)]
-    assert silent == ["#port = 4242"]
+    without_comment = [line for line in settings if not re.search(r"  # .{5,}", line)]
+    assert without_comment == ["#port = 4242"]
 
 
 # -- file and environment --
 
 
-def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
+def test_the_environment_overrides_the_file_and_the_file_overrides_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write(tmp_path, '[node]\nport = 104\nae_title = "FILE"\n')
@@ -98,19 +100,19 @@ def test_peers_come_from_the_file_or_from_the_environment(tmp_path: Path, monkey
         ("[[peers]]\nname = 'a'\nhost = 'h'\nport = 1", "peers.0.ae_title: Field required"),
     ],
 )
-def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, text: str, line: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_line(tmp_path: Path, text: str, line: str) -> None:
     with pytest.raises(SettingsError, match=f"^{re.escape(line)}$"):
         load_settings(write(tmp_path, text))
 
 
-def test_two_peers_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_peers_with_the_same_name_are_rejected(tmp_path: Path) -> None:
     peer = '[[peers]]\nname = "a"\nae_title = "A"\nhost = "h"\nport = 104\n'
 
     with pytest.raises(SettingsError, match="two peers have the same name"):
         load_settings(write(tmp_path, peer * 2))
 
 
-def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: No such file or directory$"):
         load_settings(tmp_path / "absent.toml")
     with pytest.raises(SettingsError, match="not TOML"):
@@ -126,7 +128,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path) -> None
         ("LUNGSPREAD_PEERS", "pacs", 'environment: error parsing value for field "peers"'),
     ],
 )
-def test_a_misspelt_variable_is_named_in_one_line(
+def test_a_misspelt_variable_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -135,17 +137,17 @@ def test_a_misspelt_variable_is_named_in_one_line(
         load_settings(None)
 
 
-def test_a_secret_in_a_wrong_url_is_not_repeated(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError) as refused:
+def test_a_secret_in_an_invalid_url_is_not_in_the_message(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as rejected:
         load_settings(write(tmp_path, "[journal]\nurl = 'postgresql://user:secret@host/journal'"))
 
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(rejected.value)
 
 
-# -- recipe --
+# -- config hash --
 
 
-def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> None:
+def test_a_config_hash_does_not_depend_on_the_device_or_the_order_of_outputs() -> None:
     first = config_hash(WorkerSettings(outputs=("seg", "sr")), CARD)
 
     assert re.fullmatch(r"[0-9a-f]{64}", first)
@@ -163,7 +165,7 @@ def test_a_recipe_is_the_same_for_the_same_model_and_outputs_in_any_order() -> N
         {"peak_threshold": 0.9},
     ],
 )
-def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]) -> None:
+def test_a_config_hash_depends_on_every_card_field_that_changes_a_result(changed: dict[str, Any]) -> None:
     assert config_hash(WorkerSettings(), replace(CARD, **changed)) != config_hash(WorkerSettings(), CARD)
 
 
@@ -178,11 +180,11 @@ def test_a_recipe_changes_with_all_that_changes_a_result(changed: dict[str, Any]
         {"precision": "float32"},
     ],
 )
-def test_a_recipe_changes_with_the_settings_that_change_a_result(changed: dict[str, Any]) -> None:
+def test_a_config_hash_depends_on_every_setting_that_changes_a_result(changed: dict[str, Any]) -> None:
     assert config_hash(WorkerSettings(**changed), CARD) != config_hash(WorkerSettings(), CARD)
 
 
-def test_a_model_of_ones_own_training_is_named_by_its_folder(tmp_path: Path) -> None:
+def test_an_own_model_is_selected_by_its_folder(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, "[worker]\nmodel = 'lung_tumour:/models/mine'\nensemble_size = 1"))
 
     assert settings.worker.model == "lung_tumour:/models/mine"

@@ -1,8 +1,8 @@
-"""Who made a document, when, and under which UIDs and numbers. Knows no content.
+"""General attributes of the documents: equipment, UIDs, series number, dates.
 
-Nothing here is drawn at random or read from a clock: the same job writes the same bytes under the same UIDs, as
-PS3.3 C.12.1.1.1 wants of an instance that is sent twice. The content's date is therefore that of the newest source
-image; when it was analysed stands in the journal.
+UIDs are not random and times are not read from a clock: the same job writes the same bytes under the same UIDs, as
+PS3.3 C.12.1.1.1 requires of an instance that is sent twice. The content date is therefore that of the newest source
+image; the journal has the time of analysis.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
 from worker.outputs.dicom.source import SourceImages
+from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
-
-PRODUCT = "LungSpread"
-RESEARCH = "Research, not for diagnosis"
-RESEARCH_SENTENCE = "Made by research software without review by a radiologist: not for diagnosis."
 
 _NUMBERS = {"seg": 1, "sr": 2, "refusal": 3}
 _DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"),
@@ -28,8 +25,8 @@ _DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime")
 _NO_DATE = ("19700101", "000000")
 
 
-class Identity(TypedDict):
-    """The attributes that SEG and SR share, by highdicom's parameter names."""
+class DocumentIdentity(TypedDict):
+    """Attributes that SEG and SR share, by highdicom's parameter names."""
 
     series_instance_uid: str
     series_number: int
@@ -47,10 +44,12 @@ class Identity(TypedDict):
     series_time: str
 
 
-def identity(job_key: str, role: str, card: ModelCard, images: SourceImages, description: str) -> Identity:
-    """Return the identity of the job's document in this role: "seg", "sr" or "refusal"."""
+def document_identity(
+    job_key: str, role: str, card: ModelCard, images: SourceImages, description: str
+) -> DocumentIdentity:
+    """Return the shared attributes of a job's document. role: "seg", "sr" or "refusal"."""
     date, time = content_time(images)
-    return Identity(
+    return DocumentIdentity(
         series_instance_uid=derived_uid(job_key, role, "series"),
         series_number=series_number(images[0], role),
         sop_instance_uid=derived_uid(job_key, role, "instance"),
@@ -69,13 +68,13 @@ def identity(job_key: str, role: str, card: ModelCard, images: SourceImages, des
 
 
 def series_number(image: Dataset, role: str) -> int:
-    """Return 10000 + ten times the source's series number + 1 for a SEG, 2 for an SR, 3 for a refusal."""
+    """Return 10000 + ten times the source's series number + 1 for a SEG, 2 for an SR, 3 for a rejection."""
     source = image.get("SeriesNumber")
     return 10_000 + 10 * (abs(int(source)) % 100_000 if source else 0) + _NUMBERS[role]
 
 
 def content_time(images: SourceImages) -> tuple[str, str]:
-    """Return date and time of the newest source image, or 1970 when no image has a valid date."""
+    """Return date and time of the newest source image, or 1970-01-01 if no image has a valid date."""
     return max((_time_of(image) for image in images), default=_NO_DATE)
 
 
@@ -88,12 +87,12 @@ def _time_of(image: Dataset) -> tuple[str, str]:
 
 
 def device_uid(card: ModelCard) -> str:
-    """Return the device observer's UID: one per set of weights, so that results of one model can be told apart."""
+    """Return the device observer UID: one for each set of weights, to distinguish the results of models."""
     return derived_uid(card.weights_sha256, "device")
 
 
 def algorithm_parameters(card: ModelCard) -> dict[str, str]:
-    """Return what decides the outcome besides name and version."""
+    """Return the parameters, besides name and version, that determine the result."""
     engine = {"engine": card.engine} if card.engine else {}
     return engine | {
         "weights_sha256": card.weights_sha256,
@@ -103,8 +102,8 @@ def algorithm_parameters(card: ModelCard) -> dict[str, str]:
     }
 
 
-def forget_the_clock(document: SOPClass) -> None:
-    """Remove the times of writing, all of them optional, that highdicom reads from the clock."""
+def remove_write_times(document: SOPClass) -> None:
+    """Remove the times of writing that highdicom reads from the clock; all of them are optional."""
     del document.InstanceCreationDate
     del document.InstanceCreationTime
     del document.ContributingEquipmentSequence[-1].ContributionDateTime

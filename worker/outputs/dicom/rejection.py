@@ -1,4 +1,4 @@
-"""The SR of a series that was refused, for sites that want one (`worker.report_rejected`). Analyses nothing."""
+"""Writes the SR of a rejected series, if the setting `worker.report_rejected` is on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceU
 
 
 def write_rejection(
-    paths: Sequence[Path], refusal: SeriesRejected, card: ModelCard, job_key: str, folder: Path
+    paths: Sequence[Path], rejection: SeriesRejected, card: ModelCard, job_key: str, folder: Path
 ) -> list[Document]:
-    """Write the report into the folder; nothing when no header can be read, for then the study is not known."""
+    """Write the SR into the folder. Returns an empty list if no header is readable: the study is then unknown."""
     images = _readable_headers(paths)
     if not images:
         return []
-    report = encode_rejection(job_key, refusal.reason, card, images)
+    report = encode_rejection(job_key, rejection.reason, card, images)
     report.save_as(folder / _FILE_NAME, enforce_file_format=True)
     return [
         Document(
@@ -37,14 +37,14 @@ def write_rejection(
 
 
 def _readable_headers(paths: Sequence[Path]) -> list[Dataset]:
-    """Return the headers of the first readable instance's study."""
+    """Return the readable headers of the study of the first readable instance."""
     images: list[Dataset] = []
     for path in paths:
         try:
             image = pydicom.dcmread(path, stop_before_pixels=True)
-            is_whole = all(image.get(keyword) for keyword in _NEEDED)
+            is_complete = all(image.get(keyword) for keyword in _NEEDED)
         except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
             continue
-        if is_whole and (not images or image.StudyInstanceUID == images[0].StudyInstanceUID):
+        if is_complete and (not images or image.StudyInstanceUID == images[0].StudyInstanceUID):
             images.append(image)
     return images

@@ -1,7 +1,7 @@
-"""Writes the lesions as a DICOM Segmentation, one segment each. Knows no measurements but the one that names the type.
+"""Encodes the lesions as a DICOM Segmentation, one segment for each lesion.
 
-BINARY, empty frames left out: a viewer places each frame by its Image Position (Patient), and counts and overlays in
-OHIF 3.13 are exact (`tests/acceptance/test_viewer.py`); every slice for every segment would be slices x lesions frames.
+BINARY, without empty frames: a viewer places each frame by its Image Position (Patient), and counts and overlays in
+OHIF 3.13 are exact (`tests/acceptance/test_viewer.py`). With empty frames, it would have slices x lesions frames.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from pydicom.uid import ExplicitVRLittleEndian
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Finding, Findings
-from worker.outputs.dicom.header import PRODUCT, RESEARCH, algorithm_parameters, forget_the_clock, identity
-from worker.outputs.dicom.source import SourceImages, take_over_patient_and_study, volume_headers
+from worker.outputs.dicom.header import algorithm_parameters, document_identity, remove_write_times
+from worker.outputs.dicom.source import SourceImages, copy_patient_and_study, volume_headers
+from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
-# Okabe and Ito 2008, "Color universal design": told apart with every kind of colour vision; black left out.
+# Okabe and Ito 2008, "Color universal design": distinct for every kind of colour vision; without black.
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 
 
 def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmentation | None:
-    """Return the SEG of all lesions, or None when there is none: an empty segment hangs viewers (OHIF#3991)."""
+    """Return the SEG of all lesions, or None without lesions: an empty segment hangs viewers (OHIF#3991)."""
     if not findings.findings:
         return None
     seg = hd.seg.Segmentation(
@@ -36,16 +37,16 @@ def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmen
         content_creator_name=f"{PRODUCT}^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        **identity(findings.job_key, "seg", findings.card, source_images, "lung lesions"),
+        **document_identity(findings.job_key, "seg", findings.card, source_images, "lung lesions"),
     )
-    take_over_patient_and_study(seg, source_images[0])
-    forget_the_clock(seg)
+    copy_patient_and_study(seg, source_images[0])
+    remove_write_times(seg)
     _derive_dimension_uid(seg, findings.job_key)
     return seg
 
 
 def label_array(findings: Findings) -> NDArray[np.uint16]:
-    """Return each voxel's segment number, 0 for none, on the volume's grid; lesions never overlap."""
+    """Return the segment number of each voxel on the grid of the volume, 0 for background; lesions never overlap."""
     labels = np.zeros(findings.volume.hu.shape, np.uint8 if len(findings.findings) < 256 else np.uint16)
     for finding in findings.findings:
         lesion = finding.lesion
@@ -77,7 +78,7 @@ def _description(finding: Finding, card: ModelCard) -> hd.seg.SegmentDescription
 
 
 def _derive_dimension_uid(seg: hd.seg.Segmentation, job_key: str) -> None:
-    """Put a repeatable UID in place of the one that highdicom draws."""
+    """Replace the random dimension organization UID of highdicom by a derived one."""
     uid = derived_uid(job_key, "seg", "dimensions")
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid

@@ -1,8 +1,8 @@
-"""What a result takes over from its source images. Knows geometry and identity, no findings.
+"""Attributes that a document copies from its source images.
 
-A scanner's header may lack what is required, or hold what an encoder refuses (a sex of "U", a date with dots), and an
-encoder's complaint may quote the patient's name. So the encoders are given headers with geometry and equipment alone;
-patient and study are copied into the finished document, letter by letter.
+A scanner's header may lack required attributes, or hold values that an encoder rejects (a sex of "U", a date with
+dots), and the encoder's error may quote the patient's name. The encoders therefore get headers with only geometry and
+equipment; patient and study are copied unchanged into the finished document.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.volume import Volume
 from worker.findings import Findings
 
 SourceImages = Sequence[Dataset]
-"""The headers of the series, one per slice, in the volume's slice order."""
+"""Headers of the series, one for each slice, in the slice order of the volume."""
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
 _GEOMETRY = ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
@@ -26,14 +26,14 @@ _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyIma
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "InstitutionName")
 _PATIENT_AND_STUDY = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex",
                       "AccessionNumber", "StudyID", "StudyDate", "StudyTime")  # fmt: skip
-# Retired from the standard's Patient module, not from the archives; a patient's documents shall agree on them.
-_ALSO_TAKEN_OVER = ("EthnicGroup", "OtherPatientIDs")
-# PS3.3 C.7.2.1, C.7.1.1: optional, to SOP classes long retired, and broken in many archives.
-_NOT_TAKEN_OVER = ("ReferencedStudySequence", "ReferencedPatientSequence")
+# Retired from the Patient module but still in archives; all documents of a patient shall have the same values.
+_ALSO_COPIED = ("EthnicGroup", "OtherPatientIDs")
+# PS3.3 C.7.2.1, C.7.1.1: optional references to retired SOP classes, broken in many archives.
+_NOT_COPIED = ("ReferencedStudySequence", "ReferencedPatientSequence")
 
 
 def plain_header(image: Dataset) -> Dataset:
-    """Return the image's identity, geometry and equipment, with patient and study left blank."""
+    """Return identifiers, geometry and equipment of the image, with empty patient and study attributes."""
     header = Dataset()
     for keyword in (*_IDENTITY, *_GEOMETRY, *_COMPRESSION, *_EQUIPMENT):
         if image.get(keyword) not in (None, ""):
@@ -44,32 +44,32 @@ def plain_header(image: Dataset) -> Dataset:
 
 
 def volume_headers(images: SourceImages, findings: Findings) -> list[Dataset]:
-    """Return plain headers that agree with the volume: one orientation, one frame of reference, its true spacing."""
+    """Return plain headers consistent with the volume: one orientation, one frame of reference, its spacing."""
     headers = [plain_header(image) for image in images]
     spacing_mm = round(_spacing_between_slices(findings.volume), 6)
     for header in headers:
         header.ImageOrientationPatient = headers[0].ImageOrientationPatient
         header.FrameOfReferenceUID = findings.frame_of_reference_uid
         header.SpacingBetweenSlices = spacing_mm
-        if "SliceThickness" not in header:  # PS3.3 C.7.6.2: it may be empty; a frame then stands for its share
+        if "SliceThickness" not in header:  # PS3.3 C.7.6.2: may be empty in the source
             header.SliceThickness = spacing_mm
     return headers
 
 
 def _spacing_between_slices(volume: Volume) -> float:
-    # PS3.3 C.7.6.16.2.1: along the slices' normal, which in a tilted stack is less than from centre to centre.
+    # PS3.3 C.7.6.16.2.1: along the normal of the slices; in a tilted stack less than the distance of their centres.
     _, row_mm, column_mm = volume.spacing
     return 1000.0 * volume.voxel_ml / (row_mm * column_mm)
 
 
-def take_over_patient_and_study(document: SOPClass, image: Dataset) -> None:
-    """Copy the patient, the study and the character set they are written in into a finished document."""
+def copy_patient_and_study(document: SOPClass, image: Dataset) -> None:
+    """Copy patient, study and their character set unchanged into a finished document."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom quotes values in its warnings, and values may name a patient
+        warnings.simplefilter("ignore")  # the warnings of pydicom quote values, which may contain a patient name
         document.copy_patient_and_study_information(image)
-        for keyword in ("SpecificCharacterSet", *_ALSO_TAKEN_OVER):
+        for keyword in ("SpecificCharacterSet", *_ALSO_COPIED):
             if keyword in image:
                 document[keyword] = image[keyword]
-    for keyword in _NOT_TAKEN_OVER:
+    for keyword in _NOT_COPIED:
         if keyword in document:
             delattr(document, keyword)

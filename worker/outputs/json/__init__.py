@@ -1,1 +1,1 @@
-"""findings.json: its form, writing and reading."""
+"""findings.json: types, writer and reader."""

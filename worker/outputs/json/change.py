@@ -1,6 +1,6 @@
-"""The change of one lesion as JSON values: in its units and per cent, against chance, per year, by guidelines.
+"""Change of one lesion as JSON values: absolute, relative, against repeatability, per year, by guidelines.
 
-Computes nothing. The unit of each number stands in its key.
+Each key ends with the unit of its number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from worker.outputs.json.values import Json, ends, rounded
 
 
 def change_json(change: Change, day: int) -> Json:
-    """Return a change; `day` is that of its later scan."""
+    """Return a change as JSON values. day: day of the later scan."""
     limits = change.repeatability
     return {
         "since_day": day - change.interval_days,
@@ -31,7 +31,7 @@ def change_json(change: Change, day: int) -> Json:
 
 
 def _difference(difference: Difference, unit: str, chance: tuple[str, Interval] | None = None) -> Json:
-    """Limits of chance are those of the difference, later minus earlier: of a volume in per cent, of an axis in mm."""
+    """chance: unit, per cent for volumes and mm for axes, and repeatability limits of later minus earlier."""
     return {
         f"earlier_{unit}": rounded(difference.earlier),
         f"later_{unit}": rounded(difference.later),
@@ -42,7 +42,7 @@ def _difference(difference: Difference, unit: str, chance: tuple[str, Interval] 
 
 
 def _growth(growth: Growth) -> Json:
-    """A negative doubling time is a halving time; null is no change (worker/follow_up/growth.py)."""
+    """A negative doubling time is a halving time; null means no change (worker/follow_up/growth.py)."""
     doubling = growth.doubling_time
     return {
         "rate_per_year": growth.rate_per_year,

@@ -1,7 +1,7 @@
-"""The patient over time as JSON values, for findings.json and for `lungspread timeline`.
+"""Comparison of the current scan with its priors as JSON values.
 
-Holds no date: days are counted from the first scan, and the dates in texts are turned into days. Lesions are known by
-their tracking UIDs, scans by the UIDs of their series.
+Times are days since the first scan; dates in texts are replaced by days. Tracking UIDs identify lesions, Series
+Instance UIDs identify scans.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worker.registration.register import Registration
 
 
 def comparison_json(comparison: Comparison) -> ComparisonForm:
-    """Return the current scan among the patient's earlier ones, or the statement why it stands alone."""
+    """Return the comparison with priors as JSON values; without priors, the statement why there is none."""
     days = days_of(comparison)
     return {
         "statement": comparison.statement.value,
@@ -79,13 +79,13 @@ def _observation(observation: LesionObservation, days: Days) -> ObservationForm:
 
 
 def _sizes(sizes: Sizes) -> SizesForm:
-    """The intervals are those of the scan alone (worker/lesions/uncertainty.py)."""
-    sure = uncertainty_of(sizes)
+    """The 95 % intervals are by the scan alone (worker/lesions/uncertainty.py)."""
+    uncertainty = uncertainty_of(sizes)
     return {
         "volume_ml": round(sizes.volume_ml, DECIMALS),
-        "volume_ml_95": ends(sure.volume_ml),
+        "volume_ml_95": ends(uncertainty.volume_ml),
         "long_axis_mm": round(sizes.long_axis_mm, DECIMALS),
-        "long_axis_mm_95": ends(sure.long_axis_mm),
+        "long_axis_mm_95": ends(uncertainty.long_axis_mm),
         "short_axis_mm": round(sizes.short_axis_mm, DECIMALS),
-        "short_axis_mm_95": ends(sure.short_axis_mm),
+        "short_axis_mm_95": ends(uncertainty.short_axis_mm),
     }

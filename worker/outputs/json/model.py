@@ -1,6 +1,6 @@
-"""The form of a course in JSON, as types: what comparison.py writes and `lungspread timeline` reads again.
+"""Types of the comparison in findings.json: comparison.py writes them, `lungspread timeline` reads them.
 
-findings.schema.json describes the same for other readers. Holds no date.
+findings.schema.json describes the same JSON for other readers. Times are days since the first scan, not dates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from worker.outputs.json.values import Json
 
 
 class SizesForm(TypedDict):
-    """Sizes with what the scan allows; the intervals are left out where they are not known."""
+    """Sizes with the 95 % intervals by the scan alone; unknown intervals are left out."""
 
     volume_ml: float
     volume_ml_95: NotRequired[list[float]]
@@ -22,7 +22,7 @@ class SizesForm(TypedDict):
 
 
 class ObservationForm(TypedDict):
-    """What one scan shows of one lesion."""
+    """State and sizes of one lesion at one scan."""
 
     day: int
     state: str
@@ -57,7 +57,7 @@ class TimePointForm(TypedDict):
 
 
 class VolumetricForm(TypedDict):
-    """The response by volume."""
+    """The proposed response by volume."""
 
     response: str
     sum_ml: float | None
@@ -68,7 +68,7 @@ class VolumetricForm(TypedDict):
 
 
 class TotalForm(TypedDict):
-    """The targets of one scan together."""
+    """Sum over the target lesions of one scan."""
 
     day: int
     sum_mm: float
@@ -79,14 +79,14 @@ class TotalForm(TypedDict):
 
 
 class BaselineForm(TotalForm):
-    """The first time point."""
+    """The baseline time point."""
 
     targets: list[str]
     non_targets: list[str]
 
 
 class AssessmentForm(TotalForm):
-    """A later time point."""
+    """The proposed response at a time point after the baseline."""
 
     response: str
     response_of_targets: str | None
@@ -100,7 +100,7 @@ class AssessmentForm(TotalForm):
 
 
 class RecistForm(TypedDict):
-    """The proposed course."""
+    """The proposed RECIST 1.1 assessments of all time points."""
 
     baseline: BaselineForm
     assessments: list[AssessmentForm]
@@ -108,7 +108,7 @@ class RecistForm(TypedDict):
 
 
 class ComparisonForm(TypedDict):
-    """What findings.json says under `comparison`."""
+    """The value of `comparison` in findings.json."""
 
     statement: str
     reason: str | None

@@ -1,4 +1,4 @@
-"""One findings.json as a part of a course: its scan among earlier ones, or alone. Computes nothing."""
+"""Reads a findings.json as the report of one scan and its priors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from worker.recist.timepoints import State
 SIZES = ("volume_ml", "long_axis_mm", "short_axis_mm")
 
 
-class NoTimeline(NodeError):  # noqa: N818 - named for what is the matter
-    """There is no course to be told: nobody is known by that key, or nothing of it is finished."""
+class NoTimeline(NodeError):  # noqa: N818 - named for the fact
+    """There is no timeline: no such patient or file, no finished job, or an unusable label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one job said of its scan; the scan itself is the last of the time points."""
+    """Report of one job; its own scan is the last of the time points."""
 
     job_key: str
     series_uid: str
@@ -31,38 +31,40 @@ class Report:
 
     @property
     def day(self) -> int:
-        """The day of its scan, counted from the first of its own time points."""
+        """Day of its scan, counted from its first time point."""
         return self.comparison["time_points"][-1]["day"]
 
     @property
     def is_compared(self) -> bool:
-        """Whether it knows of an earlier scan."""
+        """Whether the scan was compared with a prior."""
         return len(self.comparison["time_points"]) > 1
 
 
 def read_report(path: Path) -> Report:
-    """Read a findings.json. Raises NoTimeline where there is none, or it is of another form."""
+    """Return the report in a findings.json. Raises NoTimeline if it is missing or has another schema version."""
     try:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
+        content: Json = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NoTimeline("there is no findings.json") from None
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise NoTimeline(f"findings.json has schema_version {found.get('schema_version')}, {SCHEMA_VERSION} is needed")
-    comparison = cast("ComparisonForm | None", found["comparison"])
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise NoTimeline(
+            f"findings.json has schema_version {content.get('schema_version')}, {SCHEMA_VERSION} is needed"
+        )
+    comparison = cast("ComparisonForm | None", content["comparison"])
     if comparison is None or not comparison["time_points"]:
-        comparison = _alone(found, comparison)
-    return Report(job_key=str(found["job_key"]), series_uid=str(found["series_uid"]), comparison=comparison)
+        comparison = _without_comparison(content, comparison)
+    return Report(job_key=str(content["job_key"]), series_uid=str(content["series_uid"]), comparison=comparison)
 
 
-def _alone(found: Json, comparison: ComparisonForm | None) -> ComparisonForm:
-    """A scan that was compared with none is the first and last of its course."""
-    lesions = cast("list[Json]", found["lesions"])
+def _without_comparison(content: Json, comparison: ComparisonForm | None) -> ComparisonForm:
+    """A scan without a comparison is the only time point of its timeline."""
+    lesions = cast("list[Json]", content["lesions"])
     sizes = [_sizes(lesion) for lesion in lesions]
     point = TimePointForm(
         day=0,
-        study_uid=str(found["study_uid"]),
-        series_uid=str(found["series_uid"]),
-        slice_mm=cast("list[float]", found["spacing_mm"])[0],
+        study_uid=str(content["study_uid"]),
+        series_uid=str(content["series_uid"]),
+        slice_mm=cast("list[float]", content["spacing_mm"])[0],
         outlined_by=Origin.OURS.value,
         report_uid=None,
         burden_ml=round(sum(each["volume_ml"] for each in sizes), 4),

@@ -1,6 +1,6 @@
-"""The proposed course by RECIST 1.1 as JSON values: targets, sums, nadir, response, and the arithmetic of each.
+"""Proposed RECIST 1.1 assessments as JSON values: targets, sums, nadir, response, and their arithmetic.
 
-Judges nothing, and holds no date: days are counted from the first scan.
+Times are days since the first scan, not dates.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from worker.recist.volumetric import VolumetricResponse
 
 
 def recist_json(course: Course, days: Days) -> RecistForm:
-    """Return the course."""
+    """Return baseline and assessments as JSON values, dates as days."""
     return {
         "baseline": _baseline(course.baseline, days),
-        "assessments": [_assessment(each, days) for each in course.assessments],
+        "assessments": [_assessment(assessment, days) for assessment in course.assessments],
         "progressed_on_day": days.of(course.progressed_on) if course.progressed_on else None,
     }
 
@@ -32,18 +32,18 @@ def _baseline(baseline: Baseline, days: Days) -> BaselineForm:
     }
 
 
-def _assessment(each: Assessment, days: Days) -> AssessmentForm:
+def _assessment(assessment: Assessment, days: Days) -> AssessmentForm:
     return {
-        **_total(each.total, each.date, each.basis, days),
-        "response": each.response.value,
-        "response_of_targets": each.by_targets.value if each.by_targets else None,
-        "from_baseline_percent": each.from_baseline_percent,
-        "nadir_mm": each.nadir_mm,
-        "from_nadir_percent": each.from_nadir_percent,
-        "from_nadir_mm": each.from_nadir_mm,
-        "non_targets": each.non_targets.value,
-        "new_lesions": list(each.new_lesions),
-        "volumetric": _volumetric(each.volumetric, days),
+        **_total(assessment.total, assessment.date, assessment.basis, days),
+        "response": assessment.response.value,
+        "response_of_targets": assessment.by_targets.value if assessment.by_targets else None,
+        "from_baseline_percent": assessment.from_baseline_percent,
+        "nadir_mm": assessment.nadir_mm,
+        "from_nadir_percent": assessment.from_nadir_percent,
+        "from_nadir_mm": assessment.from_nadir_mm,
+        "non_targets": assessment.non_targets.value,
+        "new_lesions": list(assessment.new_lesions),
+        "volumetric": _volumetric(assessment.volumetric, days),
     }
 
 

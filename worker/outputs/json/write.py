@@ -1,8 +1,8 @@
-"""Writes the findings as findings.json: every number of the report, its unit in the key. Holds no patient data.
+"""Writes the findings as findings.json: every number of the report, with its unit in the key, without patient data.
 
-The same job writes the same bytes: sorted keys, no time of writing. findings.schema.json describes the form. What was
-not measured is left out; where the lungs were not found, `lungs_found` is false and `place` null. What is said of
-earlier scans stands under `comparison` (comparison.py), with days in place of dates.
+The same job writes the same bytes: sorted keys, no time of writing. findings.schema.json describes the JSON. Values
+that were not measured are left out; if the lungs were not found, `lungs_found` is false and `place` null. `comparison`
+holds the comparison with priors (comparison.py), with days instead of dates.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ from worker.findings import Finding, Findings
 from worker.lesions.density import Density
 from worker.lesions.location import LesionLocation
 from worker.lesions.recist_diameters import Axis
-from worker.outputs.dicom.header import RESEARCH_SENTENCE
 from worker.outputs.json.comparison import comparison_json
 from worker.outputs.json.values import Json
-from worker.outputs.quantities import Quantity, of_extent, of_lesion, of_lobe, of_place
+from worker.outputs.quantities import (
+    Quantity,
+    extent_quantities,
+    lesion_quantities,
+    lobe_quantities,
+    location_quantities,
+)
+from worker.product import RESEARCH_SENTENCE
 from worker.staging.extent import Extent
 from worker.staging.t_descriptor import TProposal
 
@@ -46,7 +52,7 @@ def as_json(findings: Findings) -> Json:
         "model": _model(findings.card),
         "lungs_found": findings.lungs is not None,
         "lesions": [_lesion(finding, findings) for finding in findings.findings],
-        "spread": _spread(findings.spread) if findings.spread else None,
+        "spread": _extent(findings.extent) if findings.extent else None,
         "comparison": comparison_json(findings.comparison) if findings.comparison else None,
     }
 
@@ -70,26 +76,26 @@ def _lesion(finding: Finding, findings: Findings) -> Json:
         "tracking_uid": lesion.tracking_uid,
         "centroid_lps_mm": [round(value, 2) for value in lesion.centroid_mm],
         "voxels": int(lesion.voxels.sum()),
-        **_numbers(of_lesion(finding)),
-        **(_made_of(measured.density) if measured.density else {}),
-        "place": _place(finding.place) if finding.place else None,
+        **_numbers(lesion_quantities(finding)),
+        **(_composition(measured.density) if measured.density else {}),
+        "place": _location(finding.place) if finding.place else None,
         "long_axis": _axis(measured.long_axis, findings),
         "short_axis": _axis(measured.short_axis, findings),
     }
 
 
 def _numbers(quantities: Iterable[Quantity]) -> Json:
-    """Each number under its key, and the ends of its 95 % intervals, where it has any, under the key and an ending."""
+    """Return the numbers by key, and their 95 % intervals, if any, under the key with a suffix."""
     numbers: Json = {}
     for quantity in quantities:
         numbers[quantity.key] = quantity.value
-        for ending, interval in (("_95", quantity.interval), ("_reader_95", quantity.reader_interval)):
+        for suffix, interval in (("_95", quantity.interval), ("_reader_95", quantity.reader_interval)):
             if interval is not None:
-                numbers[quantity.key + ending] = [interval.low, interval.high]
+                numbers[quantity.key + suffix] = [interval.low, interval.high]
     return numbers
 
 
-def _made_of(density: Density) -> Json:
+def _composition(density: Density) -> Json:
     return {
         "consistency": density.consistency.value,
         "is_calcified": density.is_calcified,
@@ -97,14 +103,14 @@ def _made_of(density: Density) -> Json:
     }
 
 
-def _place(place: LesionLocation) -> Json:
+def _location(location: LesionLocation) -> Json:
     return {
-        **_lobe(place.lobe),
-        "is_lobe_sure": place.is_lobe_sure,
-        "touches_wall": place.touches_wall,
-        "touches_mediastinum": place.touches_mediastinum,
+        **_lobe(location.lobe),
+        "is_lobe_sure": location.is_lobe_sure,
+        "touches_wall": location.touches_wall,
+        "touches_mediastinum": location.touches_mediastinum,
         "carina_mm": None,
-        **_numbers(of_place(place)),
+        **_numbers(location_quantities(location)),
     }
 
 
@@ -113,7 +119,7 @@ def _lobe(lobe: Lobe) -> Json:
 
 
 def _axis(axis: Axis, findings: Findings) -> Json:
-    """Pixels count from the centre of the first one, at 0, 0."""
+    """Pixel coordinates: 0, 0 is the centre of the first pixel."""
     return {
         "sop_instance_uid": findings.sop_instance_uids[axis.slice_index],
         "start_column_row_px": [round(value, 4) for value in axis.start_px],
@@ -123,14 +129,14 @@ def _axis(axis: Axis, findings: Findings) -> Json:
     }
 
 
-def _spread(spread: Extent) -> Json:
+def _extent(extent: Extent) -> Json:
     return {
-        **_numbers(of_extent(spread)),
-        "by_lobe": [{**_lobe(burden.lobe), **_numbers(of_lobe(burden))} for burden in spread.by_lobe],
-        "proposal": _proposal(spread.proposal) if spread.proposal else None,
+        **_numbers(extent_quantities(extent)),
+        "by_lobe": [{**_lobe(burden.lobe), **_numbers(lobe_quantities(burden))} for burden in extent.by_lobe],
+        "proposal": _proposal(extent.proposal) if extent.proposal else None,
     }
 
 
 def _proposal(proposal: TProposal) -> Json:
-    """An imaging proposal: neither cT nor pT, no N, and of M no more than M1a."""
+    """An imaging proposal: neither cT nor pT, without N, and for M only M1a."""
     return {"t": proposal.descriptor, "m1a": proposal.m1a, "basis": list(proposal.basis)}

@@ -1,6 +1,6 @@
-"""Draws lesions: three orthogonal views of each, with its outline and its RECIST axes. Writes no table.
+"""Draws three orthogonal views of each lesion, with its outline and its RECIST axes.
 
-The axial view is that of the long axis; the other two go through the lesion's voxel that is nearest to its centre.
+The axial view shows the slice of the long axis; the other two go through the lesion voxel nearest to the centroid.
 """
 
 from __future__ import annotations
@@ -12,86 +12,86 @@ import numpy as np
 
 from worker.findings import Finding, Findings
 from worker.lesions.recist_diameters import Axis
-from worker.outputs.page.sheet import LineStyle, Place, Rect, Sheet, TextStyle
+from worker.outputs.page.sheet import LineStyle, Point, Rect, Sheet, TextStyle
 from worker.outputs.page.upright_volume import (
     AXIAL,
     CORONAL,
     SAGITTAL,
-    Body,
     Plane,
+    UprightLesion,
     UprightVolume,
-    body_of,
+    upright_lesion_of,
     upright_volume_of,
 )
-from worker.outputs.page.viewport import LUNG_WINDOW_HU, Window, draw_scale_bar, mark_edges, show_slice
-from worker.outputs.page.wording import TIMES, lobe_words
+from worker.outputs.page.viewport import LUNG_WINDOW_HU, Viewport, draw_scale_bar, draw_slice, label_edges
+from worker.outputs.page.wording import TIMES, lobe_text
 
-# Okabe and Ito 2008, the green darker: told apart with every kind of colour vision. The axes differ in dashes besides.
+# Okabe and Ito 2008, with a darker green: distinct for every kind of colour vision. The axes also differ in dashes.
 OUTLINE = LineStyle(colour="#e69f00", width_pt=1.1, casing=True)
 LONG = LineStyle(colour="#56b4e9", width_pt=1.3, casing=True)
 SHORT = LineStyle(colour="#007a59", width_pt=1.3, dashes=(2.2, 1.2), casing=True)
 SMALLEST_VIEW_MM = 56.0
-"""So much of the body at least is shown around a lesion."""
+"""Smallest side of a view, in mm of the body."""
 MARGIN = 1.7
-"""A view is so many times as wide as its lesion, or more."""
+"""Smallest ratio of the width of a view to the width of its lesion."""
 HEADING_MM, LEGEND_MM, GAP_MM, CELL_GAP_MM = 4.2, 4.4, 0.7, 3.2
 
 Views = tuple[Rect, Rect, Rect]
-"""Where the axial, the coronal and the sagittal view go."""
+"""The regions of the axial, the coronal and the sagittal view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionView:
-    """What the views of one lesion are drawn from. findings: those that it belongs to; scene: theirs."""
+    """Input of the views of one lesion. findings: those of its scan, with their upright volume."""
 
     finding: Finding
     findings: Findings
-    scene: UprightVolume
+    upright_volume: UprightVolume
 
     @property
-    def body(self) -> Body:
-        """The lesion in the scene."""
-        return body_of(self.finding.lesion, self.findings)
+    def upright_lesion(self) -> UprightLesion:
+        """The lesion in the upright volume."""
+        return upright_lesion_of(self.finding.lesion, self.findings)
 
     def slices(self) -> Iterator[tuple[Plane, int]]:
         """Yield each plane with the index of the slice that is shown."""
-        _, row, column = self.body.middle(self.scene.spacing)
-        yield AXIAL, round(float(self.scene.index_of(self.finding.measurement.long_axis.start_mm)[0]))
+        _, row, column = self.upright_lesion.middle(self.upright_volume.spacing)
+        yield AXIAL, round(float(self.upright_volume.index_of(self.finding.measurement.long_axis.start_mm)[0]))
         yield CORONAL, row
         yield SAGITTAL, column
 
 
-def draw_lesions(paper: Sheet, rect: Rect, findings: Findings, most: int) -> None:
-    """Draw the largest lesions, `most` at most, into a region of the sheet; the findings begin with the largest."""
-    shown = findings.findings[:most]
+def draw_lesions(sheet: Sheet, rect: Rect, findings: Findings, max_lesions: int) -> None:
+    """Draw the first lesions, at most `max_lesions`, into a region of the sheet; findings are sorted largest first."""
+    shown = findings.findings[:max_lesions]
     legend, rest = rect.split_below(LEGEND_MM)
-    draw_legend(paper, legend, _title(len(shown), len(findings.findings)))
-    scene = upright_volume_of(findings)
+    draw_legend(sheet, legend, _title(len(shown), len(findings.findings)))
+    upright_volume = upright_volume_of(findings)
     for finding, cell in zip(shown, cells(rest, len(shown)), strict=True):
-        draw_lesion(paper, cell, LesionView(finding=finding, findings=findings, scene=scene))
+        draw_lesion(sheet, cell, LesionView(finding=finding, findings=findings, upright_volume=upright_volume))
 
 
-def draw_lesion(paper: Sheet, rect: Rect, portrait: LesionView) -> None:
-    """Draw one lesion: its heading and three views at one scale."""
+def draw_lesion(sheet: Sheet, rect: Rect, lesion_view: LesionView) -> None:
+    """Draw one lesion: a heading and three views at the same scale."""
     heading, rest = rect.split_below(HEADING_MM)
-    _draw_heading(paper, heading, portrait)
-    body, spacing = portrait.body, portrait.scene.spacing
-    side_mm = max(SMALLEST_VIEW_MM, MARGIN * max(np.multiply(body.voxels.shape, spacing)))
+    _draw_heading(sheet, heading, lesion_view)
+    upright_lesion, spacing = lesion_view.upright_lesion, lesion_view.upright_volume.spacing
+    side_mm = max(SMALLEST_VIEW_MM, MARGIN * max(np.multiply(upright_lesion.voxels.shape, spacing)))
     views = arrange(rest)
     scale = side_mm / _smallest_side(views)
-    for view, (plane, index) in zip(views, portrait.slices(), strict=True):
-        window = Window(rect=view, plane=plane, centre=body.centre(plane), scale=scale, spacing=spacing)
-        show_slice(paper, window, portrait.scene, index)
-        for outline in body.cut(plane, index):
-            paper.line(window.places_of(outline), OUTLINE)
+    for view, (plane, index) in zip(views, lesion_view.slices(), strict=True):
+        viewport = Viewport(rect=view, plane=plane, centre=upright_lesion.centre(plane), scale=scale, spacing=spacing)
+        draw_slice(sheet, viewport, lesion_view.upright_volume, index)
+        for outline in upright_lesion.outlines_on(plane, index):
+            sheet.line(viewport.points_of(outline), OUTLINE)
         if plane is AXIAL:
-            _draw_axes(paper, window, portrait)
-        mark_edges(paper, window)
-        draw_scale_bar(paper, window, side_mm / 4)
+            _draw_axes(sheet, viewport, lesion_view)
+        label_edges(sheet, viewport)
+        draw_scale_bar(sheet, viewport, side_mm / 4)
 
 
 def cells(rect: Rect, count: int) -> list[Rect]:
-    """Divide a region for this many lesions so that the smallest of their views is as large as it can be."""
+    """Return the cells of a region for this many lesions; the grid maximises the smallest view."""
     if not count:
         return []
     grids = [rect.grid(-(-count // columns), columns, CELL_GAP_MM) for columns in range(1, count + 1)]
@@ -99,7 +99,7 @@ def cells(rect: Rect, count: int) -> list[Rect]:
 
 
 def arrange(rect: Rect) -> Views:
-    """Place three views: in a row, the axial above the others, or left of them; so that the smallest is large."""
+    """Place three views in a row, or the axial one above or left of the others; maximises the smallest view."""
     row = rect.grid(1, 3, GAP_MM)
     above, below = rect.grid(2, 1, GAP_MM)
     left, right = rect.grid(1, 2, GAP_MM)
@@ -120,32 +120,32 @@ def _smallest_side(views: Views) -> float:
     return round(min(min(view.width, view.height) for view in views), 3)
 
 
-def _draw_axes(paper: Sheet, window: Window, portrait: LesionView) -> None:
-    measured = portrait.finding.measurement
-    for axis, trace in ((measured.long_axis, LONG), (measured.short_axis, SHORT)):
-        paper.line(list(_ends(axis, window, portrait.scene)), trace)
+def _draw_axes(sheet: Sheet, viewport: Viewport, lesion_view: LesionView) -> None:
+    measured = lesion_view.finding.measurement
+    for axis, line_style in ((measured.long_axis, LONG), (measured.short_axis, SHORT)):
+        sheet.line(list(_ends(axis, viewport, lesion_view.upright_volume)), line_style)
 
 
-def _ends(axis: Axis, window: Window, scene: UprightVolume) -> Iterator[Place]:
+def _ends(axis: Axis, viewport: Viewport, upright_volume: UprightVolume) -> Iterator[Point]:
     for end_mm in (axis.start_mm, axis.end_mm):
-        _, row, column = scene.index_of(end_mm)
-        yield window.place_of(float(row), float(column))
+        _, row, column = upright_volume.index_of(end_mm)
+        yield viewport.point_of(float(row), float(column))
 
 
-def _draw_heading(paper: Sheet, rect: Rect, portrait: LesionView) -> None:
-    measured, number = portrait.finding.measurement, str(portrait.finding.lesion.number)
+def _draw_heading(sheet: Sheet, rect: Rect, lesion_view: LesionView) -> None:
+    measured, number = lesion_view.finding.measurement, str(lesion_view.finding.lesion.number)
     bold = TextStyle(size_pt=9, bold=True)
     baseline = rect.bottom - 1.1
-    paper.text((rect.left, baseline), number, bold)
-    left = rect.left + paper.text_width_mm(number, bold) + 1.5
-    place, axis = portrait.finding.place, measured.long_axis
-    words = [
-        *([lobe_words(place)] if place else []),
+    sheet.text((rect.left, baseline), number, bold)
+    left = rect.left + sheet.text_width_mm(number, bold) + 1.5
+    place, axis = lesion_view.finding.place, measured.long_axis
+    facts = [
+        *([lobe_text(place)] if place else []),
         f"{measured.volume_ml:.2f} ml",
         f"{axis.length_mm:.1f} {TIMES} {measured.short_axis.length_mm:.1f} mm",
-        f"slice {axis.slice_index + 1} of {len(portrait.findings.sop_instance_uids)}, z {axis.start_mm[2]:.1f} mm",
+        f"slice {axis.slice_index + 1} of {len(lesion_view.findings.sop_instance_uids)}, z {axis.start_mm[2]:.1f} mm",
     ]
-    paper.text((left, baseline), ",  ".join(words), TextStyle(size_pt=7), rect.right - left)
+    sheet.text((left, baseline), ",  ".join(facts), TextStyle(size_pt=7), rect.right - left)
 
 
 def _title(shown: int, count: int) -> str:
@@ -154,15 +154,15 @@ def _title(shown: int, count: int) -> str:
     return "The lesion" if count == 1 else f"The {count} lesions"
 
 
-def draw_legend(paper: Sheet, rect: Rect, title: str) -> None:
-    """Say what the lines in the views are."""
-    baseline, ink = rect.top + 2.6, TextStyle(size_pt=6)
+def draw_legend(sheet: Sheet, rect: Rect, title: str) -> None:
+    """Draw the title and the legend of the lines in the views."""
+    baseline, style = rect.top + 2.6, TextStyle(size_pt=6)
     bold = TextStyle(size_pt=7.5, bold=True)
-    paper.text((rect.left, baseline), title, bold)
-    left = rect.left + paper.text_width_mm(title, bold) + 5
-    for words, trace in (("outline", OUTLINE), ("long axis", LONG), ("short axis", SHORT)):
-        paper.line([(left, baseline - 0.8), (left + 7, baseline - 0.8)], trace)
-        paper.text((left + 8, baseline), words, ink)
-        left += 8 + paper.text_width_mm(words, ink) + 4
+    sheet.text((rect.left, baseline), title, bold)
+    left = rect.left + sheet.text_width_mm(title, bold) + 5
+    for text, line_style in (("outline", OUTLINE), ("long axis", LONG), ("short axis", SHORT)):
+        sheet.line([(left, baseline - 0.8), (left + 7, baseline - 0.8)], line_style)
+        sheet.text((left + 8, baseline), text, style)
+        left += 8 + sheet.text_width_mm(text, style) + 4
     low, high = LUNG_WINDOW_HU
-    paper.text((left, baseline), f"lung window {low} to {high} HU", ink, rect.right - left)
+    sheet.text((left, baseline), f"lung window {low} to {high} HU", style, rect.right - left)

@@ -1,7 +1,7 @@
-"""A sheet on which pictures are drawn in millimetres from its upper left corner. Knows no findings.
+"""A sheet: a matplotlib figure with positions in mm from its upper left corner.
 
-Text never leaves the width that it is given: it is made smaller, and then cut with an ellipsis. The typeface is the one
-that matplotlib brings along, and its defaults are used, whatever the machine's own are: the same drawing has the same
+A text that is wider than its width limit is drawn smaller, and then shortened with an ellipsis. The typeface is the one
+that matplotlib ships, and matplotlib's own defaults replace the machine's settings: the same drawing gives the same
 bytes.
 """
 
@@ -18,7 +18,7 @@ from typing import Literal
 
 import matplotlib
 import numpy as np
-from matplotlib import style
+from matplotlib import style as matplotlib_style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
@@ -36,16 +36,17 @@ DPI = 170
 MM_PER_INCH, PT_PER_INCH = 25.4, 72.0
 MM_PER_PT = MM_PER_INCH / PT_PER_INCH
 RULER_PT = 40.0
+"""Font size at which text is measured."""
 SMALLEST_PT = 4.5
 BLACK, WHITE, GREY, PALE = "#000000", "#ffffff", "#595959", "#f0f0f0"
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 """(x, y) in mm from the upper left corner."""
 
 
 def plain_style() -> AbstractContextManager[None]:
-    """Return the style in which sheets are made and saved: matplotlib's defaults; letters as wide in PNG as in PDF."""
-    return style.context(["default", {"text.hinting": "no_hinting", "pdf.fonttype": 3}])
+    """Return the context for drawing and saving sheets: matplotlib's defaults, and equal text widths in PNG and PDF."""
+    return matplotlib_style.context(["default", {"text.hinting": "no_hinting", "pdf.fonttype": 3}])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,26 +60,26 @@ class Rect:
 
     @property
     def right(self) -> float:
-        """Where it ends."""
+        """The right edge."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """Where it ends."""
+        """The lower edge."""
         return self.top + self.height
 
     def split_below(self, height: float, gap: float = 0.0) -> tuple[Rect, Rect]:
-        """Return its uppermost part of this height, and the rest below the gap."""
+        """Return the upper part, of this height, and the part below the gap."""
         below = self.top + height + gap
         return replace(self, height=height), replace(self, top=below, height=self.bottom - below)
 
     def split_beside(self, width: float, gap: float = 0.0) -> tuple[Rect, Rect]:
-        """Return its leftmost part of this width, and the rest right of the gap."""
+        """Return the left part, of this width, and the part to the right of the gap."""
         beside = self.left + width + gap
         return replace(self, width=width), replace(self, left=beside, width=self.right - beside)
 
     def grid(self, rows: int, columns: int, gap: float) -> list[Rect]:
-        """Divide it evenly, row by row."""
+        """Return equal cells, row by row."""
         width = (self.width - gap * (columns - 1)) / columns
         height = (self.height - gap * (rows - 1)) / rows
         return [
@@ -90,7 +91,7 @@ class Rect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextStyle:
-    """How a text looks. behind: the colour of a box behind it, for text on pictures."""
+    """Style of a text. behind: colour of a box behind the text, for text on pictures."""
 
     size_pt: float = 7.0
     bold: bool = False
@@ -101,7 +102,7 @@ class TextStyle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineStyle:
-    """How a line looks. casing: draws a thin black edge around it, for lines on pictures."""
+    """Style of a line. casing: whether the line has a thin black edge, for lines on pictures."""
 
     colour: str = BLACK
     width_pt: float = 0.6
@@ -109,13 +110,13 @@ class LineStyle:
     casing: bool = False
 
     def effects(self) -> list[AbstractPathEffect]:
-        """Return matplotlib's name for it."""
+        """Return the matplotlib path effects of the casing."""
         return [Stroke(linewidth=self.width_pt + 1.0, foreground=BLACK), Normal()] if self.casing else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One sheet."""
+    """One sheet to draw on."""
 
     width_mm: float
     height_mm: float
@@ -124,49 +125,49 @@ class Sheet:
     def __post_init__(self) -> None:
         size = (self.width_mm / MM_PER_INCH, self.height_mm / MM_PER_INCH)
         object.__setattr__(self, "figure", Figure(figsize=size, dpi=DPI, facecolor=WHITE))
-        self.figure.suppressComposite = True  # each picture stays one of its own in the PDF
+        self.figure.suppressComposite = True  # each picture stays a separate image in the PDF
 
-    def text(self, at: Place, words: str, ink: TextStyle, width_mm: float = math.inf) -> None:
+    def text(self, at: Point, text: str, style: TextStyle, width_mm: float = math.inf) -> None:
         """Write one line, its baseline at `at`."""
-        words, ink = self._fitted(words, ink, width_mm)
-        box = {"facecolor": ink.behind, "edgecolor": "none", "pad": 0.8} if ink.behind else None
+        text, style = self._fitted(text, style, width_mm)
+        box = {"facecolor": style.behind, "edgecolor": "none", "pad": 0.8} if style.behind else None
         self.figure.text(
             at[0] / self.width_mm,
             1 - at[1] / self.height_mm,
-            words,
-            fontproperties=_font(bold=ink.bold, size_pt=ink.size_pt),
-            color=ink.colour,
-            ha=ink.align,
+            text,
+            fontproperties=_font(bold=style.bold, size_pt=style.size_pt),
+            color=style.colour,
+            ha=style.align,
             va="baseline",
             parse_math=False,
             bbox=box,
         )
 
-    def text_width_mm(self, words: str, ink: TextStyle) -> float:
-        """Return how long a line is."""
-        return _width_em(words, bold=ink.bold) * ink.size_pt * MM_PER_PT
+    def text_width_mm(self, text: str, style: TextStyle) -> float:
+        """Return the width of a line of text."""
+        return _width_em(text, bold=style.bold) * style.size_pt * MM_PER_PT
 
-    def wrapped(self, words: str, ink: TextStyle, width_mm: float) -> list[str]:
-        """Return the lines that a text makes in this width; a number keeps its unit."""
+    def wrapped(self, text: str, style: TextStyle, width_mm: float) -> list[str]:
+        """Return the text broken into lines of this width; a number and its unit stay on one line."""
         lines: list[str] = []
-        for word in re.sub(r"(\d) (mm|ml|%)", "\\1\N{NO-BREAK SPACE}\\2", words).split(" "):
+        for word in re.sub(r"(\d) (mm|ml|%)", "\\1\N{NO-BREAK SPACE}\\2", text).split(" "):
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and self.text_width_mm(longer, ink) <= width_mm:
+            if lines and self.text_width_mm(longer, style) <= width_mm:
                 lines[-1] = longer
             else:
                 lines.append(word)
         return lines
 
-    def line(self, points: Sequence[Place], stroke: LineStyle) -> None:
+    def line(self, points: Sequence[Point], line_style: LineStyle) -> None:
         """Draw a line through these points, above all pictures."""
         self.figure.add_artist(
             Line2D(
                 [x / self.width_mm for x, _ in points],
                 [1 - y / self.height_mm for _, y in points],
-                color=stroke.colour,
-                linewidth=stroke.width_pt,
-                linestyle=(0, stroke.dashes) if stroke.dashes else "-",
-                path_effects=stroke.effects(),
+                color=line_style.colour,
+                linewidth=line_style.width_pt,
+                linestyle=(0, line_style.dashes) if line_style.dashes else "-",
+                path_effects=line_style.effects(),
             )
         )
 
@@ -177,17 +178,17 @@ class Sheet:
         box = Rectangle(corner, *size, facecolor=fill, edgecolor=edge, linewidth=0.4, zorder=zorder)
         self.figure.add_artist(box)
 
-    def shape(self, corners: Sequence[Place], fill: str) -> None:
+    def shape(self, corners: Sequence[Point], fill: str) -> None:
         """Draw a filled outline, above all pictures."""
-        places = [(x / self.width_mm, 1 - y / self.height_mm) for x, y in corners]
-        self.figure.add_artist(Polygon(places, facecolor=fill, edgecolor=BLACK, linewidth=0.6, zorder=2.5))
+        points = [(x / self.width_mm, 1 - y / self.height_mm) for x, y in corners]
+        self.figure.add_artist(Polygon(points, facecolor=fill, edgecolor=BLACK, linewidth=0.6, zorder=2.5))
 
     def picture(self, rect: Rect, grey: NDArray[np.uint8]) -> None:
-        """Show a picture, its first row at the top, in a region of as many pixels as `pixels_in` says."""
+        """Draw a picture into a region, first row at the top. grey: (row, column), of the size `pixels_in` returns."""
         left, bottom = rect.left / self.width_mm, 1 - rect.bottom / self.height_mm
         size = (rect.width / self.width_mm, rect.height / self.height_mm)
-        place = TransformedBbox(Bbox.from_bounds(left, bottom, *size), self.figure.transFigure)
-        picture = BboxImage(place, interpolation="nearest", zorder=0)
+        bbox = TransformedBbox(Bbox.from_bounds(left, bottom, *size), self.figure.transFigure)
+        picture = BboxImage(bbox, interpolation="nearest", zorder=0)
         picture.set_data(np.repeat(grey[..., None], 3, axis=2))
         self.figure.add_artist(picture)
 
@@ -196,18 +197,18 @@ class Sheet:
         FigureCanvasAgg(self.figure).print_png(str(path), metadata={"Software": None}, pil_kwargs={"compress_level": 4})  # type: ignore[no-untyped-call]
         return path
 
-    def _fitted(self, words: str, ink: TextStyle, width_mm: float) -> tuple[str, TextStyle]:
-        too_wide = self.text_width_mm(words, ink) / width_mm
+    def _fitted(self, text: str, style: TextStyle, width_mm: float) -> tuple[str, TextStyle]:
+        too_wide = self.text_width_mm(text, style) / width_mm
         if too_wide <= 1:
-            return words, ink
-        ink = replace(ink, size_pt=max(SMALLEST_PT, 0.98 * ink.size_pt / too_wide))
-        while len(words) > 1 and self.text_width_mm(words, ink) > width_mm:
-            words = words.rstrip("…")[:-1] + "…"
-        return words, ink
+            return text, style
+        style = replace(style, size_pt=max(SMALLEST_PT, 0.98 * style.size_pt / too_wide))
+        while len(text) > 1 and self.text_width_mm(text, style) > width_mm:
+            text = text.rstrip("…")[:-1] + "…"
+        return text, style
 
 
 def save_pdf(sheets: Sequence[Sheet], path: Path, title: str) -> Path:
-    """Write sheets as one PDF: text as text, fonts embedded, no time of writing."""
+    """Write sheets as one PDF, with searchable text and embedded fonts, without a creation date."""
     metadata = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
     with PdfPages(path, metadata=metadata) as pages:
         for sheet in sheets:
@@ -216,17 +217,17 @@ def save_pdf(sheets: Sequence[Sheet], path: Path, title: str) -> Path:
 
 
 def pixels_in(rect: Rect) -> tuple[int, int]:
-    """Return how many rows and columns of pixels a region of a sheet has."""
+    """Return the numbers of pixel rows and columns of a region."""
     return max(1, round(rect.height / MM_PER_INCH * DPI)), max(1, round(rect.width / MM_PER_INCH * DPI))
 
 
 @lru_cache(maxsize=4096)
-def _width_em(words: str, *, bold: bool) -> float:
-    """Return the length of a line in heights of its letters."""
+def _width_em(text: str, *, bold: bool) -> float:
+    """Return the width of a line of text in em, the font size."""
     font = get_font(str(_font_file(bold=bold)))
     font.set_size(RULER_PT, PT_PER_INCH)
-    font.set_text(words, 0.0, flags=LoadFlags.NO_HINTING)
-    return float(font.get_width_height()[0]) / 64 / RULER_PT  # FreeType counts in 64ths
+    font.set_text(text, 0.0, flags=LoadFlags.NO_HINTING)
+    return float(font.get_width_height()[0]) / 64 / RULER_PT  # FreeType uses units of 1/64 pixel
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Writes the table of lesions: one line each. Computes nothing."""
+"""Draws the table of lesions, one row for each lesion."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal
 
 from worker.findings import Finding, Findings
 from worker.outputs.page.sheet import GREY, MM_PER_PT, PALE, LineStyle, Rect, Sheet, TextStyle
-from worker.outputs.page.wording import DASH, in_brackets, interval_words, lobe_words, percent
+from worker.outputs.page.wording import DASH, bracketed_interval, interval_text, lobe_text, percent
 
-MOST_ROWS = 25
+MAX_ROWS = 25
 LINE = 1.32
-"""Height of a line, in heights of its letters."""
+"""Height of a line, in font sizes (em)."""
 HEAD_LINES = 1.3
-LEAST_GAP_MM = 2.0
+MIN_GAP_MM = 2.0
 NOTES_PT = 5.5
 NOTES = (
     "In brackets: 95 % interval by the scan alone, for this outline. "
@@ -26,7 +26,7 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: its title, and what it says of a lesion."""
+    """One column: its title, and the function that returns the cell of a lesion."""
 
     title: str
     cell: Callable[[Finding], str]
@@ -38,32 +38,36 @@ def _number(finding: Finding) -> str:
 
 
 def _lobe(finding: Finding) -> str:
-    return lobe_words(finding.place) if finding.place else DASH
+    return lobe_text(finding.place) if finding.place else DASH
 
 
 def _volume(finding: Finding) -> str:
-    sure = finding.uncertainty
-    return f"{finding.measurement.volume_ml:.2f}{in_brackets(sure.volume_ml if sure else None, 2)}"
+    sizes = finding.uncertainty
+    return f"{finding.measurement.volume_ml:.2f}{bracketed_interval(sizes.volume_ml if sizes else None, 2)}"
 
 
 def _long_axis(finding: Finding) -> str:
-    sure = finding.uncertainty
-    return f"{finding.measurement.long_axis.length_mm:.1f}{in_brackets(sure.long_axis_mm if sure else None, 1)}"
+    sizes = finding.uncertainty
+    return (
+        f"{finding.measurement.long_axis.length_mm:.1f}{bracketed_interval(sizes.long_axis_mm if sizes else None, 1)}"
+    )
 
 
 def _short_axis(finding: Finding) -> str:
-    sure = finding.uncertainty
-    return f"{finding.measurement.short_axis.length_mm:.1f}{in_brackets(sure.short_axis_mm if sure else None, 1)}"
+    sizes = finding.uncertainty
+    return (
+        f"{finding.measurement.short_axis.length_mm:.1f}{bracketed_interval(sizes.short_axis_mm if sizes else None, 1)}"
+    )
 
 
-def _volume_of_another(finding: Finding) -> str:
+def _volume_other_reader(finding: Finding) -> str:
     other = finding.uncertainty.another_reader if finding.uncertainty else None
-    return interval_words(other.volume_ml, 2) if other else DASH
+    return interval_text(other.volume_ml, 2) if other else DASH
 
 
-def _long_axis_of_another(finding: Finding) -> str:
+def _long_axis_other_reader(finding: Finding) -> str:
     other = finding.uncertainty.another_reader if finding.uncertainty else None
-    return interval_words(other.long_axis_mm, 1) if other else DASH
+    return interval_text(other.long_axis_mm, 1) if other else DASH
 
 
 def _diameter(finding: Finding) -> str:
@@ -105,7 +109,7 @@ def _flags(finding: Finding) -> str:
     if density is None:
         return DASH
     return ", ".join(
-        word for word, holds in (("calcified", density.is_calcified), ("cavity", density.is_cavitated)) if holds
+        text for text, holds in (("calcified", density.is_calcified), ("cavity", density.is_cavitated)) if holds
     )
 
 
@@ -113,9 +117,9 @@ COLUMNS = (
     Column(title="no.", cell=_number),
     Column(title="lobe", cell=_lobe, align="left"),
     Column(title="volume ml", cell=_volume),
-    Column(title="other reader", cell=_volume_of_another),
+    Column(title="other reader", cell=_volume_other_reader),
     Column(title="long axis mm", cell=_long_axis),
-    Column(title="other reader", cell=_long_axis_of_another),
+    Column(title="other reader", cell=_long_axis_other_reader),
     Column(title="short axis mm", cell=_short_axis),
     Column(title="3D mm", cell=_diameter),
     Column(title="mean HU", cell=_mean_hu),
@@ -129,34 +133,34 @@ COLUMNS = (
 
 
 def table_height_mm(lesions: int) -> float:
-    """Return the height that the table of so many lesions takes, notes included."""
+    """Return the height of the table of this many lesions, with its notes."""
     if not lesions:
         return 0.0
-    lines = HEAD_LINES + min(lesions, MOST_ROWS)
+    lines = HEAD_LINES + min(lesions, MAX_ROWS)
     return lines * _line_mm(_size_pt(lesions)) + _line_mm(NOTES_PT) + 1.5
 
 
-def draw_table(paper: Sheet, rect: Rect, findings: Findings) -> None:
-    """Write the table into a region as high as `table_height_mm` says."""
+def draw_table(sheet: Sheet, rect: Rect, findings: Findings) -> None:
+    """Draw the table into a region of the height that `table_height_mm` returns."""
     count = len(findings.findings)
     if not count:
         return
-    shown = findings.findings[:MOST_ROWS]
+    shown = findings.findings[:MAX_ROWS]
     cells = [[column.cell(finding) for column in COLUMNS] for finding in shown]
-    size_pt, widths = _fitted(paper, cells, rect.width, _size_pt(count))
+    size_pt, widths = _fitted(sheet, cells, rect.width, _size_pt(count))
     line_mm = _line_mm(_size_pt(count))
     head, body = rect.split_below(HEAD_LINES * line_mm)
-    _draw_line(paper, head, [column.title for column in COLUMNS], widths, TextStyle(size_pt=size_pt, bold=True))
-    paper.line([(head.left, head.bottom), (head.right, head.bottom)], LineStyle(width_pt=0.8))
+    _draw_line(sheet, head, [column.title for column in COLUMNS], widths, TextStyle(size_pt=size_pt, bold=True))
+    sheet.line([(head.left, head.bottom), (head.right, head.bottom)], LineStyle(width_pt=0.8))
     for position, row in enumerate(cells):
         line, body = body.split_below(line_mm)
         if position % 2:
-            paper.box(line, PALE)
-        _draw_line(paper, line, row, widths, TextStyle(size_pt=size_pt))
-    paper.line([(body.left, body.top), (body.right, body.top)], LineStyle(width_pt=0.4))
-    more = f"{count - MOST_ROWS} more lesions stand in findings.json. " if count > MOST_ROWS else ""
+            sheet.box(line, PALE)
+        _draw_line(sheet, line, row, widths, TextStyle(size_pt=size_pt))
+    sheet.line([(body.left, body.top), (body.right, body.top)], LineStyle(width_pt=0.4))
+    more = f"{count - MAX_ROWS} more lesions stand in findings.json. " if count > MAX_ROWS else ""
     baseline = body.top + 1.0 + 0.9 * NOTES_PT * MM_PER_PT
-    paper.text((rect.left, baseline), more + NOTES, TextStyle(size_pt=NOTES_PT, colour=GREY), rect.width)
+    sheet.text((rect.left, baseline), more + NOTES, TextStyle(size_pt=NOTES_PT, colour=GREY), rect.width)
 
 
 def _size_pt(lesions: int) -> float:
@@ -168,23 +172,23 @@ def _line_mm(size_pt: float) -> float:
 
 
 def _fitted(
-    paper: Sheet, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
+    sheet: Sheet, cells: Sequence[Sequence[str]], width_mm: float, wanted_pt: float
 ) -> tuple[float, list[float]]:
-    """Return the largest size up to the one wanted at which no column touches the next, and the columns' widths."""
+    """Return the largest font size up to `wanted_pt` at which the columns keep their gaps, and the column widths."""
     plain, bold = TextStyle(size_pt=wanted_pt), TextStyle(size_pt=wanted_pt, bold=True)
     longest = [
-        max(paper.text_width_mm(COLUMNS[i].title, bold), *(paper.text_width_mm(row[i], plain) for row in cells))
+        max(sheet.text_width_mm(COLUMNS[i].title, bold), *(sheet.text_width_mm(row[i], plain) for row in cells))
         for i in range(len(COLUMNS))
     ]
-    smaller = min(1.0, (width_mm - LEAST_GAP_MM * len(COLUMNS)) / sum(longest))
+    smaller = min(1.0, (width_mm - MIN_GAP_MM * len(COLUMNS)) / sum(longest))
     gap_mm = (width_mm - sum(longest) * smaller) / len(COLUMNS)
     return wanted_pt * smaller, [width * smaller + gap_mm for width in longest]
 
 
-def _draw_line(paper: Sheet, rect: Rect, words: Sequence[str], widths: Sequence[float], ink: TextStyle) -> None:
-    left, baseline = rect.left, rect.top + rect.height / 2 + 0.36 * ink.size_pt * MM_PER_PT
-    for column, word, width in zip(COLUMNS, words, widths, strict=True):
-        own = TextStyle(size_pt=ink.size_pt, bold=ink.bold, align=column.align)
-        at = left + LEAST_GAP_MM / 2 if column.align == "left" else left + width - LEAST_GAP_MM / 2
-        paper.text((at, baseline), word, own)
+def _draw_line(sheet: Sheet, rect: Rect, texts: Sequence[str], widths: Sequence[float], style: TextStyle) -> None:
+    left, baseline = rect.left, rect.top + rect.height / 2 + 0.36 * style.size_pt * MM_PER_PT
+    for column, text, width in zip(COLUMNS, texts, widths, strict=True):
+        cell_style = TextStyle(size_pt=style.size_pt, bold=style.bold, align=column.align)
+        at = left + MIN_GAP_MM / 2 if column.align == "left" else left + width - MIN_GAP_MM / 2
+        sheet.text((at, baseline), text, cell_style)
         left += width

@@ -1,4 +1,4 @@
-"""How the page speaks of a course, in few words. Draws nothing."""
+"""Texts of lesions over time on the timeline pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.outputs.page.wording import DASH, TIMES
 from worker.recist.timepoints import State
 
 MINUS = "\N{MINUS SIGN}"
-STATE_WORDS = {
+STATE_TEXTS = {
     State.TOO_SMALL: "too small",
     State.VANISHED: "vanished",
     State.NOT_EVALUABLE: "not evaluable",
@@ -24,19 +24,19 @@ STATE_WORDS = {
 
 
 def signed(value: float, decimals: int = 0) -> str:
-    """Return a number with its sign, a real minus; 0 has none."""
-    words = f"{value:+.{decimals}f}"
-    return words.replace("-", MINUS) if float(words) else words[1:]
+    """Return a number with its sign, a typographic minus for negative ones, and no sign for 0."""
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", MINUS) if float(text) else text[1:]
 
 
 def name_of(tracking_uid: str, comparison: Comparison) -> str:
-    """Return how a lesion is called."""
+    """Return the name of a lesion, or "a lesion" if it is unknown or empty."""
     names = {lesion.tracking_uid: lesion.name for lesion in comparison.lesions}
     return names.get(tracking_uid) or "a lesion"
 
 
-def event_words(lesion: LesionTimeline, comparison: Comparison) -> str:
-    """Return what became of a lesion since the scan before; nothing at the first."""
+def event_text(lesion: LesionTimeline, comparison: Comparison) -> str:
+    """Return the event of a lesion since the previous scan, or its state if it has no event."""
     if lesion.possible_match:
         return f"new, may be {name_of(lesion.possible_match, comparison)}"
     if lesion.merged_into:
@@ -44,13 +44,13 @@ def event_words(lesion: LesionTimeline, comparison: Comparison) -> str:
     if lesion.split_from and lesion.event is Event.SPLIT:
         return f"split from {name_of(lesion.split_from, comparison)}"
     if lesion.event is Event.SAME:
-        return _size_words(lesion.change)
+        return _size_text(lesion.change)
     if lesion.event is None:
-        return STATE_WORDS.get(lesion.now.state, "")
-    return EVENT_WORDS[lesion.event]
+        return STATE_TEXTS.get(lesion.now.state, "")
+    return EVENT_TEXTS[lesion.event]
 
 
-EVENT_WORDS = {
+EVENT_TEXTS = {
     Event.NEW: "new",
     Event.VANISHED: "vanished",
     Event.MERGED: "holds a merged one",
@@ -59,8 +59,8 @@ EVENT_WORDS = {
 }
 
 
-def _size_words(change: Change | None) -> str:
-    """Judged by the volume, or by the long axis where the volume stayed within chance."""
+def _size_text(change: Change | None) -> str:
+    """By the volume, or by the long axis if the volume change is within repeatability."""
     if change is None:
         return ""
     for difference in (change.volume_ml, change.long_axis_mm):
@@ -69,11 +69,11 @@ def _size_words(change: Change | None) -> str:
     return "within chance"
 
 
-def lesion_words(lesion: LesionTimeline, days: Days) -> Iterator[str]:
-    """Yield what is known of a lesion's size and change, a line each."""
+def lesion_lines(lesion: LesionTimeline, days: Days) -> Iterator[str]:
+    """Yield lines with the size and the change of a lesion."""
     sizes, change = lesion.now.sizes, lesion.change
     if sizes is None:
-        yield from _last_seen(lesion, days)
+        yield from _last_measured(lesion, days)
         return
     if change is None:
         yield f"{sizes.volume_ml:.2f} ml, {_axes(sizes)}"
@@ -84,19 +84,19 @@ def lesion_words(lesion: LesionTimeline, days: Days) -> Iterator[str]:
     chance = f"chance {signed(limits.low)} to {signed(limits.high)} %"
     yield f"{percent}in {change.interval_days} days ({chance})"
     if change.growth:
-        yield doubling_words(change.growth.doubling_time)
+        yield doubling_text(change.growth.doubling_time)
     if met := [each.guideline.title.split()[0] for each in change.statements if each.is_met]:
         yield f"grown by {', '.join(met)}"
 
 
-def doubling_words(doubling: DoublingTime) -> str:
+def doubling_text(doubling: DoublingTime) -> str:
     """Return a doubling time with its 95 % interval, shorter than `DoublingTime.text`."""
     fastest, slowest = doubling.fastest_days, doubling.slowest_days
     if doubling.days is None:
         return f"unchanged (at the fastest doubles in {_days(fastest)}, halves in {_days(slowest)} days)"
     verb, (shortest, longest) = ("doubles", (fastest, slowest)) if doubling.days > 0 else ("halves", (slowest, fastest))
-    is_sure = longest is not None and longest * doubling.days > 0
-    end = _days(longest) if is_sure else "never"
+    is_bounded = longest is not None and longest * doubling.days > 0
+    end = _days(longest) if is_bounded else "never"
     return f"{verb} in {_days(doubling.days)} days (95 %: {_days(shortest)} to {end})"
 
 
@@ -104,7 +104,7 @@ def _days(days: float | None) -> str:
     return "no" if days is None else f"{abs(days):.0f}"
 
 
-def _last_seen(lesion: LesionTimeline, days: Days) -> Iterator[str]:
+def _last_measured(lesion: LesionTimeline, days: Days) -> Iterator[str]:
     for observation in reversed(lesion.observations):
         if observation.sizes:
             volume = f"{observation.sizes.volume_ml:.2f} ml, {_axes(observation.sizes)}"
@@ -116,33 +116,33 @@ def _axes(sizes: Sizes) -> str:
     return f"{sizes.long_axis_mm:.1f} {TIMES} {sizes.short_axis_mm:.1f} mm"
 
 
-def strip_words(lesion: LesionTimeline, comparison: Comparison, days: Days) -> Iterator[tuple[int, str]]:
-    """Yield what each scan says of a lesion besides its size, by day; what lasts is said once."""
+def strip_labels(lesion: LesionTimeline, comparison: Comparison, days: Days) -> Iterator[tuple[int, str]]:
+    """Yield the state, merge and split labels of a lesion with their days; a state that lasts is yielded once."""
     before: State | None = None
     for observation in lesion.observations:
         day = days.of(observation.date)
         if observation.state is not before:
-            words = _state_words(observation.state, lesion, comparison)
+            text = _state_text(observation.state, lesion, comparison)
             is_back = observation.state is State.PRESENT and before is State.VANISHED
-            yield from [(day, words)] if words else [(day, "returned")] if is_back else []
+            yield from [(day, text)] if text else [(day, "returned")] if is_back else []
         before = observation.state
     first = lesion.observations[0]
     if first.state is State.PRESENT and days.of(first.date) > 0:
-        yield days.of(first.date), _appearance_words(lesion, comparison)
-    for other, since, is_part in _relatives(lesion, comparison):
+        yield days.of(first.date), _appearance_text(lesion, comparison)
+    for other, since, is_part in _merges_and_splits(lesion, comparison):
         yield days.of(since), f"{'without' if is_part else 'with'} {other.name}"
 
 
-def is_one_thing(
+def is_comparable(
     lesion: LesionTimeline, pair: tuple[LesionObservation, LesionObservation], comparison: Comparison
 ) -> bool:
-    """Say whether two volumes of a lesion can be compared: nothing merged into it or split from it between them."""
+    """Return whether two volumes of a lesion are comparable: no merge and no split of it between the two."""
     earlier, later = pair
-    return not any(earlier.date < day <= later.date for _, day, _ in _relatives(lesion, comparison))
+    return not any(earlier.date < day <= later.date for _, day, _ in _merges_and_splits(lesion, comparison))
 
 
-def _relatives(lesion: LesionTimeline, comparison: Comparison) -> Iterator[tuple[LesionTimeline, date, bool]]:
-    """Yield the lesions that merged into this one, or split from it (True), each with the date."""
+def _merges_and_splits(lesion: LesionTimeline, comparison: Comparison) -> Iterator[tuple[LesionTimeline, date, bool]]:
+    """Yield each lesion that merged into this one or split from it, with the date; True for a split."""
     for other in comparison.lesions:
         merged = [observation.date for observation in other.observations if observation.state is State.MERGED]
         if merged and other.merged_into == lesion.tracking_uid:
@@ -151,8 +151,8 @@ def _relatives(lesion: LesionTimeline, comparison: Comparison) -> Iterator[tuple
             yield other, other.observations[0].date, True
 
 
-def _appearance_words(lesion: LesionTimeline, comparison: Comparison) -> str:
-    """A lesion that RECIST does not count as new may be a doubtful one, or a part of one that is not known."""
+def _appearance_text(lesion: LesionTimeline, comparison: Comparison) -> str:
+    """A lesion that RECIST does not count as new may be a doubtful one, or a part of an unknown lesion."""
     if lesion.split_from:
         return "split off"
     assessments = comparison.recist.assessments if comparison.recist else ()
@@ -160,13 +160,13 @@ def _appearance_words(lesion: LesionTimeline, comparison: Comparison) -> str:
     return "new" if is_new else "first seen"
 
 
-def _state_words(state: State, lesion: LesionTimeline, comparison: Comparison) -> str:
+def _state_text(state: State, lesion: LesionTimeline, comparison: Comparison) -> str:
     if state is State.MERGED:
         return f"in {name_of(lesion.merged_into, comparison)}" if lesion.merged_into else "merged"
-    return STATE_WORDS.get(state, "")
+    return STATE_TEXTS.get(state, "")
 
 
-def scans_words(comparison: Comparison) -> str:
-    """Return how many scans there are, and over how long."""
+def scans_text(comparison: Comparison) -> str:
+    """Return the number of scans and their range of days."""
     last = (comparison.scans[-1].date - comparison.scans[0].date).days
     return f"{len(comparison.scans)} scans, day 0{DASH}{last}"

@@ -1,6 +1,6 @@
-"""The scan as radiologists look at it: head and front up, the patient's right on the left. Draws nothing.
+"""The volume in radiological display orientation: head and front up, the patient's right on the left.
 
-The volume is turned by right angles, however the series is stored; nothing is resampled.
+Axes are permuted and flipped, whatever the orientation of the series; nothing is resampled.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """One of the three planes. fixed: the axis of the upright volume that it cuts; the others run down and across.
+    """One of the three planes. fixed: the axis of the upright volume along which the slice index runs.
 
     is_upward: whether the index along the vertical axis grows towards the top of the picture.
-    marks: what lies at the left, right, upper and lower edge.
+    marks: the sides of the patient at the left, right, upper and lower edge.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Plane:
 
     @property
     def axes(self) -> tuple[int, int]:
-        """The axes of the upright volume that run vertically and horizontally."""
+        """The vertical and the horizontal axis of the picture, as axes of the upright volume."""
         vertical, across = (axis for axis in range(3) if axis != self.fixed)
         return vertical, across
 
@@ -52,49 +52,49 @@ SAGITTAL = Plane(name="sagittal", fixed=2, is_upward=True, marks=("A", "P", "H",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UprightVolume:
-    """The upright volume: axes run to the head, to the back and to the patient's left. affine: of this grid."""
+    """The upright volume: axes point to the head, to the back and to the patient's left. affine: index to LPS mm."""
 
     hu: NDArray[np.float32]
     affine: Points
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """The voxel's size in mm along the upright axes."""
+        """The voxel size in mm along the upright axes."""
         return spacing_of(self.affine)
 
-    def index_of(self, place_mm: tuple[float, float, float] | Points) -> Points:
-        """Return the index, with its fraction, of a place in LPS mm."""
-        return np.asarray(np.linalg.solve(self.affine[:3, :3], np.subtract(place_mm, self.affine[:3, 3])), np.float64)
+    def index_of(self, point_mm: tuple[float, float, float] | Points) -> Points:
+        """Return the fractional index of a point in LPS mm."""
+        return np.asarray(np.linalg.solve(self.affine[:3, :3], np.subtract(point_mm, self.affine[:3, 3])), np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """A lesion in the scene. voxels: bool, its bounding box upright. corner: index of the box's first voxel."""
+class UprightLesion:
+    """A lesion in the upright volume. voxels: mask of its bounding box. corner: index of the box's first voxel."""
 
     voxels: NDArray[np.bool_]
     corner: tuple[int, int, int]
 
     def middle(self, spacing: tuple[float, float, float]) -> tuple[int, int, int]:
-        """Return the index of its voxel that is nearest to its centre, which may lie beside it."""
-        places = np.argwhere(self.voxels)
-        distances = (((places - places.mean(axis=0)) * spacing) ** 2).sum(axis=1)
-        first, row, column = (int(index) for index in places[int(distances.argmin())] + self.corner)
+        """Return the index of the lesion voxel nearest to the centroid, which itself may lie outside the lesion."""
+        indices = np.argwhere(self.voxels)
+        distances = (((indices - indices.mean(axis=0)) * spacing) ** 2).sum(axis=1)
+        first, row, column = (int(index) for index in indices[int(distances.argmin())] + self.corner)
         return first, row, column
 
     def centre(self, plane: Plane) -> tuple[float, float]:
-        """Return the (vertical, across) index of the middle of its box."""
+        """Return the (vertical, across) index of the centre of the bounding box."""
         vertical, across = (self.corner[axis] + (self.voxels.shape[axis] - 1) / 2 for axis in plane.axes)
         return vertical, across
 
-    def cut(self, plane: Plane, index: int) -> list[Points]:
-        """Return its outlines on a plane, as (vertical, across) indices."""
+    def outlines_on(self, plane: Plane, index: int) -> list[Points]:
+        """Return the outlines of the lesion on a slice, as (vertical, across) indices."""
         offset = index - self.corner[plane.fixed]
         if not 0 <= offset < self.voxels.shape[plane.fixed]:
             return []
         return self._outlines(plane, plane.slice_of(self.voxels, offset))
 
-    def shadow(self, plane: Plane) -> list[Points]:
-        """Return the outlines of its projection, as (vertical, across) indices."""
+    def projected_outlines(self, plane: Plane) -> list[Points]:
+        """Return the outlines of the projection of the lesion, as (vertical, across) indices."""
         return self._outlines(plane, np.asarray(self.voxels.any(axis=plane.fixed)))
 
     def _outlines(self, plane: Plane, inside: NDArray[np.bool_]) -> list[Points]:
@@ -104,13 +104,13 @@ class Body:
 
 
 def upright_volume_of(findings: Findings) -> UprightVolume:
-    """Return the volume of the findings upright."""
-    hu, affine = turned_upright(findings.volume.hu, findings.volume.affine)
+    """Return the upright volume of the findings."""
+    hu, affine = reoriented(findings.volume.hu, findings.volume.affine)
     return UprightVolume(hu=hu, affine=affine)
 
 
-def turned_upright(stored: NDArray[Voxel], affine: Points) -> tuple[NDArray[Voxel], Points]:
-    """Return a view of an array that is upright, and its affine."""
+def reoriented(stored: NDArray[Voxel], affine: Points) -> tuple[NDArray[Voxel], Points]:
+    """Return an upright view of an array, without a copy, and its affine."""
     orientation = orientation_of(affine)
     upright = np.flip(stored.transpose(orientation.order), orientation.flips)
     turned = affine.copy()
@@ -121,8 +121,8 @@ def turned_upright(stored: NDArray[Voxel], affine: Points) -> tuple[NDArray[Voxe
     return upright, turned
 
 
-def body_of(lesion: Lesion, findings: Findings) -> Body:
-    """Return a lesion as it lies in the scene of its findings."""
+def upright_lesion_of(lesion: Lesion, findings: Findings) -> UprightLesion:
+    """Return a lesion in the upright volume of its findings."""
     orientation = orientation_of(findings.volume.affine)
     corner, sizes, shape = (
         [values[axis] for axis in orientation.order]
@@ -130,11 +130,11 @@ def body_of(lesion: Lesion, findings: Findings) -> Body:
     )
     for axis in orientation.flips:
         corner[axis] = shape[axis] - corner[axis] - sizes[axis]
-    return Body(voxels=orientation.upright(lesion.voxels), corner=(corner[0], corner[1], corner[2]))
+    return UprightLesion(voxels=orientation.upright(lesion.voxels), corner=(corner[0], corner[1], corner[2]))
 
 
 def outlines(inside: NDArray[np.bool_]) -> list[Points]:
-    """Return the outlines of a mask, (vertical, across) in indices: halfway between the voxels inside and outside."""
+    """Return the outlines of a mask as (vertical, across) indices, halfway between inner and outer voxels."""
     padded = np.pad(inside, 1).astype(np.float64)
-    # contourpy gives closed contours, as (column, row).
+    # contourpy returns closed contours as (column, row).
     return [np.asarray(contour)[:, ::-1] - 1 for contour in contour_generator(z=padded).lines(0.5)]

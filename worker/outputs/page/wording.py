@@ -1,4 +1,4 @@
-"""How the page says what is known, in few words. Draws nothing."""
+"""Texts of lobes, intervals and percentages on the page."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from worker.lesions.uncertainty import Interval
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
-"""What was not determined; and from - to."""
+"""Stands for a value that was not determined, and separates the ends of an interval."""
 
 
 def lobe_name(lobe: Lobe) -> str:
-    """Return a lobe's name in full, in small letters."""
+    """Return the full name of a lobe in lower case."""
     return lobe.name.replace("_", " ").lower()
 
 
-def lobe_words(place: LesionLocation) -> str:
-    """Return the lobe, with a question mark where it may be the neighbouring one."""
+def lobe_text(place: LesionLocation) -> str:
+    """Return the name of the lobe, with a question mark if a fissure is near and the lobe is uncertain."""
     return lobe_name(place.lobe) + ("" if place.is_lobe_sure else " ?")
 
 
-def interval_words(interval: Interval, decimals: int) -> str:
+def interval_text(interval: Interval, decimals: int) -> str:
     """Return both ends of an interval."""
     return f"{interval.low:.{decimals}f}{DASH}{interval.high:.{decimals}f}"
 
 
-def in_brackets(interval: Interval | None, decimals: int) -> str:
-    """Return an interval in brackets behind its value, or nothing."""
-    return f" ({interval_words(interval, decimals)})" if interval else ""
+def bracketed_interval(interval: Interval | None, decimals: int) -> str:
+    """Return an interval in brackets, with a leading space, or an empty text for None."""
+    return f" ({interval_text(interval, decimals)})" if interval else ""
 
 
 def percent(share: float) -> str:
-    """Return a share as per cent, with two digits that count."""
+    """Return a share, 0 to 1, in per cent with two significant digits."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 10 or not value else f"{value:.1f} %" if value >= 1 else f"{value:.2f} %"

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from dicom_node.delivery.storage_commitment import (
-    CLASS_INSTANCE_CONFLICT,
-    NO_SUCH_INSTANCE,
-    PROCESSING_FAILURE,
-    examine,
-    read_report,
-    report_dataset,
-    request_dataset,
-)
 from pydicom import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.presentation import build_context
 
+from dicom_node.delivery.commitment import (
+    CLASS_INSTANCE_CONFLICT,
+    NO_SUCH_INSTANCE,
+    PROCESSING_FAILURE,
+    read_report,
+    report_dataset,
+    request_dataset,
+    verify_references,
+)
 from dicom_node.delivery.commitment_reports import CommitmentReporter
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
@@ -32,108 +32,108 @@ CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 WriteCt = Callable[..., list[Path]]
 
 
-class OpenDoor(Protocol):
+class RunningScp(Protocol):
     node: NodeSettings
     port: int
     journal: Journal
     spool: Spool
 
 
-OpenDoorWith = Callable[..., OpenDoor]
+StartScp = Callable[..., RunningScp]
 
 
-class Asker:
-    """A peer that sends series, asks for their commitment, and listens for the reports."""
+class CommitmentScu:
+    """A peer that requests storage commitment and receives the reports."""
 
     def __init__(self) -> None:
         self.reports: list[tuple[int, Dataset]] = []
-        self.arrived = threading.Event()
+        self.received = threading.Event()
         self.answer = 0x0000
         self._ae = AE("SENDER")
         self._ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-        handlers: list[evt.EventHandlerType] = [CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, self._take)]
+        handlers: list[evt.EventHandlerType] = [CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, self._on_report)]
         server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         assert server is not None
         self.port = server.server_address[1]
 
-    def _take(self, event: evt.Event) -> tuple[int, None]:
+    def _on_report(self, event: evt.Event) -> tuple[int, None]:
         self.reports.append((event.event_type or 0, event.event_information))
-        self.arrived.set()
+        self.received.set()
         return self.answer, None
 
     def close(self) -> None:
         self._ae.shutdown()
 
-    def ask(self, door: OpenDoor, request: Dataset | None, calling: str = "SENDER") -> int:
+    def request_commitment(self, scp: RunningScp, request: Dataset | None, calling: str = "SENDER") -> int:
         ae = AE(calling)
-        visit = ae.associate(
-            "127.0.0.1", door.port, [build_context(COMMITMENT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+        assoc = ae.associate(
+            "127.0.0.1", scp.port, [build_context(COMMITMENT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
         )
-        status, _ = visit.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
-        visit.release()
+        status, _ = assoc.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
+        assoc.release()
         return int(status.Status)
 
 
 @pytest.fixture
-def asker() -> Iterator[Asker]:
-    asker = Asker()
-    yield asker
-    asker.close()
+def commitment_scu() -> Iterator[CommitmentScu]:
+    commitment_scu = CommitmentScu()
+    yield commitment_scu
+    commitment_scu.close()
 
 
 @pytest.fixture
-def asking_peer(asker: Asker) -> Peer:
-    return Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=asker.port, may_send=True)
+def sender_peer(commitment_scu: CommitmentScu) -> Peer:
+    return Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=commitment_scu.port, may_send=True)
 
 
 @pytest.fixture
-def door(open_door: OpenDoorWith, asking_peer: Peer) -> OpenDoor:
-    return open_door(asking_peer, retry_backoff_s=10.0)
+def scp(start_scp: StartScp, sender_peer: Peer) -> RunningScp:
+    return start_scp(sender_peer, retry_backoff_s=10.0)
 
 
 @pytest.fixture
-def filled(door: OpenDoor, write_ct: WriteCt) -> OpenDoor:
-    peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=door.port)
+def filled(scp: RunningScp, write_ct: WriteCt) -> RunningScp:
+    peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=scp.port)
     assert all(o.refusal is None for o in PacsClient(peer, NodeSettings(ae_title="SENDER")).store(write_ct(3)))
-    return door
+    return scp
 
 
-def keeper(door: OpenDoor, peer: Peer) -> CommitmentReporter:
-    clients = {peer.name: PacsClient(peer, door.node)}
-    return CommitmentReporter(node=door.node, clients=clients, journal=door.journal, spool=door.spool)
+def make_reporter(scp: RunningScp, peer: Peer) -> CommitmentReporter:
+    clients = {peer.name: PacsClient(peer, scp.node)}
+    return CommitmentReporter(node=scp.node, clients=clients, journal=scp.journal, spool=scp.spool)
 
 
 def request(*uids: str, transaction_uid: str = "2.25.7", sop_class: str = CT) -> Dataset:
     return request_dataset(transaction_uid, [(sop_class, uid) for uid in uids])
 
 
-# -- we are SCP: somebody asks us for commitment of what we received --
+# -- SCP: a peer requests commitment of received instances --
 
 
-def test_what_is_held_is_committed_on_an_association_of_our_own(
-    filled: OpenDoor, asker: Asker, asking_peer: Peer
+def test_stored_instances_are_committed_on_a_new_association(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer
 ) -> None:
-    assert asker.ask(filled, request("1.2.3.1", "1.2.3.2", "1.2.3.3")) == 0x0000
-    keeper(filled, asking_peer).step(4e9)
+    assert commitment_scu.request_commitment(filled, request("1.2.3.1", "1.2.3.2", "1.2.3.3")) == 0x0000
+    make_reporter(filled, sender_peer).step(4e9)
 
-    ((event_type, report),) = asker.reports
+    ((event_type, report),) = commitment_scu.reports
     assert (event_type, report.TransactionUID) == (1, "2.25.7")
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
     assert "FailedSOPSequence" not in report
 
 
-def test_what_is_not_held_fails_with_the_reason_of_the_standard(
-    filled: OpenDoor, asker: Asker, asking_peer: Peer
+def test_missing_and_damaged_instances_fail_with_the_reasons_of_the_standard(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer
 ) -> None:
     filled.spool.instance_path("1.2.3", "1.2.3.2").unlink()
     with filled.spool.instance_path("1.2.3", "1.2.3.3").open("r+b") as damaged:
         damaged.seek(-10, 2)
         damaged.write(b"\0" * 10)
 
-    asker.ask(filled, request("1.2.3.1", "1.2.3.2", "1.2.3.3", "1.2.3.4"))
-    keeper(filled, asking_peer).step(4e9)
+    commitment_scu.request_commitment(filled, request("1.2.3.1", "1.2.3.2", "1.2.3.3", "1.2.3.4"))
+    make_reporter(filled, sender_peer).step(4e9)
 
-    ((event_type, report),) = asker.reports
+    ((event_type, report),) = commitment_scu.reports
     assert event_type == 2
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == ["1.2.3.1"]
     assert {item.ReferencedSOPInstanceUID: item.FailureReason for item in report.FailedSOPSequence} == {
@@ -143,130 +143,138 @@ def test_what_is_not_held_fails_with_the_reason_of_the_standard(
     }
 
 
-def test_an_instance_named_with_another_sop_class_conflicts(filled: OpenDoor) -> None:
-    assert examine([(MR, "1.2.3.1")], filled.journal, filled.spool) == {(MR, "1.2.3.1"): CLASS_INSTANCE_CONFLICT}
+def test_an_instance_referenced_with_another_sop_class_conflicts(filled: RunningScp) -> None:
+    assert verify_references([(MR, "1.2.3.1")], filled.journal, filled.spool) == {
+        (MR, "1.2.3.1"): CLASS_INSTANCE_CONFLICT
+    }
 
 
-def test_a_transaction_uid_that_is_used_again_is_refused(filled: OpenDoor, asker: Asker, asking_peer: Peer) -> None:
-    assert asker.ask(filled, request("1.2.3.1")) == 0x0000
-    assert asker.ask(filled, request("1.2.3.2")) == 0x0131
-    keeper(filled, asking_peer).step(4e9)
-    assert asker.ask(filled, request("1.2.3.2")) == 0x0131
+def test_a_transaction_uid_that_is_used_again_is_refused(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer
+) -> None:
+    assert commitment_scu.request_commitment(filled, request("1.2.3.1")) == 0x0000
+    assert commitment_scu.request_commitment(filled, request("1.2.3.2")) == 0x0131
+    make_reporter(filled, sender_peer).step(4e9)
+    assert commitment_scu.request_commitment(filled, request("1.2.3.2")) == 0x0131
 
-    assert len(asker.reports) == 1
+    assert len(commitment_scu.reports) == 1
 
 
-def test_a_request_without_references_or_with_a_false_uid_is_refused(door: OpenDoor, asker: Asker) -> None:
+def test_a_request_without_references_or_with_an_invalid_uid_is_refused(
+    scp: RunningScp, commitment_scu: CommitmentScu
+) -> None:
     empty = Dataset()
     empty.TransactionUID = "2.25.8"
     path = request("1.2.3.1")
     path.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3"
     path.ReferencedSOPSequence[0]["ReferencedSOPInstanceUID"]._value = "../../etc"
 
-    assert asker.ask(door, empty) == 0x0212
-    assert asker.ask(door, path) in {0x0212, 0x0110}  # as strict as pydicom is told to be
-    assert door.journal.due_requests(4e9) == []
+    assert commitment_scu.request_commitment(scp, empty) == 0x0212
+    assert commitment_scu.request_commitment(scp, path) in {0x0212, 0x0110}  # depends on the validation mode of pydicom
+    assert scp.journal.due_requests(4e9) == []
 
 
-def test_only_a_peer_that_may_send_may_ask(open_door: OpenDoorWith, asker: Asker) -> None:
-    door = open_door(Peer(name="pacs", ae_title="SENDER", host="127.0.0.1", port=1, storage_commitment=True))
+def test_only_a_peer_that_may_send_may_request_commitment(start_scp: StartScp, commitment_scu: CommitmentScu) -> None:
+    scp = start_scp(Peer(name="pacs", ae_title="SENDER", host="127.0.0.1", port=1, storage_commitment=True))
 
-    assert asker.ask(door, request("1.2.3.1")) == 0x0124
+    assert commitment_scu.request_commitment(scp, request("1.2.3.1")) == 0x0124
 
 
-def test_a_report_that_cannot_be_told_is_tried_again_and_given_up_loudly(
-    filled: OpenDoor, asker: Asker, asking_peer: Peer, caplog: pytest.LogCaptureFixture
+def test_a_report_that_cannot_be_sent_is_retried_and_given_up_with_an_error(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asker.ask(filled, request("1.2.3.1"))
-    asker.answer = 0x0110
-    keeps = keeper(filled, asking_peer)
+    commitment_scu.request_commitment(filled, request("1.2.3.1"))
+    commitment_scu.answer = 0x0110
+    reporter = make_reporter(filled, sender_peer)
 
-    keeps.step(4e9)
+    reporter.step(4e9)
     (commitment_request,) = filled.journal.due_requests(4e9)
     assert commitment_request.attempts == 1
     for _ in range(20):
-        keeps.step(4e9)
+        reporter.step(4e9)
 
     assert filled.journal.due_requests(4e9) == []
-    assert len(asker.reports) == 12
+    assert len(commitment_scu.reports) == 12
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors == ["transaction 2.25.7: sender was never told: N-EVENT-REPORT: status 0x0110"]
+    assert errors == ["transaction 2.25.7 of sender: report given up: N-EVENT-REPORT: status 0x0110"]
 
 
-def test_a_promise_to_a_peer_that_is_gone_from_the_settings_is_given_up(filled: OpenDoor, asker: Asker) -> None:
-    asker.ask(filled, request("1.2.3.1"))
+def test_a_commitment_request_of_a_peer_no_longer_configured_is_given_up(
+    filled: RunningScp, commitment_scu: CommitmentScu
+) -> None:
+    commitment_scu.request_commitment(filled, request("1.2.3.1"))
 
     CommitmentReporter(node=filled.node, clients={}, journal=filled.journal, spool=filled.spool).step(4e9)
 
     assert filled.journal.due_requests(4e9) == []
 
 
-# -- we are SCU: the report that comes on an association of the peer's --
+# -- SCU: the report arrives on an association of the peer --
 
 
-def report_to(door: OpenDoor, report: Dataset, calling: str) -> int:
-    """N-EVENT-REPORT as Orthanc and dcm4chee do it: the requestor proposes to be SCP."""
+def report_to(scp: RunningScp, report: Dataset, calling: str) -> int:
+    """Send N-EVENT-REPORT as Orthanc and dcm4chee do: the requestor proposes the SCP role."""
     ae = AE(calling)
     role = build_role(COMMITMENT, scp_role=True)
-    visit = ae.associate(
+    assoc = ae.associate(
         "127.0.0.1",
-        door.port,
+        scp.port,
         [build_context(COMMITMENT)],
         "LUNGNODE",
         ext_neg=[role],
         evt_handlers=[CLOSES_ITS_SOCKET],
     )
-    (accepted,) = visit.accepted_contexts
+    (accepted,) = assoc.accepted_contexts
     assert accepted.as_scp
-    status, _ = visit.send_n_event_report(report, 1, COMMITMENT, COMMITMENT_INSTANCE)
-    visit.release()
+    status, _ = assoc.send_n_event_report(report, 1, COMMITMENT, COMMITMENT_INSTANCE)
+    assoc.release()
     return int(status.Status)
 
 
 @pytest.fixture
-def pacs_door(open_door: OpenDoorWith) -> OpenDoor:
+def pacs_scp(start_scp: StartScp) -> RunningScp:
     pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=1, send_results=True, storage_commitment=True)
     other = Peer(name="other", ae_title="OTHER", host="127.0.0.1", port=1, storage_commitment=True)
     viewer = Peer(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=1, may_send=True)
-    return open_door(pacs, other, viewer)
+    return start_scp(pacs, other, viewer)
 
 
 def report(transaction_uid: str = "2.25.7") -> Dataset:
     return report_dataset(transaction_uid, {(CT, "2.25.1"): None})[1]
 
 
-def test_a_report_for_an_open_transaction_is_taken_once_and_its_repetition_is_answered_too(
-    pacs_door: OpenDoor,
+def test_a_report_is_recorded_once_and_its_repetition_is_answered_with_success(
+    pacs_scp: RunningScp,
 ) -> None:
-    pacs_door.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
+    pacs_scp.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
 
-    assert report_to(pacs_door, report(), "PACS") == 0x0000
-    closed = pacs_door.journal.transaction("2.25.7")
+    assert report_to(pacs_scp, report(), "PACS") == 0x0000
+    closed = pacs_scp.journal.transaction("2.25.7")
     assert closed is not None
     assert not closed.open
-    assert report_to(pacs_door, report(), "PACS") == 0x0000
+    assert report_to(pacs_scp, report(), "PACS") == 0x0000
 
 
-def test_a_report_for_a_transaction_that_nobody_opened_is_refused(pacs_door: OpenDoor) -> None:
-    assert report_to(pacs_door, report("2.25.99"), "PACS") == 0x0115
+def test_a_report_for_an_unknown_transaction_is_refused(pacs_scp: RunningScp) -> None:
+    assert report_to(pacs_scp, report("2.25.99"), "PACS") == 0x0115
 
 
 @pytest.mark.parametrize("calling", ["OTHER", "VIEWER"])
-def test_a_report_by_another_peer_than_was_asked_changes_nothing(pacs_door: OpenDoor, calling: str) -> None:
-    pacs_door.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
+def test_a_report_from_another_peer_changes_nothing(pacs_scp: RunningScp, calling: str) -> None:
+    pacs_scp.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
 
-    assert report_to(pacs_door, report(), calling) == 0x0115
+    assert report_to(pacs_scp, report(), calling) == 0x0115
 
-    still = pacs_door.journal.transaction("2.25.7")
-    assert still is not None
-    assert still.open
+    transaction = pacs_scp.journal.transaction("2.25.7")
+    assert transaction is not None
+    assert transaction.open
 
 
-def test_a_report_without_its_transaction_is_refused(pacs_door: OpenDoor) -> None:
+def test_a_report_without_its_transaction_uid_is_refused(pacs_scp: RunningScp) -> None:
     broken = report()
     del broken.TransactionUID
 
-    assert report_to(pacs_door, broken, "PACS") == 0x0212
+    assert report_to(pacs_scp, broken, "PACS") == 0x0212
 
 
 def test_a_report_is_read_as_it_was_written() -> None:

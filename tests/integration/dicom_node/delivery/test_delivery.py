@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, take_report
+from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record_peer_report
 from dicom_node.jobs import JobState
 from dicom_node.journal.delivery_records import DeliveryState
 from dicom_node.journal.journal import Journal
@@ -22,7 +22,7 @@ from dicom_node.storage.spool import Spool
 from worker.demo.pacs import SmallPacs
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-LATER = 1e6  # s: every pause is over, however long this machine took for the step before
+LATER = 1e6  # s: longer than every pause, whatever the previous step took
 MakeCt = Callable[..., Dataset]
 
 
@@ -34,7 +34,7 @@ def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
 
 @dataclass(kw_only=True)
 class Outbox:
-    """A node's delivering half, with finished documents in it."""
+    """The delivery parts of a node, with finished jobs."""
 
     journal: Journal
     spool: Spool
@@ -43,7 +43,7 @@ class Outbox:
     clock: float = 0.0
 
     def finish_job(self, number: int = 1, documents: int = 2) -> str:
-        """Put a job's documents into the outbox, as a worker does; they are CT images here."""
+        """Write a job's documents into the outbox as a worker does; they are CT images here."""
         series_uid, now = f"1.2.{number}", time.time()
         instance = Instance(
             sop_instance_uid=f"{series_uid}.1",
@@ -55,7 +55,7 @@ class Outbox:
         )
         self.journal.record_instance(instance, now)
         found = next(s for s in self.journal.quiet_series(now + 1) if s.series_uid == series_uid)
-        job = self.journal.create_job(found, "recipe", now)
+        job = self.journal.create_job(found, "config", now)
         assert job is not None
         assert self.journal.claim(job.job_key, "worker", now + 60, now)
         written = []
@@ -79,7 +79,7 @@ class Outbox:
         return DeliveryWorker(peer=peer, node=node, journal=self.journal, spool=self.spool, client=client)
 
     def step(self, delivery_worker: DeliveryWorker) -> None:
-        """Deliver, at a time when the last pause is over."""
+        """Run one step at a time when all pauses are over."""
         self.clock += LATER
         delivery_worker.step(time.time() + self.clock)
 
@@ -119,34 +119,36 @@ def peer_of(pacs: SmallPacs, name: str = "pacs", storage_commitment: bool = Fals
 
 @pytest.fixture
 def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
-    """The node's door, where a PACS reports on an association of its own."""
-    door = StorageScp(
+    """Run the SCP of the node, which receives reports on new associations."""
+    scp = StorageScp(
         node=outbox.node,
         peers=[peer_of(pacs, storage_commitment=True)],
         journal=outbox.journal,
-        intake=InstanceReceiver(journal=outbox.journal, spool=outbox.spool),
-        on_report=lambda report, peers: take_report(outbox.journal, report, outbox.node, {p.name for p in peers}),
+        receiver=InstanceReceiver(journal=outbox.journal, spool=outbox.spool),
+        on_report=lambda report, peers: record_peer_report(
+            outbox.journal, report, outbox.node, {p.name for p in peers}
+        ),
     )
-    server = door.open()
+    server = scp.open()
     pacs.peers = {"LUNGNODE": ("127.0.0.1", server.server_address[1])}
     yield
     close(server)
 
 
-def test_a_finished_job_is_stored_and_committed_without_being_asked_for(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_a_finished_job_is_committed_when_stored_if_no_commitment_is_requested(outbox: Outbox, pacs: SmallPacs) -> None:
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
 
     outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
-    # A peer that is not asked for commitment has done all that is wanted of it.
+    # Without storage commitment a stored document counts as committed.
     assert outbox.job(key) is JobState.COMMITTED
     sent = [outbox.spool.document_path(key, name) for name in ("0.dcm", "1.dcm")]
     assert [dcmread(file) for file in pacs.stored()] == [dcmread(file) for file in sent]
 
 
 @pytest.mark.parametrize("same_association", [True, False], ids=["same association", "new association"])
-def test_a_commitment_closes_the_job_wherever_it_is_reported(
+def test_a_commitment_completes_the_job_on_either_association(
     outbox: Outbox, pacs: SmallPacs, listening: None, same_association: bool
 ) -> None:
     pacs.behaviour.report_on_same_association = same_association
@@ -161,7 +163,7 @@ def test_a_commitment_closes_the_job_wherever_it_is_reported(
     assert len(pacs.commitment_requests) == 1
 
 
-def test_the_documents_of_many_jobs_travel_over_one_association(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_the_documents_of_many_jobs_are_sent_over_one_association(outbox: Outbox, pacs: SmallPacs) -> None:
     keys = [outbox.finish_job(number) for number in (1, 2, 3)]
     outbox.plan(peer_of(pacs))
 
@@ -171,7 +173,7 @@ def test_the_documents_of_many_jobs_travel_over_one_association(outbox: Outbox, 
     assert len(pacs.stored()) == 6
 
 
-def test_a_document_that_is_refused_ends_its_job_with_the_status_and_no_other(
+def test_a_refused_document_fails_its_own_job_only(
     outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
 ) -> None:
     pacs.behaviour.refused_instances = frozenset({"2.1.0"})
@@ -187,7 +189,7 @@ def test_a_document_that_is_refused_ends_its_job_with_the_status_and_no_other(
     assert [record.levelno for record in caplog.records if "refused" in record.getMessage()] == [logging.ERROR]
 
 
-def test_a_pacs_that_is_down_gets_everything_when_it_is_back(outbox: Outbox, tmp_path: Path, free_port: int) -> None:
+def test_a_pacs_that_was_down_receives_all_documents_later(outbox: Outbox, tmp_path: Path, free_port: int) -> None:
     pacs = SmallPacs(folder=tmp_path / "late", port=free_port)
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
@@ -204,7 +206,7 @@ def test_a_pacs_that_is_down_gets_everything_when_it_is_back(outbox: Outbox, tmp
     assert len(pacs.stored()) == 2
 
 
-def test_pauses_grow_up_to_the_longest(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_pauses_grow_up_to_the_limit(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.stop()
     key = outbox.finish_job(documents=1)
     outbox.plan(peer_of(pacs))
@@ -229,7 +231,7 @@ def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallP
     assert by_peer == {"down": DeliveryState.PENDING, "pacs": DeliveryState.STORED}
 
 
-def test_a_pacs_without_room_is_tried_again(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_a_pacs_without_space_is_retried(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.behaviour.store_status = 0xA700
     key = outbox.finish_job()
     outbox.plan(peer_of(pacs))
@@ -243,7 +245,7 @@ def test_a_pacs_without_room_is_tried_again(outbox: Outbox, pacs: SmallPacs) -> 
     assert outbox.job(key) is JobState.COMMITTED
 
 
-def test_a_delivery_that_failed_for_too_long_is_given_up_loudly(
+def test_a_delivery_past_its_deadline_is_given_up_with_an_error(
     outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
 ) -> None:
     pacs.stop()
@@ -289,7 +291,7 @@ def test_a_failed_commitment_is_sent_again_with_a_new_transaction(outbox: Outbox
 def test_an_overdue_commitment_is_sent_again_with_a_new_transaction(
     outbox: Outbox, pacs: SmallPacs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pacs.behaviour.report_on_same_association = pacs.behaviour.keeps_silent = True
+    pacs.behaviour.report_on_same_association = pacs.behaviour.sends_no_report = True
     peer = peer_of(pacs, storage_commitment=True)
     key = outbox.finish_job()
     outbox.plan(peer)
@@ -297,18 +299,18 @@ def test_an_overdue_commitment_is_sent_again_with_a_new_transaction(
 
     outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.DELIVERED
-    outbox.step(delivery_worker)  # notices that the answer is overdue
-    assert any("has not answered in time" in line for line in caplog.messages)
+    outbox.step(delivery_worker)  # detects that the report is overdue
+    assert any("no report from" in line for line in caplog.messages)
     assert outbox.states(key) == [DeliveryState.PENDING] * 2
-    pacs.behaviour.keeps_silent = False
+    pacs.behaviour.sends_no_report = False
     outbox.step(outbox.delivery_worker(peer))
 
     assert outbox.job(key) is JobState.COMMITTED
     assert len(set(pacs.commitment_requests)) == 2
 
 
-def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Outbox, pacs: SmallPacs) -> None:
-    peer = peer_of(pacs, storage_commitment=True)  # it does not know our address, so it refuses
+def test_a_failed_commitment_request_is_repeated(outbox: Outbox, pacs: SmallPacs) -> None:
+    peer = peer_of(pacs, storage_commitment=True)  # it does not know our address and refuses
     key = outbox.finish_job()
     outbox.plan(peer)
     delivery_worker = outbox.delivery_worker(peer)
@@ -322,7 +324,7 @@ def test_a_commitment_that_could_not_be_asked_for_is_asked_for_again(outbox: Out
     assert len(pacs.stored()) == 2
 
 
-def test_a_commitment_that_never_comes_is_given_up_too(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_a_commitment_that_always_fails_is_given_up(outbox: Outbox, pacs: SmallPacs) -> None:
     pacs.behaviour.report_on_same_association = True
     pacs.behaviour.uncommitted = frozenset({"2.1.0"})
     peer = peer_of(pacs, storage_commitment=True)
@@ -339,7 +341,7 @@ def test_a_commitment_that_never_comes_is_given_up_too(outbox: Outbox, pacs: Sma
     assert outbox.journal.job(key).reason == "pacs: given up after 2 attempts: commitment failed, reason 0x0112"
 
 
-def test_what_was_delivered_is_not_sent_again(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_delivered_documents_are_not_sent_again(outbox: Outbox, pacs: SmallPacs) -> None:
     peer = peer_of(pacs)
     outbox.finish_job()
     outbox.plan(peer)
@@ -354,7 +356,7 @@ def test_what_was_delivered_is_not_sent_again(outbox: Outbox, pacs: SmallPacs) -
     assert list(pacs.folder.iterdir()) == []
 
 
-def test_a_document_that_has_left_the_outbox_fails_its_job(outbox: Outbox, pacs: SmallPacs) -> None:
+def test_a_document_missing_in_the_outbox_fails_its_job(outbox: Outbox, pacs: SmallPacs) -> None:
     key = outbox.finish_job()
     outbox.spool.document_path(key, "0.dcm").unlink()
     outbox.plan(peer_of(pacs))

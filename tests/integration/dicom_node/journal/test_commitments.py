@@ -10,7 +10,7 @@ ONE = (CT, "1.2.3.1")
 TWO = (CT, "1.2.3.2")
 
 
-def test_a_promise_is_due_until_it_is_closed(journal: Journal) -> None:
+def test_a_commitment_request_is_due_until_it_is_closed(journal: Journal) -> None:
     assert journal.add_commitment_request("2.25.1", "pacs", [ONE, TWO], 100.0)
 
     (request,) = journal.due_requests(100.0)
@@ -23,7 +23,7 @@ def test_a_promise_is_due_until_it_is_closed(journal: Journal) -> None:
     assert journal.due_requests(1e9) == []
 
 
-def test_a_promise_that_could_not_be_reported_is_due_again_later(journal: Journal) -> None:
+def test_a_postponed_commitment_request_is_due_again_later(journal: Journal) -> None:
     journal.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
 
     journal.postpone_request(journal.due_requests(100.0)[0], 160.0)
@@ -41,10 +41,10 @@ def test_a_transaction_uid_is_used_once_by_a_peer_even_after_its_report(journal:
     assert journal.add_commitment_request("2.25.1", "another", [TWO], 103.0)
 
 
-def test_a_promise_survives_a_restart(tmp_path: Path) -> None:
+def test_a_commitment_request_survives_a_restart(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/journal.db"
     before = Journal(url)
-    before.request("2.25.1", "pacs", [ONE], 100.0)
+    before.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
     before.close()
 
     after = Journal(url)
@@ -53,7 +53,7 @@ def test_a_promise_survives_a_restart(tmp_path: Path) -> None:
     after.close()
 
 
-def test_held_instances_are_given_with_all_that_was_recorded(journal: Journal) -> None:
+def test_stored_instances_are_returned_as_they_were_recorded(journal: Journal) -> None:
     instance = Instance(
         sop_instance_uid="1.2.3.1",
         sop_class_uid=CT,

@@ -22,7 +22,7 @@ def peer(name: str, *, storage_commitment: bool) -> Peer:
     )
 
 
-PROMISING = peer("pacs", storage_commitment=True)
+COMMITTING = peer("pacs", storage_commitment=True)
 PLAIN = peer("archive", storage_commitment=False)
 
 
@@ -37,7 +37,7 @@ def receive(journal: Journal, number: int) -> Job:
     )
     journal.record_instance(received, 10.0 * number)
     (series,) = journal.quiet_series(1000.0)
-    job = journal.create_job(series, "recipe", 10.0 * number)
+    job = journal.create_job(series, "config", 10.0 * number)
     assert job is not None
     return job
 
@@ -52,7 +52,7 @@ def job(journal: Journal) -> Job:
 
 
 def store(journal: Journal, now: float) -> list[DeliveryRecord]:
-    """Store all that is due."""
+    """Mark all due deliveries as stored."""
     due = journal.due_deliveries(now)
     for delivery in due:
         journal.mark_stored(delivery, now)
@@ -67,10 +67,10 @@ def states(journal: Journal, job: Job) -> list[tuple[str, str, DeliveryState]]:
     return [(each.peer, each.document.file_name, each.state) for each in journal.deliveries_of(job.job_key)]
 
 
-def test_every_document_goes_to_every_peer_once_however_often_it_is_asked_for(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+def test_every_document_has_one_delivery_per_peer_however_often_it_is_planned(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING, PLAIN], 40.0)
     journal.mark_stored(journal.due_deliveries(40.0)[0], 41.0)
-    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 42.0)
+    journal.ensure_deliveries(job.job_key, [COMMITTING, PLAIN], 42.0)
 
     assert states(journal, job) == [
         ("archive", "seg.dcm", DeliveryState.STORED),
@@ -81,8 +81,8 @@ def test_every_document_goes_to_every_peer_once_however_often_it_is_asked_for(jo
     assert {delivery.document for delivery in journal.due_deliveries(42.0)} == {SEG, SR}
 
 
-def test_a_peer_that_is_no_longer_a_destination_holds_nothing_up(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+def test_a_peer_that_is_no_longer_a_destination_does_not_delay_the_job(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING, PLAIN], 40.0)
     for delivery in journal.due_deliveries(40.0)[:2]:
         journal.mark_stored(delivery, 41.0)
     assert state(journal, job) is JobState.ANALYSED
@@ -92,21 +92,21 @@ def test_a_peer_that_is_no_longer_a_destination_holds_nothing_up(journal: Journa
     assert state(journal, job) is JobState.COMMITTED
 
 
-def test_the_jobs_whose_deliveries_are_to_be_planned_are_known(journal: Journal, job: Job) -> None:
-    assert journal.unplanned([PROMISING]) == [job.job_key]
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_jobs_without_matching_deliveries_are_to_be_planned(journal: Journal, job: Job) -> None:
+    assert journal.jobs_to_plan([COMMITTING]) == [job.job_key]
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
 
-    assert journal.unplanned([PROMISING]) == []
-    assert journal.unplanned([PROMISING, PLAIN]) == [job.job_key]
-    assert journal.unplanned([peer("pacs", storage_commitment=False)]) == [job.job_key]
-    assert journal.unplanned([]) == [job.job_key]
+    assert journal.jobs_to_plan([COMMITTING]) == []
+    assert journal.jobs_to_plan([COMMITTING, PLAIN]) == [job.job_key]
+    assert journal.jobs_to_plan([peer("pacs", storage_commitment=False)]) == [job.job_key]
+    assert journal.jobs_to_plan([]) == [job.job_key]
     store(journal, 41.0)
-    assert journal.unplanned([PROMISING]) == []
-    assert journal.unplanned([PLAIN]) == [job.job_key]
+    assert journal.jobs_to_plan([COMMITTING]) == []
+    assert journal.jobs_to_plan([PLAIN]) == [job.job_key]
 
 
-def test_a_peer_that_is_no_longer_asked_for_commitment_is_not_waited_for(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_peer_without_storage_commitment_any_more_does_not_delay_the_job(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     assert state(journal, job) is JobState.DELIVERED
 
@@ -121,10 +121,8 @@ def test_a_job_without_destinations_stays_analysed(journal: Journal, job: Job) -
     assert (journal.deliveries_of(job.job_key), state(journal, job)) == ([], JobState.ANALYSED)
 
 
-def test_a_job_is_delivered_when_all_is_stored_and_committed_when_every_promise_is_given(
-    journal: Journal, job: Job
-) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING, PLAIN], 40.0)
+def test_a_job_is_delivered_when_all_is_stored_and_committed_when_all_is_committed(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING, PLAIN], 40.0)
     store(journal, 41.0)
     assert state(journal, job) is JobState.DELIVERED
     assert {delivery.peer for delivery in journal.awaiting_commitment(41.0)} == {"pacs"}
@@ -136,7 +134,7 @@ def test_a_job_is_delivered_when_all_is_stored_and_committed_when_every_promise_
     assert state(journal, job) is JobState.COMMITTED
 
 
-def test_a_job_whose_peers_promise_nothing_is_committed_when_it_is_stored(journal: Journal, job: Job) -> None:
+def test_a_job_without_storage_commitment_is_committed_when_it_is_stored(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
 
@@ -144,7 +142,7 @@ def test_a_job_whose_peers_promise_nothing_is_committed_when_it_is_stored(journa
     assert journal.awaiting_commitment(41.0) == []
 
 
-def test_a_postponed_delivery_is_due_at_its_time_and_says_why(journal: Journal, job: Job) -> None:
+def test_a_postponed_delivery_is_due_at_its_time_with_its_reason(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     for delivery in journal.due_deliveries(40.0):
         journal.postpone(delivery, "archive: connection refused", 55.0)
@@ -154,7 +152,7 @@ def test_a_postponed_delivery_is_due_at_its_time_and_says_why(journal: Journal, 
     assert [(each.attempts, each.reason) for each in due] == [(1, "archive: connection refused")] * 2
 
 
-def test_a_refused_document_fails_the_job_loudly_when_nothing_else_is_to_be_sent(journal: Journal, job: Job) -> None:
+def test_a_refused_document_fails_the_job_when_nothing_else_is_pending(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     seg, sr = journal.due_deliveries(40.0)
     journal.mark_refused(seg, "status 0xA900", 41.0)
@@ -166,8 +164,8 @@ def test_a_refused_document_fails_the_job_loudly_when_nothing_else_is_to_be_sent
     assert (record.state, record.reason) == (JobState.FAILED, "archive: status 0xA900")
 
 
-def test_what_a_commitment_does_not_name_as_committed_is_sent_again(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_document_that_failed_commitment_is_sent_again(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
 
@@ -179,8 +177,8 @@ def test_what_a_commitment_does_not_name_as_committed_is_sent_again(journal: Jou
     assert (again.document, again.reason, again.attempts, again.transaction_uid) == (SR, "0x0112", 1, None)
 
 
-def test_what_a_commitment_does_not_name_at_all_is_sent_again(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_document_missing_in_the_commitment_report_is_sent_again(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
 
@@ -189,8 +187,8 @@ def test_what_a_commitment_does_not_name_at_all_is_sent_again(journal: Journal, 
     assert [each.document for each in journal.due_deliveries(60.0)] == [SR]
 
 
-def test_a_document_sent_again_is_promised_by_a_transaction_of_its_own(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_document_sent_again_gets_a_new_transaction(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
     (overdue,) = journal.overdue_transactions(600.0)
@@ -206,7 +204,7 @@ def test_a_document_sent_again_is_promised_by_a_transaction_of_its_own(journal: 
 
 
 def test_a_transaction_is_overdue_at_its_time_and_while_it_is_open(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
 
@@ -217,10 +215,8 @@ def test_a_transaction_is_overdue_at_its_time_and_while_it_is_open(journal: Jour
     assert journal.overdue_transactions(1000.0) == []
 
 
-def test_an_answer_to_an_unknown_transaction_changes_nothing_and_to_a_closed_one_neither(
-    journal: Journal, job: Job
-) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_report_for_an_unknown_or_closed_transaction_changes_nothing(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
     journal.record_commitment("2.25.7", ["2.25.1", "2.25.2"], {}, 50.0, 60.0)
@@ -234,10 +230,8 @@ def test_an_answer_to_an_unknown_transaction_changes_nothing_and_to_a_closed_one
     assert state(journal, job) is JobState.COMMITTED
 
 
-def test_a_request_that_did_not_reach_the_peer_is_made_again_and_nothing_is_sent_again(
-    journal: Journal, job: Job
-) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+def test_a_failed_commitment_request_is_repeated_without_sending_documents_again(journal: Journal, job: Job) -> None:
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     store(journal, 41.0)
     journal.open_transaction("2.25.7", "pacs", ["2.25.1", "2.25.2"], 600.0)
 
@@ -250,14 +244,14 @@ def test_a_request_that_did_not_reach_the_peer_is_made_again_and_nothing_is_sent
 
 
 def test_a_superseded_job_is_not_delivered_any_more(journal: Journal, job: Job) -> None:
-    journal.ensure_deliveries(job.job_key, [PROMISING], 40.0)
+    journal.ensure_deliveries(job.job_key, [COMMITTING], 40.0)
     receive(journal, 2)
 
     assert state(journal, job) is JobState.SUPERSEDED
     assert journal.due_deliveries(1000.0) == []
 
 
-def test_a_replayed_job_delivers_its_documents_once_more(journal: Journal, job: Job) -> None:
+def test_a_retried_job_delivers_its_documents_again(journal: Journal, job: Job) -> None:
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
     journal.retry(job.job_key, 50.0)
@@ -271,7 +265,7 @@ def test_a_replayed_job_delivers_its_documents_once_more(journal: Journal, job: 
     assert state(journal, job) is JobState.COMMITTED
 
 
-def test_only_a_series_whose_every_job_is_committed_or_replaced_may_be_removed(journal: Journal, job: Job) -> None:
+def test_only_a_series_whose_jobs_are_all_committed_or_superseded_may_be_removed(journal: Journal, job: Job) -> None:
     assert journal.committed_series(1000.0) == []
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
@@ -286,12 +280,12 @@ def test_the_report_of_a_rejected_series_is_delivered_and_the_job_stays_rejected
     job = receive(journal, 1)
     journal.claim(job.job_key, "worker", 100.0, 20.0)
     journal.mark_rejected(job.job_key, "worker", "MissingSlices: a gap", 30.0, [SR])
-    assert journal.unplanned([PLAIN]) == [job.job_key]
+    assert journal.jobs_to_plan([PLAIN]) == [job.job_key]
 
     journal.ensure_deliveries(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
 
     assert states(journal, job) == [("archive", "sr.dcm", DeliveryState.STORED)]
-    assert journal.unplanned([PLAIN]) == []
+    assert journal.jobs_to_plan([PLAIN]) == []
     assert state(journal, job) is JobState.REJECTED
     assert journal.job(job.job_key).reason == "MissingSlices: a gap"

@@ -37,7 +37,7 @@ def receive(journal: Journal, *numbers: int, series_uid: str = "1.2", now: float
 
 
 def queued(
-    journal: Journal, *numbers: int, series_uid: str = "1.2", config_hash: str = "recipe", now: float = 100.0
+    journal: Journal, *numbers: int, series_uid: str = "1.2", config_hash: str = "config", now: float = 100.0
 ) -> Job:
     job = journal.create_job(receive(journal, *numbers, series_uid=series_uid, now=now), config_hash, now)
     assert job is not None
@@ -54,7 +54,7 @@ def state(journal: Journal, job: Job) -> JobState:
     return journal.job(job.job_key).state
 
 
-# -- what was received --
+# -- received series --
 
 
 def test_an_instance_is_new_once_and_again_when_its_file_changed(journal: Journal) -> None:
@@ -63,7 +63,7 @@ def test_an_instance_is_new_once_and_again_when_its_file_changed(journal: Journa
     assert journal.record_instance(instance(1, file_sha256="second"), 102.0)
 
 
-def test_a_series_is_quiet_only_after_its_last_arrival_and_names_its_instances_sorted(journal: Journal) -> None:
+def test_a_series_is_quiet_only_after_its_last_arrival_and_has_sorted_instances(journal: Journal) -> None:
     for number in (3, 1, 2):
         journal.record_instance(instance(number), 100.0 + number)
     journal.record_instance(instance(2), 110.0)
@@ -74,7 +74,7 @@ def test_a_series_is_quiet_only_after_its_last_arrival_and_names_its_instances_s
     ]
 
 
-def test_one_sop_instance_uid_in_two_series_is_held_for_both(journal: Journal) -> None:
+def test_one_sop_instance_uid_in_two_series_is_stored_for_both(journal: Journal) -> None:
     for series_uid in ("1.2", "1.3"):
         same = Instance(
             sop_instance_uid="9.9",
@@ -89,35 +89,35 @@ def test_one_sop_instance_uid_in_two_series_is_held_for_both(journal: Journal) -
     assert [series.sop_instance_uids for series in journal.quiet_series(101.0)] == [("9.9",), ("9.9",)]
 
 
-def test_the_held_ones_of_a_thousand_instances_are_known(journal: Journal) -> None:
+def test_the_stored_ones_of_a_thousand_instances_are_returned(journal: Journal) -> None:
     receive(journal, 5, 700)
 
     assert journal.has_instances({f"1.2.{number}" for number in range(1000)}) == {"1.2.5", "1.2.700"}
 
 
-# -- jobs, as the node sees them --
+# -- jobs, used by the node --
 
 
-def test_a_quiet_series_becomes_one_queued_job_and_is_quiet_no_more(journal: Journal) -> None:
+def test_a_quiet_series_becomes_one_queued_job_and_is_no_longer_dirty(journal: Journal) -> None:
     job = queued(journal, 2, 1)
 
     record = journal.job(job.job_key)
-    assert job.job_key == job_key(("1.2.1", "1.2.2"), "recipe")
+    assert job.job_key == job_key(("1.2.1", "1.2.2"), "config")
     assert (record.job, record.state, record.sop_instance_uids) == (job, JobState.QUEUED, ("1.2.1", "1.2.2"))
     assert journal.quiet_series(1000.0) == []
     assert [found.job for found in journal.due_for_enqueue(100.0)] == [job]
 
 
-def test_a_slice_that_arrives_while_the_job_is_made_is_not_forgotten(journal: Journal) -> None:
+def test_a_slice_that_arrives_while_the_job_is_created_is_included_later(journal: Journal) -> None:
     seen = receive(journal, 1, 2)
     journal.record_instance(instance(3), 101.0)
 
-    assert journal.create_job(seen, "recipe", 102.0) is None
+    assert journal.create_job(seen, "config", 102.0) is None
     (again,) = journal.quiet_series(200.0)
     assert again.sop_instance_uids == ("1.2.1", "1.2.2", "1.2.3")
 
 
-def test_late_slices_make_another_job_and_the_first_is_superseded(journal: Journal) -> None:
+def test_late_slices_make_a_new_job_and_the_first_is_superseded(journal: Journal) -> None:
     first = queued(journal, 1, 2)
     second = queued(journal, 3, now=200.0)
 
@@ -126,12 +126,12 @@ def test_late_slices_make_another_job_and_the_first_is_superseded(journal: Journ
     assert state(journal, second) is JobState.QUEUED
 
 
-def test_the_same_series_sent_again_makes_nothing_new(journal: Journal) -> None:
+def test_the_same_series_sent_again_makes_no_new_job(journal: Journal) -> None:
     job = queued(journal, 1, 2)
     journal.record_instance(instance(1, file_sha256="other header"), 200.0)
     (series,) = journal.quiet_series(300.0)
 
-    assert journal.create_job(series, "recipe", 300.0) is None
+    assert journal.create_job(series, "config", 300.0) is None
     assert [record.job for record in journal.jobs()] == [job]
 
 
@@ -141,23 +141,23 @@ def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: J
     journal.record_instance(instance(1, file_sha256="repaired"), 200.0)
     (series,) = journal.quiet_series(300.0)
 
-    assert journal.create_job(series, "recipe", 300.0) == job
+    assert journal.create_job(series, "config", 300.0) == job
     record = journal.job(job.job_key)
     assert (record.state, record.reason, record.attempts) == (JobState.QUEUED, None, 0)
 
 
-def test_a_series_that_is_repaired_while_its_job_runs_is_looked_at_again_afterwards(journal: Journal) -> None:
+def test_a_series_repaired_while_its_job_runs_is_queued_again_afterwards(journal: Journal) -> None:
     job = running(journal)
     journal.record_instance(instance(1, file_sha256="repaired"), 110.0)
     (series,) = journal.quiet_series(200.0)
-    assert journal.create_job(series, "recipe", 200.0) is None
+    assert journal.create_job(series, "config", 200.0) is None
     journal.mark_rejected(job.job_key, "worker", "truncated", 201.0)
 
     (series,) = journal.quiet_series(300.0)
-    assert journal.create_job(series, "recipe", 300.0) == job
+    assert journal.create_job(series, "config", 300.0) == job
 
 
-def test_a_job_that_waits_for_an_exchanged_model_is_replaced_and_may_come_back(journal: Journal) -> None:
+def test_a_queued_job_of_a_replaced_model_is_superseded_and_may_be_queued_again(journal: Journal) -> None:
     old = queued(journal, 1, 2, config_hash="old")
 
     assert journal.reopen_outdated("new") == 1
@@ -170,7 +170,7 @@ def test_a_job_that_waits_for_an_exchanged_model_is_replaced_and_may_come_back(j
     assert (state(journal, old), state(journal, new)) == (JobState.QUEUED, JobState.SUPERSEDED)
 
 
-def test_a_job_is_rung_for_again_only_when_its_time_has_come(journal: Journal) -> None:
+def test_a_job_is_due_for_enqueue_again_only_after_its_pause(journal: Journal) -> None:
     job = queued(journal, 1)
     journal.mark_enqueued(job.job_key, 130.0)
 
@@ -178,7 +178,7 @@ def test_a_job_is_rung_for_again_only_when_its_time_has_come(journal: Journal) -
     assert [record.enqueue_count for record in journal.due_for_enqueue(130.0)] == [1]
 
 
-def test_an_expired_lease_is_taken_back_until_the_last_attempt(journal: Journal) -> None:
+def test_a_job_with_an_expired_lease_is_requeued_until_the_last_attempt(journal: Journal) -> None:
     job = queued(journal, 1)
     for attempt in (1, 2):
         now = 1000.0 * attempt
@@ -190,7 +190,7 @@ def test_an_expired_lease_is_taken_back_until_the_last_attempt(journal: Journal)
 
     record = journal.job(job.job_key)
     assert last is record.state is JobState.FAILED
-    assert (record.attempts, record.reason) == (2, "its worker ended without an answer")
+    assert (record.attempts, record.reason) == (2, "its worker ended without a result")
 
 
 def test_jobs_are_listed_by_state_the_oldest_first(journal: Journal) -> None:
@@ -201,12 +201,12 @@ def test_jobs_are_listed_by_state_the_oldest_first(journal: Journal) -> None:
     assert journal.jobs([JobState.RUNNING]) == []
 
 
-def test_an_unknown_job_is_an_error(journal: Journal) -> None:
+def test_an_unknown_job_raises(journal: Journal) -> None:
     with pytest.raises(UnknownJob):
         journal.job("0" * 64)
 
 
-# -- jobs, as a worker sees them --
+# -- jobs, used by a worker --
 
 
 def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
@@ -218,7 +218,7 @@ def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
     assert len(journal.expired_leases(501.0)) == 1
 
 
-def test_the_result_of_a_worker_that_lost_its_lease_is_not_recorded(journal: Journal) -> None:
+def test_the_result_of_a_worker_without_its_lease_is_not_recorded(journal: Journal) -> None:
     job = running(journal)
     journal.requeue(job.job_key, 1000.0, max_attempts=5)
     journal.claim(job.job_key, "another", 2000.0, 1000.0)
@@ -230,7 +230,7 @@ def test_the_result_of_a_worker_that_lost_its_lease_is_not_recorded(journal: Jou
     assert journal.mark_analysed(job.job_key, "another", [SEG], 1002.0)
 
 
-def test_a_running_job_that_was_superseded_is_lost_for_its_worker(journal: Journal) -> None:
+def test_a_superseded_running_job_has_lost_its_lease(journal: Journal) -> None:
     job = running(journal)
     queued(journal, 3, now=200.0)
 
@@ -249,7 +249,7 @@ def test_a_released_job_waits_for_its_pause_and_fails_after_its_last_attempt(jou
     assert (state(journal, job), journal.job(job.job_key).reason) == (JobState.FAILED, "ValueError")
 
 
-def test_a_failure_that_was_not_the_jobs_is_not_counted(journal: Journal) -> None:
+def test_a_failure_without_max_attempts_is_not_counted(journal: Journal) -> None:
     job = running(journal)
     journal.release(job.job_key, "worker", "ModelError", 110.0, None)
 
@@ -257,11 +257,11 @@ def test_a_failure_that_was_not_the_jobs_is_not_counted(journal: Journal) -> Non
     assert (record.state, record.attempts, record.reason) == (JobState.QUEUED, 0, "ModelError")
 
 
-# -- replay --
+# -- retry --
 
 
 @pytest.mark.parametrize("end", ["rejected", "failed", "analysed"])
-def test_a_job_at_its_end_is_replayed(journal: Journal, end: str) -> None:
+def test_a_finished_job_is_retried(journal: Journal, end: str) -> None:
     job = running(journal)
     if end == "rejected":
         journal.mark_rejected(job.job_key, "worker", "reason", 110.0)
@@ -277,7 +277,7 @@ def test_a_job_at_its_end_is_replayed(journal: Journal, end: str) -> None:
     assert journal.due_for_enqueue(200.0) == [record]
 
 
-def test_a_job_that_waits_or_runs_is_not_replayed(journal: Journal) -> None:
+def test_a_queued_or_running_job_is_not_retried(journal: Journal) -> None:
     job = queued(journal, 1, 2)
     with pytest.raises(ForbiddenChange, match="QUEUED already"):
         journal.retry(job.job_key, 110.0)
@@ -286,7 +286,7 @@ def test_a_job_that_waits_or_runs_is_not_replayed(journal: Journal) -> None:
         journal.retry(job.job_key, 120.0)
 
 
-def test_a_job_whose_series_was_removed_is_not_replayed(journal: Journal) -> None:
+def test_a_job_whose_series_was_removed_is_not_retried(journal: Journal) -> None:
     job = running(journal)
     journal.mark_rejected(job.job_key, "worker", "reason", 110.0)
     journal.forget_series("1.2")
@@ -295,7 +295,7 @@ def test_a_job_whose_series_was_removed_is_not_replayed(journal: Journal) -> Non
         journal.retry(job.job_key, 200.0)
 
 
-def test_a_series_of_which_something_new_arrived_is_not_forgotten(journal: Journal) -> None:
+def test_a_series_with_new_instances_is_not_deleted(journal: Journal) -> None:
     running(journal)
     journal.record_instance(instance(3), 110.0)
     journal.forget_series("1.2")
@@ -306,18 +306,18 @@ def test_a_series_of_which_something_new_arrived_is_not_forgotten(journal: Journ
 # -- changes of state --
 
 
-def test_every_change_that_is_not_allowed_is_refused_and_every_allowed_one_is_made(journal: Journal) -> None:
+def test_exactly_the_allowed_changes_of_state_are_made(journal: Journal) -> None:
     job = queued(journal, 1)
-    ways = {JobState.QUEUED: [JobState.QUEUED]}
-    for at, way in (found := list(ways.items())):
-        new = {to: [*way, to] for to in ALLOWED[at] if to not in ways}
-        ways |= new
+    paths = {JobState.QUEUED: [JobState.QUEUED]}
+    for at, path in (found := list(paths.items())):
+        new = {to: [*path, to] for to in ALLOWED[at] if to not in paths}
+        paths |= new
         found += new.items()
-    assert set(ways) == set(JobState)
+    assert set(paths) == set(JobState)
 
     for start in JobState:
         for target in JobState:
-            _bring_to(journal, job, ways[start])
+            _bring_to(journal, job, paths[start])
             with journal._write() as connection:
                 if target in ALLOWED[start]:
                     change(connection, job.job_key, target, 200.0)
@@ -327,15 +327,15 @@ def test_every_change_that_is_not_allowed_is_refused_and_every_allowed_one_is_ma
             assert state(journal, job) is (target if target in ALLOWED[start] else start)
 
 
-def _bring_to(journal: Journal, job: Job, way: list[JobState]) -> None:
-    aside = {JobState.QUEUED: [JobState.SUPERSEDED], JobState.RUNNING: [JobState.FAILED]}
+def _bring_to(journal: Journal, job: Job, path: list[JobState]) -> None:
+    detour = {JobState.QUEUED: [JobState.SUPERSEDED], JobState.RUNNING: [JobState.FAILED]}
     at = state(journal, job)
     with journal._write() as connection:
-        for step in [*aside.get(at, []), *way]:
+        for step in [*detour.get(at, []), *path]:
             change(connection, job.job_key, step, 100.0)
 
 
-def test_nothing_leads_anywhere_from_an_unknown_job(journal: Journal) -> None:
+def test_the_state_of_an_unknown_job_cannot_be_changed(journal: Journal) -> None:
     with journal._write() as connection, pytest.raises(UnknownJob):
         change(connection, "0" * 64, JobState.RUNNING, 100.0)
 
@@ -364,7 +364,7 @@ for number in range(100000):
 """
 
 
-def test_of_six_processes_that_claim_twenty_jobs_exactly_one_gets_each(journal_url: str, journal: Journal) -> None:
+def test_each_of_twenty_jobs_is_claimed_by_exactly_one_of_six_processes(journal_url: str, journal: Journal) -> None:
     keys = [queued(journal, 1, series_uid=f"1.2.{number}").job_key for number in range(20)]
     claimers = [_python(CLAIM, journal_url, f"worker {number}", *keys) for number in range(6)]
     for claimer in claimers:
@@ -375,26 +375,24 @@ def test_of_six_processes_that_claim_twenty_jobs_exactly_one_gets_each(journal_u
         claimer.stdin.write("go\n")
         claimer.stdin.flush()
 
-    wins = [int(claimer.communicate(timeout=60)[0]) for claimer in claimers]
+    claims = [int(claimer.communicate(timeout=60)[0]) for claimer in claimers]
 
-    assert sum(wins) == len(keys)
+    assert sum(claims) == len(keys)
     assert {record.state for record in journal.jobs()} == {JobState.RUNNING}
 
 
-def test_what_was_answered_before_a_sigkill_is_in_the_journal_and_nothing_is_half(
-    journal_url: str, journal: Journal
-) -> None:
+def test_instances_recorded_before_a_sigkill_are_complete_in_the_journal(journal_url: str, journal: Journal) -> None:
     for pause_s in (0.05, 0.11, 0.23):
         recorder = _python(RECORD, journal_url)
         assert recorder.stdout is not None
         assert recorder.stdout.readline() == "0\n"
         time.sleep(pause_s)
         recorder.kill()
-        answered = 1 + recorder.communicate()[0].count("\n")
+        recorded = 1 + recorder.communicate()[0].count("\n")
 
         (series,) = journal.quiet_series(1000.0)
-        held = journal.has_instances({f"1.2.{number}" for number in range(answered)})
-        assert len(held) == answered
+        held = journal.has_instances({f"1.2.{number}" for number in range(recorded)})
+        assert len(held) == recorded
         assert set(series.sop_instance_uids) == journal.has_instances(series.sop_instance_uids)
 
 
@@ -413,14 +411,14 @@ def test_many_threads_record_at_once(journal: Journal) -> None:
     assert len(series.sop_instance_uids) == 160
 
 
-def test_six_processes_make_one_new_journal_together(tmp_path: Path) -> None:
+def test_six_processes_create_one_journal_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/journal.db"
     makers = [_python(CLAIM, url, "worker") for _ in range(6)]
 
     assert [maker.communicate("go\n", timeout=60)[0] for maker in makers] == ["ready\n0\n"] * 6
 
 
-def test_a_sqlite_journal_survives_power_loss_and_lets_readers_read_while_it_writes(tmp_path: Path) -> None:
+def test_a_sqlite_journal_is_durable_and_readable_during_writes(tmp_path: Path) -> None:
     journal = Journal(f"sqlite:///{tmp_path}/journal.db")
     with journal._read() as connection:
         pragmas = ["journal_mode", "synchronous", "foreign_keys", "busy_timeout"]
@@ -432,10 +430,10 @@ def test_a_sqlite_journal_survives_power_loss_and_lets_readers_read_while_it_wri
     assert found == ["wal", 2, 1, 30000]  # synchronous = 2 is FULL
 
 
-def test_a_journal_that_cannot_be_opened_says_so_in_one_line(tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_opened_raises_one_line(tmp_path: Path) -> None:
     (tmp_path / "journal.db").mkdir()
 
-    with pytest.raises(JournalUnavailable, match=r"\Athe journal's database does not answer: [^\n]+\Z"):
+    with pytest.raises(JournalUnavailable, match=r"\Athe journal's database does not respond: [^\n]+\Z"):
         Journal(f"sqlite:///{tmp_path}/journal.db")
 
 

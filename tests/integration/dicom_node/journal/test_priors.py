@@ -32,9 +32,9 @@ OURS = Result(
     is_ours=True,
     refers_to=((SEG, "9.0"),),
 )
-GIVEN = Priors(
+PRIORS = Priors(
     search=PriorSearch.FOUND,
-    reason="pacs: away",
+    reason="pacs: unavailable",
     scans=(
         PriorScan(study_uid="1", series_uid="1.2", job_key=None, ct_uids=("1.2.1",), results=(("9", "9.1"),)),
         PriorScan(study_uid="2", series_uid="1.4", job_key="cd" * 32, ct_uids=(), results=()),
@@ -60,7 +60,7 @@ def quiet(journal: Journal, before: float = 1000.0) -> list[str]:
     return [series.series_uid for series in journal.quiet_series(before)]
 
 
-def test_what_is_fetched_is_quiet_when_the_peer_says_that_it_is_complete_and_not_before(journal: Journal) -> None:
+def test_a_fetched_series_is_quiet_once_it_is_marked_complete_and_not_before(journal: Journal) -> None:
     journal.record_acquisition(EARLIER)
     receive(journal, "1.2", is_fetched=True)
     assert quiet(journal) == []
@@ -70,7 +70,7 @@ def test_what_is_fetched_is_quiet_when_the_peer_says_that_it_is_complete_and_not
     assert quiet(journal, before=0.0) == ["1.2"]
 
 
-def test_what_a_peer_sends_of_its_own_accord_counts_as_sent_though_it_was_being_fetched(journal: Journal) -> None:
+def test_a_series_that_a_peer_sends_unrequested_is_sent_although_it_is_being_fetched(journal: Journal) -> None:
     journal.record_acquisition(EARLIER)
     receive(journal, "1.2", is_fetched=True)
     receive(journal, "1.2", is_fetched=False)
@@ -81,30 +81,30 @@ def test_what_a_peer_sends_of_its_own_accord_counts_as_sent_though_it_was_being_
     assert (quiet(journal, before=0.0), quiet(journal)) == ([], ["1.2"])
 
 
-def test_results_are_no_series_to_analyse(journal: Journal) -> None:
+def test_series_of_results_are_not_analysed(journal: Journal) -> None:
     receive(journal, "9", is_fetched=True, sop_class_uid=SEG)
 
     assert quiet(journal) == []
-    assert journal.held("9") == ("9.1",)
+    assert journal.stored_uids("9") == ("9.1",)
 
 
-def test_a_job_keeps_what_it_is_compared_with(journal: Journal) -> None:
+def test_a_job_records_its_priors(journal: Journal) -> None:
     receive(journal, "1.3", is_fetched=False)
     (series,) = journal.quiet_series(1000.0)
-    job = journal.create_job(series, "recipe", 200.0, GIVEN)
+    job = journal.create_job(series, "config", 200.0, PRIORS)
 
     assert job is not None
-    assert job.job_key == job_key(("1.3.1",), "recipe", ("1.2 9.1", "cd" * 32))
-    assert journal.priors_of(job.job_key) == GIVEN
+    assert job.job_key == job_key(("1.3.1",), "config", ("1.2 9.1", "cd" * 32))
+    assert journal.priors_of(job.job_key) == PRIORS
     assert journal.priors_of("00" * 32) == NOT_QUERIED
 
 
-def test_other_priors_make_another_job_in_place_of_the_first(journal: Journal) -> None:
+def test_other_priors_make_a_new_job_that_supersedes_the_first(journal: Journal) -> None:
     receive(journal, "1.3", is_fetched=False)
     (series,) = journal.quiet_series(1000.0)
-    first = journal.create_job(series, "recipe", 200.0)
+    first = journal.create_job(series, "config", 200.0)
     assert journal.reopen("1.3")
-    second = journal.create_job(series, "recipe", 300.0, GIVEN)
+    second = journal.create_job(series, "config", 300.0, PRIORS)
 
     assert first is not None
     assert second is not None
@@ -112,7 +112,7 @@ def test_other_priors_make_another_job_in_place_of_the_first(journal: Journal) -
     assert journal.job(second.job_key).state is JobState.QUEUED
 
 
-def test_a_patients_scans_come_by_date_with_their_jobs_and_results(journal: Journal) -> None:
+def test_a_patients_scans_are_sorted_by_date_with_their_jobs_and_results(journal: Journal) -> None:
     journal.record_acquisition(LATER)
     journal.record_acquisition(EARLIER)
     journal.record_acquisition(replace(EARLIER, series_uid="1.9", patient_key=None))
@@ -120,7 +120,7 @@ def test_a_patients_scans_come_by_date_with_their_jobs_and_results(journal: Jour
     journal.record_results([OURS])
     receive(journal, "1.3", is_fetched=False)
     (series,) = journal.quiet_series(1000.0)
-    job = journal.create_job(series, "recipe", 200.0)
+    job = journal.create_job(series, "config", 200.0)
     assert job is not None
 
     earlier, later = journal.scans_of(PATIENT)
@@ -131,12 +131,12 @@ def test_a_patients_scans_come_by_date_with_their_jobs_and_results(journal: Jour
     assert [scan.series_uid for scan in journal.scans_of(PATIENT) if scan.job] == ["1.3"]
 
 
-def test_a_series_that_is_held_no_more_cannot_be_reopened(journal: Journal) -> None:
+def test_a_deleted_series_cannot_be_reopened(journal: Journal) -> None:
     assert not journal.reopen("1.2")
 
 
-def test_a_search_is_remembered_until_more_of_the_series_arrives(journal: Journal) -> None:
-    journal.record_search("1.3", PriorSearch.NOT_FETCHED, "pacs: away", 300.0)
+def test_a_search_is_valid_until_more_of_the_series_arrives(journal: Journal) -> None:
+    journal.record_search("1.3", PriorSearch.NOT_FETCHED, "pacs: unavailable", 300.0)
     journal.record_search("1.3", PriorSearch.NONE_EXISTS, None, 400.0)
 
     assert journal.search_of("1.3") == Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
@@ -144,16 +144,16 @@ def test_a_search_is_remembered_until_more_of_the_series_arrives(journal: Journa
 
 
 @pytest.mark.parametrize("is_fetched", [True, False])
-def test_results_of_what_was_fetched_are_planned_only_where_that_is_wanted(journal: Journal, is_fetched: bool) -> None:
+def test_results_of_fetched_series_are_planned_only_with_backfill(journal: Journal, is_fetched: bool) -> None:
     journal.record_acquisition(EARLIER)
     receive(journal, "1.2", is_fetched=is_fetched)
     series = Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1",))
-    job = journal.create_job(series, "recipe", 200.0)
+    job = journal.create_job(series, "config", 200.0)
     assert job is not None
     journal.claim(job.job_key, "worker", 900.0, 300.0)
     document = Document(sop_class_uid=SEG, sop_instance_uid="2.25.1", file_name="seg.dcm")
     journal.mark_analysed(job.job_key, "worker", [document], 300.0)
     peer = Peer(name="pacs", ae_title="PACS", host="h", port=1)
 
-    assert journal.unplanned([peer], with_backfill=True) == [job.job_key]
-    assert journal.unplanned([peer], with_backfill=False) == ([] if is_fetched else [job.job_key])
+    assert journal.jobs_to_plan([peer], with_backfill=True) == [job.job_key]
+    assert journal.jobs_to_plan([peer], with_backfill=False) == ([] if is_fetched else [job.job_key])

@@ -1,4 +1,4 @@
-"""What a hospital network throws at an open port. Each does no harm, and leaves one line in the log."""
+"""Tests of invalid input on the port: each does no harm, and is logged in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
 
 
-class OpenDoor(Protocol):
+class RunningScp(Protocol):
     node: NodeSettings
     port: int
     journal: Journal
@@ -34,20 +34,20 @@ class OpenDoor(Protocol):
     def files(self) -> list[Path]: ...
 
 
-OpenDoorWith = Callable[..., OpenDoor]
+StartScp = Callable[..., RunningScp]
 
 
 @pytest.fixture
-def door(open_door: OpenDoorWith, sender: Peer) -> OpenDoor:
-    return open_door(sender, network_timeout_s=1.0, connect_timeout_s=1.0, max_associations=8)
+def scp(start_scp: StartScp, sender: Peer) -> RunningScp:
+    return start_scp(sender, network_timeout_s=1.0, connect_timeout_s=1.0, max_associations=8)
 
 
-def connect(door: OpenDoor) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", door.port), timeout=5)
+def connect(scp: RunningScp) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", scp.port), timeout=5)
 
 
-def is_hung_up(connection: socket.socket, within_s: float = 5.0) -> bool:
-    """Whether the node ends the connection; what it says before (an A-ABORT) is read."""
+def is_closed(connection: socket.socket, within_s: float = 5.0) -> bool:
+    """Whether the node closes the connection; bytes sent before that (an A-ABORT) are read."""
     connection.settimeout(within_s)
     try:
         while connection.recv(4096):
@@ -64,27 +64,27 @@ def node_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def wait_for_line(caplog: pytest.LogCaptureFixture, text: str, within_s: float = 5.0) -> int:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until and not any(text in line for line in node_lines(caplog)):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and not any(text in line for line in node_lines(caplog)):
         time.sleep(0.02)
     return sum(text in line for line in node_lines(caplog))
 
 
-def assert_unharmed(door: OpenDoor, files: list[Path]) -> None:
-    """A series goes in as if nothing had happened."""
-    visit = AE("SENDER").associate(
-        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+def assert_unharmed(scp: RunningScp, files: list[Path]) -> None:
+    """Assert that a series can still be stored."""
+    assoc = AE("SENDER").associate(
+        "127.0.0.1", scp.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
     )
-    statuses = [visit.send_c_store(dcmread(file)).Status for file in files]
-    visit.release()
+    statuses = [assoc.send_c_store(dcmread(file)).Status for file in files]
+    assoc.release()
     assert statuses == [0x0000] * len(files)
-    assert len(door.files()) == len(files)
-    (series,) = door.journal.quiet_series(before=4e9)
+    assert len(scp.files()) == len(files)
+    (series,) = scp.journal.quiet_series(before=4e9)
     assert len(series.sop_instance_uids) == len(files)
 
 
 def pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
-    """PS3.8 9.3: type, reserved, length, and what follows."""
+    """Return a PDU (PS3.8 9.3): type, reserved, length, body."""
     return struct.pack(">BBI", kind, 0, len(body) if length is None else length) + body
 
 
@@ -93,7 +93,7 @@ GARBAGE = {
     "tls": bytes.fromhex("1603010200010001fc0303") + bytes(range(200)),
     "zeros": bytes(4096),
     "all bytes": bytes(range(256)) * 64,
-    "a request that is nonsense inside": pdu(1, b"\xff" * 300),
+    "a request with an invalid body": pdu(1, b"\xff" * 300),
     "data before any association": pdu(4, bytes(64)),
     "an unending PDU": pdu(4, bytes(1000), 0xFFFFFFFF),
     "an unending request": pdu(1, bytes(1000), 0x7FFFFFFF),
@@ -101,69 +101,71 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_on_the_port_is_hung_up_on(
-    door: OpenDoor, write_ct: WriteCt, caplog: pytest.LogCaptureFixture, name: str
+def test_garbage_ends_the_connection(
+    scp: RunningScp, write_ct: WriteCt, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    with connect(door) as connection:
+    with connect(scp) as connection:
         connection.sendall(GARBAGE[name])
 
-        assert is_hung_up(connection)
+        assert is_closed(connection)
 
     assert wait_for_line(caplog, "ended without an association") == 1
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
 
-def test_a_port_scan_is_one_line(door: OpenDoor, write_ct: WriteCt, caplog: pytest.LogCaptureFixture) -> None:
-    connect(door).close()
+def test_a_port_scan_is_one_log_line(scp: RunningScp, write_ct: WriteCt, caplog: pytest.LogCaptureFixture) -> None:
+    connect(scp).close()
 
     assert wait_for_line(caplog, "ended without an association") == 1
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
 
-@pytest.mark.parametrize("said", [b"", pdu(1, b"", 500)[:6], pdu(1, b"\0\1", 500)], ids=["nothing", "a head", "a part"])
-def test_a_half_open_connection_is_hung_up_on_after_its_time(door: OpenDoor, write_ct: WriteCt, said: bytes) -> None:
-    with connect(door) as silent:
-        silent.sendall(said)
-        assert_unharmed(door, write_ct(2))
+@pytest.mark.parametrize(
+    "sent", [b"", pdu(1, b"", 500)[:6], pdu(1, b"\0\1", 500)], ids=["nothing", "a header", "a part"]
+)
+def test_a_half_open_connection_is_closed_after_its_timeout(scp: RunningScp, write_ct: WriteCt, sent: bytes) -> None:
+    with connect(scp) as silent:
+        silent.sendall(sent)
+        assert_unharmed(scp, write_ct(2))
 
-        assert is_hung_up(silent)
+        assert is_closed(silent)
 
 
-def test_a_peer_that_drips_bytes_is_hung_up_on(door: OpenDoor) -> None:
-    with connect(door) as dripping:
-        dripping.sendall(pdu(1, b"", 500))
+def test_a_peer_that_sends_single_bytes_slowly_is_disconnected(scp: RunningScp) -> None:
+    with connect(scp) as slow:
+        slow.sendall(pdu(1, b"", 500))
         started = time.monotonic()
         ended = threading.Event()
 
-        def drip() -> None:
+        def send_slowly() -> None:
             while not ended.is_set():
                 try:
-                    dripping.sendall(b"\0")
+                    slow.sendall(b"\0")
                 except OSError:
                     return
                 time.sleep(0.1)
 
-        thread = threading.Thread(target=drip)
+        thread = threading.Thread(target=send_slowly)
         thread.start()
-        assert is_hung_up(dripping)
+        assert is_closed(slow)
         ended.set()
         thread.join()
 
     assert time.monotonic() - started < 4
 
 
-def test_silent_connections_do_not_use_up_the_places(door: OpenDoor, write_ct: WriteCt) -> None:
-    silent = [connect(door) for _ in range(20)]
+def test_silent_connections_do_not_block_associations(scp: RunningScp, write_ct: WriteCt) -> None:
+    silent = [connect(scp) for _ in range(20)]
     time.sleep(2.5)
 
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
     for connection in silent:
-        assert is_hung_up(connection)
+        assert is_closed(connection)
         connection.close()
 
 
 def association_request(contexts: int) -> bytes:
-    """An A-ASSOCIATE-RQ (PS3.8 9.3.2) with so many presentation contexts, all of CT."""
+    """Return an A-ASSOCIATE-RQ (PS3.8 9.3.2) with this number of presentation contexts, all of CT."""
 
     def item(kind: int, body: bytes) -> bytes:
         return struct.pack(">BBH", kind, 0, len(body)) + body
@@ -178,21 +180,21 @@ def association_request(contexts: int) -> bytes:
 
 
 @pytest.mark.parametrize("contexts", [129, 1000, 8000])
-def test_an_association_with_too_many_presentation_contexts_harms_nothing(
-    door: OpenDoor, write_ct: WriteCt, contexts: int
+def test_an_association_with_too_many_presentation_contexts_does_no_harm(
+    scp: RunningScp, write_ct: WriteCt, contexts: int
 ) -> None:
-    with connect(door) as connection:
+    with connect(scp) as connection:
         connection.sendall(association_request(contexts))
         connection.settimeout(5)
         answer = connection.recv(1)
-        # Accepted as far as context IDs go, or ended: PS3.8 leaves it open.
+        # Accepted, rejected or aborted: PS3.8 allows each.
         assert answer in {b"\2", b"\3", b"\7", b""}
 
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
 
 def start_of_a_store(ct: Dataset, folder: Path) -> tuple[bytes, bytes]:
-    """The P-DATA PDUs of a C-STORE of this image: the command, and the first half of the data set."""
+    """Return the P-DATA PDUs of a C-STORE of this image: the command, and the first half of the data set."""
     command = Dataset()
     command.AffectedSOPClassUID, command.AffectedSOPInstanceUID = CT, ct.SOPInstanceUID
     command.CommandField, command.MessageID, command.Priority, command.CommandDataSetType = 1, 1, 0, 1
@@ -212,11 +214,11 @@ def start_of_a_store(ct: Dataset, folder: Path) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("ending", ["abort", "reset", "silence"])
-def test_an_association_that_ends_in_mid_store_leaves_no_file(
-    door: OpenDoor, make_ct: MakeCt, write_ct: WriteCt, tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+def test_an_association_that_ends_during_a_store_leaves_no_file(
+    scp: RunningScp, make_ct: MakeCt, write_ct: WriteCt, tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
     command, half = start_of_a_store(make_ct(9), tmp_path)
-    connection = connect(door)
+    connection = connect(scp)
     connection.sendall(association_request(1))
     assert connection.recv(4096)[:1] == b"\2"
     connection.sendall(command + half)
@@ -227,37 +229,37 @@ def test_an_association_that_ends_in_mid_store_leaves_no_file(
         connection.close()
 
     assert wait_for_line(caplog, "was aborted") == 1
-    assert door.files() == []
+    assert scp.files() == []
     connection.close()
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
 
-def test_a_message_that_is_no_command_ends_its_association_alone(door: OpenDoor, write_ct: WriteCt) -> None:
-    with connect(door) as connection:
+def test_an_invalid_message_ends_its_own_association_only(scp: RunningScp, write_ct: WriteCt) -> None:
+    with connect(scp) as connection:
         connection.sendall(association_request(1))
         assert connection.recv(4096)[:1] == b"\2"
         body = b"\xff" * 100
         connection.sendall(pdu(4, struct.pack(">IBB", len(body) + 2, 1, 3) + body))
 
-        assert is_hung_up(connection)
+        assert is_closed(connection)
 
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
 
-def test_nothing_of_the_patient_is_logged(
-    door: OpenDoor, make_ct: MakeCt, write_ct: WriteCt, caplog: pytest.LogCaptureFixture
+def test_no_patient_data_is_logged(
+    scp: RunningScp, make_ct: MakeCt, write_ct: WriteCt, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     broken = make_ct(8)
     del broken.SeriesInstanceUID
     broken.PatientBirthDate = "19630215"
-    visit = AE("SENDER").associate(
-        "127.0.0.1", door.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    assoc = AE("SENDER").associate(
+        "127.0.0.1", scp.port, [build_context(CT)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
     )
-    assert visit.send_c_store(broken).Status == 0xC000
-    visit.release()
+    assert assoc.send_c_store(broken).Status == 0xC000
+    assoc.release()
 
-    assert_unharmed(door, write_ct(2))
+    assert_unharmed(scp, write_ct(2))
 
     written = caplog.text
     assert "0xC000" in written

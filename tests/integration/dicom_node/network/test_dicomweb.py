@@ -20,7 +20,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def web(answer: Answer) -> Iterator[int]:
-    """A web server that answers every GET like this, on a free port."""
+    """Run a web server on a free port that answers every GET with `answer`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -42,7 +42,7 @@ def source(port: int, **of_peer: str) -> DicomwebSource:
     url = {"retrieve": "wado", "dicomweb_url": f"http://127.0.0.1:{port}/dicom-web"}
     peer = Peer.model_validate({"name": "web", "ae_title": "WEB", "host": "127.0.0.1", "port": 1} | url | of_peer)
     node = NodeSettings(connect_timeout_s=1.0, network_timeout_s=1.0)
-    return DicomwebSource(peer, node, keep=lambda _uid, _file: None)
+    return DicomwebSource(peer, node, on_instance=lambda _uid, _file: None)
 
 
 def plain(status: int, body: bytes = b"", seen: list[tuple[str, str]] | None = None) -> Answer:
@@ -61,7 +61,7 @@ def plain(status: int, body: bytes = b"", seen: list[tuple[str, str]] | None = N
 STUDIES = b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00100030": {"vr": "DA", "Value": ["19500101"]}}]'
 
 
-def test_a_search_names_the_patient_and_what_is_wanted_of_each_study() -> None:
+def test_a_search_has_the_patient_id_and_the_return_keys() -> None:
     seen: list[tuple[str, str]] = []
     with web(plain(200, STUDIES, seen)) as port:
         (study,) = source(port, dicomweb_authorization="Bearer token").find(study_query(PATIENT))
@@ -75,7 +75,7 @@ def test_a_search_names_the_patient_and_what_is_wanted_of_each_study() -> None:
         assert f"includefield={keyword}" in path
 
 
-def test_the_series_of_a_study_are_asked_for_below_it() -> None:
+def test_the_series_of_a_study_are_searched_below_the_study() -> None:
     seen: list[tuple[str, str]] = []
     with web(plain(200, b"[]", seen)) as port:
         assert source(port).find(series_query("1.2")) == []
@@ -83,39 +83,39 @@ def test_the_series_of_a_study_are_asked_for_below_it() -> None:
     assert seen[0][0].startswith("/dicom-web/studies/1.2/series?")
 
 
-@pytest.mark.parametrize(("status", "told"), [(401, "HTTP status 401"), (500, "HTTP status 500")])
-def test_a_refusal_tells_its_status_and_nothing_of_the_patient(status: int, told: str) -> None:
+@pytest.mark.parametrize(("status", "message"), [(401, "HTTP status 401"), (500, "HTTP status 500")])
+def test_an_http_error_raises_with_its_status_and_no_patient_data(status: int, message: str) -> None:
     with web(plain(status)) as port, pytest.raises(PacsUnavailable) as refused:
         source(port, dicomweb_authorization="Bearer token").find(study_query(PATIENT))
 
-    assert str(refused.value) == f"web: QIDO-RS: {told}"
+    assert str(refused.value) == f"web: QIDO-RS: {message}"
     assert refused.value.status == status
 
 
-def test_an_answer_that_is_no_dicom_json_is_the_peers_fault() -> None:
+def test_a_response_that_is_not_dicom_json_raises() -> None:
     with web(plain(200, b"<html>SECRET</html>")) as port, pytest.raises(PacsUnavailable, match="QIDO-RS: ") as refused:
         source(port).find(study_query(PATIENT))
 
     assert "SECRET" not in str(refused.value)
 
 
-def test_a_peer_that_says_nothing_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(PacsUnavailable, match="Timeout"):
-        source(mute.getsockname()[1]).find(study_query(PATIENT))
+def test_a_peer_that_does_not_respond_raises() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent_server, pytest.raises(PacsUnavailable, match="Timeout"):
+        source(silent_server.getsockname()[1]).find(study_query(PATIENT))
 
 
-def test_a_retrieval_that_is_refused_tells_its_status() -> None:
+def test_a_refused_retrieval_raises_with_its_status() -> None:
     with web(plain(404)) as port, pytest.raises(PacsUnavailable, match="WADO-RS: HTTP status 404"):
         source(port).retrieve("1.2", "1.2.3")
 
 
-def test_the_authorization_is_in_no_text_of_the_settings() -> None:
+def test_the_authorization_is_not_printed_with_the_settings() -> None:
     peer = source(1, dicomweb_authorization="Bearer token").peer
 
     assert "token" not in f"{peer!r} {peer} {peer.model_dump_json()}"
 
 
-def test_dicomweb_needs_an_address_without_a_password() -> None:
+def test_dicomweb_requires_a_url_without_a_password() -> None:
     needed = {"name": "web", "ae_title": "WEB", "host": "h", "port": 1, "retrieve": "wado"}
     for wrong in ({}, {"dicomweb_url": "ftp://h"}, {"dicomweb_url": "http://me:secret@h/"}):
         with pytest.raises(ValueError, match="dicomweb_url"):

@@ -36,7 +36,7 @@ WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
 
 
-class OpenDoor(Protocol):
+class RunningScp(Protocol):
     node: NodeSettings
     port: int
     journal: Journal
@@ -45,42 +45,42 @@ class OpenDoor(Protocol):
     def files(self) -> list[Path]: ...
 
 
-OpenDoorWith = Callable[..., OpenDoor]
+StartScp = Callable[..., RunningScp]
 
 
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run dcmtk's own program; pynetdicom installs others of the same names."""
+    """Run a program of dcmtk; pynetdicom installs others with the same names."""
     if not Path(f"/usr/bin/{name}").exists():
         pytest.skip(f"no /usr/bin/{name}: dcmtk is not installed")
     command = [f"/usr/bin/{name}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def storescu(door: OpenDoor, files: list[Path], *options: str) -> int:
-    called = ["-aet", "SENDER", "-aec", "LUNGNODE", *options, "127.0.0.1", door.port]
+def run_storescu(scp: RunningScp, files: list[Path], *options: str) -> int:
+    called = ["-aet", "SENDER", "-aec", "LUNGNODE", *options, "127.0.0.1", scp.port]
     return run("storescu", *called, *files).returncode
 
 
 @pytest.fixture
-def door(open_door: OpenDoorWith, sender: Peer) -> OpenDoor:
-    return open_door(sender)
+def scp(start_scp: StartScp, sender: Peer) -> RunningScp:
+    return start_scp(sender)
 
 
-def to_door(door: OpenDoor, ae_title: str = "SENDER") -> PacsClient:
-    peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=door.port)
+def client_of(scp: RunningScp, ae_title: str = "SENDER") -> PacsClient:
+    peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=scp.port)
     return PacsClient(peer, NodeSettings(ae_title=ae_title, network_timeout_s=10))
 
 
-def association(door: OpenDoor, *sop_classes: str, calling: str = "SENDER", called: str = "LUNGNODE") -> Association:
+def association(scp: RunningScp, *sop_classes: str, calling: str = "SENDER", called: str = "LUNGNODE") -> Association:
     contexts = [build_context(sop_class) for sop_class in sop_classes or (CT,)]
-    return AE(calling).associate("127.0.0.1", door.port, contexts, called, evt_handlers=[CLOSES_ITS_SOCKET])
+    return AE(calling).associate("127.0.0.1", scp.port, contexts, called, evt_handlers=[CLOSES_ITS_SOCKET])
 
 
-# -- who may come in --
+# -- associations --
 
 
-def test_an_echo_of_a_known_peer_is_answered(door: OpenDoor) -> None:
-    assert run("echoscu", "-aet", "SENDER", "-aec", "LUNGNODE", "127.0.0.1", door.port).returncode == 0
+def test_an_echo_of_a_known_peer_is_answered(scp: RunningScp) -> None:
+    assert run("echoscu", "-aet", "SENDER", "-aec", "LUNGNODE", "127.0.0.1", scp.port).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -88,62 +88,60 @@ def test_an_echo_of_a_known_peer_is_answered(door: OpenDoor) -> None:
     [("STRANGER", "LUNGNODE", 3), ("SENDER", "ANOTHER", 7)],
     ids=["unknown calling title", "wrong called title"],
 )
-def test_a_stranger_is_rejected_with_the_reason_of_the_standard(
-    door: OpenDoor, caplog: pytest.LogCaptureFixture, calling: str, called: str, diagnostic: int
+def test_an_unknown_ae_title_is_rejected_with_the_reason_of_the_standard(
+    scp: RunningScp, caplog: pytest.LogCaptureFixture, calling: str, called: str, diagnostic: int
 ) -> None:
-    refused = association(door, calling=calling, called=called)
+    assoc = association(scp, calling=calling, called=called)
 
-    answer = refused.acceptor.primitive
-    assert refused.is_rejected
-    # PS3.8 table 9-21: rejected for good, by the service user.
+    answer = assoc.acceptor.primitive
+    assert assoc.is_rejected
+    # PS3.8 table 9-21: rejected-permanent, by the service user.
     assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
     assert sum("rejected" in line for line in caplog.messages) == 1
 
 
-def test_without_any_peer_strangers_are_rejected_too(open_door: OpenDoorWith) -> None:
-    assert association(open_door(), calling="SENDER").is_rejected
+def test_without_any_peer_every_requestor_is_rejected(start_scp: StartScp) -> None:
+    assert association(start_scp(), calling="SENDER").is_rejected
 
 
-def test_a_peer_that_may_not_send_may_echo_and_nothing_else(open_door: OpenDoorWith) -> None:
-    door = open_door(Peer(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=1, send_results=True))
+def test_a_peer_that_may_not_send_may_only_echo(start_scp: StartScp) -> None:
+    scp = start_scp(Peer(name="viewer", ae_title="VIEWER", host="127.0.0.1", port=1, send_results=True))
 
-    visit = association(door, VERIFICATION, CT, calling="VIEWER")
+    assoc = association(scp, VERIFICATION, CT, calling="VIEWER")
 
-    assert [context.abstract_syntax for context in visit.accepted_contexts] == [VERIFICATION]
-    visit.release()
-
-
-def test_only_ct_images_are_taken(door: OpenDoor) -> None:
-    visit = association(door, MR, CT)
-
-    assert [context.abstract_syntax for context in visit.accepted_contexts] == [CT]
-    visit.release()
+    assert [context.abstract_syntax for context in assoc.accepted_contexts] == [VERIFICATION]
+    assoc.release()
 
 
-# -- what was answered with success --
+def test_only_ct_images_are_accepted(scp: RunningScp) -> None:
+    assoc = association(scp, MR, CT)
+
+    assert [context.abstract_syntax for context in assoc.accepted_contexts] == [CT]
+    assoc.release()
 
 
-def test_a_stored_series_lies_on_the_disk_as_it_came_and_stands_in_the_journal(
-    door: OpenDoor, write_ct: WriteCt
-) -> None:
+# -- stored instances --
+
+
+def test_a_stored_series_is_unchanged_on_disk_and_recorded_in_the_journal(scp: RunningScp, write_ct: WriteCt) -> None:
     files = write_ct(5)
 
-    assert storescu(door, files) == 0
+    assert run_storescu(scp, files) == 0
 
-    (series,) = door.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.quiet_series(before=4e9)
     assert (series.series_uid, series.study_uid, len(series.sop_instance_uids)) == ("1.2.3", "1.2", 5)
     for file in files:
         sent = dcmread(file)
-        kept = dcmread(door.spool.instance_path("1.2.3", sent.SOPInstanceUID))
+        kept = dcmread(scp.spool.instance_path("1.2.3", sent.SOPInstanceUID))
         assert kept == sent
         assert kept.file_meta.MediaStorageSOPInstanceUID == sent.SOPInstanceUID
 
 
-def test_the_journal_knows_each_files_hash_and_who_sent_it(door: OpenDoor, write_ct: WriteCt) -> None:
-    storescu(door, write_ct(2))
+def test_the_journal_has_the_hash_and_the_sender_of_each_file(scp: RunningScp, write_ct: WriteCt) -> None:
+    run_storescu(scp, write_ct(2))
 
-    for instance in door.journal.instances(["1.2.3.1", "1.2.3.2"]):
-        path = door.spool.instance_path(instance.series_uid, instance.sop_instance_uid)
+    for instance in scp.journal.instances(["1.2.3.1", "1.2.3.2"]):
+        path = scp.spool.instance_path(instance.series_uid, instance.sop_instance_uid)
         assert instance.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert instance.calling_ae_title == "SENDER"
 
@@ -179,18 +177,18 @@ def write_as(folder: Path, ct: Dataset, syntax: str) -> Path:
     ],
 )
 def test_a_compressed_image_is_kept_in_its_own_syntax(
-    door: OpenDoor, make_ct: MakeCt, tmp_path: Path, syntax: str
+    scp: RunningScp, make_ct: MakeCt, tmp_path: Path, syntax: str
 ) -> None:
     file = write_as(tmp_path, make_ct(1), syntax)
 
-    visit = AE("SENDER").associate(
-        "127.0.0.1", door.port, [build_context(CT, syntax)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
+    assoc = AE("SENDER").associate(
+        "127.0.0.1", scp.port, [build_context(CT, syntax)], "LUNGNODE", evt_handlers=[CLOSES_ITS_SOCKET]
     )
-    status = visit.send_c_store(dcmread(file))
-    visit.release()
+    status = assoc.send_c_store(dcmread(file))
+    assoc.release()
 
     assert status.Status == 0x0000
-    kept = dcmread(door.spool.instance_path("1.2.3", "1.2.3.1"))
+    kept = dcmread(scp.spool.instance_path("1.2.3", "1.2.3.1"))
     assert kept.file_meta.TransferSyntaxUID == syntax
     assert kept.PixelData == dcmread(file).PixelData
     assert (kept.pixel_array == dcmread(file).pixel_array).all()
@@ -203,42 +201,43 @@ def test_a_compressed_image_is_kept_in_its_own_syntax(
         (JPEG2000, "-xw"), (RLELossless, "-xr"), (DeflatedExplicitVRLittleEndian, "-xd"), (ExplicitVRBigEndian, "-xb"),
     ],
 )  # fmt: skip
-def test_what_dcmtk_sends_compressed_is_kept(
-    door: OpenDoor, make_ct: MakeCt, tmp_path: Path, syntax: str, option: str
+def test_compressed_images_from_dcmtk_are_stored_unchanged(
+    scp: RunningScp, make_ct: MakeCt, tmp_path: Path, syntax: str, option: str
 ) -> None:
     file = write_as(tmp_path, make_ct(1), syntax)
 
-    assert storescu(door, [file], option) == 0
+    assert run_storescu(scp, [file], option) == 0
 
-    kept = dcmread(door.spool.instance_path("1.2.3", "1.2.3.1"))
+    kept = dcmread(scp.spool.instance_path("1.2.3", "1.2.3.1"))
     assert kept.file_meta.TransferSyntaxUID == syntax
     assert (kept.pixel_array == dcmread(file).pixel_array).all()
 
 
-def test_an_instance_sent_twice_is_held_once(door: OpenDoor, write_ct: WriteCt) -> None:
+def test_an_instance_sent_twice_is_stored_once(scp: RunningScp, write_ct: WriteCt) -> None:
     files = write_ct(3)
 
-    assert storescu(door, files) == storescu(door, files) == 0
+    assert run_storescu(scp, files) == run_storescu(scp, files) == 0
 
-    (series,) = door.journal.quiet_series(before=4e9)
-    assert len(series.sop_instance_uids) == len(door.files()) == 3
+    (series,) = scp.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == len(scp.files()) == 3
 
 
-def test_a_series_over_several_associations_is_one_series(door: OpenDoor, write_ct: WriteCt) -> None:
+def test_a_series_over_several_associations_is_one_series(scp: RunningScp, write_ct: WriteCt) -> None:
     files = write_ct(6)
 
     for start in range(0, 6, 2):
-        assert storescu(door, files[start : start + 2]) == 0
+        assert run_storescu(scp, files[start : start + 2]) == 0
 
-    (series,) = door.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.quiet_series(before=4e9)
     assert len(series.sop_instance_uids) == 6
 
 
-def test_eight_associations_at_once_lose_nothing(door: OpenDoor, write_ct: WriteCt) -> None:
+def test_eight_associations_at_once_lose_nothing(scp: RunningScp, write_ct: WriteCt) -> None:
     files = write_ct(80)
     codes: list[int] = []
     threads = [
-        threading.Thread(target=lambda part=files[start::8]: codes.append(storescu(door, part))) for start in range(8)
+        threading.Thread(target=lambda part=files[start::8]: codes.append(run_storescu(scp, part)))
+        for start in range(8)
     ]
 
     for thread in threads:
@@ -247,73 +246,73 @@ def test_eight_associations_at_once_lose_nothing(door: OpenDoor, write_ct: Write
         thread.join()
 
     assert codes == [0] * 8
-    (series,) = door.journal.quiet_series(before=4e9)
-    assert len(series.sop_instance_uids) == len(door.files()) == 80
+    (series,) = scp.journal.quiet_series(before=4e9)
+    assert len(series.sop_instance_uids) == len(scp.files()) == 80
 
 
-# -- what is answered when it cannot be kept --
+# -- refused instances --
 
 
-def store_as(door: OpenDoor, ct: Dataset, **command: str) -> int:
-    """C-STORE a data set under a command that may say something else."""
-    visit = association(door)
+def store_as(scp: RunningScp, ct: Dataset, **command: str) -> int:
+    """Send a data set with C-STORE, with some elements of the command replaced."""
+    assoc = association(scp)
 
     def rewrite(event: evt.Event) -> None:
         for keyword, value in command.items():
             setattr(event.message.command_set, keyword, value)
 
-    visit.bind(evt.EVT_DIMSE_SENT, rewrite)
-    status = visit.send_c_store(ct)
-    visit.release()
+    assoc.bind(evt.EVT_DIMSE_SENT, rewrite)
+    status = assoc.send_c_store(ct)
+    assoc.release()
     return int(status.Status)
 
 
 def test_a_full_disk_is_answered_with_out_of_resources(
-    open_door: OpenDoorWith, sender: Peer, make_ct: MakeCt, caplog: pytest.LogCaptureFixture
+    start_scp: StartScp, sender: Peer, make_ct: MakeCt, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = open_door(sender, min_free_mb=1 << 40)
+    scp = start_scp(sender, min_free_mb=1 << 40)
 
-    assert store_as(door, make_ct(1)) == 0xA700
-    assert door.files() == []
+    assert store_as(scp, make_ct(1)) == 0xA700
+    assert scp.files() == []
     assert sum("0xA700" in line and "MiB are free" in line for line in caplog.messages) == 1
 
 
-def test_a_data_set_of_another_instance_than_the_command_says_is_refused(door: OpenDoor, make_ct: MakeCt) -> None:
-    assert store_as(door, make_ct(1), AffectedSOPInstanceUID="1.2.3.99") == 0xA900
-    assert door.files() == []
+def test_a_data_set_with_another_instance_uid_than_the_command_is_refused(scp: RunningScp, make_ct: MakeCt) -> None:
+    assert store_as(scp, make_ct(1), AffectedSOPInstanceUID="1.2.3.99") == 0xA900
+    assert scp.files() == []
 
 
-def test_a_data_set_of_another_sop_class_than_the_command_says_is_refused(door: OpenDoor, make_ct: MakeCt) -> None:
-    assert store_as(door, make_ct(1), AffectedSOPClassUID=MR) == 0xA900
-    assert door.files() == []
+def test_a_data_set_with_another_sop_class_than_the_command_is_refused(scp: RunningScp, make_ct: MakeCt) -> None:
+    assert store_as(scp, make_ct(1), AffectedSOPClassUID=MR) == 0xA900
+    assert scp.files() == []
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
-def test_a_data_set_without_its_uids_is_not_understood(door: OpenDoor, make_ct: MakeCt, keyword: str) -> None:
+def test_a_data_set_without_its_uids_is_not_understood(scp: RunningScp, make_ct: MakeCt, keyword: str) -> None:
     ct = make_ct(1)
     del ct[keyword]
 
-    assert store_as(door, ct) == 0xC000
-    assert door.files() == []
+    assert store_as(scp, ct) == 0xC000
+    assert scp.files() == []
 
 
-# -- the connection itself --
+# -- the connection --
 
 
-def test_an_accepted_connection_sends_without_delay(door: OpenDoor, sender: Peer) -> None:
-    visit = association(door, VERIFICATION)
+def test_an_accepted_connection_sends_without_delay(scp: RunningScp, sender: Peer) -> None:
+    assoc = association(scp, VERIFICATION)
     (accepted,) = [thread for thread in threading.enumerate() if getattr(thread, "is_acceptor", False)]
 
     connection = accepted.dul.socket.socket  # type: ignore[attr-defined]
 
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-    assert connection.gettimeout() == door.node.network_timeout_s
-    visit.release()
+    assert connection.gettimeout() == scp.node.network_timeout_s
+    assoc.release()
 
 
-def test_a_client_of_ours_reaches_the_door(door: OpenDoor, write_ct: WriteCt) -> None:
-    to_door(door).echo()
-    outcomes = list(to_door(door).store(write_ct(3)))
+def test_our_own_client_stores_to_the_scp(scp: RunningScp, write_ct: WriteCt) -> None:
+    client_of(scp).echo()
+    outcomes = list(client_of(scp).store(write_ct(3)))
 
     assert [outcome.refusal for outcome in outcomes] == [None, None, None]
-    assert len(door.files()) == 3
+    assert len(scp.files()) == 3

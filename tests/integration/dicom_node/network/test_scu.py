@@ -64,7 +64,7 @@ def test_every_file_is_stored_over_one_association(pacs: SmallPacs, client: Pacs
     assert [dcmread(file) for file in pacs.stored()] == [dcmread(file) for file in files]
 
 
-def test_files_of_different_kinds_travel_together(
+def test_files_of_different_transfer_syntaxes_are_sent_over_one_association(
     pacs: SmallPacs, client: PacsClient, make_ct: MakeCt, write_ct: WriteCt, tmp_path: Path
 ) -> None:
     files = write_ct(1)
@@ -92,7 +92,7 @@ def test_a_warning_means_stored(pacs: SmallPacs, client: PacsClient, write_ct: W
 
 
 @pytest.mark.parametrize("status", [0xA900, 0xC000, 0xC123, 0x0122, 0x0124])
-def test_a_failure_is_the_peers_last_word(pacs: SmallPacs, client: PacsClient, write_ct: WriteCt, status: int) -> None:
+def test_a_failure_status_is_final(pacs: SmallPacs, client: PacsClient, write_ct: WriteCt, status: int) -> None:
     pacs.behaviour.store_status = status
 
     (outcome,) = client.store(write_ct(1))
@@ -102,7 +102,7 @@ def test_a_failure_is_the_peers_last_word(pacs: SmallPacs, client: PacsClient, w
 
 
 @pytest.mark.parametrize("status", [0xA700, 0xA7FF, 0x0110, 0x0213])
-def test_a_peer_without_room_is_tried_again(
+def test_a_peer_without_space_is_unavailable(
     pacs: SmallPacs, client: PacsClient, write_ct: WriteCt, status: int
 ) -> None:
     pacs.behaviour.store_status = status
@@ -133,14 +133,14 @@ def test_a_file_that_is_not_dicom_is_refused_without_its_name(
     assert len(pacs.stored()) == 1
 
 
-def test_a_sop_class_that_the_peer_does_not_know_is_refused_for_good(
-    open_door: Callable[..., object], sender: Peer, make_ct: MakeCt, tmp_path: Path, write_ct: WriteCt
+def test_a_sop_class_that_the_peer_does_not_support_is_refused(
+    start_scp: Callable[..., object], sender: Peer, make_ct: MakeCt, tmp_path: Path, write_ct: WriteCt
 ) -> None:
-    door = open_door(sender)  # it takes CT alone
+    scp = start_scp(sender)  # it accepts only CT
     other = make_ct(1)
     other.file_meta.MediaStorageSOPClassUID = other.SOPClassUID = SegmentationStorage
     other.save_as(tmp_path / "other.dcm", enforce_file_format=True)
-    client = client_of(door.port, "LUNGNODE")  # type: ignore[attr-defined]
+    client = client_of(scp.port, "LUNGNODE")  # type: ignore[attr-defined]
     client = PacsClient(client.peer, NodeSettings(ae_title="SENDER"))
 
     alone = list(client.store([tmp_path / "other.dcm"]))
@@ -150,69 +150,69 @@ def test_a_sop_class_that_the_peer_does_not_know_is_refused_for_good(
     assert refusals(together) == ["instance 1.2.3.1: refused with status 0x0122", None]
 
 
-# -- peers that are away --
+# -- unavailable peers --
 
 
-def test_nobody_listening_is_unavailable(free_port: int) -> None:
+def test_a_closed_port_is_unavailable(free_port: int) -> None:
     with pytest.raises(PacsUnavailable, match="pacs: no association with"):
         client_of(free_port).echo()
 
 
-def test_a_host_name_that_nobody_knows_is_unavailable() -> None:
+def test_an_unknown_host_name_is_unavailable() -> None:
     peer = Peer(name="pacs", ae_title="PACS", host="no-such-host.invalid", port=104)
 
-    with pytest.raises(PacsUnavailable, match="not known"):
+    with pytest.raises(PacsUnavailable, match="cannot be resolved"):
         PacsClient(peer, NodeSettings()).echo()
 
 
-def test_a_rejection_says_why(pacs: SmallPacs) -> None:
+def test_a_rejection_has_its_reason(pacs: SmallPacs) -> None:
     with pytest.raises(PacsUnavailable, match="rejected the association: Called AE title not recognised"):
         client_of(pacs.port, "ANOTHER").echo()
 
 
 @pytest.fixture
-def mute_port() -> Iterator[int]:
-    """A port that takes connections and says nothing."""
+def silent_port() -> Iterator[int]:
+    """Return a port that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def test_a_peer_that_says_nothing_is_given_up_in_time(mute_port: int) -> None:
+def test_a_peer_that_does_not_respond_is_given_up_in_time(silent_port: int) -> None:
     started = time.monotonic()
 
     with pytest.raises(PacsUnavailable):
-        client_of(mute_port, connect_timeout_s=0.5).echo()
+        client_of(silent_port, connect_timeout_s=0.5).echo()
 
     assert time.monotonic() - started < 3
 
 
-def test_a_store_that_is_not_answered_is_given_up_in_time(pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_a_store_without_a_response_is_given_up_in_time(pacs: SmallPacs, write_ct: WriteCt) -> None:
     pacs.behaviour.delay_s = 4.0
     started = time.monotonic()
 
-    with pytest.raises(PacsUnavailable, match="no answer in time"):
+    with pytest.raises(PacsUnavailable, match="no response in time"):
         list(client_of(pacs.port, network_timeout_s=0.5).store(write_ct(2)))
 
     assert time.monotonic() - started < 3
 
 
-def test_a_peer_that_goes_down_in_mid_store_is_unavailable_and_what_it_took_is_known(
+def test_a_peer_that_goes_down_during_a_store_is_unavailable_after_the_stored_outcomes(
     pacs: SmallPacs, client: PacsClient, write_ct: WriteCt
 ) -> None:
     outcomes: list[StoreOutcome] = []
 
-    def take_and_stop() -> None:
+    def store_and_stop() -> None:
         for outcome in client.store(write_ct(3)):
             outcomes.append(outcome)
             pacs.stop()
 
     with pytest.raises(PacsUnavailable):
-        take_and_stop()
+        store_and_stop()
 
     assert refusals(outcomes) == [None]
 
 
-def test_hanging_up_ends_a_call_of_another_thread_at_once(pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_abort_ends_a_call_of_another_thread_at_once(pacs: SmallPacs, write_ct: WriteCt) -> None:
     pacs.behaviour.delay_s = 3.0
     client = client_of(pacs.port, network_timeout_s=60.0)
     threading.Timer(0.5, client.abort).start()
@@ -227,7 +227,7 @@ def test_hanging_up_ends_a_call_of_another_thread_at_once(pacs: SmallPacs, write
 # -- the connection --
 
 
-def test_an_opened_connection_sends_without_delay_and_waits_never_for_ever(tmp_path: Path) -> None:
+def test_a_requested_connection_has_no_delay_and_a_timeout(tmp_path: Path) -> None:
     seen: list[tuple[int, float | None]] = []
 
     def look(_: evt.Event) -> int:
@@ -249,12 +249,12 @@ def test_an_opened_connection_sends_without_delay_and_waits_never_for_ever(tmp_p
     assert seen == [(1, 2.0)]
 
 
-def test_an_answer_is_not_taken_by_the_thread_that_looks_for_requests(client: PacsClient) -> None:
+def test_a_response_is_not_taken_by_the_polling_thread(client: PacsClient) -> None:
     answer = C_ECHO()
     answer.MessageIDBeingRespondedTo, answer.Status = 1, 0x0000
     with client._association([build_context("1.2.840.10008.1.1")]) as association:
         association.dimse.msg_queue.put((1, answer))
-        time.sleep(0.05)  # pynetdicom's other thread has looked many times by now
+        time.sleep(0.05)  # pynetdicom's other thread has polled many times by now
 
         assert association.dimse.get_msg(block=True) == (1, answer)
 
@@ -270,7 +270,7 @@ def query(level: str, **keys: str) -> Dataset:
     return identifier
 
 
-def test_a_find_brings_what_matches(client: PacsClient, write_ct: WriteCt) -> None:
+def test_a_find_returns_the_matches(client: PacsClient, write_ct: WriteCt) -> None:
     list(client.store(write_ct(2, "1.2.3") + write_ct(1, "1.2.4")))
 
     found = client.find(
@@ -284,12 +284,12 @@ def test_a_find_brings_what_matches(client: PacsClient, write_ct: WriteCt) -> No
     assert client.find(query("STUDY", StudyInstanceUID="9.9")) == []
 
 
-def test_a_find_that_the_peer_refuses_raises(client: PacsClient) -> None:
+def test_a_refused_find_raises(client: PacsClient) -> None:
     with pytest.raises(PacsUnavailable, match="C-FIND: status 0xA900"):
         client.find(query("ROOM"))
 
 
-def test_a_move_sends_to_the_third_and_counts(
+def test_a_move_sends_to_its_destination_and_counts(
     pacs: SmallPacs, client: PacsClient, write_ct: WriteCt, tmp_path: Path
 ) -> None:
     list(client.store(write_ct(3)))
@@ -301,14 +301,14 @@ def test_a_move_sends_to_the_third_and_counts(
         assert (moved.completed, moved.failed, len(third.stored())) == (3, 0, 3)
 
 
-def test_a_move_to_a_destination_that_the_peer_does_not_know_raises(client: PacsClient, write_ct: WriteCt) -> None:
+def test_a_move_to_an_unknown_destination_raises(client: PacsClient, write_ct: WriteCt) -> None:
     list(client.store(write_ct(1)))
 
     with pytest.raises(PacsUnavailable, match="C-MOVE: status 0xA801"):
         client.move(query("SERIES", SeriesInstanceUID="1.2.3"), "NOBODY")
 
 
-def test_a_get_brings_files(client: PacsClient, write_ct: WriteCt, tmp_path: Path) -> None:
+def test_a_get_returns_files(client: PacsClient, write_ct: WriteCt, tmp_path: Path) -> None:
     files = write_ct(3)
     list(client.store(files))
 
@@ -324,7 +324,7 @@ def test_a_get_brings_files(client: PacsClient, write_ct: WriteCt, tmp_path: Pat
 # -- against dcmtk --
 
 
-def test_dcmtk_receives_what_is_sent(write_ct: WriteCt, tmp_path: Path, free_port: int) -> None:
+def test_dcmtk_receives_the_files_sent(write_ct: WriteCt, tmp_path: Path, free_port: int) -> None:
     if not Path("/usr/bin/storescp").exists():
         pytest.skip("no /usr/bin/storescp: dcmtk is not installed")
     (tmp_path / "in").mkdir()

@@ -22,28 +22,28 @@ def test_a_series_is_complete_after_its_quiet_period_and_not_before(journal: Jou
     arrive(journal, 1, 100.0)
     arrive(journal, 2, 115.0)
 
-    assert assemble(journal, "recipe", 20.0, 135.0) == []
-    (job,) = assemble(journal, "recipe", 20.0, 135.1)
+    assert assemble(journal, "config", 20.0, 135.0) == []
+    (job,) = assemble(journal, "config", 20.0, 135.1)
     assert journal.job(job.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
-    assert assemble(journal, "recipe", 20.0, 200.0) == []
+    assert assemble(journal, "config", 20.0, 200.0) == []
 
 
 def test_a_slow_sender_with_pauses_below_the_quiet_period_makes_one_job(journal: Journal) -> None:
     made = []
     for number in range(10):
         arrive(journal, number, 100.0 + 19.0 * number)
-        made += assemble(journal, "recipe", 20.0, 100.0 + 19.0 * number + 18.9)
-    made += assemble(journal, "recipe", 20.0, 1000.0)
+        made += assemble(journal, "config", 20.0, 100.0 + 19.0 * number + 18.9)
+    made += assemble(journal, "config", 20.0, 1000.0)
 
     assert len(made) == 1
     assert len(journal.job(made[0].job_key).sop_instance_uids) == 10
 
 
-def test_late_slices_make_a_second_job_that_replaces_the_first(journal: Journal) -> None:
+def test_late_slices_make_a_second_job_that_supersedes_the_first(journal: Journal) -> None:
     arrive(journal, 1, 100.0)
-    (first,) = assemble(journal, "recipe", 20.0, 200.0)
+    (first,) = assemble(journal, "config", 20.0, 200.0)
     arrive(journal, 2, 300.0)
-    (second,) = assemble(journal, "recipe", 20.0, 400.0)
+    (second,) = assemble(journal, "config", 20.0, 400.0)
 
     assert journal.job(first.job_key).state is JobState.SUPERSEDED
     assert journal.job(second.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
@@ -53,10 +53,10 @@ def test_two_series_at_once_are_two_jobs(journal: Journal) -> None:
     for number in range(6):
         arrive(journal, number, 100.0 + number, series_uid=f"1.{2 + number % 2}")
 
-    assert {job.series_uid for job in assemble(journal, "recipe", 20.0, 200.0)} == {"1.2", "1.3"}
+    assert {job.series_uid for job in assemble(journal, "config", 20.0, 200.0)} == {"1.2", "1.3"}
 
 
-def test_a_job_that_waited_while_the_model_was_exchanged_is_made_anew(journal: Journal) -> None:
+def test_a_queued_job_is_created_again_for_a_replaced_model(journal: Journal) -> None:
     arrive(journal, 1, 100.0)
     (old,) = assemble(journal, "old", 20.0, 200.0)
 

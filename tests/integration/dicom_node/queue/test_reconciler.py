@@ -8,7 +8,7 @@ from dicom_node.errors import QueueUnavailable
 from dicom_node.jobs import Job, JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
-from dicom_node.queue.reconciler import Reconciler, growing_pause, remove_committed
+from dicom_node.queue.reconciler import Reconciler, backoff_s, remove_committed
 from dicom_node.series import Document, Instance
 from dicom_node.settings import Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -17,25 +17,25 @@ QUEUE = QueueSettings(lease_s=60, max_attempts=2, requeue_after_s=30, requeue_ma
 DAY_S = 86400.0
 
 
-class Doorbell:
-    """Remembers when it was rung, or is out of order."""
+class FakeQueue:
+    """Records when jobs are enqueued, or raises QueueUnavailable."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.rung: list[tuple[float, str]] = []
-        self.works = True
-        self.tried: list[float] = []
+        self.enqueued: list[tuple[float, str]] = []
+        self.is_available = True
+        self.attempts: list[float] = []
 
     def __call__(self, job: Job) -> None:
-        self.tried.append(self.now)
-        if not self.works:
+        self.attempts.append(self.now)
+        if not self.is_available:
             raise QueueUnavailable("ConnectionError")
-        self.rung.append((self.now, job.job_key))
+        self.enqueued.append((self.now, job.job_key))
 
 
 @pytest.fixture
-def doorbell() -> Doorbell:
-    return Doorbell()
+def queue() -> FakeQueue:
+    return FakeQueue()
 
 
 def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
@@ -48,87 +48,85 @@ def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
         file_sha256="x",
     )
     journal.record_instance(received, now - 60)
-    (job,) = assemble(journal, "recipe", 20.0, now)
+    (job,) = assemble(journal, "config", 20.0, now)
     return job
 
 
-def run(reconciler: Reconciler, doorbell: Doorbell, start: int, end: int) -> None:
-    """Let the clock go from start to end, a step each second."""
+def run(reconciler: Reconciler, queue: FakeQueue, start: int, end: int) -> None:
+    """Run one step each second from start to end."""
     for second in range(start, end):
-        doorbell.now = float(second)
+        queue.now = float(second)
         reconciler.step(float(second))
 
 
-def test_a_new_job_is_rung_for_at_once_and_then_after_growing_pauses(journal: Journal, doorbell: Doorbell) -> None:
+def test_a_new_job_is_enqueued_at_once_and_then_with_exponential_backoff(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
 
-    run(Reconciler(journal, doorbell, QUEUE), doorbell, 0, 400)
+    run(Reconciler(journal, queue, QUEUE), queue, 0, 400)
 
-    assert [when for when, _ in doorbell.rung] == [0, 30, 90, 190, 290, 390]
-    assert {key for _, key in doorbell.rung} == {job.job_key}
+    assert [time_s for time_s, _ in queue.enqueued] == [0, 30, 90, 190, 290, 390]
+    assert {key for _, key in queue.enqueued} == {job.job_key}
 
 
-def test_a_job_that_was_taken_is_not_rung_for(journal: Journal, doorbell: Doorbell) -> None:
+def test_a_claimed_job_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, doorbell, QUEUE)
+    reconciler = Reconciler(journal, queue, QUEUE)
     reconciler.step(0.0)
     journal.claim(job.job_key, "worker", 1000.0, 5.0)
 
-    run(reconciler, doorbell, 6, 200)
+    run(reconciler, queue, 6, 200)
 
-    assert len(doorbell.rung) == 1
+    assert len(queue.enqueued) == 1
 
 
-def test_a_job_whose_worker_is_gone_is_rung_for_as_soon_as_its_lease_has_ended(
-    journal: Journal, doorbell: Doorbell
-) -> None:
+def test_a_job_is_enqueued_again_as_soon_as_its_lease_has_expired(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, doorbell, QUEUE)
+    reconciler = Reconciler(journal, queue, QUEUE)
     reconciler.step(0.0)
     journal.claim(job.job_key, "worker", 65.0, 5.0)
 
-    run(reconciler, doorbell, 6, 70)
+    run(reconciler, queue, 6, 70)
 
     record = journal.job(job.job_key)
     assert (record.state, record.attempts) == (JobState.QUEUED, 1)
-    assert [when for when, _ in doorbell.rung] == [0, 66]
+    assert [time_s for time_s, _ in queue.enqueued] == [0, 66]
 
 
-def test_a_job_that_lost_its_last_worker_has_failed_and_is_not_rung_for(journal: Journal, doorbell: Doorbell) -> None:
+def test_a_job_whose_last_attempt_failed_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, doorbell, QUEUE)
+    reconciler = Reconciler(journal, queue, QUEUE)
     for start in (0, 1000):
         journal.claim(job.job_key, "worker", start + 60.0, float(start))
-        run(reconciler, doorbell, start, start + 70)
+        run(reconciler, queue, start, start + 70)
 
-    rung = len(doorbell.rung)
-    run(reconciler, doorbell, 2000, 2200)
+    enqueued = len(queue.enqueued)
+    run(reconciler, queue, 2000, 2200)
 
     record = journal.job(job.job_key)
-    assert (record.state, record.reason) == (JobState.FAILED, "its worker ended without an answer")
-    assert len(doorbell.rung) == rung
+    assert (record.state, record.reason) == (JobState.FAILED, "its worker ended without a result")
+    assert len(queue.enqueued) == enqueued
 
 
-def test_a_queue_that_is_away_is_tried_with_growing_pauses_and_nothing_is_lost(
-    journal: Journal, doorbell: Doorbell
+def test_an_unavailable_queue_is_retried_with_exponential_backoff_and_no_job_is_lost(
+    journal: Journal, queue: FakeQueue
 ) -> None:
     for number in range(3):
         queue_series(journal, number, now=float(number))
-    reconciler = Reconciler(journal, doorbell, QUEUE)
-    doorbell.works = False
-    run(reconciler, doorbell, 10, 100)
-    assert doorbell.tried == [10, 11, 13, 17, 25, 41, 71]
+    reconciler = Reconciler(journal, queue, QUEUE)
+    queue.is_available = False
+    run(reconciler, queue, 10, 100)
+    assert queue.attempts == [10, 11, 13, 17, 25, 41, 71]
 
-    doorbell.works = True
-    run(reconciler, doorbell, 100, 110)
+    queue.is_available = True
+    run(reconciler, queue, 100, 110)
 
-    assert [when for when, _ in doorbell.rung] == [101, 101, 101]
+    assert [time_s for time_s, _ in queue.enqueued] == [101, 101, 101]
 
 
-def test_leases_are_taken_back_while_the_queue_is_away(journal: Journal, doorbell: Doorbell) -> None:
+def test_expired_leases_are_requeued_while_the_queue_is_unavailable(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, doorbell, QUEUE)
-    doorbell.works = False
+    reconciler = Reconciler(journal, queue, QUEUE)
+    queue.is_available = False
     reconciler.step(0.0)
     journal.claim(job.job_key, "worker", 0.5, 0.0)
 
@@ -137,11 +135,13 @@ def test_leases_are_taken_back_while_the_queue_is_away(journal: Journal, doorbel
     assert journal.job(job.job_key).state is JobState.QUEUED
 
 
-def test_pauses_double_up_to_the_longest() -> None:
-    assert [growing_pause(5.0, 60.0, times) for times in (0, 1, 2, 3, 4, 10_000)] == [5, 10, 20, 40, 60, 60]
+def test_pauses_double_up_to_the_limit() -> None:
+    assert [backoff_s(5.0, 60.0, times) for times in (0, 1, 2, 3, 4, 10_000)] == [5, 10, 20, 40, 60, 60]
 
 
-def test_a_committed_series_is_removed_after_its_days_and_never_with_zero(journal: Journal, tmp_path: Path) -> None:
+def test_a_committed_series_is_removed_after_retention_days_and_never_with_zero(
+    journal: Journal, tmp_path: Path
+) -> None:
     spool = Spool(tmp_path)
     job = queue_series(journal)
     path = spool.write_instance("1.1", "1.1.1", b"x")

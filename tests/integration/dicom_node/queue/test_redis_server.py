@@ -27,7 +27,7 @@ EMBEDDED = QueueSettings()
 
 
 class Server:
-    """An embedded server that is killed and started."""
+    """An embedded Redis server that can be killed and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-def test_what_was_in_the_queue_a_moment_ago_survives_a_killed_server(server: Server) -> None:
+def test_queued_messages_survive_a_killed_server(server: Server) -> None:
     with server.client() as client:
         client.rpush(QUEUE, *[f"message {number}" for number in range(100)])
     time.sleep(1.5)  # appendfsync everysec
@@ -69,7 +69,7 @@ def test_what_was_in_the_queue_a_moment_ago_survives_a_killed_server(server: Ser
     assert waiting_messages(server.url) == 100
 
 
-def test_an_append_only_file_that_was_cut_off_is_read_as_far_as_it_goes(server: Server, tmp_path: Path) -> None:
+def test_a_truncated_append_only_file_is_read_up_to_its_last_complete_command(server: Server, tmp_path: Path) -> None:
     with server.client() as client:
         client.rpush(QUEUE, "first", "second")
         client.rpush(QUEUE, "third")
@@ -83,7 +83,7 @@ def test_an_append_only_file_that_was_cut_off_is_read_as_far_as_it_goes(server: 
     assert waiting_messages(server.url) == 2
 
 
-def test_the_server_listens_at_a_private_socket_and_at_no_port(server: Server, tmp_path: Path) -> None:
+def test_the_server_listens_on_a_private_socket_and_on_no_port(server: Server, tmp_path: Path) -> None:
     path = socket_path(tmp_path)
 
     assert server.url == f"redis+socket://{tmp_path}/redis/redis.sock"
@@ -93,7 +93,7 @@ def test_the_server_listens_at_a_private_socket_and_at_no_port(server: Server, t
         assert client.config_get("port") == {"port": "0"}
 
 
-def test_a_server_that_is_not_there_is_not_well_and_has_no_messages(tmp_path: Path) -> None:
+def test_a_server_that_does_not_run_is_not_ready_and_has_no_messages(tmp_path: Path) -> None:
     url = redis_url(EMBEDDED, tmp_path)
 
     assert not is_ready(url)
@@ -102,7 +102,7 @@ def test_a_server_that_is_not_there_is_not_well_and_has_no_messages(tmp_path: Pa
     assert not wait_until_ready(url, 60.0, lambda: False)
 
 
-def test_a_data_directory_too_deep_for_a_socket_gets_a_short_private_one(tmp_path: Path) -> None:
+def test_a_data_directory_too_deep_for_a_socket_path_gets_a_short_private_folder(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     path = socket_path(deep)
     server = Server(deep)
@@ -118,13 +118,13 @@ def test_a_data_directory_too_deep_for_a_socket_gets_a_short_private_one(tmp_pat
         shutil.rmtree(path.parent)
 
 
-def test_a_folder_in_which_others_can_write_is_refused(tmp_path: Path) -> None:
+def test_a_folder_writable_by_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis").chmod(0o777)
 
-    with pytest.raises(RedisNotStarted, match="nobody else can write"):
+    with pytest.raises(RedisNotStarted, match="not writable by others"):
         server_command(tmp_path)
 
 
-def test_a_redis_of_the_site_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_configured_redis_url_is_returned_unchanged(tmp_path: Path) -> None:
     assert redis_url(QueueSettings(url="rediss://host:6380/1"), tmp_path) == "rediss://host:6380/1"

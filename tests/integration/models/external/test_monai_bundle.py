@@ -15,7 +15,7 @@ from tests.fixtures.models.unsafe_pickle import Poison
 nibabel = pytest.importorskip("nibabel", reason="the extra `monai-bundle` is not installed")
 pytest.importorskip("ignite", reason="MONAI's own evaluator, the reference, needs pytorch-ignite")
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodec:UserWarning")  # MONAI, of a reader that is not used
+pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodec:UserWarning")  # from MONAI, about a reader that is not used
 
 METADATA = {
     "version": "0.3.1",
@@ -121,7 +121,7 @@ INFERENCE = {
 
 
 def lopsided_filter() -> dict[str, torch.Tensor]:
-    """Means over one side of the window, so that a flipped image has another answer; the edges are in scaled HU."""
+    """An asymmetric filter, so that a flipped image has another result; the edges are in scaled HU."""
     weight, bias = torch.zeros(3, 1, 5, 5, 5), torch.zeros(3)
     for channel, (slope, edge) in {1: (80.0, 0.55), 2: (40.0, 0.35)}.items():
         weight[channel, 0, 2:, 2:, 1:4] = slope / 27
@@ -152,7 +152,7 @@ def chest(spacing: tuple[float, float, float]) -> Volume:
 
 
 def outlined_by_monai(bundle: Path, volume: Volume, folder: Path) -> NDArray[np.integer]:
-    """Write the volume as NIfTI, run the bundle's own workflow on the file, and return the labels that it writes."""
+    """Write the volume as NIfTI, run the bundle's own workflow on it, and return the labels."""
     from monai.bundle import ConfigWorkflow
 
     to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine[:, [2, 1, 0, 3]]
@@ -178,7 +178,7 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 @pytest.mark.parametrize("spacing", [(2.0, 1.5, 1.5), (5.0, 0.9, 1.1)], ids=["as trained", "anisotropic"])
-def test_a_bundle_marks_what_its_own_workflow_marks(
+def test_a_bundle_marks_the_same_as_its_own_workflow(
     bundle: Path, spacing: tuple[float, float, float], tmp_path: Path
 ) -> None:
     volume, shares = chest(spacing), list[float]()
@@ -225,7 +225,7 @@ def test_a_flipped_stack_has_the_same_tumour(bundle: Path, axes: tuple[int, ...]
     assert not np.array_equal(marked(bundle, Volume(hu=turned.hu, affine=volume.affine)), marked(bundle, turned))
 
 
-def test_torchscript_marks_what_the_state_marks(bundle: Path, copied: Path) -> None:
+def test_torchscript_marks_the_same_as_the_weights(bundle: Path, copied: Path) -> None:
     network = torch.nn.Conv3d(1, 3, 5, padding=2)
     network.load_state_dict(lopsided_filter())
     (copied / "models" / "model.pt").unlink()
@@ -236,7 +236,7 @@ def test_torchscript_marks_what_the_state_marks(bundle: Path, copied: Path) -> N
     assert model_card(f"monai_bundle:{copied}").weights_file == "models/model.ts"
 
 
-def test_a_channel_of_probabilities_is_cut_at_one_half(bundle: Path, copied: Path) -> None:
+def test_a_channel_of_probabilities_is_thresholded_at_one_half(bundle: Path, copied: Path) -> None:
     inverted = INFERENCE["postprocessing"]["transforms"][:2]  # type: ignore[index]
     change(copied, "postprocessing", {"_target_": "Compose", "transforms": inverted})
     volume = chest((2.0, 1.5, 1.5))
@@ -253,7 +253,7 @@ def test_the_card_comes_from_the_metadata(bundle: Path, copied: Path) -> None:
     assert model_card(f"monai_bundle:{copied}").weights_sha256 != card.weights_sha256
 
 
-def test_weights_that_would_run_code_are_refused_and_do_not_run_it(copied: Path, tmp_path: Path) -> None:
+def test_weights_with_code_are_rejected_and_not_executed(copied: Path, tmp_path: Path) -> None:
     torch.save({"model": Poison(tmp_path / "it-ran")}, copied / "models" / "model.pt")
 
     with pytest.raises(ModelError, match=r"model\.pt is refused: it holds more than weights \(posix\.mkdir"):
@@ -261,24 +261,24 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run_it(copied: Path,
     assert not (tmp_path / "it-ran").exists()
 
 
-def test_a_bundle_that_cannot_be_built_is_refused_in_one_line(copied: Path) -> None:
+def test_a_bundle_that_cannot_be_built_is_rejected_in_one_line(copied: Path) -> None:
     change(copied, "inferer", {"_target_": "NoSuchInferer"})
 
-    with pytest.raises(ModelError, match=r"cannot build this bundle: .*NoSuchInferer") as refusal:
+    with pytest.raises(ModelError, match=r"cannot build this bundle: .*NoSuchInferer") as rejection:
         load_model(f"monai_bundle:{copied}", ON_CPU)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(rejection.value)
 
 
 @pytest.mark.parametrize("name", ["preprocessing", "postprocessing", "inferer", "network_def"])
-def test_a_configuration_that_lacks_a_part_is_refused_by_name(copied: Path, name: str) -> None:
+def test_a_configuration_without_a_part_is_rejected_with_its_name(copied: Path, name: str) -> None:
     change(copied, name, None)
 
     with pytest.raises(ModelError, match=f"cannot build this bundle: .*{name}"):
         load_model(f"monai_bundle:{copied}", ON_CPU)
 
 
-def test_a_bundle_that_does_not_return_to_the_images_grid_is_refused(copied: Path) -> None:
+def test_a_bundle_that_does_not_return_the_images_grid_is_rejected(copied: Path) -> None:
     change(copied, "postprocessing", {"_target_": "AsDiscreted", "keys": "pred", "argmax": True})
 
-    with pytest.raises(ModelError, match="does not return to the grid of the image"):
+    with pytest.raises(ModelError, match="does not return the image's grid"):
         marked(copied, chest((5.0, 0.9, 1.1)))

@@ -27,7 +27,7 @@ TUMOUR = LABELS["cancer"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model that nnU-Net trained here: two folds, 25 steps each."""
+    """A model trained here by nnU-Net: two folds, 25 steps each."""
     with trained(tmp_path_factory.mktemp("nnunet")) as made:
         yield made
 
@@ -57,7 +57,7 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
-def say(folder: Path, **options: object) -> None:
+def write_options(folder: Path, **options: object) -> None:
     (folder / "lungspread.json").write_text(json.dumps(options))
 
 
@@ -66,7 +66,7 @@ def say(folder: Path, **options: object) -> None:
     [((20, 40, 32), (2.0, 1.0, 1.0)), ((9, 40, 44), (5.0, 0.7, 0.9))],
     ids=["as trained", "anisotropic"],
 )
-def test_a_folder_marks_what_nnunets_own_predictor_marks(
+def test_a_folder_marks_the_same_as_nnunets_own_predictor(
     folder: Path, shape: tuple[int, int, int], spacing: tuple[float, float, float], tmp_path: Path
 ) -> None:
     hu, truth = chest(11, shape)
@@ -84,39 +84,39 @@ def test_a_folder_marks_what_nnunets_own_predictor_marks(
 
 
 @pytest.mark.parametrize("axes", [(0,), (0, 1), (2,)], ids=["feet first", "prone", "columns"])
-def test_a_flipped_stack_is_turned_to_what_the_network_knows(
+def test_a_flipped_stack_is_turned_to_the_training_orientation(
     copied: Path, axes: tuple[int, ...], tmp_path: Path
 ) -> None:
-    say(copied, mirroring=False)  # with it, a flip would hardly be noticed
+    write_options(copied, mirroring=False)  # mirroring would hide the effect of a flip
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
     write_nifti(volume.hu, tmp_path / "upright.nii.gz")
     write_nifti(np.flip(volume.hu, axes).copy(), tmp_path / "flipped.nii.gz")
     turned = flipped(volume, axes)
     mask = load_model(f"nnunet:{copied}", ON_CPU).segment(turned, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "upright.nii.gz", mirroring=False) == TUMOUR
-    careless = predicted_by_nnunet(copied, tmp_path / "flipped.nii.gz", mirroring=False) == TUMOUR
+    not_turned = predicted_by_nnunet(copied, tmp_path / "flipped.nii.gz", mirroring=False) == TUMOUR
 
     assert dice(mask.voxels, np.flip(expected, axes)) >= 0.999
-    assert dice(careless, np.flip(expected, axes)) < 0.999
+    assert dice(not_turned, np.flip(expected, axes)) < 0.999
     assert np.array_equal(mask.affine, turned.affine)
 
 
-def test_another_label_is_marked_where_the_folder_says_so(copied: Path) -> None:
-    say(copied, tumour="opacity")
+def test_another_label_is_marked_if_the_options_name_it(copied: Path) -> None:
+    write_options(copied, tumour="opacity")
     assert read_nnunet(copied).tumour == [LABELS["opacity"]]
 
 
-def test_images_that_lay_mirrored_in_training_lie_so_again(copied: Path, tmp_path: Path) -> None:
+def test_a_mirrored_training_orientation_is_restored(copied: Path, tmp_path: Path) -> None:
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
     write_nifti(np.flip(volume.hu, 1).copy(), tmp_path / "las.nii.gz")
-    say(copied, mirroring=False, orientation="LAS")
+    write_options(copied, mirroring=False, orientation="LAS")
     mask = load_model(f"nnunet:{copied}", ON_CPU).segment(volume, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "las.nii.gz", mirroring=False) == TUMOUR
 
     assert dice(mask.voxels, np.flip(expected, 1)) >= 0.999
 
 
-def test_how_training_images_lay_is_read_from_a_validated_case(copied: Path) -> None:
+def test_the_training_orientation_is_read_from_a_validation_case(copied: Path) -> None:
     import nibabel
 
     assert trained_orientation(read_nnunet(copied)) == "LPS"
@@ -128,13 +128,13 @@ def test_how_training_images_lay_is_read_from_a_validated_case(copied: Path) -> 
 
     assert trained_orientation(read_nnunet(copied)) == "LAS"
     assert model_card(f"nnunet:{copied}").weights_sha256 != before
-    say(copied, orientation="RAS")
+    write_options(copied, orientation="RAS")
     assert trained_orientation(read_nnunet(copied)) == "RAS"
 
 
 @pytest.mark.parametrize("letters", ["LPS", "LAS", "RAS", "RPI", "SAR", "PIL"])
 @pytest.mark.parametrize("stored", list(product((1, -1), repeat=3)))
-def test_axes_run_where_the_letters_say(letters: str, stored: tuple[int, int, int]) -> None:
+def test_axes_run_in_the_directions_of_the_letters(letters: str, stored: tuple[int, int, int]) -> None:
     lps = np.indices((3, 4, 5))  # x, y and z of each voxel, to the left, to posterior and to the head
     x, y, z = (np.flip(axis.transpose(2, 1, 0), [k for k in range(3) if stored[k] < 0]) for axis in lps)
     turn = facing(np.diag([1.0, 1, 1, 1])[:, [2, 1, 0, 3]] * [*stored, 1.0], letters)
@@ -154,13 +154,13 @@ def test_the_card_comes_from_the_folder(folder: Path, copied: Path) -> None:
     assert check_model(f"nnunet:{folder}", ON_CPU).card == card
     one_fold = model_card(f"nnunet:{copied}")
     assert one_fold.weights_sha256 != card.weights_sha256
-    say(copied, mirroring=False, version="2.1", smallest_lesion_ml=0.5)
-    said = model_card(f"nnunet:{copied}")
-    assert (said.version, said.smallest_lesion_ml) == ("2.1", 0.5)
-    assert said.weights_sha256 != one_fold.weights_sha256
+    write_options(copied, mirroring=False, version="2.1", smallest_lesion_ml=0.5)
+    card_of_options = model_card(f"nnunet:{copied}")
+    assert (card_of_options.version, card_of_options.smallest_lesion_ml) == ("2.1", 0.5)
+    assert card_of_options.weights_sha256 != one_fold.weights_sha256
 
 
-def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run_it(copied: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_with_code_is_rejected_and_not_executed(copied: Path, tmp_path: Path) -> None:
     checkpoint = copied / "fold_0" / "checkpoint_final.pth"
     content = torch.load(checkpoint, weights_only=False)
     torch.save({**content, "logging": Poison(tmp_path / "it-ran")}, checkpoint)
@@ -172,26 +172,26 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run_it(copied:
     assert not (tmp_path / "it-ran").exists()
 
 
-def test_plans_that_name_a_class_that_is_no_network_are_refused(copied: Path) -> None:
+def test_plans_with_a_class_that_is_no_network_are_rejected(copied: Path) -> None:
     plans = json.loads((copied / "plans.json").read_text())
     plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "subprocess.Popen"
     (copied / "plans.json").write_text(json.dumps(plans))
 
-    with pytest.raises(ModelError, match=r"of subprocess\.Popen, which is no network$"):
+    with pytest.raises(ModelError, match=r"from subprocess\.Popen, which is not allowed$"):
         load_model(f"nnunet:{copied}", ON_CPU)
 
 
-def test_weights_of_another_network_are_refused_in_one_line(copied: Path) -> None:
+def test_weights_of_another_network_are_rejected_in_one_line(copied: Path) -> None:
     dataset = json.loads((copied / "dataset.json").read_text())
     dataset["labels"]["vessel"] = 3
     (copied / "dataset.json").write_text(json.dumps(dataset))
 
-    with pytest.raises(ModelError, match="nnU-Net cannot build this network: RuntimeError: ") as refusal:
+    with pytest.raises(ModelError, match="nnU-Net cannot build this network: RuntimeError: ") as rejection:
         load_model(f"nnunet:{copied}", ON_CPU)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(rejection.value)
 
 
-def test_without_nnunet_one_line_says_what_to_install(copied: Path) -> None:
+def test_without_nnunet_the_error_names_what_to_install(copied: Path) -> None:
     code = (
         "import sys; sys.modules['nnunetv2'] = None\n"
         "from models.registry import load_model\n"

@@ -1,4 +1,4 @@
-"""The two networks of one file, and the segmenter that runs whichever the card names."""
+"""The networks of a weights file, and the segmenter that runs them."""
 
 import hashlib
 from dataclasses import replace
@@ -34,14 +34,14 @@ CARD = ModelCard(
 
 
 class Denser(nn.Module):
-    """In place of a network: how far the middle slice, or each voxel of a block, lies above -300 HU."""
+    """A substitute network: the distance of the middle slice, or of each voxel of a block, from -300 HU."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return 10 * (images[:, 2:3] if images.ndim == 4 else images)
 
 
 class ToTheLeft(nn.Module):
-    """In place of a network: how far left a voxel lies, times `slope`."""
+    """A substitute network: the column of a voxel, times `slope`."""
 
     def __init__(self, slope: float) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def ensemble(*networks: nn.Module, flip_tta: bool = False) -> Ensemble:
 
 
 def ignore(_share: float) -> None:
-    """Progress that nobody looks at."""
+    """Ignored progress."""
 
 
 def weights(folder: Path, kind: str) -> Path:
@@ -74,19 +74,19 @@ def weights(folder: Path, kind: str) -> Path:
         ("3d", (2, 1, 16, 32, 48)),
     ],
 )
-def test_a_network_says_one_logit_for_each_voxel_that_it_outlines(kind: str, shape: tuple[int, ...]) -> None:
+def test_a_network_returns_one_logit_for_each_voxel(kind: str, shape: tuple[int, ...]) -> None:
     with torch.inference_mode():
         logits = build_network(kind).eval()(torch.zeros(shape))
 
     assert logits.shape == (2, 1, *shape[2:])
 
 
-def test_a_network_of_no_kind_names_those_that_there_are() -> None:
+def test_an_unknown_kind_of_network_lists_the_known_ones() -> None:
     with pytest.raises(ModelError, match=r"no network is called 2d; there are: 2\.5d, 2\.5d-residual, 2\.5d-efficient"):
         build_network("2d")
 
 
-def test_the_released_weights_are_for_the_network_that_is_trained_without_a_word() -> None:
+def test_the_released_weights_include_the_default_network() -> None:
     card = model_card("lung_tumour")
 
     assert RELEASED in card.network.split(IN_TURN)
@@ -109,14 +109,14 @@ def test_a_card_names_its_network_and_the_segmenter_runs_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_weights_of_the_other_network_are_refused(tmp_path: Path, kind: str) -> None:
+def test_weights_of_another_network_are_rejected(tmp_path: Path, kind: str) -> None:
     other = next(name for name in NETWORKS if name != kind)
 
     with pytest.raises(ModelError, match=f"not the weights of a {other} network"):
         LungTumourSegmenter(replace(CARD, network=other), weights(tmp_path, kind), ON_CPU)
 
 
-def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_path: Path) -> None:
+def test_networks_of_several_kinds_are_averaged_in_turn(tmp_path: Path) -> None:
     kinds = ["2.5d", "2.5d-efficientnet", "2.5d"]
     networks = [build_network(kind).eval() for kind in kinds]
     save_file(named_tensors(networks), tmp_path / "x.safetensors")
@@ -124,7 +124,7 @@ def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_p
     hu, spacing = np.random.default_rng(1).normal(-500, 300, (2, 40, 32)).astype(np.float32), (2.5, 1.0, 1.0)
 
     model = LungTumourSegmenter(card, tmp_path / "x.safetensors", WHOLE)
-    said = model.probability(hu, spacing, lambda _: None).astype(np.float64)
+    predicted = model.probability(hu, spacing, lambda _: None).astype(np.float64)
 
     with torch.inference_mode():
         alone = [
@@ -133,13 +133,13 @@ def test_networks_of_several_kinds_take_turns_and_say_what_each_says_alone(tmp_p
         ]
     logits = [np.log(one / (1 - one)) for one in np.asarray(alone, np.float64)]
     assert kinds_of(card.network, 3) == kinds
-    assert np.log(said / (1 - said)) == pytest.approx(np.mean(logits, 0), abs=0.01)
+    assert np.log(predicted / (1 - predicted)) == pytest.approx(np.mean(logits, 0), abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("network", "why"), [("2.5d + 2d", "no network is called 2d"), ("2.5d + 3d", "is not averaged with others")]
 )
-def test_kinds_that_cannot_be_averaged_are_refused(network: str, why: str) -> None:
+def test_kinds_that_cannot_be_averaged_are_rejected(network: str, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         kinds_of(network, 2)
     with pytest.raises(ModelError, match="no network is called"):
@@ -152,13 +152,13 @@ def test_networks_are_averaged_by_their_logits() -> None:
     assert logits.tolist() == [[[[0.0, 2.5, 5.0], [0.0, 2.5, 5.0]]]]
 
 
-def test_what_a_network_says_of_the_mirrored_chest_is_turned_back_and_averaged_in() -> None:
+def test_the_logits_of_the_mirrored_chest_are_flipped_back_and_averaged() -> None:
     logits = ensemble(ToTheLeft(1.0), flip_tta=True).mean_logits(torch.zeros(1, 5, 1, 4))
 
     assert logits.flatten().tolist() == [1.5, 1.5, 1.5, 1.5]  # (0, 1, 2, 3) and (3, 2, 1, 0)
 
 
-def test_a_file_of_several_networks_gives_as_many_as_are_wanted(tmp_path: Path) -> None:
+def test_a_file_of_several_networks_gives_the_requested_number(tmp_path: Path) -> None:
     networks = [build_network() for _ in range(3)]
     save_file(named_tensors(networks), tmp_path / "x.safetensors")
     card = replace(CARD, networks=3)
@@ -185,7 +185,7 @@ def test_a_file_of_several_networks_gives_as_many_as_are_wanted(tmp_path: Path) 
 
 @pytest.mark.parametrize("predictor", [SlicePredictor, BlockPredictor])
 @pytest.mark.parametrize("spacing", [(0.7, 0.9, 0.6), (2.5, 1.0, 1.0), (5.0, 1.4, 1.4)])
-def test_what_a_network_says_lies_where_it_saw_it(
+def test_the_prediction_is_at_the_position_of_the_input(
     predictor: type[SlicePredictor | BlockPredictor], spacing: tuple[float, float, float]
 ) -> None:
     shape = tuple(round(side / size) for side, size in zip((60, 100, 110), spacing, strict=True))
@@ -200,7 +200,7 @@ def test_what_a_network_says_lies_where_it_saw_it(
     assert marked.sum() == pytest.approx(ball.sum(), rel=0.12)
 
 
-def test_blocks_that_overlap_give_what_one_block_gives() -> None:
+def test_overlapping_blocks_give_the_same_as_one_block() -> None:
     hu = np.random.default_rng(1).uniform(-1000, 400, (60, 230, 200)).astype(np.float32)
 
     probability = BlockPredictor(ensemble(Denser()), 16).probability(hu, (2.5, 1.0, 1.0), EVERYWHERE, ignore)
@@ -209,29 +209,29 @@ def test_blocks_that_overlap_give_what_one_block_gives() -> None:
     assert np.abs(probability - expected).max() < 0.02  # bfloat16 has eight bits
 
 
-def test_of_a_thick_slice_the_probability_is_the_mean_over_its_parts() -> None:
-    """Soft tissue at the window's top between two slices of air; a quarter from its middle half of the way is gone."""
+def test_the_probability_of_a_thick_slice_is_the_mean_over_its_parts() -> None:
+    """Soft tissue at the window's upper end between two slices of air, sampled a quarter slice from the middle."""
     hu = np.full((3, 32, 32), -1000, np.float32)
     hu[1] = 400
 
-    said = SlicePredictor(ensemble(Denser()), 32).probability(hu, (5.0, 1.0, 1.0), EVERYWHERE, ignore)
+    predicted = SlicePredictor(ensemble(Denser()), 32).probability(hu, (5.0, 1.0, 1.0), EVERYWHERE, ignore)
 
-    sure, unsure, never = (1 / (1 + np.exp(-logit)) for logit in (5.0, -5.0, -10.0))
-    assert said[:, 16, 16] == pytest.approx([(unsure + never) / 2, sure, (unsure + never) / 2], rel=1e-4)
+    high, low, lowest = (1 / (1 + np.exp(-logit)) for logit in (5.0, -5.0, -10.0))
+    assert predicted[:, 16, 16] == pytest.approx([(low + lowest) / 2, high, (low + lowest) / 2], rel=1e-4)
 
 
-def test_in_training_on_a_cpu_a_depthwise_convolution_is_that_of_float32() -> None:
+def test_a_depthwise_convolution_trains_in_float32_on_a_cpu() -> None:
     ours, theirs = Depthwise(8, 5, 2), nn.Conv2d(8, 8, 5, 2, groups=8, bias=False)
     theirs.load_state_dict(ours.state_dict())
     images = torch.randn(2, 8, 17, 17).bfloat16()
 
     with torch.autocast("cpu", torch.bfloat16):
-        said = ours(images)
-    said.float().square().sum().backward()
+        predicted = ours(images)
+    predicted.float().square().sum().backward()
     known = theirs(images.float())
     known.square().sum().backward()
 
-    assert said.dtype == torch.bfloat16
-    assert torch.equal(said, known.bfloat16())
+    assert predicted.dtype == torch.bfloat16
+    assert torch.equal(predicted, known.bfloat16())
     assert ours.weight.grad is not None
     assert ours.weight.grad.numpy() == pytest.approx(theirs.weight.grad.numpy(), rel=0.02, abs=0.1)  # type: ignore[union-attr]

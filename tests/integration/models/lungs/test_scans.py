@@ -1,4 +1,4 @@
-"""Both whole scans of the shared data. What is expected was read off the images by eye, or stands beside them."""
+"""Both whole scans of the shared data. Expected values were read from the images by eye or come with the data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def index(lungs: Lungs, lps_mm: tuple[float, ...]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", CARINA)
-def test_the_carina_is_where_the_eye_sees_it(scans: dict[str, Scan], name: str) -> None:
+def test_the_carina_agrees_with_the_reading_by_eye(scans: dict[str, Scan], name: str) -> None:
     carina_mm = scans[name][1].carina_mm
 
     assert carina_mm is not None
@@ -62,10 +62,10 @@ def test_the_tumour_of_the_right_lung_is_inside_it(scans: dict[str, Scan]) -> No
     lungs = scans["c3n-00247"][1]
     lobe = Lobe(lungs.lobes[index(lungs, TUMOUR_C3N)])
 
-    assert lobe in {Lobe.RIGHT_LOWER, Lobe.RIGHT_MIDDLE}  # it lies at the base, in front
+    assert lobe in {Lobe.RIGHT_LOWER, Lobe.RIGHT_MIDDLE}  # at the base, in front
 
 
-def test_the_boxes_of_the_left_tumour_lie_in_the_left_upper_lobe_or_at_its_edge(
+def test_the_boxes_of_the_left_tumour_are_in_the_left_upper_lobe_or_at_its_edge(
     scans: dict[str, Scan], data: Path
 ) -> None:
     series, lungs = scans["lung-dx-a0001"]
@@ -85,7 +85,7 @@ def test_the_boxes_of_the_left_tumour_lie_in_the_left_upper_lobe_or_at_its_edge(
 
 
 @pytest.mark.parametrize("name", CARINA)
-def test_no_gas_and_no_bone_is_in_the_lungs_and_no_lung_is_left_out(scans: dict[str, Scan], name: str) -> None:
+def test_the_lungs_contain_no_gas_and_no_bone_and_are_complete(scans: dict[str, Scan], name: str) -> None:
     series, lungs = scans[name]
     inside = lungs.lobes > 0
     corners = np.argwhere(inside)
@@ -102,7 +102,7 @@ def lungs_ml(lungs: Lungs, *, right: bool) -> float:
     return sum(lungs.volume_ml(lobe) for lobe in Lobe if lobe.is_right == right)
 
 
-def test_feet_first_and_turned_gives_the_same_lungs(scans: dict[str, Scan]) -> None:
+def test_a_feet_first_scan_with_exchanged_axes_gives_the_same_lungs(scans: dict[str, Scan]) -> None:
     series, lungs = scans["lung-dx-a0001"]
     axes, flipped = (0, 2, 1), (0, 2)
     other = outline_lungs(stored(series.volume, axes, flipped))

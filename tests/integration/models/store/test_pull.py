@@ -12,7 +12,7 @@ import torch
 from models.registry import MODELS, load_model, model_card
 from models.segmenter import ON_CPU, ModelError
 from models.store.downloads import DownloadInterrupted
-from models.store.pull import Wanted, pull
+from models.store.pull import DownloadRequest, pull
 from tests.fixtures.models.range_server import Served, serving
 from tests.fixtures.models.unsafe_pickle import Poison
 
@@ -29,7 +29,7 @@ def names_in(folder: Path) -> list[str]:
 
 def fetch(server: Served, folder: Path, name: str = "model.zip", sha256: str = "") -> list[str]:
     wanted = sha256 or hashlib.sha256(server.content).hexdigest()
-    return pull(Wanted(url=server.url(name), sha256=wanted, folder=folder), lambda *_: None)
+    return pull(DownloadRequest(url=server.url(name), sha256=wanted, folder=folder), lambda *_: None)
 
 
 def zipped(**files: bytes) -> bytes:
@@ -66,7 +66,7 @@ def nnunet(checkpoint: bytes) -> bytes:
     )
 
 
-def test_a_pulled_model_is_one_that_the_worker_can_load(server: Served, tmp_path: Path) -> None:
+def test_a_pulled_model_can_be_loaded(server: Served, tmp_path: Path) -> None:
     server.content = released()
 
     names = fetch(server, tmp_path / "mine")
@@ -77,7 +77,7 @@ def test_a_pulled_model_is_one_that_the_worker_can_load(server: Served, tmp_path
     assert names_in(tmp_path) == ["mine"]
 
 
-def test_a_pull_that_was_cut_off_goes_on_and_shows_nothing_before_it_is_whole(server: Served, tmp_path: Path) -> None:
+def test_an_interrupted_pull_resumes_and_writes_nothing_before_it_is_complete(server: Served, tmp_path: Path) -> None:
     server.content = released()
     server.cuts = [1_000_000, 0]
     with pytest.raises(DownloadInterrupted):
@@ -99,7 +99,7 @@ def test_a_wrong_hash_leaves_nothing(server: Served, tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
-def test_weights_that_are_not_those_of_the_card_are_refused(server: Served, tmp_path: Path) -> None:
+def test_weights_that_do_not_match_the_card_are_rejected(server: Served, tmp_path: Path) -> None:
     server.content = released(**{"lung_tumour.safetensors": b"others"})
 
     with pytest.raises(ModelError, match="the card says"):
@@ -107,7 +107,7 @@ def test_weights_that_are_not_those_of_the_card_are_refused(server: Served, tmp_
     assert names_in(tmp_path) == []
 
 
-def test_an_nnunet_keeps_the_folder_whose_name_says_its_configuration(server: Served, tmp_path: Path) -> None:
+def test_an_nnunet_keeps_the_folder_named_after_its_configuration(server: Served, tmp_path: Path) -> None:
     server.content = nnunet(saved({"network_weights": {"a": torch.zeros(3)}}))
 
     (name,) = fetch(server, tmp_path / "mine")
@@ -117,18 +117,18 @@ def test_an_nnunet_keeps_the_folder_whose_name_says_its_configuration(server: Se
 
 
 @pytest.mark.parametrize("inside", ["fold_0/checkpoint_final.pth", "notes.dat"])
-def test_a_pickle_that_is_more_than_weights_is_refused_by_name_and_does_not_run(
+def test_an_unsafe_pickle_is_rejected_with_its_name_and_not_executed(
     server: Served, tmp_path: Path, inside: str
 ) -> None:
-    poison = saved({"network_weights": {}, "more": Poison(tmp_path / "it-ran")})
-    server.content = released(**{inside: poison})
+    unsafe = saved({"network_weights": {}, "more": Poison(tmp_path / "it-ran")})
+    server.content = released(**{inside: unsafe})
 
     with pytest.raises(ModelError, match=rf"{Path(inside).name} is refused: it holds more than weights \(posix.mkdir"):
         fetch(server, tmp_path / "mine")
     assert names_in(tmp_path) == []
 
 
-def test_a_lone_file_of_weights_is_looked_through_as_well(server: Served, tmp_path: Path) -> None:
+def test_a_single_file_of_weights_is_checked_as_well(server: Served, tmp_path: Path) -> None:
     server.content = saved({"a": torch.arange(3)})
     assert fetch(server, tmp_path / "mine", "average.pt") == []
     assert torch.load(tmp_path / "mine" / "average.pt", weights_only=True)["a"].tolist() == [0, 1, 2]
@@ -140,10 +140,10 @@ def test_a_lone_file_of_weights_is_looked_through_as_well(server: Served, tmp_pa
     assert not (tmp_path / "it-ran").exists()
 
 
-def test_an_archive_that_leads_out_of_its_folder_is_refused(server: Served, tmp_path: Path) -> None:
+def test_an_archive_with_a_path_outside_its_folder_is_rejected(server: Served, tmp_path: Path) -> None:
     server.content = zipped(**{"model.toml": b"", "../../out-there": b""})
 
-    with pytest.raises(ModelError, match="leads out"):
+    with pytest.raises(ModelError, match="outside the archive's folder"):
         fetch(server, tmp_path / "mine")
     assert names_in(tmp_path) == []
 
@@ -156,11 +156,11 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(server: Served, tmp_
         (
             b'[model]\nname="x"\nversion="1"\nweights_file="../x"\nweights_sha256=""\nlicence=""\nthreshold=0.5\n'
             b"smallest_lesion_ml=0.1\npeak_threshold=0.5\n",
-            "weights_file names a file of another folder",
+            "weights_file names a file in another folder",
         ),
     ],
 )
-def test_a_card_that_is_none_is_refused(server: Served, tmp_path: Path, toml: bytes, named: str) -> None:
+def test_an_invalid_card_is_rejected(server: Served, tmp_path: Path, toml: bytes, named: str) -> None:
     server.content = released(**{"model.toml": toml})
 
     with pytest.raises(ModelError, match=named):
@@ -170,7 +170,7 @@ def test_a_card_that_is_none_is_refused(server: Served, tmp_path: Path, toml: by
 def test_an_archive_without_a_model_is_refused(server: Served, tmp_path: Path) -> None:
     server.content = zipped(**{"README.md": b"nothing here"})
 
-    with pytest.raises(ModelError, match="the archive holds no model"):
+    with pytest.raises(ModelError, match="the archive contains no model"):
         fetch(server, tmp_path / "mine")
 
 
@@ -179,7 +179,7 @@ def test_a_folder_that_holds_something_is_left_alone(server: Served, tmp_path: P
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
 
-    with pytest.raises(ModelError, match="is there already"):
+    with pytest.raises(ModelError, match="already exists"):
         fetch(server, tmp_path / "mine")
     assert server.asked == []
 

@@ -26,7 +26,7 @@ def stack_of(name: str = "a", shape: tuple[int, int, int] = (4, 12, 10), **chang
     return Stack(hu=hu, mask=hu > 2500, **facts)  # type: ignore[arg-type]
 
 
-def closed(cache: Path, *stacks: Stack) -> None:
+def write_cache(cache: Path, *stacks: Stack) -> None:
     close(cache, [write_stack(cache, stack, {"f": "0"}) for stack in stacks], "{}\n")
 
 
@@ -40,7 +40,7 @@ def on_disk(tmp_path_factory: pytest.TempPathFactory) -> OnDisk:
 def test_a_stack_is_read_as_it_was_written(tmp_path: Path) -> None:
     readers = np.arange(480, dtype=np.uint8).reshape(4, 12, 10) % 16
     one, two = stack_of("P1/nodule-3", readers=readers, whole=False), stack_of("b", first_slice=17, estimated=True)
-    closed(tmp_path, one, two)
+    write_cache(tmp_path, one, two)
 
     for stack, back in zip((one, two), read_stacks(tmp_path), strict=True):
         assert np.array_equal(stack.hu, back.hu)
@@ -56,7 +56,7 @@ def test_the_manifest_counts_tumour_slices_and_millilitres(tmp_path: Path) -> No
     stack = stack_of()
     stack.mask[:] = False
     stack.mask[1:3, 0, :5] = True
-    closed(tmp_path, stack)
+    write_cache(tmp_path, stack)
 
     (entry,) = manifest(tmp_path).stacks
 
@@ -66,31 +66,31 @@ def test_the_manifest_counts_tumour_slices_and_millilitres(tmp_path: Path) -> No
 
 
 def test_a_cache_without_manifest_is_not_read(tmp_path: Path) -> None:
-    closed(tmp_path, stack_of())
+    write_cache(tmp_path, stack_of())
     reopen(tmp_path)
 
-    with pytest.raises(DataRefused, match=r"manifest.json: not there, the cache was not prepared to the end"):
+    with pytest.raises(DataRefused, match=r"manifest.json: missing, the cache is incomplete"):
         read_stacks(tmp_path)
 
 
 def test_a_cache_of_another_format_is_not_read(tmp_path: Path) -> None:
-    closed(tmp_path, stack_of())
+    write_cache(tmp_path, stack_of())
     content = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**content, "format": 99}))
 
-    with pytest.raises(DataRefused, match="format 99 where 1 is needed"):
+    with pytest.raises(DataRefused, match="format 99, 1 is needed"):
         read_stacks(tmp_path)
 
 
-def test_a_patient_that_is_not_there_is_named(tmp_path: Path) -> None:
-    closed(tmp_path, stack_of("a"), stack_of("b"))
+def test_a_missing_patient_is_named(tmp_path: Path) -> None:
+    write_cache(tmp_path, stack_of("a"), stack_of("b"))
 
     with pytest.raises(DataRefused, match="patient c is not in the cache"):
         read_stacks(tmp_path, {"a", "c"})
 
 
-def test_names_that_differ_in_punctuation_alone_do_not_meet(tmp_path: Path) -> None:
-    closed(tmp_path, stack_of("a/b"), stack_of("a b"), stack_of("a_b"), stack_of("ä:b"), stack_of("../a"))
+def test_names_that_differ_only_in_punctuation_have_different_folders(tmp_path: Path) -> None:
+    write_cache(tmp_path, stack_of("a/b"), stack_of("a b"), stack_of("a_b"), stack_of("ä:b"), stack_of("../a"))
 
     assert sorted(stack.name for stack in read_stacks(tmp_path)) == sorted(["a/b", "a b", "a_b", "ä:b", "../a"])
     assert all(path.parent == tmp_path / "stacks" for path in (tmp_path / "stacks").iterdir())
@@ -98,7 +98,7 @@ def test_names_that_differ_in_punctuation_alone_do_not_meet(tmp_path: Path) -> N
 
 def test_a_cache_may_be_moved(tmp_path: Path) -> None:
     stack = stack_of()
-    closed(tmp_path / "here", stack)
+    write_cache(tmp_path / "here", stack)
     shutil.move(tmp_path / "here", tmp_path / "there")
 
     assert np.array_equal(read_stacks(tmp_path / "there")[0].hu, stack.hu)
@@ -108,7 +108,7 @@ def test_a_whole_scan_stays_on_disk(tmp_path: Path) -> None:
     hu = np.zeros((40, 512, 512), np.int16)
     hu[7] = 40
     scan = Stack(source="msd", patient="p", name="p", hu=hu, mask=hu > 0, spacing_mm=(1.0, 1.0, 1.0), whole=True)
-    closed(tmp_path, scan)
+    write_cache(tmp_path, scan)
 
     (back,) = read_stacks(tmp_path)
 
@@ -137,7 +137,7 @@ def test_an_index_beyond_the_last_slice_is_an_error(on_disk: OnDisk) -> None:
         on_disk[9]
 
 
-def test_it_computes_as_the_array_does(on_disk: OnDisk) -> None:
+def test_arithmetic_gives_what_numpy_gives(on_disk: OnDisk) -> None:
     assert (on_disk.shape, on_disk.ndim, len(on_disk), on_disk.nbytes) == (VOLUME.shape, 3, 9, VOLUME.nbytes)
     assert np.array_equal((on_disk > -960) & (on_disk < -500), (VOLUME > -960) & (VOLUME < -500))
     assert np.array_equal(on_disk + on_disk, VOLUME + VOLUME)
@@ -147,16 +147,16 @@ def test_it_computes_as_the_array_does(on_disk: OnDisk) -> None:
     assert np.array_equal([plane.max() for plane in on_disk], VOLUME.max((1, 2)))
 
 
-def test_it_cannot_be_written(on_disk: OnDisk) -> None:
+def test_an_array_on_disk_is_read_only(on_disk: OnDisk) -> None:
     with pytest.raises(TypeError):
         on_disk[0] = 0  # type: ignore[index]
 
 
-def test_it_crosses_to_another_process(on_disk: OnDisk) -> None:
+def test_an_array_on_disk_can_be_pickled(on_disk: OnDisk) -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(on_disk))[2:5], VOLUME[2:5])
 
 
-def test_processes_that_were_forked_read_an_array_that_was_open_before(tmp_path: Path) -> None:
+def test_forked_processes_read_an_array_opened_before(tmp_path: Path) -> None:
     write_array(tmp_path / "a.b2nd", VOLUME)
     code = """
 import multiprocessing, sys

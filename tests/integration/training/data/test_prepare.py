@@ -59,7 +59,7 @@ def data(good: tuple[Path, list[Stack]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(good[0], tmp_path / "data"))
 
 
-def test_what_was_written_is_read_back_upright(good: tuple[Path, list[Stack]], tmp_path: Path) -> None:
+def test_written_stacks_are_read_back_upright(good: tuple[Path, list[Stack]], tmp_path: Path) -> None:
     folder, stacks = good
 
     result = prepared(tmp_path / "cache", msd_of(folder))
@@ -80,7 +80,7 @@ def test_a_set_stored_in_other_axes_gives_the_same_stacks(tmp_path: Path, axes: 
     assert same(read_stacks(tmp_path / "cache")[0], stacks[0])
 
 
-def test_simpleitk_turned_to_lps_reads_the_same_array(tmp_path: Path) -> None:
+def test_simpleitk_reads_the_same_array_in_lps(tmp_path: Path) -> None:
     write_msd(tmp_path / "data", patients=1, axes="ASR")
     prepared(tmp_path / "cache", msd_of(tmp_path / "data"))
 
@@ -92,7 +92,7 @@ def test_simpleitk_turned_to_lps_reads_the_same_array(tmp_path: Path) -> None:
     assert stack.spacing_mm == pytest.approx(turned.GetSpacing()[::-1])
 
 
-def test_a_scan_that_leans_by_ten_degrees_keeps_its_own_slices(data: Path, tmp_path: Path) -> None:
+def test_a_scan_tilted_by_ten_degrees_keeps_its_slices(data: Path, tmp_path: Path) -> None:
     before = nibabel.load(data / "imagesTr/lung_001.nii.gz").affine
     cos, sin = np.cos(np.radians(10)), np.sin(np.radians(10))
     lean = np.array([[1, 0, 0, 0], [0, cos, -sin, 0], [0, sin, cos, 0], [0, 0, 0, 1]])
@@ -118,7 +118,7 @@ def test_stored_values_become_hounsfield_units_by_slope_and_intercept(data: Path
     assert same(read_stacks(tmp_path / "cache", {"lung_001"})[0], chest("lung_001", 1))
 
 
-# -- what is refused, and how it is named --
+# -- refused data, and how it is named --
 
 IMAGE, LABEL = "imagesTr/lung_002.nii.gz", "labelsTr/lung_002.nii.gz"
 
@@ -163,7 +163,7 @@ def cut(path: str, share: float) -> Callable[[Path], None]:
 
 def spoil(data: Path) -> None:
     content = bytearray((data / IMAGE).read_bytes())
-    content[-6] ^= 0xFF  # the checksum alone: every value can still be unpacked
+    content[-6] ^= 0xFF  # only the checksum: every value can still be unpacked
     (data / IMAGE).write_bytes(content)
 
 
@@ -203,12 +203,12 @@ def twice(data: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a missing label": (lambda data: (data / LABEL).unlink(), f"{LABEL}: dataset.json names it, but it is not there"),
-    "a missing image": (lambda data: (data / IMAGE).unlink(), f"{IMAGE}: dataset.json names it, but it is not there"),
+    "a missing label": (lambda data: (data / LABEL).unlink(), f"{LABEL}: listed in dataset.json, but missing"),
+    "a missing image": (lambda data: (data / IMAGE).unlink(), f"{IMAGE}: listed in dataset.json, but missing"),
     "no label named": (listed_without_label, 'dataset.json: entry 2 of "training" does not name an image and a label'),
-    "a file that was never there": (listed(image="imagesTr/lung_7.nii.gz"), "imagesTr/lung_7.nii.gz: dataset.json"),
-    "a file of another folder": (listed(label="../../secret.nii.gz"), "secret.nii.gz: dataset.json points outside"),
-    "an entry twice": (listed(image="./imagesTr/lung_001.nii.gz"), "lung_001 of msd is there 2 times, once is needed"),
+    "a file that was never there": (listed(image="imagesTr/lung_7.nii.gz"), "imagesTr/lung_7.nii.gz: listed"),
+    "a file of another folder": (listed(label="../../secret.nii.gz"), "dataset.json refers to a file outside"),
+    "an entry twice": (listed(image="./imagesTr/lung_001.nii.gz"), "lung_001 of msd is given 2 times, expected once"),
     "the image for its label": (listed(label=f"./{IMAGE}"), "image and label are the same file"),
     "no dataset.json": (lambda data: (data / "dataset.json").unlink(), "dataset.json: cannot be read: No such file"),
     "no JSON": (lambda data: (data / "dataset.json").write_text("{") and None, "dataset.json: is not JSON"),
@@ -216,28 +216,28 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "a 4D image": (change(IMAGE, lambda array: array[..., None]), f"{IMAGE}: has 4 axes (72 x 56 x 14 x 1)"),
     "label value 7": (change(LABEL, lambda array: lift(array, 7)), f"{LABEL}: label value 7 in 1 voxel(s), only 0"),
     "label value 0.5": (change(LABEL, lambda array: lift(array, 0.5)), f"{LABEL}: label value 0.5 in 1 voxel(s)"),
-    "another shape": (change(LABEL, lambda array: array[:-1]), f"{LABEL}: its shape is 71 x 56 x 14, that of"),
-    "another origin": (move(LABEL, 2, 3, 7.0), f"{LABEL}: its affine puts voxels 97.00 mm from"),
-    "another spacing": (move(LABEL, 2, 2, 12.5), f"{LABEL}: its affine puts voxels 6.50 mm from where"),
+    "another shape": (change(LABEL, lambda array: array[:-1]), f"{LABEL}: its shape is 71 x 56 x 14, its image's"),
+    "another origin": (move(LABEL, 2, 3, 7.0), f"{LABEL}: its affine places voxels 97.00 mm from"),
+    "another spacing": (move(LABEL, 2, 2, 12.5), f"{LABEL}: its affine places voxels 6.50 mm from"),
     "an affine that is not finite": (move(IMAGE, 0, 3, np.nan), f"{IMAGE}: its affine is not finite"),
-    "a flat voxel": (move(IMAGE, 2, 2, 1e-6), f"{IMAGE}: its voxels measure 5 x 4 x 1e-06 mm"),
-    "axes that lean": (move(IMAGE, 2, 1, 4.0), f"{IMAGE}: its axes lean 45 degrees from the patient's (limit 30)"),
-    "no place in space": (move(IMAGE, 0, 3, 0.0, code=0), f"{IMAGE}: neither sform nor qform says where it lies"),
-    "two places in space": (disagree, f"{IMAGE}: sform and qform disagree"),
+    "a flat voxel": (move(IMAGE, 2, 2, 1e-6), f"{IMAGE}: its voxel size is 5 x 4 x 1e-06 mm"),
+    "tilted axes": (move(IMAGE, 2, 1, 4.0), f"{IMAGE}: its axes are tilted 45 degrees from the"),
+    "no orientation": (move(IMAGE, 0, 3, 0.0, code=0), f"{IMAGE}: has neither sform nor qform, so left and right"),
+    "two orientations": (disagree, f"{IMAGE}: sform and qform disagree"),
     "a truncated gzip": (cut(IMAGE, 0.7), f"{IMAGE}: truncated gzip"),
-    "an empty file": (cut(IMAGE, 0), f"{IMAGE}: not a whole NIfTI file"),
+    "an empty file": (cut(IMAGE, 0), f"{IMAGE}: not a complete NIfTI file"),
     "a corrupt gzip": (spoil, f"{IMAGE}: corrupt gzip"),
-    "a truncated NIfTI": (shorten_inside, f"{IMAGE}: not a whole NIfTI file"),
-    "no NIfTI at all": (no_nifti, f"{IMAGE}: not a whole NIfTI file"),
+    "a truncated NIfTI": (shorten_inside, f"{IMAGE}: not a complete NIfTI file"),
+    "no NIfTI at all": (no_nifti, f"{IMAGE}: not a complete NIfTI file"),
     "grey values": (change(IMAGE, lambda array: (array // 8 + 128).clip(0, 255)), f"{IMAGE}: not a chest CT"),
     "values without intercept": (change(IMAGE, lambda array: array + 1024), f"{IMAGE}: not a chest CT"),
-    "values that are not finite": (change(IMAGE, not_finite), f"{IMAGE}: holds values that are not finite"),
+    "values that are not finite": (change(IMAGE, not_finite), f"{IMAGE}: contains values that are not finite"),
     "one image under two names": (twice, "lung_002 of msd:"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("broken", "named"), BROKEN.values(), ids=BROKEN.keys())
-def test_broken_data_is_refused_by_name_and_nothing_is_written(
+def test_broken_data_is_refused_with_its_name_and_nothing_is_written(
     data: Path, tmp_path: Path, broken: Callable[[Path], None], named: str
 ) -> None:
     broken(data)
@@ -250,7 +250,7 @@ def test_broken_data_is_refused_by_name_and_nothing_is_written(
     assert not (tmp_path / "cache").exists()
 
 
-def test_everything_that_is_wrong_is_said_at_once_in_one_line_each_with_exit_code_2(data: Path, tmp_path: Path) -> None:
+def test_all_problems_are_reported_together_in_one_line_each_with_exit_code_2(data: Path, tmp_path: Path) -> None:
     change("imagesTr/lung_001.nii.gz", lambda array: array[..., None])(data)
     change("labelsTr/lung_002.nii.gz", lambda array: lift(array, 7))(data)
     (data / "labelsTr/lung_003.nii.gz").unlink()
@@ -268,7 +268,7 @@ def test_everything_that_is_wrong_is_said_at_once_in_one_line_each_with_exit_cod
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_is_refused_leaves_a_cache_as_it_was(data: Path, tmp_path: Path) -> None:
+def test_refused_data_leaves_the_cache_unchanged(data: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     prepared(cache, msd_of(data))
     before = {path: path.read_bytes() for path in cache.rglob("*") if path.is_file()}
@@ -287,12 +287,12 @@ def test_a_source_is_written_kind_and_path() -> None:
             parse_source(text)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataRefused, match=r"msd:.*nowhere: is not there, or is no folder"):
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataRefused, match=r"msd:.*nowhere: does not exist or is not a folder"):
         prepared(tmp_path / "cache", msd_of(tmp_path / "nowhere"))
 
 
-def test_an_image_that_is_not_listed_is_left_out_and_counted(data: Path, tmp_path: Path) -> None:
+def test_unlisted_images_are_left_out_and_counted(data: Path, tmp_path: Path) -> None:
     write_list(data, ["lung_001", "lung_003"])
 
     result = prepared(tmp_path / "cache", msd_of(data))
@@ -313,15 +313,16 @@ def test_a_patient_of_two_sources_is_refused(data: Path, tmp_path: Path) -> None
         prepared(tmp_path / "cache", msd_of(data), msd_of(tmp_path / "other"))
 
     assert refused.value.problems == (
-        "lung_002 of msd is there 2 times, once is needed",
-        f"lung_002 of msd:{data} and lung_002 of msd:{tmp_path}/other have one name: a patient must stand in one place",
+        "lung_002 of msd is given 2 times, expected once",
+        f"lung_002 of msd:{data} and lung_002 of msd:{tmp_path}/other have the same name: "
+        "a patient must be in one place",
     )
 
 
-# -- going on --
+# -- continuing --
 
 
-def test_nothing_is_read_again_whose_files_are_the_same(data: Path, tmp_path: Path) -> None:
+def test_cases_with_unchanged_files_are_not_read_again(data: Path, tmp_path: Path) -> None:
     first = prepared(tmp_path / "cache", msd_of(data))
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "stacks").rglob("*")}
     (data / IMAGE).touch()
@@ -344,7 +345,7 @@ def test_a_file_that_has_changed_is_named_and_read_again(data: Path, tmp_path: P
     assert [stack.mask.any() for stack in read_stacks(tmp_path / "cache")] == [True, False, True]
 
 
-def test_a_patient_that_is_gone_from_the_sources_goes_from_the_cache(data: Path, tmp_path: Path) -> None:
+def test_a_patient_removed_from_the_sources_is_removed_from_the_cache(data: Path, tmp_path: Path) -> None:
     prepared(tmp_path / "cache", msd_of(data))
     for path in (IMAGE, LABEL):
         (data / path).unlink()
@@ -356,7 +357,7 @@ def test_a_patient_that_is_gone_from_the_sources_goes_from_the_cache(data: Path,
     assert len(list((tmp_path / "cache" / "stacks").iterdir())) == 2
 
 
-def test_a_prepare_that_was_killed_looks_complete_nowhere_and_goes_on(tmp_path: Path) -> None:
+def test_a_killed_prepare_leaves_no_incomplete_stack_and_continues(tmp_path: Path) -> None:
     stacks = write_msd(tmp_path / "data", patients=8)
     cache = tmp_path / "cache"
     code = (
@@ -373,7 +374,7 @@ def test_a_prepare_that_was_killed_looks_complete_nowhere_and_goes_on(tmp_path: 
 
     complete = {path: path.stat().st_mtime_ns for path in cache.glob("stacks/msd-*")}
     assert 0 < len(complete) < 8
-    with pytest.raises(DataRefused, match="not prepared to the end"):
+    with pytest.raises(DataRefused, match="the cache is incomplete"):
         read_stacks(cache)
 
     again = prepared(cache, msd_of(tmp_path / "data"))
@@ -384,7 +385,7 @@ def test_a_prepare_that_was_killed_looks_complete_nowhere_and_goes_on(tmp_path: 
     assert not list(cache.glob("stacks/.*"))
 
 
-def test_the_manifest_holds_the_sha256_of_every_file(data: Path, tmp_path: Path) -> None:
+def test_the_manifest_contains_the_sha256_of_every_file(data: Path, tmp_path: Path) -> None:
     prepared(tmp_path / "cache", msd_of(data))
 
     files = {name: digest for entry in manifest(tmp_path / "cache").stacks for name, digest in entry.files.items()}
@@ -401,7 +402,7 @@ def splits_of(cache: Path) -> dict[str, dict[str, list[str]]]:
     return json.loads((cache / "splits.json").read_text())
 
 
-def test_a_drawn_split_shares_out_every_patient_and_every_fold(tmp_path: Path) -> None:
+def test_a_drawn_split_distributes_all_patients_over_parts_and_folds(tmp_path: Path) -> None:
     write_msd(tmp_path / "data", patients=10, shape=(6, 36, 44), spacing_mm=(20.0, 8.0, 9.0))
 
     prepared(tmp_path / "cache", msd_of(tmp_path / "data"), folds=3)
@@ -418,14 +419,14 @@ def test_a_drawn_split_shares_out_every_patient_and_every_fold(tmp_path: Path) -
     assert sorted(split["fold-0"] + split["fold-1"] + split["fold-2"] + split["test"]) == everyone
 
 
-def test_a_committed_split_is_used_and_copied_as_it_is(data: Path, tmp_path: Path) -> None:
+def test_a_given_split_is_used_and_copied_unchanged(data: Path, tmp_path: Path) -> None:
     text = '{"msd": {"train": ["lung_003"], "validation": [], "test": ["lung_001"], "fold-0": ["lung_003"]}}'
     (tmp_path / "split.json").write_text(text)
 
     result = prepared(tmp_path / "cache", msd_of(data), splits=tmp_path / "split.json")
 
     assert (tmp_path / "cache" / "splits.json").read_text() == text
-    assert result.notes == ("split.json: 1 patient(s) of msd stand in no part and are not used",)
+    assert result.notes == ("split.json: 1 patient(s) of msd are in no part and are not used",)
 
 
 @pytest.mark.parametrize(
@@ -434,15 +435,15 @@ def test_a_committed_split_is_used_and_copied_as_it_is(data: Path, tmp_path: Pat
         ({"train": ["lung_001", "lung_9"], "validation": [], "test": []}, "patient lung_9 of msd is not in the data"),
         (
             {"train": ["lung_001"], "validation": [], "test": ["lung_001"]},
-            "patient lung_001 of msd stands in two parts",
+            "patient lung_001 of msd is in two parts",
         ),
         (
             {"train": [], "validation": [], "test": [], "fold-0": ["lung_001"], "fold-1": ["lung_001"]},
-            "patient lung_001 of msd stands in two folds",
+            "patient lung_001 of msd is in two folds",
         ),
         (
             {"train": [], "validation": [], "test": ["lung_001"], "fold-0": ["lung_001"]},
-            "patient lung_001 of msd stands in test and in a fold",
+            "patient lung_001 of msd is in test and in a fold",
         ),
         ({"train": ["lung_001"]}, "not a file of splits"),
         ([], "not a file of splits"),

@@ -1,4 +1,4 @@
-"""Cross-validation on made data: who is judged by which network, and what the networks together are."""
+"""Cross-validation on generated data: which network evaluates a patient, and the model of all networks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EXACT = InferenceSettings(device="cpu", precision="float32", cascade=False)
 
 
 def stack_of(patient: str, source: str) -> Stack:
-    """Each patient's own lesion: the phantom's, rows shifted; in four slices, thin enough to be looked at once."""
+    """The phantom with shifted rows for each patient; four slices, thin enough for one position each."""
     phantom, number = phantom_stack(), ord(patient) % 4
     hu, mask = (np.roll(array[1:5], 8 * number, 1) for array in (phantom.hu, phantom.mask))
     thin = replace(phantom, hu=hu, mask=mask, spacing_mm=(2.5, *phantom.spacing_mm[1:]))
@@ -67,13 +67,13 @@ def runs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for fold in (0, 1):
         stacks = training_stacks(cache, Path("none"), fold)
         train([replace(stack, source="phantom") for stack in stacks], folder / f"fold-{fold}", of_fold(fold))
-        opinionated(folder / f"fold-{fold}", stacks[0])
+        spread_logits(folder / f"fold-{fold}", stacks[0])
     return folder
 
 
 @pytest.fixture(scope="module")
 def found(cache: Path, runs: Path) -> dict[str, Any]:
-    result = crossval(cache, runs, "--results", str(runs / "results.json"), "--version", "3")
+    result = run_cross_validate(cache, runs, "--results", str(runs / "results.json"), "--version", "3")
     assert result.exit_code == 0, result.output
     assert "msd: mean Dice" in result.output
     read: dict[str, Any] = json.loads((runs / "results.json").read_text())
@@ -84,16 +84,16 @@ def of_fold(fold: int) -> TrainingSettings:
     return replace(settings(steps=2), fold=fold, seed=fold + 1)
 
 
-def opinionated(run: Path, stack: Stack) -> None:
-    """Let what two steps have hardly taught spread out: logits of mean -2 and standard deviation 3 on a stack."""
-    said, weights = logits(of_run(run, stack)[lungs_of(stack)]), average(run)
-    weights["final_conv.weight"] *= 3 / said.std()
-    weights["final_conv.bias"] = (weights["final_conv.bias"] - said.mean()) * 3 / said.std() - 2
+def spread_logits(run: Path, stack: Stack) -> None:
+    """Rescale the output of a barely trained network: logits of mean -2 and standard deviation 3 on a stack."""
+    predicted, weights = logits(of_run(run, stack)[lungs_of(stack)]), average(run)
+    weights["final_conv.weight"] *= 3 / predicted.std()
+    weights["final_conv.bias"] = (weights["final_conv.bias"] - predicted.mean()) * 3 / predicted.std() - 2
     torch.save(weights, run / "average.pt")
 
 
 def of_run(run: Path, stack: Stack) -> np.ndarray:
-    """What a run's weights say of a stack and of its mirror image, without any of the product's ways to a model."""
+    """The prediction of a run's weights for a stack and its mirror image, without the product's model loading."""
     network = build_network()
     network.load_state_dict(torch.load(run / "average.pt", weights_only=True))
     near = np.zeros(stack.hu.shape, bool)
@@ -108,12 +108,12 @@ def of_run(run: Path, stack: Stack) -> np.ndarray:
 
 
 def logits(probability: np.ndarray) -> np.ndarray:
-    said = probability.astype(np.float64)
-    return np.asarray(np.log(said / (1 - said)))
+    predicted = probability.astype(np.float64)
+    return np.asarray(np.log(predicted / (1 - predicted)))
 
 
 def lungs_of(stack: Stack) -> tuple[slice, ...]:
-    """The box of the lungs with 24 mm around, as scipy finds it; of a crop everything."""
+    """The box of the lungs with 24 mm around, found by scipy; everything for a crop."""
     if not stack.whole:
         return (slice(None),) * 3
     (box,) = find_objects(lung_field(np.asarray(stack.hu, np.float32), stack.spacing_mm).astype(int))
@@ -121,27 +121,27 @@ def lungs_of(stack: Stack) -> tuple[slice, ...]:
     return tuple(slice(max(0, one.start - more), one.stop + more) for one, more in zip(box, around, strict=True))
 
 
-def crossval(cache: Path, runs: Path, *more: str) -> Result:
+def run_cross_validate(cache: Path, runs: Path, *more: str) -> Result:
     return CliRunner().invoke(app, ["cross-validate", "--data", str(cache), "--runs", str(runs), *more])
 
 
-def test_a_fold_is_trained_on_the_patients_of_the_others(cache: Path) -> None:
+def test_a_fold_is_trained_on_the_patients_of_the_other_folds(cache: Path) -> None:
     assert {stack.patient for stack in training_stacks(cache, Path("none"), 1)} == {"a", "b"}
     assert {stack.patient for stack in training_stacks(cache, Path("none"), None)} == set(PATIENTS)
     with pytest.raises(DataRefused, match="no collection has a fold 2"):
         training_stacks(cache, Path("none"), 2)
 
 
-def test_each_patient_is_judged_once_by_the_network_that_did_not_see_it(
+def test_each_patient_is_evaluated_once_by_the_network_that_held_it_back(
     cache: Path, runs: Path, found: dict[str, Any]
 ) -> None:
-    """With the point that the result names, its Dice is the one that numpy computes from that network's own weights."""
+    """At the operating point of the result, its Dice is the one that numpy computes from that network's weights."""
     stacks = {stack.patient: stack for stack in read_stacks(cache)}
-    judged = [(k, case) for k, fold in enumerate(found["folds"]) for case in fold["sources"]["msd"]["per_case"]]
+    evaluated = [(k, case) for k, fold in enumerate(found["folds"]) for case in fold["sources"]["msd"]["per_case"]]
 
-    assert sorted(case["case"] for _, case in judged) == sorted(PATIENTS)
-    assert all(case["case"] in SPLIT["msd"][f"fold-{k}"] for k, case in judged)
-    for k, case in judged:
+    assert sorted(case["case"] for _, case in evaluated) == sorted(PATIENTS)
+    assert all(case["case"] in SPLIT["msd"][f"fold-{k}"] for k, case in evaluated)
+    for k, case in evaluated:
         stack, point = stacks[case["case"]], found["folds"][k]["operating_point"]
         marked = outlined(
             of_run(runs / f"fold-{k}", stack), point["threshold"], point["peak_threshold"], stack.voxel_ml
@@ -150,45 +150,43 @@ def test_each_patient_is_judged_once_by_the_network_that_did_not_see_it(
         assert case["dice"] == pytest.approx(overlap, abs=1e-3)
 
 
-def test_the_numbers_together_are_the_means_over_all_folds(found: dict[str, Any]) -> None:
+def test_the_figures_together_are_the_means_over_all_folds(found: dict[str, Any]) -> None:
     dice = [case["dice"] for fold in found["folds"] for case in fold["sources"]["msd"]["per_case"]]
 
     assert found["together"]["msd"]["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-4)
     assert found["together"]["msd"]["dice_mean"]["cases"] == len(PATIENTS)
 
 
-def test_alone_is_the_dice_at_points_that_the_other_folds_choose(
-    cache: Path, runs: Path, found: dict[str, Any]
-) -> None:
+def test_alone_is_the_dice_at_points_chosen_on_the_other_folds(cache: Path, runs: Path, found: dict[str, Any]) -> None:
     stacks = {stack.patient: stack for stack in read_stacks(cache)}
     alone = found["alone"]["msd"]
     dice = []
     for k, point in enumerate(alone["operating_points"]):
         for patient in SPLIT["msd"][f"fold-{k}"]:
             stack = stacks[patient]
-            said = of_run(runs / f"fold-{k}", stack)
-            marked = outlined(said, point["threshold"], point["peak_threshold"], stack.voxel_ml)
+            predicted = of_run(runs / f"fold-{k}", stack)
+            marked = outlined(predicted, point["threshold"], point["peak_threshold"], stack.voxel_ml)
             dice.append(2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum()))
 
     assert alone["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-3)
 
 
-def test_a_threshold_that_is_given_holds_for_every_fold_and_the_model(cache: Path, runs: Path, tmp_path: Path) -> None:
+def test_a_given_threshold_is_used_for_every_fold_and_the_model(cache: Path, runs: Path, tmp_path: Path) -> None:
     for name in ("fold-0", "fold-1"):
         shutil.copytree(runs / name, tmp_path / name)
 
-    done = crossval(cache, tmp_path, "--threshold", "0.85")
-    refused = crossval(cache, tmp_path, "--threshold", "0.77")
+    result = run_cross_validate(cache, tmp_path, "--threshold", "0.85")
+    refused = run_cross_validate(cache, tmp_path, "--threshold", "0.77")
 
-    assert done.exit_code == 0, done.output
+    assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "cross_validation.json").read_text())
     assert {fold["operating_point"]["threshold"] for fold in found["folds"]} == {0.85}
     assert load_model(f"lung_tumour:{tmp_path / 'candidate'}", ON_CPU).card.threshold == 0.85
     assert refused.exit_code == 2
-    assert "threshold 0.77: there are 0.3, " in refused.stderr
+    assert "threshold 0.77: expected one of 0.3, " in refused.stderr
 
 
-def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
+def test_the_candidate_has_the_networks_of_all_folds(runs: Path, found: dict[str, Any]) -> None:
     model = load_model(f"lung_tumour:{runs / 'candidate'}", EXACT)
 
     assert model.card.networks == 2
@@ -197,12 +195,12 @@ def test_the_model_that_is_made_has_the_networks_of_all_folds(runs: Path, found:
     assert model.card.threshold == found["operating_point"]["threshold"]
     assert isinstance(model, LungTumourSegmenter)
     stack = stack_of("a", "lidc")
-    said = model.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None)
+    predicted = model.probability(np.asarray(stack.hu, np.float32), stack.spacing_mm, lambda _: None)
     mean = np.mean([logits(of_run(runs / f"fold-{k}", stack)) for k in (0, 1)], 0)
-    assert said == pytest.approx(1 / (1 + np.exp(-mean)), abs=0.02)  # stored in half precision
+    assert predicted == pytest.approx(1 / (1 + np.exp(-mean)), abs=0.02)  # stored in half precision
 
 
-def test_of_several_runs_each_fold_is_judged_by_their_mean_and_the_model_takes_its_networks_in_turn(
+def test_with_several_runs_a_fold_uses_their_mean_and_the_model_takes_networks_in_turn(
     cache: Path, runs: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -212,12 +210,12 @@ def test_of_several_runs_each_fold_is_judged_by_their_mean_and_the_model_takes_i
         train(stacks, second / f"fold-{fold}", replace(of_fold(fold), network="2.5d-efficientnet", imagenet=False))
 
     more = [word for run in (second, first, second) for word in ("--runs", str(run))]
-    done = crossval(cache, first, *more, "--threshold", "0.5")
+    result = run_cross_validate(cache, first, *more, "--threshold", "0.5")
 
-    assert done.exit_code == 0, done.output
-    judged = load_model(f"lung_tumour:{first / 'fold-1' / 'network'}", EXACT)
+    assert result.exit_code == 0, result.output
+    network_of_fold = load_model(f"lung_tumour:{first / 'fold-1' / 'network'}", EXACT)
     made = load_model(f"lung_tumour:{first / 'candidate'}", EXACT)
-    assert judged.card.network == made.card.network == "2.5d + 2.5d-efficientnet"
+    assert network_of_fold.card.network == made.card.network == "2.5d + 2.5d-efficientnet"
     ways = {(run, fold): average(run / f"fold-{fold}") for run in (first, second) for fold in (0, 1)}
     assert_holds(first / "fold-1" / "network", [ways[first, 1], ways[second, 1]] * 2)
     assert_holds(first / "candidate", [ways[first, 0], ways[second, 1]])
@@ -229,14 +227,14 @@ def average(run: Path) -> dict[str, torch.Tensor]:
 
 
 def assert_holds(model: Path, networks: list[dict[str, torch.Tensor]]) -> None:
-    """The weights' file holds these networks, in this order."""
+    """The weights' file contains these networks, in this order."""
     stored = load_file(model / "lung_tumour.safetensors")
     wanted = {f"networks.{n}.{name}": one for n, weights in enumerate(networks) for name, one in weights.items()}
     assert stored.keys() == wanted.keys()
     assert all(torch.allclose(one.float(), wanted[name].float(), atol=1e-3, rtol=1e-3) for name, one in stored.items())
 
 
-def test_variances_beyond_half_precision_survive_in_a_model_of_several_networks(tmp_path: Path) -> None:
+def test_variances_beyond_half_precision_are_kept_in_a_model_of_several_networks(tmp_path: Path) -> None:
     network = build_network()
     wide = next(one for name, one in network.named_buffers() if name.endswith("running_var"))
     wide.fill_(1e5)  # half precision ends at 65504
@@ -250,24 +248,24 @@ def test_variances_beyond_half_precision_survive_in_a_model_of_several_networks(
 
 
 def test_runs_that_are_missing_or_of_another_fold_are_refused(cache: Path, runs: Path, tmp_path: Path) -> None:
-    missing = crossval(cache, tmp_path)
+    missing = run_cross_validate(cache, tmp_path)
     (tmp_path / "fold-0").symlink_to(runs / "fold-1")
     (tmp_path / "fold-1").symlink_to(runs / "fold-0")
-    exchanged = crossval(cache, tmp_path)
+    exchanged = run_cross_validate(cache, tmp_path)
 
     assert missing.exit_code == exchanged.exit_code == 2
-    assert "no weights are there; train with --fold 0" in missing.output
-    assert "the run there held back the fold 1" in exchanged.output
+    assert "no weights found; train with --fold 0" in missing.output
+    assert "this run held back fold 1" in exchanged.output
 
 
-def test_the_networks_of_a_model_are_judged_as_their_runs_were(
+def test_the_networks_of_a_model_are_evaluated_as_their_runs_were(
     cache: Path, runs: Path, found: dict[str, Any], tmp_path: Path
 ) -> None:
     model, results = runs / "candidate", tmp_path / "results.json"
 
-    done = judged(cache, model, "--results", str(results))
+    result = evaluate_networks(cache, model, "--results", str(results))
 
-    assert done.exit_code == 0, done.output
+    assert result.exit_code == 0, result.output
     again = json.loads(results.read_text())
     assert again["weights_sha256"] == found["weights_sha256"]
     assert [fold["operating_point"] for fold in again["folds"]] == [fold["operating_point"] for fold in found["folds"]]
@@ -277,16 +275,16 @@ def test_the_networks_of_a_model_are_judged_as_their_runs_were(
 
 
 def test_a_model_without_a_network_for_each_fold_is_refused(cache: Path, runs: Path, tmp_path: Path) -> None:
-    one = judged(cache, runs / "fold-0" / "network")
-    none = judged(cache, tmp_path)
-    both = crossval(cache, runs, "--model", str(runs / "candidate"))
+    one = evaluate_networks(cache, runs / "fold-0" / "network")
+    none = evaluate_networks(cache, tmp_path)
+    both = run_cross_validate(cache, runs, "--model", str(runs / "candidate"))
     neither = CliRunner().invoke(app, ["cross-validate", "--data", str(cache)])
 
     assert {result.exit_code for result in (one, none, both, neither)} == {2}
     assert "it has 1 networks, the data 2 folds" in one.stderr
     assert f"--model {tmp_path}: " in none.stderr
-    assert all("either --runs" in result.stderr for result in (both, neither))
+    assert all("give either --runs" in result.stderr for result in (both, neither))
 
 
-def judged(cache: Path, model: Path, *more: str) -> Result:
+def evaluate_networks(cache: Path, model: Path, *more: str) -> Result:
     return CliRunner().invoke(app, ["cross-validate", "--data", str(cache), "--model", str(model), *more])

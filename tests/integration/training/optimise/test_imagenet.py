@@ -1,4 +1,4 @@
-"""The weights that a network begins with, against the package that published EfficientNet-lite0 for PyTorch."""
+"""ImageNet weights as initial weights, against the package that published EfficientNet-lite0 for PyTorch."""
 
 # mypy: disable-error-code="import-untyped"
 
@@ -25,14 +25,14 @@ def published() -> EfficientNet:
 
 
 def features(network: EfficientNet, images: torch.Tensor) -> torch.Tensor:
-    """What the published network's last block gives."""
-    given: torch.Tensor = network._swish(network._bn0(network._conv_stem(images)))
+    """The output of the published network's last block."""
+    output: torch.Tensor = network._swish(network._bn0(network._conv_stem(images)))
     for block in network._blocks:
-        given = block(given)
-    return given
+        output = block(output)
+    return output
 
 
-def test_the_way_down_computes_what_the_published_network_does(published: EfficientNet) -> None:
+def test_the_encoder_computes_the_same_as_the_published_network(published: EfficientNet) -> None:
     ours = Encoder(3).eval()
     ours.load_state_dict({name: published_weights()[name] for name in ours.state_dict()})
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -46,7 +46,7 @@ def test_the_way_down_computes_what_the_published_network_does(published: Effici
     ]  # fmt: skip
 
 
-def test_planes_that_are_all_alike_look_like_a_grey_photograph(published: EfficientNet) -> None:
+def test_equal_planes_have_the_features_of_a_grey_photograph(published: EfficientNet) -> None:
     ours = Encoder(5).eval()
     begin_with_imagenet(ours)
     grey = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(2)) * 2 - 1
@@ -58,10 +58,10 @@ def test_planes_that_are_all_alike_look_like_a_grey_photograph(published: Effici
 
 
 @pytest.mark.parametrize("imagenet", [True, False])
-def test_training_begins_with_them_unless_told_otherwise(tmp_path: Path, imagenet: bool) -> None:
-    still = replace(settings(steps=1), network="2.5d-efficientnet", learning_rate=0.0, imagenet=imagenet)
+def test_training_starts_from_imagenet_weights_unless_disabled(tmp_path: Path, imagenet: bool) -> None:
+    frozen = replace(settings(steps=1), network="2.5d-efficientnet", learning_rate=0.0, imagenet=imagenet)
 
-    train([phantom_stack()], tmp_path, still)
+    train([phantom_stack()], tmp_path, frozen)
 
-    began = torch.load(tmp_path / "average.pt", weights_only=True)[f"encoder.{PROJECTED}"]
-    assert torch.equal(began, published_weights()[PROJECTED]) is imagenet
+    initial = torch.load(tmp_path / "average.pt", weights_only=True)[f"encoder.{PROJECTED}"]
+    assert torch.equal(initial, published_weights()[PROJECTED]) is imagenet

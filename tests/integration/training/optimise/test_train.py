@@ -37,7 +37,7 @@ def start(run: Path, *launcher: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[4])
 
 
-def test_a_run_writes_weights_that_the_network_takes_its_curves_and_what_it_was(tmp_path: Path) -> None:
+def test_a_run_writes_its_weights_curves_and_settings(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, settings(steps=3))
 
     build_network().load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
@@ -50,7 +50,7 @@ def test_a_run_writes_weights_that_the_network_takes_its_curves_and_what_it_was(
     assert [point.step for point in events.Scalars("loss")] == [1, 2, 3]
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_curve(tmp_path: Path) -> None:
+def test_a_killed_run_continues_on_the_same_curve(tmp_path: Path) -> None:
     assert start(tmp_path / "whole").wait(120) == 0
 
     killed = start(tmp_path / "killed")
@@ -80,12 +80,12 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         train([phantom_stack()], tmp_path, settings(steps=2))
 
 
-def test_a_run_that_began_before_there_was_a_setting_goes_on(tmp_path: Path) -> None:
+def test_a_run_older_than_a_setting_continues(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, settings(steps=2))
-    told = json.loads((tmp_path / "run.json").read_text())
-    for name in ("network", "data", "whole"):
-        del told["settings"][name]
-    (tmp_path / "run.json").write_text(json.dumps(told))
+    facts = json.loads((tmp_path / "run.json").read_text())
+    for name in ("network", "data", "whole_slices"):
+        del facts["settings"][name]
+    (tmp_path / "run.json").write_text(json.dumps(facts))
 
     train([phantom_stack()], tmp_path, settings(steps=2))
 
@@ -96,13 +96,13 @@ def test_a_run_that_began_before_there_was_a_setting_goes_on(tmp_path: Path) -> 
 RELEASED = Path(__file__).parents[4] / "models" / "lung_tumour"
 
 
-def test_a_run_can_begin_with_any_network_of_the_released_model(tmp_path: Path) -> None:
-    rested = replace(settings(steps=1), learning_rate=0.0)
+def test_a_run_can_start_from_any_network_of_the_released_model(tmp_path: Path) -> None:
+    frozen = replace(settings(steps=1), learning_rate=0.0)
     stored = load_file(RELEASED / "lung_tumour.safetensors")
 
     for number, network in ((0, "2.5d-residual"), (3, "2.5d-efficientnet")):
         run = tmp_path / network
-        train([phantom_stack()], run, replace(rested, start=Path(f"{RELEASED}:{number}"), network=network))
+        train([phantom_stack()], run, replace(frozen, init_from=Path(f"{RELEASED}:{number}"), network=network))
         begun = torch.load(run / "checkpoint.pt", weights_only=True)["network"]
         prefix = f"networks.{number}."
         kernels = {name: one for name, one in stored.items() if name.startswith(prefix) and one.dtype == torch.float16}
@@ -113,17 +113,17 @@ def test_a_run_can_begin_with_any_network_of_the_released_model(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("init_from", "why"),
     [
-        (f"{RELEASED}:5", "it has 5 networks, the first of which is 0"),
-        (f"{RELEASED}:1", "network 1 is a 2.5d-efficientnet one, 2.5d-residual is to be trained"),
-        ("nowhere/average.pt", "neither a run's average.pt nor the folder of a model"),
+        (f"{RELEASED}:5", "it has 5 networks, counted from 0"),
+        (f"{RELEASED}:1", "network 1 is of kind 2.5d-efficientnet, the run trains 2.5d-residual"),
+        ("nowhere/average.pt", "neither a run's average.pt nor a model's folder"),
     ],
 )
-def test_a_run_cannot_begin_with_what_is_not_there(start: str, why: str) -> None:
+def test_a_run_cannot_start_from_missing_weights(init_from: str, why: str) -> None:
     with pytest.raises(DataRefused, match=why):
-        initial_weights(Path(start), "2.5d-residual")
+        initial_weights(Path(init_from), "2.5d-residual")
 
 
-def test_the_3d_network_is_trained_by_the_same_loop(tmp_path: Path) -> None:
+def test_the_same_loop_trains_the_3d_network(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, replace(settings(steps=2), network="3d"))
 
     build_network("3d").load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
@@ -131,13 +131,13 @@ def test_the_3d_network_is_trained_by_the_same_loop(tmp_path: Path) -> None:
     assert trained_network(tmp_path) == "3d"
 
 
-def test_the_time_that_the_steps_took_is_kept(tmp_path: Path) -> None:
+def test_the_time_of_the_steps_is_stored(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, settings(steps=1))
 
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["seconds"] > 0
 
 
-def test_a_block_has_the_tumour_in_its_middle_and_knows_where_the_stack_ends() -> None:
+def test_a_block_has_the_tumour_in_its_middle_and_marks_the_ends_of_the_stack() -> None:
     stack = phantom_stack()  # six slices, 5 mm apart
     middle = int(stack.mask.sum((1, 2)).argmax())
     rows, columns = np.nonzero(stack.mask[middle])
@@ -147,13 +147,13 @@ def test_a_block_has_the_tumour_in_its_middle_and_knows_where_the_stack_ends() -
     assert block.target.shape == block.known.shape == (BLOCK_SLICES, 64, 64)
     assert block.target[15:17, 30:34, 30:34].min() == 1
     litres = block.target.sum() * 2.5 / 1e6
-    assert litres == pytest.approx(stack.mask.sum() * np.prod(stack.spacing_mm) / 1e6, rel=0.5)  # scaled by chance
+    assert litres == pytest.approx(stack.mask.sum() * np.prod(stack.spacing_mm) / 1e6, rel=0.5)  # scaled at random
     known = block.known.any((1, 2))
     assert 6 <= known.sum() <= 14  # 25 mm from the first slice's centre to the last one's, 2.5 mm apart, scaled
     assert not block.target[~known].any()
 
 
-def test_a_recipe_for_any_data_has_its_sources_and_wants_a_tumour() -> None:
+def test_a_recipe_for_any_data_has_its_sources_and_needs_a_tumour() -> None:
     stacks = [phantom_stack(), replace(phantom_stack(), source="dicom")]
 
     recipe = recipe_for(stacks)
@@ -169,7 +169,7 @@ def test_a_recipe_for_any_data_has_its_sources_and_wants_a_tumour() -> None:
         recipe_for([replace(stacks[1], mask=np.zeros_like(stacks[1].mask))])
 
 
-def test_a_batch_follows_from_its_number_alone() -> None:
+def test_a_batch_is_determined_by_its_number() -> None:
     batches = Batches([phantom_stack()], RECIPE, 32, seed=(1, 0))
     first, again, another = batches[7], batches[7], batches[8]
 
@@ -185,7 +185,7 @@ def whole_scan() -> Stack:
     return replace(stack, source="dicom", hu=stack.hu[:, 30:130, 30:130], mask=mask)
 
 
-def test_every_other_batch_shows_slices_from_border_to_border() -> None:
+def test_every_other_batch_has_whole_slices() -> None:
     stacks = [phantom_stack(), whole_scan()]
     batches = Batches(stacks, RECIPE, 32, seed=(1, 0), whole=whole_slices(stacks, 6))
 
@@ -193,11 +193,11 @@ def test_every_other_batch_shows_slices_from_border_to_border() -> None:
     for number in (1, 3, 5):
         _, target, known = batches[number]
         assert len(target) == 6
-        shares = target.sum((1, 2, 3)) / known.sum((1, 2, 3))  # however a slice is turned and scaled
+        shares = target.sum((1, 2, 3)) / known.sum((1, 2, 3))  # independent of rotation and scale
         assert shares.numpy() == pytest.approx([0.08] * 6, rel=0.05)
 
 
-def test_whole_slices_are_of_real_whole_scans_some_without_tumour_where_there_are() -> None:
+def test_whole_slices_come_from_real_whole_scans_some_without_tumour() -> None:
     scan, nodule = whole_scan(), replace(whole_scan(), source="lidc", whole=False)
     partly = replace(scan, source="msd", mask=scan.mask & (np.arange(6) < 3)[:, None, None])
 
@@ -214,24 +214,24 @@ def test_whole_slices_are_of_real_whole_scans_some_without_tumour_where_there_ar
         whole_slices([phantom_stack(), nodule], 6)
 
 
-def test_the_3d_network_takes_no_whole_slices(tmp_path: Path) -> None:
+def test_the_3d_network_supports_no_whole_slices(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--network", "3d", "--whole-slices", "6"])
 
     assert refused.exit_code == 2
-    assert "train: --whole-slices: the 3D network learns from blocks, not from slices" in refused.output
+    assert "train: --whole-slices: the 3D network is trained on blocks, not on slices" in refused.output
 
 
-def test_whole_slices_are_learnt_from_in_the_same_step(tmp_path: Path) -> None:
+def test_whole_slices_are_used_in_the_same_step(tmp_path: Path) -> None:
     stacks = [phantom_stack(), whole_scan()]
     for name, whole in (("crops", ()), ("both", whole_slices(stacks, 2))):
-        train(stacks, tmp_path / name, replace(settings(steps=2), whole=whole))
+        train(stacks, tmp_path / name, replace(settings(steps=2), whole_slices=whole))
 
     crops, both = curve(tmp_path / "crops"), curve(tmp_path / "both")
     assert len(both) == len(crops) == 2
     assert both[0][1] != crops[0][1]
 
 
-def test_summed_gradients_of_two_batches_move_the_weights_once(tmp_path: Path) -> None:
+def test_summed_gradients_of_two_batches_update_the_weights_once(tmp_path: Path) -> None:
     train([phantom_stack()], tmp_path, settings(steps=2, accumulate=2))
 
     assert len(curve(tmp_path)) == 2

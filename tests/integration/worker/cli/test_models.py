@@ -14,11 +14,11 @@ from tests.fixtures.models.unsafe_pickle import Poison
 from worker.cli.main import app
 
 
-def models(*words: object) -> Result:
-    return CliRunner().invoke(app, ["models", *map(str, words)])
+def models(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
 
 
-def released() -> bytes:
+def released_model_zip() -> bytes:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as packed:
         for name in ("model.toml", "README.md", "lung_tumour.safetensors"):
@@ -26,7 +26,7 @@ def released() -> bytes:
     return memory.getvalue()
 
 
-def test_the_list_names_every_shipped_model_its_version_and_its_hash() -> None:
+def test_list_shows_name_version_and_hash_of_every_shipped_model() -> None:
     listed = models("list").output
 
     for name in MODELS:
@@ -35,7 +35,7 @@ def test_the_list_names_every_shipped_model_its_version_and_its_hash() -> None:
     assert "nnunet:FOLDER" in listed
 
 
-def test_show_says_all_facts_and_the_card_for_people() -> None:
+def test_show_prints_all_fields_of_the_card_and_its_readme() -> None:
     shown = models("show", "lung_tumour").output
 
     card = model_card("lung_tumour")
@@ -44,7 +44,7 @@ def test_show_says_all_facts_and_the_card_for_people() -> None:
     assert "## Limits" in shown
 
 
-def test_verify_takes_a_name_or_a_folder_and_refuses_changed_weights(tmp_path: Path) -> None:
+def test_verify_accepts_a_name_or_a_folder_and_rejects_changed_weights(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(MODELS["lung_tumour"], folder)
     for name in ("lung_tumour", folder, f"lung_tumour:{folder}"):
@@ -53,34 +53,41 @@ def test_verify_takes_a_name_or_a_folder_and_refuses_changed_weights(tmp_path: P
     with (folder / "lung_tumour.safetensors").open("ab") as file:
         file.write(b"!")
 
-    refused = models("verify", folder)
+    rejected = models("verify", folder)
 
-    assert refused.exit_code == 2
-    assert refused.stderr.count("\n") == 1
-    assert "the weights' SHA-256 is" in refused.stderr
-
-
-def test_an_unknown_name_is_refused_in_one_line() -> None:
-    refused = models("show", "liver")
-
-    assert refused.exit_code == 2
-    assert refused.stderr.startswith("lungspread: no model is called liver; there are: lung_tumour")
+    assert rejected.exit_code == 2
+    assert rejected.stderr.count("\n") == 1
+    assert "the weights' SHA-256 is" in rejected.stderr
 
 
-def test_pull_goes_on_after_a_cut_and_says_the_line_of_the_configuration(tmp_path: Path) -> None:
-    content = released()
+def test_an_unknown_name_is_rejected_in_one_line() -> None:
+    rejected = models("show", "liver")
+
+    assert rejected.exit_code == 2
+    assert rejected.stderr.startswith("lungspread: no model is called liver; there are: lung_tumour")
+
+
+def test_pull_resumes_an_interrupted_download_and_prints_the_configuration_line(tmp_path: Path) -> None:
+    content = released_model_zip()
     with serving(Served(content=content, cuts=[500_000, 0])) as server:
-        words = ("pull", server.url("m.zip"), "--sha256", hashlib.sha256(content).hexdigest(), "--to", tmp_path / "m")
-        cut, done = models(*words), models(*words)
+        arguments = (
+            "pull",
+            server.url("m.zip"),
+            "--sha256",
+            hashlib.sha256(content).hexdigest(),
+            "--to",
+            tmp_path / "m",
+        )
+        interrupted, done = models(*arguments), models(*arguments)
 
-    assert (cut.exit_code, done.exit_code) == (1, 0)
-    assert "500000 bytes are kept, the same command goes on" in cut.stderr
+    assert (interrupted.exit_code, done.exit_code) == (1, 0)
+    assert "500000 bytes are kept, the same command goes on" in interrupted.stderr
     assert server.asked == ["", "bytes=500000-", "bytes=500000-"]
     assert f'model = "lung_tumour:{tmp_path}/m"' in done.output
     assert models("verify", tmp_path / "m").exit_code == 0
 
 
-def test_pull_refuses_a_wrong_hash_and_a_pickle_that_is_more_than_weights(tmp_path: Path) -> None:
+def test_pull_rejects_a_wrong_hash_and_a_pickle_that_holds_more_than_weights(tmp_path: Path) -> None:
     memory = io.BytesIO()
     torch.save(Poison(tmp_path / "it-ran"), memory)
     digest = hashlib.sha256(memory.getvalue()).hexdigest()
@@ -95,5 +102,5 @@ def test_pull_refuses_a_wrong_hash_and_a_pickle_that_is_more_than_weights(tmp_pa
 
 
 @pytest.mark.parametrize("command", ["list", "show", "pull", "verify"])
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_a_help_text(command: str) -> None:
     assert models(command, "--help").exit_code == 0

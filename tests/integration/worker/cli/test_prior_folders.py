@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from tests.fixtures.worker.phantom_timeline import CARD, TrueLesion, true_mask
 
 from dicom_node.errors import SettingsError
 from dicom_node.prior import PriorSearch
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
-from tests.fixtures.worker.phantom_course import CARD, TrueLesion, true_mask
 from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
 from worker.follow_up.comparison import Comparison, Statement
@@ -26,8 +26,8 @@ SETTINGS = WorkerSettings(device="cpu", outputs=("seg", "sr"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarksTheLesion:
-    """A stand-in for the network: both scans hold the same lesion at the same place."""
+class FixedLesionSegmenter:
+    """A segmenter that marks the same lesion at the same place in every scan."""
 
     card: ModelCard = CARD
 
@@ -47,64 +47,64 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("first", "later")}
 
 
-def earlier(out: Path, *folders: Path) -> CollectedFiles:
-    return priors_in_folders(folders, out, SETTINGS, MarksTheLesion(), lambda _: None)
+def priors_in(out: Path, *folders: Path) -> CollectedFiles:
+    return priors_in_folders(folders, out, SETTINGS, FixedLesionSegmenter(), lambda _: None)
 
 
-def compared(ct: Path, out: Path, files: CollectedFiles) -> Comparison:
-    findings = analyse_folder(ct, out, SETTINGS, MarksTheLesion(), lambda _: None, files).findings
+def compare(ct: Path, out: Path, priors: CollectedFiles) -> Comparison:
+    findings = analyse_folder(ct, out, SETTINGS, FixedLesionSegmenter(), lambda _: None, priors).findings
     assert findings.comparison is not None
     return findings.comparison
 
 
-def test_a_ct_without_results_is_analysed_first_and_compared_with(scans: dict[str, Path], tmp_path: Path) -> None:
-    files = earlier(tmp_path, scans["first"])
-    comparison = compared(scans["later"], tmp_path, files)
+def test_a_prior_ct_without_results_is_analysed_before_the_comparison(scans: dict[str, Path], tmp_path: Path) -> None:
+    priors = priors_in(tmp_path, scans["first"])
+    comparison = compare(scans["later"], tmp_path, priors)
 
     assert {path.name for path in (tmp_path / "priors" / "1").iterdir()} >= {"seg.dcm", "sr.dcm", "lungs.nii.gz"}
     assert comparison.statement is Statement.COMPARED
-    (course,) = comparison.lesions
-    assert course.event is Event.SAME
+    (lesion,) = comparison.lesions
+    assert lesion.event is Event.SAME
     first = dcmread(tmp_path / "priors" / "1" / "seg.dcm").SegmentSequence[0].TrackingUID
-    assert course.tracking_uid == dcmread(tmp_path / "seg.dcm").SegmentSequence[0].TrackingUID == first
+    assert lesion.tracking_uid == dcmread(tmp_path / "seg.dcm").SegmentSequence[0].TrackingUID == first
 
 
-def test_results_alone_are_enough(scans: dict[str, Path], tmp_path: Path) -> None:
-    """The folder of an earlier run, whose CT is gone: SEG, SR and the lungs are left."""
-    analyse_folder(scans["first"], tmp_path / "before", SETTINGS, MarksTheLesion(), lambda _: None)
-    comparison = compared(scans["later"], tmp_path / "now", earlier(tmp_path / "now", tmp_path / "before"))
+def test_results_without_ct_are_sufficient(scans: dict[str, Path], tmp_path: Path) -> None:
+    """The output folder of an earlier run, without its CT: SEG, SR and the lung mask."""
+    analyse_folder(scans["first"], tmp_path / "before", SETTINGS, FixedLesionSegmenter(), lambda _: None)
+    comparison = compare(scans["later"], tmp_path / "now", priors_in(tmp_path / "now", tmp_path / "before"))
 
-    assert not (tmp_path / "now" / "priors").exists(), "nothing had to be analysed"
+    assert not (tmp_path / "now" / "priors").exists(), "nothing is analysed again"
     assert comparison.statement is Statement.COMPARED
-    assert [course.event for course in comparison.lesions] == [Event.SAME]
+    assert [lesion.event for lesion in comparison.lesions] == [Event.SAME]
 
 
-def test_without_folders_nothing_was_asked(tmp_path: Path) -> None:
-    assert earlier(tmp_path) == NOT_QUERIED
+def test_without_folders_no_priors_are_queried(tmp_path: Path) -> None:
+    assert priors_in(tmp_path) == NOT_QUERIED
     assert NOT_QUERIED.search is PriorSearch.NOT_QUERIED
 
 
-def test_another_comparison_has_other_uids(scans: dict[str, Path], tmp_path: Path) -> None:
-    compared(scans["later"], tmp_path / "alone", NOT_QUERIED)
-    compared(scans["later"], tmp_path / "among", earlier(tmp_path / "among", scans["first"]))
-    uids = [dcmread(tmp_path / name / "sr.dcm").SOPInstanceUID for name in ("alone", "among")]
+def test_a_different_comparison_has_different_uids(scans: dict[str, Path], tmp_path: Path) -> None:
+    compare(scans["later"], tmp_path / "alone", NOT_QUERIED)
+    compare(scans["later"], tmp_path / "with-prior", priors_in(tmp_path / "with-prior", scans["first"]))
+    uids = [dcmread(tmp_path / name / "sr.dcm").SOPInstanceUID for name in ("alone", "with-prior")]
 
     assert uids[0] != uids[1]
 
 
-def test_a_folder_of_nothing_is_refused_by_its_number(scans: dict[str, Path], tmp_path: Path) -> None:
+def test_an_empty_folder_is_rejected_by_its_number(scans: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "SECRET^NAME").mkdir()
 
-    with pytest.raises(SettingsError, match=r"^--prior 2: the folder holds neither") as refused:
-        earlier(tmp_path, scans["first"], tmp_path / "SECRET^NAME")
-    assert "SECRET" not in str(refused.value)
+    with pytest.raises(SettingsError, match=r"^--prior 2: the folder holds neither") as rejected:
+        priors_in(tmp_path, scans["first"], tmp_path / "SECRET^NAME")
+    assert "SECRET" not in str(rejected.value)
 
 
-def test_a_scan_without_a_date_cannot_be_put_in_order(scans: dict[str, Path], tmp_path: Path) -> None:
+def test_a_prior_without_a_study_date_is_rejected(scans: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "undated").mkdir()
     image = dcmread(next(scans["first"].iterdir()))
     del image.StudyDate
     image.save_as(tmp_path / "undated" / "1.dcm")
 
     with pytest.raises(SettingsError, match="no StudyDate"):
-        earlier(tmp_path, tmp_path / "undated")
+        priors_in(tmp_path, tmp_path / "undated")

@@ -47,11 +47,11 @@ ORIENTATIONS: dict[str, Series] = {
         orientation=(1, 0, 0, 0, math.cos(TILT), math.sin(TILT)), step=(0, 0, 2.5)
     ),
 }  # fmt: skip
-SQUARE_TO_THE_STACK = [name for name in ORIENTATIONS if "gantry" not in name]
+ORTHOGONAL = [name for name in ORIENTATIONS if "gantry" not in name]
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_every_voxel_lies_where_its_image_says(name: str, tmp_path: Path) -> None:
+def test_every_voxel_is_at_the_position_given_by_its_image(name: str, tmp_path: Path) -> None:
     series = ORIENTATIONS[name]
 
     volume = load(save(series.images(), tmp_path, shuffled=True)).volume
@@ -74,17 +74,17 @@ def test_slices_are_ordered_along_the_normal_with_their_uids_and_headers(tmp_pat
     assert (series.study_uid, series.series_uid, series.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
 
 
-@pytest.mark.parametrize("name", SQUARE_TO_THE_STACK)
+@pytest.mark.parametrize("name", ORTHOGONAL)
 def test_voxels_and_affine_are_those_of_highdicom(name: str, tmp_path: Path) -> None:
     files = save(ORIENTATIONS[name].images(), tmp_path, shuffled=True)
 
     volume = load(files).volume
 
-    theirs = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files])
-    assert_same_volume(volume.hu, volume.affine, theirs.array, theirs.affine)
+    reference = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files])
+    assert_same_volume(volume.hu, volume.affine, reference.array, reference.affine)
 
 
-@pytest.mark.parametrize("name", SQUARE_TO_THE_STACK)
+@pytest.mark.parametrize("name", ORTHOGONAL)
 def test_voxels_and_affine_are_those_of_simpleitk(name: str, tmp_path: Path) -> None:
     files = save(ORIENTATIONS[name].images(), tmp_path, shuffled=True)
 
@@ -117,7 +117,7 @@ def assert_same_volume(
 
 
 @pytest.mark.parametrize("name", ["c3n-00247", "lung-dx-a0001"])
-def test_a_real_series_has_the_voxels_and_affine_of_both_readers(name: str, tmp_path: Path) -> None:
+def test_a_real_series_has_the_voxels_and_affine_of_highdicom_and_simpleitk(name: str, tmp_path: Path) -> None:
     if not (SHARED / "unpack").exists():
         pytest.skip("the shared data is not there")
     subprocess.run([SHARED / "unpack", tmp_path, name], check=True, capture_output=True)
@@ -126,19 +126,19 @@ def test_a_real_series_has_the_voxels_and_affine_of_both_readers(name: str, tmp_
     volume = load(files).volume
 
     assert_same_volume(volume.hu, volume.affine, *read_by_simpleitk(tmp_path / name))
-    theirs = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files], dtype=np.float32)
-    assert_same_volume(volume.hu, volume.affine, theirs.array, theirs.affine)
+    reference = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files], dtype=np.float32)
+    assert_same_volume(volume.hu, volume.affine, reference.array, reference.affine)
 
 
 Encode = Callable[[Path], object]
 
 
-def dcmtk(*words: str) -> Encode:
+def by_dcmtk(*command: str) -> Encode:
     def encode(file: Path) -> None:
-        program = shutil.which(words[0], path="/usr/bin:/usr/local/bin")  # a virtual environment may shadow dcmtk's
+        program = shutil.which(command[0], path="/usr/bin:/usr/local/bin")  # not that of a virtual environment
         if program is None:
-            pytest.skip(f"dcmtk's {words[0]} is not installed")
-        subprocess.run([program, *words[1:], str(file), str(file)], check=True, capture_output=True)
+            pytest.skip(f"dcmtk's {command[0]} is not installed")
+        subprocess.run([program, *command[1:], str(file), str(file)], check=True, capture_output=True)
 
     return encode
 
@@ -168,41 +168,41 @@ ENCODINGS: dict[str, tuple[Encode, str]] = {
     "Implicit VR Little Endian": (rewritten(ImplicitVRLittleEndian), "1.2.840.10008.1.2"),
     "Explicit VR Big Endian": (rewritten(ExplicitVRBigEndian), "1.2.840.10008.1.2.2"),
     "Deflated Explicit VR Little Endian": (rewritten(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.1.99"),
-    "JPEG Lossless, process 14": (dcmtk("dcmcjpeg", "+el"), "1.2.840.10008.1.2.4.57"),
-    "JPEG Lossless, process 14, selection value 1": (dcmtk("dcmcjpeg", "+e1"), "1.2.840.10008.1.2.4.70"),
-    "JPEG-LS Lossless by dcmtk": (dcmtk("dcmcjpls", "+el"), "1.2.840.10008.1.2.4.80"),
+    "JPEG Lossless, process 14": (by_dcmtk("dcmcjpeg", "+el"), "1.2.840.10008.1.2.4.57"),
+    "JPEG Lossless, process 14, selection value 1": (by_dcmtk("dcmcjpeg", "+e1"), "1.2.840.10008.1.2.4.70"),
+    "JPEG-LS Lossless by dcmtk": (by_dcmtk("dcmcjpls", "+el"), "1.2.840.10008.1.2.4.80"),
     "JPEG-LS Lossless by pydicom": (by_pydicom(JPEGLSLossless), "1.2.840.10008.1.2.4.80"),
     "JPEG 2000 Lossless": (by_pydicom(JPEG2000Lossless), "1.2.840.10008.1.2.4.90"),
-    "RLE Lossless by dcmtk": (dcmtk("dcmcrle"), "1.2.840.10008.1.2.5"),
+    "RLE Lossless by dcmtk": (by_dcmtk("dcmcrle"), "1.2.840.10008.1.2.5"),
     "RLE Lossless by pydicom": (by_pydicom(RLELossless), "1.2.840.10008.1.2.5"),
 }
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_every_transfer_syntax_holds_the_same_voxels(name: str, signed: bool, tmp_path: Path) -> None:
+def test_every_transfer_syntax_gives_the_same_voxels(name: str, signed: bool, tmp_path: Path) -> None:
     encode, syntax = ENCODINGS[name]
     files = save(Series(rows=40, columns=48, signed=signed, noise_hu=200).images(), tmp_path)
-    truth = load(files).volume
+    expected = load(files).volume
     for file in files:
         encode(file)
 
     series = load(files)
 
     assert {image.file_meta.TransferSyntaxUID for image in series.datasets} == {syntax}
-    assert np.array_equal(series.volume.hu, truth.hu)
-    assert truth.hu.min() < -1000
+    assert np.array_equal(series.volume.hu, expected.hu)
+    assert expected.hu.min() < -1000
 
 
-def test_near_lossless_jpeg_ls_stays_within_its_error(tmp_path: Path) -> None:
+def test_near_lossless_jpeg_ls_is_within_its_error_limit(tmp_path: Path) -> None:
     files = save(Series(noise_hu=200).images(), tmp_path)
-    truth = load(files).volume.hu
+    expected = load(files).volume.hu
     for file in files:
-        dcmtk("dcmcjpls", "+en", "+md", "2")(file)
+        by_dcmtk("dcmcjpls", "+en", "+md", "2")(file)
 
     hu = load(files).volume.hu
 
-    assert 0 < np.abs(hu - truth).max() <= 2
+    assert 0 < np.abs(hu - expected).max() <= 2
 
 
 def change(files: list[Path], alter: Callable[[Dataset], object], which: slice = slice(None)) -> list[Path]:
@@ -219,7 +219,7 @@ def stored(image: Dataset, dtype: str = "<u2") -> NDArray[Any]:
 
 def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
     files = save(Series().images(), tmp_path)
-    truth = load(files).volume.hu.copy()
+    expected = load(files).volume.hu.copy()
 
     def halve(image: Dataset) -> None:
         image.PixelData = (stored(image) * 2).tobytes()
@@ -227,26 +227,26 @@ def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
 
     change(files, halve, slice(1, 3))
 
-    assert np.array_equal(load(files).volume.hu, truth)
+    assert np.array_equal(load(files).volume.hu, expected)
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-def test_bits_that_are_not_stored_do_not_count(signed: bool, tmp_path: Path) -> None:
+def test_bits_outside_of_the_stored_ones_are_ignored(signed: bool, tmp_path: Path) -> None:
     files = save(Series(signed=signed, noise_hu=200).images(), tmp_path)
-    truth = load(files).volume.hu.copy()
+    expected = load(files).volume.hu.copy()
 
-    def overlay(image: Dataset) -> None:
+    def fill_unused_bits(image: Dataset) -> None:
         assert image.BitsStored == 12
         image.PixelData = (stored(image) & 0x0FFF | 0xA000).tobytes()
 
-    change(files, overlay)
+    change(files, fill_unused_bits)
 
-    assert np.array_equal(load(files).volume.hu, truth)
+    assert np.array_equal(load(files).volume.hu, expected)
 
 
-def test_stored_bits_may_lie_at_the_top(tmp_path: Path) -> None:
+def test_stored_bits_may_be_the_high_bits(tmp_path: Path) -> None:
     files = save(Series().images(), tmp_path)
-    truth = load(files).volume.hu.copy()
+    expected = load(files).volume.hu.copy()
 
     def shift(image: Dataset) -> None:
         image.PixelData = (stored(image) << 4).tobytes()
@@ -254,7 +254,7 @@ def test_stored_bits_may_lie_at_the_top(tmp_path: Path) -> None:
 
     change(files, shift)
 
-    assert np.array_equal(load(files).volume.hu, truth)
+    assert np.array_equal(load(files).volume.hu, expected)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,11 @@ def test_stored_bits_may_lie_at_the_top(tmp_path: Path) -> None:
         ({"PixelPaddingValue": -2000}, [True, False, False]),
         ({"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900}, [True, True, False]),
         ({"PixelPaddingValue": -1900, "PixelPaddingRangeLimit": -2000}, [True, True, False]),
-        ({"PixelPaddingValue": 40}, [False, False, False]),  # not believed: a tissue's value
+        ({"PixelPaddingValue": 40}, [False, False, False]),  # ignored: a tissue's value
     ],
     ids=["a value", "a range", "a range upside down", "a value of tissue"],
 )
-def test_padding_becomes_air(attributes: dict[str, int], air: list[bool], tmp_path: Path) -> None:
+def test_padding_is_set_to_air(attributes: dict[str, int], air: list[bool], tmp_path: Path) -> None:
     values = [-2000, -1950, 40]
 
     def pad(image: Dataset) -> None:
@@ -286,7 +286,7 @@ def test_padding_becomes_air(attributes: dict[str, int], air: list[bool], tmp_pa
     assert corner.tolist() == [expected] * len(files)
 
 
-def test_padding_written_as_unsigned_is_understood_in_signed_pixels(tmp_path: Path) -> None:
+def test_unsigned_padding_values_are_recognised_in_signed_pixels(tmp_path: Path) -> None:
     def pad(image: Dataset) -> None:
         pixels = stored(image, "<i2")
         pixels[0, 0] = -2000
@@ -299,10 +299,10 @@ def test_padding_written_as_unsigned_is_understood_in_signed_pixels(tmp_path: Pa
     assert load(files).volume.hu[:, 0, 0].tolist() == [-1000] * len(files)
 
 
-def test_positions_written_with_few_decimals_are_placed(tmp_path: Path) -> None:
-    def round_it(image: Dataset) -> None:
+def test_positions_with_few_decimals_are_accepted(tmp_path: Path) -> None:
+    def round_position(image: Dataset) -> None:
         image.ImagePositionPatient = [round(value, 1) for value in image.ImagePositionPatient]
 
-    files = change(save(Series(spacing_mm=(0.625, 0.7, 0.8), slices=40).images(), tmp_path), round_it)
+    files = change(save(Series(spacing_mm=(0.625, 0.7, 0.8), slices=40).images(), tmp_path), round_position)
 
     assert load(files).volume.spacing[0] == pytest.approx(0.625, abs=0.003)

@@ -16,7 +16,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from dicom_node.errors import SeriesRejected
 from tests.fixtures.worker.ct_series import Series, save
-from worker.ct import rejections as refusals
+from worker.ct import rejections
 from worker.ct.reader import load
 
 SHARED = Path(__file__).parents[5] / "shared" / "data"
@@ -24,8 +24,8 @@ SHARED = Path(__file__).parents[5] / "shared" / "data"
 ENHANCED, PET, SEG = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.66.4"
 
 
-def refusal(files: list[Path]) -> SeriesRejected:
-    """The refusal, which is one line and names no patient."""
+def rejection_of(files: list[Path]) -> SeriesRejected:
+    """The rejection of a series; its message is one line without patient data."""
     with pytest.raises(SeriesRejected) as caught:
         load(files)
     message = str(caught.value)
@@ -36,7 +36,7 @@ def refusal(files: list[Path]) -> SeriesRejected:
 
 
 def setting(keyword: str, value: Any) -> Callable[[list[Dataset]], object]:  # noqa: ANN401  (any DICOM value)
-    """Set an attribute of the third image."""
+    """A function that sets an attribute of the third image."""
     return lambda images: setattr(images[2], keyword, value)
 
 
@@ -49,7 +49,7 @@ def move(images: list[Dataset], number: int, mm: tuple[float, float, float]) -> 
     image.ImagePositionPatient = [float(a + b) for a, b in zip(image.ImagePositionPatient, mm, strict=True)]
 
 
-def lean(images: list[Dataset], mm: float) -> None:
+def shear(images: list[Dataset], mm: float) -> None:
     for number in range(1, len(images) + 1):
         move(images, number, (mm * number, 0, 0))
 
@@ -58,7 +58,7 @@ def drop(images: list[Dataset], *numbers: int) -> None:
     images[:] = [image for number, image in enumerate(images, start=1) if number not in numbers]
 
 
-def turn(images: list[Dataset], *cosines: float) -> None:
+def set_orientation(images: list[Dataset], *cosines: float) -> None:
     for image in images:
         image.ImageOrientationPatient = list(cosines)
 
@@ -68,238 +68,238 @@ Case = tuple[Callable[[list[Dataset]], object], type[SeriesRejected], str]
 CASES: dict[str, Case] = {
     "PET": (
         setting("SOPClassUID", PET),
-        refusals.NotCt,
+        rejections.NotCt,
         "instance 1.2.4.3 is not a CT image: its SOP class is Positron Emission Tomography Image Storage",
     ),
     "an MR called CT": (
         setting("Modality", "MR"),
-        refusals.NotCt,
+        rejections.NotCt,
         "instance 1.2.4.3 is not a CT image: its Modality is not CT",
     ),
     "in colour": (
         setting("SamplesPerPixel", 3),
-        refusals.NotCt,
+        rejections.NotCt,
         "instance 1.2.4.3 is not a CT image: SamplesPerPixel is not 1",
     ),
     "enhanced CT": (
         setting("SOPClassUID", ENHANCED),
-        refusals.MultiFrame,
+        rejections.MultiFrame,
         "instance 1.2.4.3 is a multi-frame object (Enhanced CT Image Storage), single-frame CT Image Storage is needed",
     ),
     "several frames": (
         setting("NumberOfFrames", 7),
-        refusals.MultiFrame,
+        rejections.MultiFrame,
         "instance 1.2.4.3 is a multi-frame object (NumberOfFrames is not 1), single-frame CT Image Storage is needed",
     ),
     "scout": (
         setting("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]),
-        refusals.Localizer,
+        rejections.Localizer,
         "instance 1.2.4.3 is a localizer (scout), axial slices are needed",
     ),
     "one slice": (
         lambda images: drop(images, 2, 3, 4, 5, 6),
-        refusals.TooFewSlices,
-        "1 slice(s), at least 3 are needed to tell a gap from a spacing",
+        rejections.TooFewSlices,
+        "1 slice(s), at least 3 are needed to detect gaps",
     ),
     "two slices": (
         lambda images: drop(images, 3, 4, 5, 6),
-        refusals.TooFewSlices,
-        "2 slice(s), at least 3 are needed to tell a gap from a spacing",
+        rejections.TooFewSlices,
+        "2 slice(s), at least 3 are needed to detect gaps",
     ),
     "two series": (
         setting("SeriesInstanceUID", "1.2.9"),
-        refusals.MixedSeries,
+        rejections.MixedSeries,
         "instances of 2 different SeriesInstanceUID are mixed, one is needed",
     ),
     "two frames of reference": (
         setting("FrameOfReferenceUID", "1.2.9"),
-        refusals.MixedSeries,
+        rejections.MixedSeries,
         "instances of 2 different FrameOfReferenceUID are mixed, one is needed",
     ),
     "no frame of reference": (
         deleting("FrameOfReferenceUID"),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: FrameOfReferenceUID is missing",
     ),
     "an instance twice": (
         setting("SOPInstanceUID", "1.2.4.1"),
-        refusals.DuplicateInstances,
-        "instance 1.2.4.1 is there 2 times, once is needed",
+        rejections.DuplicateInstances,
+        "instance 1.2.4.1 is present 2 times, once is needed",
     ),
     "no position": (
         deleting("ImagePositionPatient"),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: ImagePositionPatient is missing or not 3 numbers",
     ),
     "half a position": (
         setting("ImagePositionPatient", [1, 2]),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: ImagePositionPatient is missing or not 3 numbers",
     ),
     "no orientation": (
         deleting("ImageOrientationPatient"),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: ImageOrientationPatient is missing or not 6 numbers",
     ),
     "no pixel spacing": (
         deleting("PixelSpacing"),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: PixelSpacing is missing or not 2 numbers",
     ),
     "no rows": (
         deleting("Rows"),
-        refusals.MissingGeometry,
+        rejections.MissingGeometry,
         "instance 1.2.4.3 cannot be placed in space: Rows is missing or not above 0",
     ),
     "axes that are not at right angles": (
-        lambda images: turn(images, 1, 0, 0, 0.1, 0.995, 0),
-        refusals.MissingGeometry,
+        lambda images: set_orientation(images, 1, 0, 0, 0.1, 0.995, 0),
+        rejections.MissingGeometry,
         "instance 1.2.4.1 cannot be placed in space: "
         "ImageOrientationPatient is not two unit vectors at right angles (limit 0.001)",
     ),
     "another orientation": (
         setting("ImageOrientationPatient", [1, 0, 0, 0, 0.9998, 0.02]),
-        refusals.DifferingGeometry,
+        rejections.DifferingGeometry,
         "ImageOrientationPatient of instance 1.2.4.3 differs from that of the first slice (limit 0.001 in each cosine)",
     ),
     "another pixel spacing": (
         setting("PixelSpacing", [0.7, 0.81]),
-        refusals.DifferingGeometry,
+        rejections.DifferingGeometry,
         "PixelSpacing of instance 1.2.4.3 differs from that of the first slice (limit 0.001 mm)",
     ),
     "another size": (
         setting("Columns", 15),
-        refusals.DifferingGeometry,
+        rejections.DifferingGeometry,
         "Columns of instance 1.2.4.3 differs from that of the first slice (limit equal)",
     ),
     "sagittal": (
-        lambda images: turn(images, 0, 1, 0, 0, 0, -1),
-        refusals.NotAxial,
+        lambda images: set_orientation(images, 0, 1, 0, 0, 0, -1),
+        rejections.NotAxial,
         "not an axial series: the slices are tilted by 90.0 degrees (limit 30)",
     ),
     "coronal": (
-        lambda images: turn(images, 1, 0, 0, 0, 0, -1),
-        refusals.NotAxial,
+        lambda images: set_orientation(images, 1, 0, 0, 0, 0, -1),
+        rejections.NotAxial,
         "not an axial series: the slices are tilted by 90.0 degrees (limit 30)",
     ),
     "tilted by 35 degrees": (
-        lambda images: turn(images, 1, 0, 0, 0, 0.819152, 0.573576),
-        refusals.NotAxial,
+        lambda images: set_orientation(images, 1, 0, 0, 0, 0.819152, 0.573576),
+        rejections.NotAxial,
         "not an axial series: the slices are tilted by 35.0 degrees (limit 30)",
     ),
     "a stack that leans over": (
-        lambda images: lean(images, 2.5),
-        refusals.NotAxial,
+        lambda images: shear(images, 2.5),
+        rejections.NotAxial,
         "not an axial series: the stack leans against the slices' normal by 45.0 degrees (limit 30)",
     ),
     "two slices at one position": (
         lambda images: move(images, 3, (0, 0, -2.5)),
-        refusals.DuplicatePositions,
+        rejections.DuplicatePositions,
         "1 pair(s) of slices at one position (closer than 0.01 mm), the first: instances 1.2.4.2 and 1.2.4.3",
     ),
     "a missing slice": (
         lambda images: drop(images, 3),
-        refusals.MissingSlices,
+        rejections.MissingSlices,
         "1 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart, "
         "between instances 1.2.4.2 and 1.2.4.4",
     ),
     "uneven spacing": (
         lambda images: move(images, 3, (0, 0, 0.3)),
-        refusals.UnevenSlices,
-        "uneven stack at instance 1.2.4.3: it lies 0.30 mm from its place in an even stack of 2.50 mm (limit 0.25 mm)",
+        rejections.UnevenSlices,
+        "uneven stack at instance 1.2.4.3: it is 0.30 mm from its position in an even stack of 2.50 mm (limit 0.25 mm)",
     ),
     "a slice shifted sideways": (
         lambda images: move(images, 3, (4, 0, 0)),
-        refusals.UnevenSlices,
-        "uneven stack at instance 1.2.4.3: it lies 4.00 mm from its place in an even stack of 2.50 mm (limit 0.25 mm)",
+        rejections.UnevenSlices,
+        "uneven stack at instance 1.2.4.3: it is 4.00 mm from its position in an even stack of 2.50 mm (limit 0.25 mm)",
     ),
     "no rescale": (
         deleting("RescaleSlope"),
-        refusals.NotHounsfield,
+        rejections.NotHounsfield,
         "instance 1.2.4.3 has no Hounsfield units: RescaleSlope or RescaleIntercept is missing or not a number",
     ),
-    "rescale by nought": (
+    "rescale by zero": (
         setting("RescaleSlope", 0),
-        refusals.NotHounsfield,
+        rejections.NotHounsfield,
         "instance 1.2.4.3 has no Hounsfield units: RescaleSlope is 0, or a value is not finite",
     ),
     "an iodine map": (
         setting("RescaleType", "MGML"),
-        refusals.NotHounsfield,
+        rejections.NotHounsfield,
         "instance 1.2.4.3 has no Hounsfield units: RescaleType is not HU but 'MGML'",
     ),
     "no pixels": (
         deleting("PixelData"),
-        refusals.TruncatedInstance,
+        rejections.TruncatedInstance,
         "instance 1.2.4.3 is truncated: the file ends before its pixel data begins",
     ),
     "too few pixels": (
         lambda images: setattr(images[2], "PixelData", images[2].PixelData[:-50]),
-        refusals.TruncatedInstance,
+        rejections.TruncatedInstance,
         "instance 1.2.4.3 is truncated: 590 bytes of pixel data, 640 are needed",
     ),
     "contradictory bits": (
         setting("HighBit", 9),
-        refusals.UndecodablePixels,
+        rejections.UndecodablePixels,
         "pixel data of instance 1.2.4.3 cannot be decoded: BitsStored 12 and HighBit 9 contradict each other",
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_wrong_series_is_refused_with_its_reason_in_one_line(name: str, tmp_path: Path) -> None:
+def test_an_unsuitable_series_is_rejected_with_a_one_line_reason(name: str, tmp_path: Path) -> None:
     alter, error, reason = CASES[name]
     images = Series().images()
     alter(images)
 
-    refused = refusal(save(images, tmp_path))
+    rejected = rejection_of(save(images, tmp_path))
 
-    assert type(refused) is error
-    assert refused.reason == reason
-    assert str(refused) == f"series 1.2.2: {reason}"
+    assert type(rejected) is error
+    assert rejected.reason == reason
+    assert str(rejected) == f"series 1.2.2: {reason}"
 
 
-def test_half_a_stack_without_every_other_slice_is_refused(tmp_path: Path) -> None:
+def test_a_stack_without_every_other_slice_in_one_half_is_rejected(tmp_path: Path) -> None:
     images = Series(slices=20).images()
     drop(images, 12, 14, 16, 18)
 
-    refused = refusal(save(images, tmp_path))
+    rejected = rejection_of(save(images, tmp_path))
 
-    assert isinstance(refused, refusals.MissingSlices)
-    assert refused.reason.startswith("4 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart")
+    assert isinstance(rejected, rejections.MissingSlices)
+    assert rejected.reason.startswith("4 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart")
 
 
-def test_a_spacing_that_drifts_is_refused_though_neighbours_agree(tmp_path: Path) -> None:
+def test_a_drifting_spacing_is_rejected_even_if_neighbours_agree(tmp_path: Path) -> None:
     images = Series(slices=60).images()
     for number in range(31, 61):
         move(images, number, (0, 0, 0.1 * (number - 30)))  # 2.5 mm, then 2.6 mm
 
-    assert isinstance(refusal(save(images, tmp_path)), refusals.UnevenSlices)
+    assert isinstance(rejection_of(save(images, tmp_path)), rejections.UnevenSlices)
 
 
-def test_two_reconstructions_in_one_series_are_refused(tmp_path: Path) -> None:
+def test_two_reconstructions_in_one_series_are_rejected(tmp_path: Path) -> None:
     images = Series().images()
     for number, image in enumerate(Series().images(), start=1):
         image.SOPInstanceUID = f"1.2.5.{number}"
         images.append(image)
 
-    assert refusal(save(images, tmp_path)).reason.startswith("6 pair(s) of slices at one position")
+    assert rejection_of(save(images, tmp_path)).reason.startswith("6 pair(s) of slices at one position")
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.97])
-def test_a_truncated_file_is_refused(kept: float, tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected(kept: float, tmp_path: Path) -> None:
     files = save(Series(rows=64, columns=64).images(), tmp_path)
     files[3].write_bytes(files[3].read_bytes()[: int(kept * files[3].stat().st_size)])
 
-    refused = refusal(files)
+    rejected = rejection_of(files)
 
-    assert isinstance(refused, refusals.TruncatedInstance | refusals.UnreadableFile)
-    assert refused.series_uid == "1.2.2"
+    assert isinstance(rejected, rejections.TruncatedInstance | rejections.UnreadableFile)
+    assert rejected.series_uid == "1.2.2"
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.8, 0.98])
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless], ids=lambda syntax: syntax.name)
-def test_a_truncated_compressed_file_is_refused(syntax: pydicom.uid.UID, kept: float, tmp_path: Path) -> None:
+def test_a_truncated_compressed_file_is_rejected(syntax: pydicom.uid.UID, kept: float, tmp_path: Path) -> None:
     files = save(Series(rows=64, columns=64, noise_hu=200).images(), tmp_path)
     for file in files:
         image = pydicom.dcmread(file)
@@ -307,13 +307,13 @@ def test_a_truncated_compressed_file_is_refused(syntax: pydicom.uid.UID, kept: f
         image.save_as(file)
     files[3].write_bytes(files[3].read_bytes()[: int(kept * files[3].stat().st_size)])
 
-    refused = refusal(files)
+    rejected = rejection_of(files)
 
-    assert refused.reason == "instance 1.2.4.4 is truncated: its pixel data is missing or incomplete"
+    assert rejected.reason == "instance 1.2.4.4 is truncated: its pixel data is missing or incomplete"
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless], ids=lambda syntax: syntax.name)
-def test_a_compressed_image_cut_short_before_it_was_packed_is_refused(syntax: pydicom.uid.UID, tmp_path: Path) -> None:
+def test_a_compressed_image_truncated_before_encapsulation_is_rejected(syntax: pydicom.uid.UID, tmp_path: Path) -> None:
     files = save(Series(rows=64, columns=64, noise_hu=200).images(), tmp_path)
     for file in files:
         image = pydicom.dcmread(file)
@@ -323,35 +323,35 @@ def test_a_compressed_image_cut_short_before_it_was_packed_is_refused(syntax: py
             image.PixelData = pydicom.encaps.encapsulate([frame[: len(frame) // 4 * 2]])
         image.save_as(file)
 
-    refused = refusal(files)
+    rejected = rejection_of(files)
 
-    assert isinstance(refused, refusals.TruncatedInstance | refusals.UndecodablePixels)
-    assert "1.2.4.4" in refused.reason
+    assert isinstance(rejected, rejections.TruncatedInstance | rejections.UndecodablePixels)
+    assert "1.2.4.4" in rejected.reason
 
 
-def test_a_file_that_is_not_dicom_is_refused_by_its_number_not_its_name(tmp_path: Path) -> None:
+def test_the_rejection_of_a_file_that_is_not_dicom_gives_its_number_and_not_its_name(tmp_path: Path) -> None:
     files = save(Series().images(), tmp_path)
-    stranger = tmp_path / "SECRET_NAME_report.txt"
-    stranger.write_text("no image")
+    other_file = tmp_path / "SECRET_NAME_report.txt"
+    other_file.write_text("no image")
 
-    refused = refusal([*files, stranger])
+    rejected = rejection_of([*files, other_file])
 
-    assert isinstance(refused, refusals.UnreadableFile)
-    assert str(refused) == "series 1.2.2: file 7 of 7 cannot be read: not a DICOM object"
+    assert isinstance(rejected, rejections.UnreadableFile)
+    assert str(rejected) == "series 1.2.2: file 7 of 7 cannot be read: not a DICOM object"
 
 
-def test_an_unreadable_file_with_a_uid_for_its_name_is_refused_by_it(tmp_path: Path) -> None:
+def test_the_rejection_of_an_unreadable_file_named_by_a_uid_gives_the_uid(tmp_path: Path) -> None:
     files = save(Series().images(), tmp_path)
     (tmp_path / "1.2.4.77.dcm").write_bytes(b"")
 
-    assert refusal([*files, tmp_path / "1.2.4.77.dcm"]).reason.startswith("instance 1.2.4.77 cannot be read")
+    assert rejection_of([*files, tmp_path / "1.2.4.77.dcm"]).reason.startswith("instance 1.2.4.77 cannot be read")
 
 
-def test_no_files_at_all_are_refused() -> None:
-    assert str(refusal([])) == "series unknown: the series cannot be read: no file"
+def test_an_empty_list_of_files_is_rejected() -> None:
+    assert str(rejection_of([])) == "series unknown: the series cannot be read: no file"
 
 
-def test_a_missing_file_is_the_machines_fault_not_the_series(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_os_error_and_not_a_rejection(tmp_path: Path) -> None:
     files = save(Series().images(), tmp_path)
 
     with pytest.raises(FileNotFoundError):
@@ -359,18 +359,18 @@ def test_a_missing_file_is_the_machines_fault_not_the_series(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_damaged_bytes_are_loaded_or_refused_and_nothing_else(seed: int, tmp_path: Path) -> None:
+def test_damaged_bytes_are_either_loaded_or_rejected(seed: int, tmp_path: Path) -> None:
     generator = random.Random(seed)
     syntax = [None, JPEG2000Lossless, JPEGLSLossless, RLELossless][seed % 4]
     files = save(Series(rows=40, columns=48, slices=4, noise_hu=100).images(), tmp_path)
-    whole = files[1].read_bytes()
+    content = files[1].read_bytes()
     if syntax:
         image = pydicom.dcmread(files[1])
         image.compress(syntax, generate_instance_uid=False)
         image.save_as(files[1])
-        whole = files[1].read_bytes()
+        content = files[1].read_bytes()
     for _ in range(40):
-        damaged = bytearray(whole)
+        damaged = bytearray(content)
         for _ in range(generator.choice([1, 3, 30])):
             damaged[generator.randrange(128, len(damaged))] = generator.randrange(256)
         files[1].write_bytes(bytes(damaged[: generator.choice([None, generator.randrange(140, len(damaged))])]))
@@ -389,7 +389,7 @@ def real_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def real_files(real_ct: Path, tmp_path: Path) -> list[Path]:
-    """Twelve neighbouring slices of a real series, in order, to be harmed."""
+    """Copies of twelve neighbouring slices of a real series, in order, which a test may modify."""
     files = sorted(real_ct.glob("*.dcm"), key=height)[40:52]
     return [Path(shutil.copy(file, tmp_path)) for file in files]
 
@@ -402,29 +402,29 @@ def uid(file: Path) -> str:
     return str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)
 
 
-def test_a_real_series_without_one_slice_is_refused(real_files: list[Path]) -> None:
+def test_a_real_series_without_one_slice_is_rejected(real_files: list[Path]) -> None:
     before, missing, after = real_files[4:7]
 
-    refused = refusal([file for file in real_files if file != missing])
+    rejected = rejection_of([file for file in real_files if file != missing])
 
-    assert isinstance(refused, refusals.MissingSlices)
-    assert refused.reason == (
+    assert isinstance(rejected, rejections.MissingSlices)
+    assert rejected.reason == (
         "1 gap(s) in the stack, the widest of 6.00 mm where slices are 3.00 mm apart, "
         f"between instances {uid(before)} and {uid(after)}"
     )
 
 
-def test_a_real_series_with_a_truncated_file_is_refused(real_files: list[Path]) -> None:
-    name, whole = uid(real_files[4]), real_files[4].read_bytes()
-    real_files[4].write_bytes(whole[:-1000])
+def test_a_real_series_with_a_truncated_file_is_rejected(real_files: list[Path]) -> None:
+    name, content = uid(real_files[4]), real_files[4].read_bytes()
+    real_files[4].write_bytes(content[:-1000])
 
-    refused = refusal(real_files)
+    rejected = rejection_of(real_files)
 
-    assert isinstance(refused, refusals.TruncatedInstance)
-    assert refused.reason == f"instance {name} is truncated: 523288 bytes of pixel data, 524288 are needed"
+    assert isinstance(rejected, rejections.TruncatedInstance)
+    assert rejected.reason == f"instance {name} is truncated: 523288 bytes of pixel data, 524288 are needed"
 
 
-def test_a_sagittal_reformat_of_a_real_series_is_refused(real_files: list[Path], tmp_path: Path) -> None:
+def test_a_sagittal_reformat_of_a_real_series_is_rejected(real_files: list[Path], tmp_path: Path) -> None:
     volume = load(real_files).volume
     template = pydicom.dcmread(real_files[0])
     files = []
@@ -439,7 +439,7 @@ def test_a_sagittal_reformat_of_a_real_series_is_refused(real_files: list[Path],
         files.append(tmp_path / f"sagittal-{number}.dcm")
         template.save_as(files[-1])
 
-    refused = refusal(files)
+    rejected = rejection_of(files)
 
-    assert isinstance(refused, refusals.NotAxial)
-    assert refused.reason == "not an axial series: the slices are tilted by 90.0 degrees (limit 30)"
+    assert isinstance(rejected, rejections.NotAxial)
+    assert rejected.reason == "not an axial series: the slices are tilted by 90.0 degrees (limit 30)"

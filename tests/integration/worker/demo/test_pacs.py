@@ -20,7 +20,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def dcmtk(name: str) -> str:
-    """dcmtk's own program; pynetdicom installs others of the same names."""
+    """Return the path of a dcmtk program; pynetdicom installs other programs of the same names."""
     if not Path(f"/usr/bin/{name}").exists():
         pytest.skip(f"no /usr/bin/{name}: dcmtk is not installed")
     return f"/usr/bin/{name}"
@@ -44,21 +44,21 @@ def find(pacs: SmallPacs, *keys: str) -> list[str]:
     query = [part for key in keys for part in ("-k", key)]
     command = [dcmtk("findscu"), "-S", "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port)]
     text = run(*command, *query)
-    answers = (text.stdout + text.stderr).split("Find Response:")[1:]
+    responses = (text.stdout + text.stderr).split("Find Response:")[1:]
     return sorted(
         line.split("[")[1].split("]")[0].strip("\0")
-        for a in answers
-        for line in a.splitlines()
+        for response in responses
+        for line in response.splitlines()
         if "InstanceUID" in line
     )
 
 
-def test_an_echo_is_answered_and_a_wrong_called_title_refused(pacs: SmallPacs) -> None:
+def test_an_echo_is_answered_and_a_wrong_called_ae_title_rejected(pacs: SmallPacs) -> None:
     assert run(dcmtk("echoscu"), "-aec", pacs.ae_title, "127.0.0.1", str(pacs.port)).returncode == 0
     assert run(dcmtk("echoscu"), "-aec", "ANOTHER", "127.0.0.1", str(pacs.port)).returncode != 0
 
 
-def test_what_dcmtk_stores_lies_in_the_folder_unchanged(pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_instances_stored_by_dcmtk_are_unchanged_in_the_folder(pacs: SmallPacs, write_ct: WriteCt) -> None:
     files = write_ct(3)
 
     assert store(pacs, files) == 0
@@ -79,7 +79,7 @@ def test_a_query_finds_studies_series_and_images(pacs: SmallPacs, write_ct: Writ
     assert find(pacs, "QueryRetrieveLevel=IMAGE", "SeriesInstanceUID=1.2.4", "SOPInstanceUID") == ["1.2.4", "1.2.4.1"]
 
 
-def test_a_level_that_does_not_exist_is_refused(pacs: SmallPacs) -> None:
+def test_an_unknown_query_level_is_rejected(pacs: SmallPacs) -> None:
     association = AE().associate(
         "127.0.0.1", pacs.port, [build_context(STUDY_ROOT_FIND)], pacs.ae_title, evt_handlers=[CLOSES_ITS_SOCKET]
     )
@@ -104,7 +104,7 @@ def test_a_move_sends_a_series_to_a_known_peer(pacs: SmallPacs, write_ct: WriteC
         assert run(*command, "-aem", "NOBODY", *keys).returncode != 0
 
 
-def test_a_get_brings_a_series(pacs: SmallPacs, write_ct: WriteCt, tmp_path: Path) -> None:
+def test_a_get_retrieves_a_series(pacs: SmallPacs, write_ct: WriteCt, tmp_path: Path) -> None:
     store(pacs, write_ct(3))
     (tmp_path / "got").mkdir()
     keys = ["-k", "QueryRetrieveLevel=SERIES", "-k", "SeriesInstanceUID=1.2.3"]
@@ -115,14 +115,14 @@ def test_a_get_brings_a_series(pacs: SmallPacs, write_ct: WriteCt, tmp_path: Pat
     assert len(list((tmp_path / "got").iterdir())) == 3
 
 
-def test_a_pacs_that_refuses_stores_nothing(pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_nothing_is_stored_with_a_failure_status(pacs: SmallPacs, write_ct: WriteCt) -> None:
     pacs.behaviour.store_status = 0xA700
 
     assert store(pacs, write_ct(1)) != 0
     assert pacs.stored() == []
 
 
-def test_what_was_stored_is_known_after_a_restart(pacs: SmallPacs, write_ct: WriteCt) -> None:
+def test_stored_instances_are_found_after_a_restart(pacs: SmallPacs, write_ct: WriteCt) -> None:
     store(pacs, write_ct(2))
 
     assert len(SmallPacs(folder=pacs.folder).archive.headers()) == 2
@@ -138,75 +138,75 @@ def commitment_request(*uids: str) -> Dataset:
 
 
 class Reports(list[Dataset]):
-    """The N-EVENT-REPORTs that came, each with its event type."""
+    """The event information of the received N-EVENT-REPORTs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrived = threading.Event()
 
-    def take(self, event: evt.Event) -> tuple[int, None]:
+    def on_report(self, event: evt.Event) -> tuple[int, None]:
         self.append(event.event_information)
         self.arrived.set()
         return 0x0000, None
 
 
 @pytest.mark.parametrize("same_association", [True, False])
-def test_commitment_is_reported_where_the_option_says(
+def test_commitment_is_reported_on_the_configured_association(
     pacs: SmallPacs, write_ct: WriteCt, same_association: bool
 ) -> None:
     store(pacs, write_ct(2))
     pacs.behaviour.report_on_same_association = same_association
-    on_this, on_another = Reports(), Reports()
-    asker = AE("ASKER")
-    asker.add_supported_context(COMMITMENT_PUSH_MODEL, scu_role=True, scp_role=True)
-    server = asker.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_another.take)]
+    on_same_association, on_other_association = Reports(), Reports()
+    requestor = AE("REQUESTOR")
+    requestor.add_supported_context(COMMITMENT_PUSH_MODEL, scu_role=True, scp_role=True)
+    server = requestor.start_server(
+        ("127.0.0.1", 0),
+        block=False,
+        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_other_association.on_report)],
     )
     assert server is not None
-    pacs.peers = {"ASKER": ("127.0.0.1", server.server_address[1])}
+    pacs.peers = {"REQUESTOR": ("127.0.0.1", server.server_address[1])}
 
-    association = asker.associate(
+    association = requestor.associate(
         "127.0.0.1",
         pacs.port,
         [build_context(COMMITMENT_PUSH_MODEL)],
         pacs.ae_title,
         ext_neg=[build_role(COMMITMENT_PUSH_MODEL, scu_role=True)],
-        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_this.take)],
+        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_same_association.on_report)],
     )
     request = commitment_request("1.2.3.1", "1.2.3.2", "1.2.3.99")
     status, _ = association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
-    reports = on_this if same_association else on_another
+    reports = on_same_association if same_association else on_other_association
     assert reports.arrived.wait(10)
     association.release()
     server.shutdown()
 
     assert status.Status == 0x0000
-    assert len(on_this) + len(on_another) == 1
+    assert len(on_same_association) + len(on_other_association) == 1
     assert [item.ReferencedSOPInstanceUID for item in reports[0].ReferencedSOPSequence] == ["1.2.3.1", "1.2.3.2"]
     (failed,) = reports[0].FailedSOPSequence
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.99", 0x0112)
 
 
-def sockets() -> int:
-    """How many sockets this process holds open."""
+def open_socket_count() -> int:
+    """Return the number of open sockets of this process."""
     return sum(os.path.realpath(fd).rpartition("/")[2].startswith("socket:") for fd in Path("/proc/self/fd").iterdir())
 
 
-def test_a_report_to_one_who_is_not_there_leaves_no_socket_behind(
-    pacs: SmallPacs, write_ct: WriteCt, free_port: int
-) -> None:
-    pacs.peers = {"ASKER": ("127.0.0.1", free_port)}
-    before = sockets()
+def test_a_report_to_an_absent_peer_leaves_no_socket_open(pacs: SmallPacs, write_ct: WriteCt, free_port: int) -> None:
+    pacs.peers = {"REQUESTOR": ("127.0.0.1", free_port)}
+    before = open_socket_count()
     store(pacs, write_ct(1))
-    asker = AE("ASKER")
-    association = asker.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT_PUSH_MODEL)], pacs.ae_title)
+    requestor = AE("REQUESTOR")
+    association = requestor.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT_PUSH_MODEL)], pacs.ae_title)
     request = commitment_request("1.2.3.1")
     association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
     association.release()
 
-    time.sleep(1.0)  # the report is tried after 0.05 s
+    time.sleep(1.0)  # the report is attempted after 0.05 s
     deadline = time.monotonic() + 10
-    while sockets() != before and time.monotonic() < deadline:
+    while open_socket_count() != before and time.monotonic() < deadline:
         time.sleep(0.1)
 
-    assert sockets() == before
+    assert open_socket_count() == before

@@ -1,4 +1,4 @@
-"""Real tumour masks over time against a reference by eye; the judge itself against cases counted on paper."""
+"""Matching of real tumour masks against a visual reference, and the scoring against cases counted by hand."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from benchmarks.lesion_matching import KINDS, Pair, Said, Tally, judge, read, reference, run, volume_ml
 from tests.fixtures.orthanc_stack import SHARED
 
-MOST_PAIRS = 8
-"""As many as a minute is enough for; `python -m benchmarks.lesion_matching` judges all 45."""
-LEAST = 0.90
+MAX_PAIRS = 8
+"""Limits the test to a minute; `python -m benchmarks.lesion_matching` evaluates all 45 pairs."""
+MIN_SCORE = 0.90
 
 needs_masks = pytest.mark.skipif(
     not (SHARED / "data" / "unpack").is_file(), reason="the shared reference material is not beside the repository"
@@ -24,7 +24,7 @@ needs_masks = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Half of what a run of all tests writes: gone again when these have run."""
+    """The unpacked masks; deleted afterwards, since they are half of the data that all tests write."""
     folder = tmp_path_factory.mktemp("data")
     subprocess.run([SHARED / "data" / "unpack", folder, "followup-masks"], check=True, capture_output=True)
     yield folder / "followup-masks"
@@ -32,16 +32,16 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def judged(masks: Path) -> dict[str, Tally]:
-    return run(sorted(reference(), key=judged_bodies, reverse=True)[:MOST_PAIRS], masks)[0]
+def tallies(masks: Path) -> dict[str, Tally]:
+    return run(sorted(reference(), key=decided_bodies, reverse=True)[:MAX_PAIRS], masks)[0]
 
 
-def judged_bodies(pair: Pair) -> int:
-    """Return how much there is to get right: the bodies of which the reader says what became of them."""
+def decided_bodies(pair: Pair) -> int:
+    """Return the number of bodies with a decided event in the reference."""
     return sum(len(earlier) + len(later) for event, earlier, later in pair.said if event != "undecidable")
 
 
-def test_the_reference_says_of_every_body_of_at_least_20_patients_what_became_of_it_and_why() -> None:
+def test_the_reference_has_an_event_and_a_reason_for_every_body_of_at_least_20_patients() -> None:
     pairs = reference()
     assert len({pair.patient for pair in pairs}) >= 20
     for pair in pairs:
@@ -51,7 +51,7 @@ def test_the_reference_says_of_every_body_of_at_least_20_patients_what_became_of
         assert all(pair.reasons)
 
 
-def test_each_event_of_the_reference_has_as_many_bodies_as_its_word_says() -> None:
+def test_each_event_of_the_reference_has_the_right_number_of_bodies() -> None:
     said = [(event, len(earlier), len(later)) for pair in reference() for event, earlier, later in pair.said]
     counts = {event: {(a, b) for word, a, b in said if word == event} for event, _, _ in said}
     assert counts["same"] == {(1, 1)}
@@ -61,7 +61,7 @@ def test_each_event_of_the_reference_has_as_many_bodies_as_its_word_says() -> No
     assert all(a == 1 and b > 1 for a, b in counts["split"])
 
 
-PAPER = Pair(
+HAND_COUNTED = Pair(
     patient="P",
     earlier="20200101",
     later="20200601",
@@ -81,15 +81,15 @@ PAPER = Pair(
 
 def counted(*said: Said) -> dict[str, tuple[int, int, int]]:
     tallies = {kind: Tally() for kind in KINDS}
-    judge(tallies, PAPER, said)
+    judge(tallies, HAND_COUNTED, said)
     return {kind: (len(one.right), len(one.missed), len(one.wrong)) for kind, one in tallies.items()}
 
 
-def test_the_judge_agrees_with_the_reader_who_says_the_same() -> None:
-    assert counted(*PAPER.said) == {"match": (2, 0, 0), "new": (3, 0, 0), "vanished": (1, 0, 0)}
+def test_the_score_of_the_reference_itself_is_perfect() -> None:
+    assert counted(*HAND_COUNTED.said) == {"match": (2, 0, 0), "new": (3, 0, 0), "vanished": (1, 0, 0)}
 
 
-def test_the_judge_counts_misses_and_errors_and_leaves_out_what_is_undecidable() -> None:
+def test_the_score_counts_misses_and_errors_without_undecidable_bodies() -> None:
     found = counted(
         ("same", ["E1"], ["L1"]),  # one of two links of the merging
         ("same", ["E2"], ["L2"]),  # wrong; the other link is missed, and L2 is new
@@ -101,7 +101,7 @@ def test_the_judge_counts_misses_and_errors_and_leaves_out_what_is_undecidable()
     assert found == {"match": (1, 1, 1), "new": (1, 2, 0), "vanished": (1, 0, 0)}
 
 
-def test_saying_nothing_has_no_precision_and_no_recall() -> None:
+def test_no_answers_have_zero_precision_and_recall() -> None:
     assert (Tally().precision, Tally().recall) == (0.0, 0.0)
 
 
@@ -115,7 +115,7 @@ def test_the_bodies_of_the_reference_are_those_of_the_masks(masks: Path) -> None
 
 @needs_masks
 def test_the_small_right_lung_of_one_patient_lies_to_the_right_in_lps(masks: Path) -> None:
-    """In its picture, the right lung is a fraction of the left one."""
+    """In this patient's images, the right lung is a fraction of the left one."""
     lungs = read(masks / "PD-1-Lung-00014_20090116_0.nii").lungs
     x = (np.argwhere(lungs.voxels) @ lungs.affine[:3, :3].T + lungs.affine[:3, 3])[:, 0]
     middle = (x.min() + x.max()) / 2
@@ -124,7 +124,7 @@ def test_the_small_right_lung_of_one_patient_lies_to_the_right_in_lps(masks: Pat
 
 @needs_masks
 @pytest.mark.parametrize("kind", KINDS)
-def test_matches_new_and_vanished_bodies_are_found_as_by_eye(judged: dict[str, Tally], kind: str) -> None:
-    tally = judged[kind]
-    assert tally.precision >= LEAST, tally.wrong
-    assert tally.recall >= LEAST, tally.missed
+def test_matched_new_and_vanished_bodies_agree_with_the_reference(tallies: dict[str, Tally], kind: str) -> None:
+    tally = tallies[kind]
+    assert tally.precision >= MIN_SCORE, tally.wrong
+    assert tally.recall >= MIN_SCORE, tally.missed

@@ -1,10 +1,10 @@
-"""Shape beside pyradiomics and SimpleITK on 30 outlines that people drew, slices of 0.6 to 5 mm.
+"""Shape features compared with pyradiomics and SimpleITK on 30 manual outlines, slices of 0.6 to 5 mm.
 
-Where the three define a number alike, they agree; where not, the test states the other definition:
+Features with the same definition agree; otherwise the test states the other definition:
 
-* pyradiomics (van Griethuysen et al., Cancer Research 77, 2017, e104) takes the covariance over n voxels, IBSI's values
-  over n - 1. Its marching cubes leave gaps where voxels of a cube touch only across an edge: there, its volume is not
-  that of a closed surface, and changes when the same mask is mirrored. Ours closes them (worker/lesions/mesh.py).
+* pyradiomics (van Griethuysen et al., Cancer Research 77, 2017, e104) uses the covariance over n voxels, IBSI n - 1.
+  Its marching cubes leave gaps where voxels of a cube touch only across an edge: there its volume is not that of a
+  closed surface, and changes if the mask is mirrored. Ours is closed (worker/lesions/mesh.py).
 * SimpleITK's LabelShapeStatisticsImageFilter counts voxels for the physical size, measures the Feret diameter between
   centres of voxels, and estimates the perimeter with the Crofton formula (Lehmann and Legland, Insight Journal 2012),
   which has no steps. Roundness is its sphericity with these two.
@@ -32,7 +32,7 @@ SHARED = Path(__file__).parents[5] / "shared" / "data"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """An outline in its box, its shape as we measure it, and the same for the peers."""
+    """An outline in its box, its shape features, and the same outline as an image for the other programs."""
 
     name: str
     voxels: NDArray[np.bool_]
@@ -69,7 +69,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 
 def slices(folder: Path) -> Iterator[Case]:
-    """Outlines of the first reader who drew any, on the grid of the scan."""
+    """The outline of the first reader who drew one, for each nodule, on the grid of the scan."""
     with (folder / "nodules.csv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table))[::29]
     for row in rows[:13]:
@@ -90,7 +90,7 @@ def cubes(path: Path) -> Iterator[Case]:
 
 
 def experts(folder: Path) -> Iterator[Case]:
-    """The largest nodule of five scans, read from the head of an archive that is large when unpacked."""
+    """The largest nodule of five scans, read from the start of an archive that is large when unpacked."""
     with tarfile.open(SHARED / "expert-masks.tar.xz", "r|xz") as archive:
         files = (archive.extractfile(member) for member in archive if member.isfile())
         scans = (read_nifti(folder / "scan.nii", file.read()) for file in files if file is not None)
@@ -119,21 +119,21 @@ def filtered(image: SimpleITK.Image) -> SimpleITK.LabelShapeStatisticsImageFilte
 
 
 def open_cubes(voxels: NDArray[np.bool_]) -> int:
-    """Count the cubes of eight voxels with a face of which one diagonal is inside and the other outside."""
+    """Return the number of cubes of eight voxels with an ambiguous face: one diagonal inside, the other outside."""
     padded = np.pad(voxels, 1)
     found = np.zeros([size - 1 for size in padded.shape], bool)
     for axis in range(3):
         a, b = (other for other in range(3) if other != axis)
-        turned = np.moveaxis(padded, (axis, a, b), (0, 1, 2))
-        first, second = turned[:, :-1, :-1] & turned[:, 1:, 1:], turned[:, :-1, 1:] & turned[:, 1:, :-1]
-        either = turned[:, :-1, :-1] | turned[:, 1:, 1:], turned[:, :-1, 1:] | turned[:, 1:, :-1]
+        moved = np.moveaxis(padded, (axis, a, b), (0, 1, 2))
+        first, second = moved[:, :-1, :-1] & moved[:, 1:, 1:], moved[:, :-1, 1:] & moved[:, 1:, :-1]
+        either = moved[:, :-1, :-1] | moved[:, 1:, 1:], moved[:, :-1, 1:] | moved[:, 1:, :-1]
         face = (first & ~either[1]) | (second & ~either[0])
         found |= np.moveaxis(face[:-1] | face[1:], (0, 1, 2), (axis, a, b))
     return int(np.count_nonzero(found))
 
 
 def differences(case: Case) -> dict[str, float]:
-    """What pyradiomics differs by, as a share: of features that both define alike."""
+    """The relative differences to pyradiomics, for features with the same definition."""
     theirs, ours = radiomics_of(case.image), case.shape
     pairs = {
         "volume": (ours.mesh_volume_ml * 1000, theirs["MeshVolume"]),
@@ -160,7 +160,7 @@ def test_mesh_and_diameter_are_those_of_pyradiomics_where_its_mesh_is_closed(cas
         assert differences(case) == pytest.approx(dict.fromkeys(differences(case), 0.0), abs=1e-4), case.name
 
 
-def test_elsewhere_they_are_within_one_percent_but_for_outlines_full_of_gaps(cases: list[Case]) -> None:
+def test_otherwise_they_are_within_one_percent_except_for_outlines_with_many_gaps(cases: list[Case]) -> None:
     worst = {open_cubes(case.voxels): max(map(abs, differences(case).values())) for case in cases}
 
     # Two outlines have over 50 such cubes, and 1.1 and 2.6 % of surface.
@@ -170,7 +170,7 @@ def test_elsewhere_they_are_within_one_percent_but_for_outlines_full_of_gaps(cas
     assert max(abs(differences(case)["diameter"]) for case in cases) < 1e-4
 
 
-def test_the_volume_of_pyradiomics_changes_in_a_mirror_where_cubes_are_open() -> None:
+def test_the_volume_of_pyradiomics_changes_if_a_mask_with_open_cubes_is_mirrored() -> None:
     touching = np.array([[[True, False], [False, True]]])  # two voxels with one edge in common
 
     theirs = [radiomics_of(image_of(np.pad(m, 1), (1.0,) * 3))["MeshVolume"] for m in (touching, touching[:, ::-1])]
@@ -191,12 +191,12 @@ def test_the_axes_are_those_of_pyradiomics_and_simpleitk_over_one_voxel_less(cas
         names = ("LeastAxisLength", "MinorAxisLength", "MajorAxisLength")
         assert population == pytest.approx([theirs[name] for name in names], abs=1e-3)
         assert population == pytest.approx(4 * np.sqrt(np.clip(moments, 0, None)), abs=1e-3)
-        assert population == pytest.approx(ours, rel=0.01)  # so that nobody will notice
+        assert population == pytest.approx(ours, rel=0.01)  # negligible in practice
         assert case.shape.elongation == pytest.approx(theirs["Elongation"], abs=1e-5)
         assert case.shape.flatness == pytest.approx(theirs["Flatness"], abs=1e-5)
 
 
-def test_the_voxels_hold_what_simpleitk_counts_and_the_mesh_a_little_less(cases: list[Case]) -> None:
+def test_the_voxel_volume_is_simpleitks_and_the_mesh_volume_a_little_smaller(cases: list[Case]) -> None:
     for case in cases:
         n = int(np.count_nonzero(case.voxels))
         size = filtered(case.image).GetPhysicalSize(1)
@@ -208,14 +208,14 @@ def test_the_voxels_hold_what_simpleitk_counts_and_the_mesh_a_little_less(cases:
 
 def test_the_largest_diameter_is_simpleitks_and_at_most_half_a_voxel_more_at_each_end(cases: list[Case]) -> None:
     for case in cases:
-        surplus = case.shape.largest_diameter_mm - filtered(case.image).GetFeretDiameter(1)
+        excess = case.shape.largest_diameter_mm - filtered(case.image).GetFeretDiameter(1)
 
-        assert 0 < surplus <= max(case.spacing_mm) + 1e-3
+        assert 0 < excess <= max(case.spacing_mm) + 1e-3
 
 
-def test_simpleitks_surface_has_no_steps_and_ours_has_the_known_surplus(cases: list[Case]) -> None:
-    surplus = [case.shape.surface_mm2 / filtered(case.image).GetPerimeter(1) - 1 for case in cases]
+def test_simpleitks_surface_has_no_steps_and_ours_has_the_known_excess(cases: list[Case]) -> None:
+    excess = [case.shape.surface_mm2 / filtered(case.image).GetPerimeter(1) - 1 for case in cases]
 
     # Of balls: 9 % on cubic voxels, up to 25 % on slices of 5 mm (tests/unit/worker/lesions/test_shape.py).
-    assert all(0.07 < more < 0.11 for more, case in zip(surplus, cases, strict=True) if case.name == "cubes")
-    assert all(0.02 < more < 0.35 for more in surplus)
+    assert all(0.07 < more < 0.11 for more, case in zip(excess, cases, strict=True) if case.name == "cubes")
+    assert all(0.02 < more < 0.35 for more in excess)

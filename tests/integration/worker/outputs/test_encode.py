@@ -14,7 +14,7 @@ from worker.outputs.dicom.sr.report import encode_rejection
 from worker.outputs.encode import encode
 
 VALIDATOR = Path(__file__).parents[5] / "shared" / "tools" / "validate-dicom"
-# dciodvfy has a list of private coding schemes, and ours is not on it. PS3.16, 8: a private one begins with 99.
+# The list of private coding schemes in dciodvfy lacks ours. PS3.16, 8: a private one begins with 99.
 OWN_CODES = "Warning - Unrecognized defined term <99LUNGSPREAD> for value 1 of attribute <Coding Scheme Designator>"
 
 Analyse = Callable[..., Made]
@@ -28,15 +28,15 @@ SCANS = {
 
 
 def test_the_seg_is_encoded_before_the_sr_that_refers_to_it(analysed: Analyse) -> None:
-    made = analysed(ONE)
+    case = analysed(ONE)
 
-    assert list(encode(made.findings, made.series.datasets, ("sr", "seg"))) == ["seg", "sr"]
-    assert list(encode(made.findings, made.series.datasets, ("sr",))) == ["sr"]
-    assert encode(made.findings, made.series.datasets, ()) == {}
+    assert list(encode(case.findings, case.series.datasets, ("sr", "seg"))) == ["seg", "sr"]
+    assert list(encode(case.findings, case.series.datasets, ("sr",))) == ["sr"]
+    assert encode(case.findings, case.series.datasets, ()) == {}
 
 
 def complaints(file: Path) -> list[str]:
-    """What dciodvfy finds wrong, but for codes of our own."""
+    """Errors and warnings of dciodvfy, without those on private codes."""
     done = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True, check=False)
     return [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning")) and line != OWN_CODES]
 
@@ -45,28 +45,28 @@ def complaints(file: Path) -> list[str]:
 @pytest.mark.parametrize("boxes", [[], ONE, FIVE], ids=["none", "one", "five"])
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 def test_dciodvfy_finds_nothing(analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]) -> None:
-    made = analysed(boxes, **scan)
-    encode_rejection("c" * 64, "why", made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    case = analysed(boxes, **scan)
+    encode_rejection("c" * 64, "why", case.findings.card, case.series.datasets).save_as(tmp_path / "refusal.dcm")
 
-    for findings in (made.findings, described(made.findings)):
-        for file in (*saved(made, tmp_path, findings=findings).values(), tmp_path / "refusal.dcm"):
+    for findings in (case.findings, described(case.findings)):
+        for file in (*saved(case, tmp_path, findings=findings).values(), tmp_path / "refusal.dcm"):
             assert complaints(file) == []
 
 
-@pytest.mark.skipif(not VALIDATOR.exists(), reason="the validators of ../shared are not here")
+@pytest.mark.skipif(not VALIDATOR.exists(), reason="the validators of ../shared are not installed")
 @pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])
 def test_all_validators_together_accept_ct_and_results(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
-    made = analysed(boxes)
-    files = [*made.ct_files[:2], *saved(made, tmp_path, findings=described(made.findings)).values()]
+    case = analysed(boxes)
+    files = [*case.ct_files[:2], *saved(case, tmp_path, findings=described(case.findings)).values()]
 
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(
         [str(VALIDATOR), *map(str, files)], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
 
-    told = done.stdout.splitlines()
+    lines = done.stdout.splitlines()
     sr = tmp_path / "sr.dcm"
-    assert [line for line in told if line.startswith("FAIL")] in ([], [f"FAIL  dciodvfy  {sr} (status 0)"])
-    assert not [line for line in told if line.startswith(" ") and OWN_CODES not in line]
-    assert f"ok    tid1500reader  {sr}" in told
-    assert f"ok    dcentvfy  ({len(files)} files)" in told
+    assert [line for line in lines if line.startswith("FAIL")] in ([], [f"FAIL  dciodvfy  {sr} (status 0)"])
+    assert not [line for line in lines if line.startswith(" ") and OWN_CODES not in line]
+    assert f"ok    tid1500reader  {sr}" in lines
+    assert f"ok    dcentvfy  ({len(files)} files)" in lines

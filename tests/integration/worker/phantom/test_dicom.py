@@ -21,7 +21,7 @@ def phantom() -> Phantom:
     return chest_phantom(SPEC)
 
 
-def test_what_is_loaded_is_what_was_generated(phantom: Phantom, tmp_path: Path) -> None:
+def test_the_loaded_volume_equals_the_generated_one(phantom: Phantom, tmp_path: Path) -> None:
     volume = load(write_series(tmp_path, phantom)).volume
 
     assert np.array_equal(volume.hu, phantom.hu)
@@ -32,10 +32,10 @@ def test_dciodvfy_finds_no_error(phantom: Phantom, tmp_path: Path) -> None:
     if shutil.which("dciodvfy") is None:
         pytest.skip("dicom3tools is not installed")
     for file in write_series(tmp_path, phantom)[::5]:
-        checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
 
-        assert checked.returncode == 0
-        assert "Error" not in checked.stderr + checked.stdout
+        assert done.returncode == 0
+        assert "Error" not in done.stderr + done.stdout
 
 
 def test_the_same_phantom_is_written_with_the_same_bytes(phantom: Phantom, tmp_path: Path) -> None:
@@ -44,9 +44,11 @@ def test_the_same_phantom_is_written_with_the_same_bytes(phantom: Phantom, tmp_p
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
 
-def test_another_seed_or_name_is_another_series_of_the_same_patient(phantom: Phantom, tmp_path: Path) -> None:
+def test_a_different_seed_or_name_gives_a_different_series_of_the_same_patient(
+    phantom: Phantom, tmp_path: Path
+) -> None:
     other = chest_phantom(replace(SPEC, seed=2))
-    first = [
+    first_images = [
         pydicom.dcmread(files[0])
         for files in (
             write_series(tmp_path / "a", phantom),
@@ -55,8 +57,8 @@ def test_another_seed_or_name_is_another_series_of_the_same_patient(phantom: Pha
         )
     ]
 
-    assert len({image.StudyInstanceUID for image in first}) == 3
-    assert len({image.SeriesInstanceUID for image in first}) == 3
-    assert len({image.SOPInstanceUID for image in first}) == 3
-    assert {str(image.PatientName) for image in first} == {"PHANTOM^LUNG"}
-    assert {image.PatientID for image in first} == {"PH-0001"}
+    assert len({image.StudyInstanceUID for image in first_images}) == 3
+    assert len({image.SeriesInstanceUID for image in first_images}) == 3
+    assert len({image.SOPInstanceUID for image in first_images}) == 3
+    assert {str(image.PatientName) for image in first_images} == {"PHANTOM^LUNG"}
+    assert {image.PatientID for image in first_images} == {"PH-0001"}

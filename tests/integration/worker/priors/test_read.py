@@ -23,10 +23,11 @@ from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, alone,
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
 from worker.findings import Finding, Findings
 from worker.follow_up.comparison import Origin, Statement
+from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import sizes_of
 from worker.outputs.dicom.sr.report import encode_rejection
 from worker.priors.lung_mask import write_lungs
-from worker.priors.read import Prior, PriorFiles, PriorLesion, PriorUnreadable, read_prior
+from worker.priors.read import PriorFiles, PriorUnreadable, read_prior
 from worker.priors.seg import read_outlines
 from worker.recist.timepoints import State
 
@@ -54,15 +55,15 @@ def by_uid(prior: Prior) -> dict[str, PriorLesion]:
     return found
 
 
-def marked_mm(lesion: PriorLesion) -> set[tuple[float, ...]]:
-    """The centres of the voxels of an outline, to a tenth of a millimetre."""
+def outline_points_mm(lesion: PriorLesion) -> set[tuple[float, ...]]:
+    """The voxel centres of an outline, rounded to a tenth of a millimetre."""
     assert lesion.outline
     indices = np.argwhere(lesion.outline.voxels)
     points = indices @ lesion.outline.affine[:3, :3].T + lesion.outline.affine[:3, 3]
     return {tuple(float(value) + 0.0 for value in point) for point in points.round(1)}
 
 
-def known_mm(made: Made, voxels: Any) -> set[tuple[float, ...]]:  # noqa: ANN401
+def true_points_mm(made: Made, voxels: Any) -> set[tuple[float, ...]]:  # noqa: ANN401
     affine = made.findings.volume.affine
     points = np.argwhere(voxels) @ affine[:3, :3].T + affine[:3, 3]
     return {tuple(float(value) + 0.0 for value in point) for point in points.round(1)}
@@ -73,21 +74,21 @@ def uids_of(made: Made) -> list[str]:
 
 
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
-@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
-def test_outlines_lie_where_they_were(analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool) -> None:
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
+def test_outlines_are_read_back_at_their_position(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool
+) -> None:
     made = analysed(FIVE, **scan)
 
     lesions = by_uid(read(made, tmp_path, ct=ct))
 
     assert list(lesions) == uids_of(made)
     for number, uid in enumerate(uids_of(made), start=1):
-        assert marked_mm(lesions[uid]) == known_mm(made, made.mask == number)
+        assert outline_points_mm(lesions[uid]) == true_points_mm(made, made.mask == number)
 
 
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
-def test_a_lesion_is_known_with_the_image_through_its_middle(
-    analysed: Analyse, tmp_path: Path, scan: dict[str, Any]
-) -> None:
+def test_a_lesion_has_the_image_through_its_centre(analysed: Analyse, tmp_path: Path, scan: dict[str, Any]) -> None:
     made = analysed(FIVE, **scan)
 
     prior = read(made, tmp_path, ct=True)
@@ -95,12 +96,12 @@ def test_a_lesion_is_known_with_the_image_through_its_middle(
     for number, lesion in enumerate(prior.lesions, start=1):
         slices = np.argwhere(made.mask == number)[:, 0]
         image = made.findings.sop_instance_uids.index(str(lesion.image_uid))
-        assert abs(image - slices.mean()) <= 0.501, "the nearest one; of an even number of slices either"
+        assert abs(image - slices.mean()) <= 0.501, "the nearest image; either one for an even number of slices"
     assert [lesion.image_uid for lesion in read(made, tmp_path, ct=False).lesions] == [None] * 5
 
 
-@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
-def test_what_our_report_says_of_a_course_is_read_back(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
+def test_the_timeline_in_our_report_is_read_back(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
     made = analysed(FIVE)
 
     prior = read(made, tmp_path, findings=compared(described(made.findings)), ct=ct)
@@ -113,13 +114,13 @@ def test_what_our_report_says_of_a_course_is_read_back(analysed: Analyse, tmp_pa
     assert lesions[MERGED_UID].merged_into == third
     assert lesions[fourth].split_from == third
     assert [lesion.mass_g for lesion in prior.lesions] == [1.5171 + order for order in range(5)] + [None] * 2
-    for gone in (lesions[VANISHED_UID], lesions[MERGED_UID]):
-        assert (gone.outline, gone.sizes) == (None, None)
+    for absent in (lesions[VANISHED_UID], lesions[MERGED_UID]):
+        assert (absent.outline, absent.sizes) == (None, None)
     assert prior.origin is Origin.OURS
 
 
-@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
-def test_sizes_are_those_of_the_report_and_not_measured_again(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
+def test_sizes_are_taken_from_the_report_and_not_measured_again(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
     made = analysed(FIVE)
     findings = compared(made.findings)
     first = findings.findings[0]
@@ -135,7 +136,7 @@ def test_sizes_are_those_of_the_report_and_not_measured_again(analysed: Analyse,
     assert prior.lesions[0].sizes.volume_ml == 7.7777
 
 
-def test_a_doubtful_lesion_has_its_outline_and_its_sizes(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_doubtful_lesion_has_outline_and_sizes(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     findings = compared(made.findings)
     assert findings.comparison
@@ -150,7 +151,7 @@ def test_a_doubtful_lesion_has_its_outline_and_its_sizes(analysed: Analyse, tmp_
     assert lesion.sizes is not None
 
 
-def test_a_report_that_compared_nothing_says_that_its_lesions_are_there(analysed: Analyse, tmp_path: Path) -> None:
+def test_lesions_of_a_report_without_comparison_are_present(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
 
     for findings in (made.findings, alone(made.findings, Statement.NO_PRIOR)):
@@ -158,7 +159,7 @@ def test_a_report_that_compared_nothing_says_that_its_lesions_are_there(analysed
         assert [lesion.state for lesion in lesions] == [State.PRESENT] * 5
 
 
-def test_the_scan_is_known_by_its_headers(analysed: Analyse, tmp_path: Path) -> None:
+def test_the_scan_is_identified_by_its_ct_headers(analysed: Analyse, tmp_path: Path) -> None:
     def agent(image: Dataset) -> None:
         image.ConvolutionKernel, image.ContrastBolusAgent = "B60f", "Iohexol"
 
@@ -175,7 +176,7 @@ def test_the_scan_is_known_by_its_headers(analysed: Analyse, tmp_path: Path) -> 
     assert (prior.report.sop_class_uid, prior.report.study_uid) == (sr.SOPClassUID, "1.2.1")
 
 
-def test_a_scan_whose_ct_is_gone_is_known_by_its_documents(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_scan_without_ct_is_identified_by_its_documents(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
 
     prior = read(made, tmp_path, ct=False)
@@ -186,26 +187,24 @@ def test_a_scan_whose_ct_is_gone_is_known_by_its_documents(analysed: Analyse, tm
     assert (prior.kernel, prior.has_contrast, prior.lungs) == (None, None, None)
 
 
-def test_lungs_that_were_kept_are_taken_without_the_ct_and_damaged_ones_are_not(
-    analysed: Analyse, tmp_path: Path
-) -> None:
+def test_the_lungs_file_is_read_without_the_ct_unless_it_is_damaged(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     files = saved(made, tmp_path)
     lobes = (np.indices((4, 5, 6)).sum(axis=0) % 6).astype(np.uint8)
     affine = np.array([[0, 0, 2.0, 10], [0, 3.0, 0, 20], [4.0, 0, 0, 30], [0, 0, 0, 1]])
     write_lungs(replace(LUNGS, lobes=lobes, affine=affine), tmp_path / "lungs.nii.gz")
-    at_hand = PriorFiles(ct=(), documents=tuple(files.values()), lungs=tmp_path / "lungs.nii.gz")
+    files_without_ct = PriorFiles(ct=(), documents=tuple(files.values()), lungs=tmp_path / "lungs.nii.gz")
 
-    lungs = read_prior(at_hand, CARD).lungs
+    lungs = read_prior(files_without_ct, CARD).lungs
 
     assert lungs is not None
     assert np.array_equal(lungs.voxels, lobes > 0)
     assert np.allclose(lungs.affine, affine)
     (tmp_path / "lungs.nii.gz").write_bytes(b"no lungs")
-    assert read_prior(at_hand, CARD).lungs is None
+    assert read_prior(files_without_ct, CARD).lungs is None
 
 
-def test_of_a_report_alone_the_sizes_are_left(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_report_alone_gives_the_sizes(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE, spacing_mm=(3.0, 0.6, 1.1))
     findings = compared(made.findings)
     saved(made, tmp_path, findings=findings)
@@ -222,12 +221,10 @@ def test_of_a_report_alone_the_sizes_are_left(analysed: Analyse, tmp_path: Path)
         )
 
 
-def test_a_readers_axes_find_their_lesion_by_their_uid_where_our_report_alone_is_left(
-    analysed: Analyse, tmp_path: Path
-) -> None:
+def test_a_readers_axes_are_assigned_by_uid_with_our_report_alone(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     saved(made, tmp_path, findings=compared(made.findings))
-    sr = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+    sr = ohif_sr(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
 
     prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm", sr)), CARD)
 
@@ -235,7 +232,7 @@ def test_a_readers_axes_find_their_lesion_by_their_uid_where_our_report_alone_is
     assert prior.lesions[2].sizes.long_axis_mm == 9.5
 
 
-def test_a_report_of_no_lesion_is_a_scan_without_lesions(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_report_without_lesions_is_a_scan_without_lesions(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed([])
 
     assert read(made, tmp_path).lesions == ()
@@ -244,7 +241,7 @@ def test_a_report_of_no_lesion_is_a_scan_without_lesions(analysed: Analyse, tmp_
 # -- a reader's SEG, written by dcmqi --
 
 
-def by_reader(
+def reader_seg(
     made: Made,
     folder: Path,
     segments: list[Any],
@@ -253,7 +250,7 @@ def by_reader(
     category: str = "49755003",
     algorithm: str | None = None,
 ) -> Path:
-    """A SEG as dcmqi writes it: one segment for each of these arrays, on the volume's grid."""
+    """A SEG written by dcmqi: one segment for each of these arrays, on the volume's grid."""
     folder = folder / f"reader-{len(list(folder.glob('reader-*')))}"
     (folder / "ct").mkdir(parents=True)
     for file in made.ct_files:
@@ -299,108 +296,108 @@ def segment_of(category: str, algorithm: str | None, uid: str | None) -> dict[st
 
 
 def test_a_readers_outline_replaces_ours_and_keeps_its_identity(analysed: Analyse, tmp_path: Path) -> None:
-    """A slice more on either side: 25 instead of 20 voxels of the third lesion's four slices."""
+    """One more slice for the third lesion: five slices instead of four."""
     made = analysed(FIVE)
     corrected = made.mask == 3
     corrected[4, 12:15, 20:30] = True
-    seg = by_reader(made, tmp_path, [made.mask == 1, corrected])
+    seg = reader_seg(made, tmp_path, [made.mask == 1, corrected])
 
     prior = read(made, tmp_path, seg, findings=compared(described(made.findings)))
 
     lesions = by_uid(prior)
     first, second, third, fourth, fifth = uids_of(made)
     assert prior.origin is Origin.READER
-    assert marked_mm(lesions[third]) == known_mm(made, corrected)
+    assert outline_points_mm(lesions[third]) == true_points_mm(made, corrected)
     assert lesions[third].tracking_id == "lesion-3"
     assert lesions[third].sizes
     assert lesions[third].sizes.volume_ml == round(5 * 3 * 10 * 2.5 * 0.75 * 0.75 / 1000, 4)
-    assert not {second, fourth, fifth} & set(lesions), "a reader left them out"
+    assert not {second, fourth, fifth} & set(lesions), "the reader left them out"
     assert lesions[VANISHED_UID].state is State.VANISHED
     assert lesions[MERGED_UID].merged_into == third
     assert first in lesions
 
 
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
-@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
-def test_a_readers_outline_lies_where_dcmqi_wrote_it(
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
+def test_a_readers_outline_is_read_at_its_position(
     analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool
 ) -> None:
     if "lean_mm" in scan:
         pytest.skip("ITK has no sheared grid")
     made = analysed(FIVE, **scan)
-    seg = by_reader(made, tmp_path, [made.mask == 2])
+    seg = reader_seg(made, tmp_path, [made.mask == 2])
 
     prior = read(made, tmp_path, seg, ct=ct)
 
     (lesion,) = prior.lesions
     assert lesion.tracking_uid == uids_of(made)[1]
-    assert marked_mm(lesion) == known_mm(made, made.mask == 2)
+    assert outline_points_mm(lesion) == true_points_mm(made, made.mask == 2)
 
 
-def test_with_and_without_the_ct_the_sizes_of_a_readers_outline_agree(analysed: Analyse, tmp_path: Path) -> None:
+def test_the_sizes_of_a_readers_outline_agree_with_and_without_the_ct(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    seg = by_reader(made, tmp_path, [made.mask == 1, made.mask == 5])
+    seg = reader_seg(made, tmp_path, [made.mask == 1, made.mask == 5])
     files = tuple(made.ct_files)
 
     with_ct, without = (read_prior(PriorFiles(ct=ct, documents=(seg,)), CARD) for ct in (files, ()))
 
     assert len(with_ct.lesions) == 2
-    for one, other, number in zip(with_ct.lesions, without.lesions, (0, 4), strict=True):
+    for with_pixels, without_pixels, number in zip(with_ct.lesions, without.lesions, (0, 4), strict=True):
         measured = made.findings.findings[number].measurement
-        assert one.sizes
-        assert other.sizes
-        for sizes in (one.sizes, other.sizes):
+        assert with_pixels.sizes
+        assert without_pixels.sizes
+        for sizes in (with_pixels.sizes, without_pixels.sizes):
             assert sizes.volume_ml == pytest.approx(measured.volume_ml)
             assert sizes.long_axis_mm == pytest.approx(measured.long_axis.length_mm, abs=1e-3)
             assert sizes.short_axis_mm == pytest.approx(measured.short_axis.length_mm, abs=1e-3)
-        assert one.mass_g is not None
-        assert other.mass_g is None
+        assert with_pixels.mass_g is not None
+        assert without_pixels.mass_g is None
 
 
-def test_a_segment_with_our_uid_is_that_lesion_wherever_it_lies(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_segment_with_our_uid_is_that_lesion_at_any_position(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     first, second, *_ = uids_of(made)
-    seg = by_reader(made, tmp_path, [made.mask == 2, made.mask == 1], [first, None])
+    seg = reader_seg(made, tmp_path, [made.mask == 2, made.mask == 1], [first, None])
 
     lesions = by_uid(read(made, tmp_path, seg))
 
-    assert marked_mm(lesions[first]) == known_mm(made, made.mask == 2)
-    (other,) = set(lesions) - {first}
-    assert other != second, "the part that overlaps nothing of ours but a lesion that is claimed is new"
+    assert outline_points_mm(lesions[first]) == true_points_mm(made, made.mask == 2)
+    (new_uid,) = set(lesions) - {first}
+    assert new_uid != second, "a part that overlaps only an assigned lesion of ours is new"
 
 
-def test_one_segment_for_all_tumours_is_taken_apart(analysed: Analyse, tmp_path: Path) -> None:
+def test_one_segment_for_all_tumours_is_split(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     new = np.zeros_like(made.mask, bool)
     new[2:4, 28:34, 14:20] = True
-    seg = by_reader(made, tmp_path, [(made.mask == 1) | (made.mask == 3) | new], ["1.2.77"])
+    seg = reader_seg(made, tmp_path, [(made.mask == 1) | (made.mask == 3) | new], ["1.2.77"])
 
     lesions = by_uid(read(made, tmp_path, seg))
 
     first, _, third, *_ = uids_of(made)
     assert set(lesions) == {first, third, "1.2.77"}
-    assert marked_mm(lesions["1.2.77"]) == known_mm(made, new)
-    assert lesions["1.2.77"].tracking_id.startswith("reader-"), "a reader's free text may name a patient"
+    assert outline_points_mm(lesions["1.2.77"]) == true_points_mm(made, new)
+    assert lesions["1.2.77"].tracking_id.startswith("reader-"), "a reader's free text may contain patient data"
 
 
-def test_a_new_lesion_without_a_uid_gets_one_that_stays(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_new_lesion_without_a_uid_gets_a_reproducible_one(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(ONE)
     new = np.zeros_like(made.mask, bool)
     new[8:10, 28:34, 14:20] = True
-    seg = by_reader(made, tmp_path, [new])
+    seg = reader_seg(made, tmp_path, [new])
 
-    once, again = (read(made, tmp_path, seg).lesions for _ in range(2))
+    first_run, second_run = (read(made, tmp_path, seg).lesions for _ in range(2))
 
-    assert once[0].tracking_uid == again[0].tracking_uid
-    assert once[0].tracking_uid not in uids_of(made)
-    assert pydicom.uid.UID(once[0].tracking_uid).is_valid
+    assert first_run[0].tracking_uid == second_run[0].tracking_uid
+    assert first_run[0].tracking_uid not in uids_of(made)
+    assert pydicom.uid.UID(first_run[0].tracking_uid).is_valid
 
 
-def test_an_outlined_organ_is_no_lesion(analysed: Analyse, tmp_path: Path) -> None:
+def test_an_outlined_organ_is_not_a_lesion(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     lung = np.zeros_like(made.mask, bool)
     lung[2:10, 4:36, 4:32] = True
-    seg = by_reader(made, tmp_path, [lung], category="123037004")
+    seg = reader_seg(made, tmp_path, [lung], category="123037004")
 
     prior = read(made, tmp_path, seg)
 
@@ -412,19 +409,21 @@ def test_an_outlined_organ_is_no_lesion(analysed: Analyse, tmp_path: Path) -> No
     ("algorithm", "origin"),
     [("lung_tumour", Origin.READER), ("OHIF Brush", Origin.READER), ("another nodule finder", Origin.OURS)],
 )
-def test_another_program_is_no_reader(analysed: Analyse, tmp_path: Path, algorithm: str, origin: Origin) -> None:
+def test_an_outline_of_another_program_is_not_a_readers(
+    analysed: Analyse, tmp_path: Path, algorithm: str, origin: Origin
+) -> None:
     """OHIF 3.13 keeps the name of the algorithm whose outline a reader corrects."""
     made = analysed(FIVE)
-    seg = by_reader(made, tmp_path, [made.mask == 1], algorithm=algorithm)
+    seg = reader_seg(made, tmp_path, [made.mask == 1], algorithm=algorithm)
 
     assert read(made, tmp_path, seg).origin is origin
 
 
-def test_a_readers_seg_counts_though_a_program_made_a_newer_one(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_readers_seg_is_used_despite_a_newer_one_of_a_program(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     paths = [
-        by_reader(made, tmp_path, [made.mask == 1]),
-        by_reader(made, tmp_path, [made.mask == 2], algorithm="another nodule finder"),
+        reader_seg(made, tmp_path, [made.mask == 1]),
+        reader_seg(made, tmp_path, [made.mask == 2], algorithm="another nodule finder"),
     ]
     for path, time in zip(paths, ("110000", "120000"), strict=True):
         seg = pydicom.dcmread(path)
@@ -436,9 +435,9 @@ def test_a_readers_seg_counts_though_a_program_made_a_newer_one(analysed: Analys
     assert lesion.tracking_uid == uids_of(made)[0]
 
 
-def test_the_newest_of_a_readers_documents_counts(analysed: Analyse, tmp_path: Path) -> None:
+def test_the_newest_document_of_a_reader_is_used(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    paths = [by_reader(made, tmp_path, [made.mask == number]) for number in (1, 2)]
+    paths = [reader_seg(made, tmp_path, [made.mask == number]) for number in (1, 2)]
     for path, time in zip(paths, ("120000", "110000"), strict=True):
         seg = pydicom.dcmread(path)
         seg.ContentDate, seg.ContentTime = "20260601", time
@@ -449,9 +448,9 @@ def test_the_newest_of_a_readers_documents_counts(analysed: Analyse, tmp_path: P
     assert lesion.tracking_uid == uids_of(made)[0]
 
 
-def test_a_readers_document_of_another_scan_is_none_of_this_one(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_readers_document_of_another_scan_is_ignored(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    path = by_reader(made, tmp_path, [made.mask == 1])
+    path = reader_seg(made, tmp_path, [made.mask == 1])
     seg = pydicom.dcmread(path)
     seg.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.999"
     seg.save_as(path)
@@ -460,12 +459,12 @@ def test_a_readers_document_of_another_scan_is_none_of_this_one(analysed: Analys
 
 
 @pytest.mark.parametrize("kind", ["LABELMAP", "FRACTIONAL"])
-def test_other_kinds_of_segmentations_are_read_alike(analysed: Analyse, tmp_path: Path, kind: str) -> None:
+def test_other_types_of_segmentations_are_read(analysed: Analyse, tmp_path: Path, kind: str) -> None:
     made = analysed(FIVE)
     labels = np.stack([made.mask == number for number in range(1, 6)], axis=-1)
     pixels = labels.astype(np.float32) * 0.6 if kind == "FRACTIONAL" else made.mask
     if kind == "FRACTIONAL":
-        pixels[0, 0, 0, 0] = 0.4  # not half of it
+        pixels[0, 0, 0, 0] = 0.4  # below half of the maximum
     seg = hd.seg.Segmentation(
         source_images=[pydicom.dcmread(file) for file in made.ct_files],
         pixel_array=pixels,
@@ -491,17 +490,17 @@ def test_other_kinds_of_segmentations_are_read_alike(analysed: Analyse, tmp_path
             tracking_uid="1.2", tracking_id="", state=State.PRESENT, merged_into=None, split_from=None,
             outline=outline.mask, sizes=None, mass_g=None,
         )  # fmt: skip
-        assert marked_mm(lesion) == known_mm(made, made.mask == outline.number)
+        assert outline_points_mm(lesion) == true_points_mm(made, made.mask == outline.number)
     assert len(outlines) == 5
 
 
-# -- a reader's SR, as OHIF writes it --
+# -- a reader's SR, as written by OHIF --
 
 
-def by_ohif(
+def ohif_sr(
     made: Made, folder: Path, finding: Finding, tracking_uid: str, sizes_mm: tuple[float, float], scheme: str = "SCT"
 ) -> Path:
-    """An SR of the two axes of a lesion, drawn by hand: Manufacturer, names and units as OHIF has them."""
+    """An SR with the two axes of a lesion: manufacturer, names and units as in OHIF."""
     codes = {"SCT": ("103339001", "103340004"), "SRT": ("G-A185", "G-A186")}[scheme]
     measured = finding.measurement
     image = made.series.datasets[measured.long_axis.slice_index]
@@ -546,13 +545,13 @@ def by_ohif(
     return path
 
 
-@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "CT gone"])
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
 @pytest.mark.parametrize("scheme", ["SCT", "SRT"])
-def test_a_readers_axes_replace_those_of_the_lesion_that_they_were_drawn_in(
+def test_a_readers_axes_replace_those_of_the_lesion_they_were_drawn_in(
     analysed: Analyse, tmp_path: Path, ct: bool, scheme: str
 ) -> None:
     made = analysed(FIVE)
-    sr = by_ohif(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25), scheme)
+    sr = ohif_sr(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25), scheme)
 
     prior = read(made, tmp_path, sr, findings=compared(made.findings), ct=ct)
 
@@ -568,9 +567,9 @@ def test_a_readers_axes_replace_those_of_the_lesion_that_they_were_drawn_in(
     assert prior.report.sop_instance_uid == pydicom.dcmread(tmp_path / "sr.dcm").SOPInstanceUID
 
 
-def test_a_readers_axes_with_our_uid_are_of_that_lesion(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_readers_axes_with_our_uid_belong_to_that_lesion(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    sr = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[0], (9.5, 4.25))
+    sr = ohif_sr(made, tmp_path, made.findings.findings[2], uids_of(made)[0], (9.5, 4.25))
 
     prior = read(made, tmp_path, sr)
 
@@ -580,9 +579,9 @@ def test_a_readers_axes_with_our_uid_are_of_that_lesion(analysed: Analyse, tmp_p
     assert prior.lesions[2].sizes.long_axis_mm != 9.5
 
 
-def test_what_another_device_measured_changes_nothing(analysed: Analyse, tmp_path: Path) -> None:
+def test_measurements_of_another_device_are_ignored(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    path = by_ohif(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
+    path = ohif_sr(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
     sr = pydicom.dcmread(path)
     (observer,) = [
         item for item in sr.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Observer Type"
@@ -593,12 +592,12 @@ def test_what_another_device_measured_changes_nothing(analysed: Analyse, tmp_pat
     assert read(made, tmp_path, path).origin is Origin.OURS
 
 
-def test_axes_drawn_outside_of_every_lesion_change_nothing(analysed: Analyse, tmp_path: Path) -> None:
+def test_axes_drawn_outside_of_every_lesion_are_ignored(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     finding = made.findings.findings[2]
     axes = [replace(axis, start_px=(1.0, 37.0), end_px=(3.0, 37.0)) for axis in (finding.measurement.long_axis,) * 2]
     measurement = replace(finding.measurement, long_axis=axes[0], short_axis=axes[1])
-    sr = by_ohif(made, tmp_path, replace(finding, measurement=measurement), generate_uid(), (9.5, 4.25))
+    sr = ohif_sr(made, tmp_path, replace(finding, measurement=measurement), generate_uid(), (9.5, 4.25))
 
     prior = read(made, tmp_path, sr)
 
@@ -606,10 +605,10 @@ def test_axes_drawn_outside_of_every_lesion_change_nothing(analysed: Analyse, tm
     assert prior.origin is Origin.OURS
 
 
-def test_outlines_of_one_reader_and_axes_of_another_are_both_taken(analysed: Analyse, tmp_path: Path) -> None:
+def test_outlines_of_one_reader_and_axes_of_another_are_both_used(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    seg = by_reader(made, tmp_path, [made.mask == 3])
-    sr = by_ohif(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25))
+    seg = reader_seg(made, tmp_path, [made.mask == 3])
+    sr = ohif_sr(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25))
 
     (lesion,) = read(made, tmp_path, seg, sr).lesions
 
@@ -618,23 +617,23 @@ def test_outlines_of_one_reader_and_axes_of_another_are_both_taken(analysed: Ana
     assert lesion.sizes.volume_ml == pytest.approx(made.findings.findings[2].measurement.volume_ml)
 
 
-# -- what cannot be read --
+# -- unreadable documents --
 
 
-def test_a_document_that_ends_early_is_named_without_the_patient(analysed: Analyse, tmp_path: Path) -> None:
+def test_the_error_for_a_truncated_document_contains_no_patient_data(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     files = saved(made, tmp_path)
     for name, share in itertools.product(("seg", "sr"), (0.3, 0.5, 2 / 3, 0.9, 0.99)):
-        whole = files[name].read_bytes()
-        files[name].write_bytes(whole[: int(len(whole) * share)])
+        content = files[name].read_bytes()
+        files[name].write_bytes(content[: int(len(content) * share)])
         with pytest.raises(PriorUnreadable) as caught:
             read_prior(PriorFiles(ct=tuple(made.ct_files), documents=tuple(files.values())), CARD)
         assert "SECRET" not in str(caught.value)
         assert caught.value.__cause__ is None
-        files[name].write_bytes(whole)
+        files[name].write_bytes(content)
 
 
-def test_a_report_without_content_is_damaged_and_not_empty(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_report_without_content_is_unreadable(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed([])
     files = saved(made, tmp_path)
     sr = pydicom.dcmread(files["sr"])
@@ -646,7 +645,7 @@ def test_a_report_without_content_is_damaged_and_not_empty(analysed: Analyse, tm
 
 
 @pytest.mark.parametrize("what", ["PerFrameFunctionalGroupsSequence", "SegmentSequence", "PixelData"])
-def test_a_seg_without_what_it_needs_is_unreadable(analysed: Analyse, tmp_path: Path, what: str) -> None:
+def test_a_seg_without_a_required_element_is_unreadable(analysed: Analyse, tmp_path: Path, what: str) -> None:
     made = analysed(FIVE)
     files = saved(made, tmp_path)
     seg = pydicom.dcmread(files["seg"])
@@ -658,20 +657,20 @@ def test_a_seg_without_what_it_needs_is_unreadable(analysed: Analyse, tmp_path: 
         read_prior(PriorFiles(ct=(), documents=tuple(files.values())), CARD)
 
 
-def test_a_seg_of_another_analysis_than_the_report_is_not_mixed_in(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_seg_of_another_analysis_than_the_report_is_ignored(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     (tmp_path / "other").mkdir()
-    other = saved(replace_job(made), tmp_path / "other")["seg"]
+    other_seg = saved(with_another_job(made), tmp_path / "other")["seg"]
 
-    prior = read(made, tmp_path, other)
-    alone_with_it = read_prior(PriorFiles(ct=(), documents=(other, tmp_path / "sr.dcm")), CARD)
+    prior = read(made, tmp_path, other_seg)
+    without_ct = read_prior(PriorFiles(ct=(), documents=(other_seg, tmp_path / "sr.dcm")), CARD)
 
     assert [lesion.tracking_uid for lesion in prior.lesions] == uids_of(made)
-    assert [lesion.tracking_uid for lesion in alone_with_it.lesions] == uids_of(made)
-    assert not any(lesion.outline for lesion in alone_with_it.lesions)
+    assert [lesion.tracking_uid for lesion in without_ct.lesions] == uids_of(made)
+    assert not any(lesion.outline for lesion in without_ct.lesions)
 
 
-def replace_job(made: Made) -> Made:
+def with_another_job(made: Made) -> Made:
     findings = [
         replace(each, lesion=replace(each.lesion, tracking_uid=f"1.2.5.{each.lesion.number}"))
         for each in made.findings.findings
@@ -679,19 +678,19 @@ def replace_job(made: Made) -> Made:
     return replace(made, findings=replace(made.findings, job_key="f" * 64, findings=tuple(findings)))
 
 
-def test_a_result_counts_more_than_a_refusal_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_result_takes_precedence_over_a_rejection_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    for key in ("0", "8", "f"):  # whatever its UID comes to
-        encode_rejection(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
-        assert len(read(made, tmp_path, tmp_path / "refusal.dcm").lesions) == 5
+    for key in ("0", "8", "f"):  # for any order of the UIDs
+        encode_rejection(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "rejection.dcm")
+        assert len(read(made, tmp_path, tmp_path / "rejection.dcm").lesions) == 5
 
 
-def test_a_scan_that_was_refused_is_no_prior(analysed: Analyse, tmp_path: Path) -> None:
+def test_a_rejected_scan_is_unreadable(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    encode_rejection("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "rejection.dcm")
 
     with pytest.raises(PriorUnreadable, match="not analysed"):
-        read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(tmp_path / "refusal.dcm",)), CARD)
+        read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(tmp_path / "rejection.dcm",)), CARD)
 
 
 def test_a_ct_without_documents_and_documents_without_a_date_are_unreadable(analysed: Analyse, tmp_path: Path) -> None:
@@ -708,11 +707,13 @@ def test_a_ct_without_documents_and_documents_without_a_date_are_unreadable(anal
         read_prior(PriorFiles(ct=(), documents=tuple(files.values())), CARD)
 
 
-def test_half_of_a_ct_is_as_good_as_none(analysed: Analyse, tmp_path: Path) -> None:
+def test_an_incomplete_ct_is_ignored(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     files = saved(made, tmp_path)
 
     prior = read_prior(PriorFiles(ct=(*made.ct_files[:3], *made.ct_files[8:]), documents=tuple(files.values())), CARD)
 
-    assert [marked_mm(lesion) for lesion in prior.lesions] == [known_mm(made, made.mask == n) for n in range(1, 6)]
+    assert [outline_points_mm(lesion) for lesion in prior.lesions] == [
+        true_points_mm(made, made.mask == n) for n in range(1, 6)
+    ]
     assert prior.lungs is None

@@ -22,7 +22,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def job(journal: Journal) -> Job:
-    """A job that runs, with a lease of 0.4 s."""
+    """A running job with a lease of 0.4 s."""
     received = Instance(
         sop_instance_uid="1.2.1",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
@@ -33,13 +33,13 @@ def job(journal: Journal) -> Job:
     )
     journal.record_instance(received, 0.0)
     (series,) = journal.quiet_series(1.0)
-    job = journal.create_job(series, "recipe", 1.0)
+    job = journal.create_job(series, "config", 1.0)
     assert job is not None
     assert journal.claim(job.job_key, "worker", time.time() + 0.4, time.time())
     return job
 
 
-def test_a_lease_lasts_as_long_as_its_block_and_ends_soon_after(journal: Journal, job: Job) -> None:
+def test_a_lease_is_renewed_inside_its_block_and_expires_after_it(journal: Journal, job: Job) -> None:
     with Lease(journal, job.job_key, "worker", 0.4) as lease:
         time.sleep(1.0)
         assert journal.expired_leases(time.time()) == []
@@ -48,7 +48,7 @@ def test_a_lease_lasts_as_long_as_its_block_and_ends_soon_after(journal: Journal
     assert len(journal.expired_leases(time.time() + 0.4)) == 1
 
 
-def test_a_lease_that_another_has_taken_is_lost_and_says_so(journal: Journal, job: Job) -> None:
+def test_a_requeued_job_loses_its_lease(journal: Journal, job: Job) -> None:
     with Lease(journal, job.job_key, "worker", 0.4) as lease:
         journal.requeue(job.job_key, time.time() + 10, max_attempts=5)
         time.sleep(0.3)
@@ -58,7 +58,7 @@ def test_a_lease_that_another_has_taken_is_lost_and_says_so(journal: Journal, jo
             lease.renew()
 
 
-def test_a_journal_that_is_locked_for_a_while_does_not_lose_the_lease(journal: Journal, job: Job) -> None:
+def test_a_lease_survives_a_temporarily_locked_journal(journal: Journal, job: Job) -> None:
     with Lease(journal, job.job_key, "worker", 0.4) as lease:
         with journal._write():
             time.sleep(0.6)

@@ -27,7 +27,7 @@ EXPECTED = Header(
 
 
 def encoded(ct: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
-    """The data set alone, as it travels in a C-STORE."""
+    """Return the data set alone, as in a C-STORE."""
     del ct.file_meta
     file = BytesIO()
     ct.ensure_file_meta()
@@ -46,7 +46,7 @@ def test_the_uids_of_a_native_data_set_are_read(make_ct: MakeCt, syntax: str) ->
     assert read_header(encoded(make_ct(7), syntax), syntax) == EXPECTED
 
 
-def test_the_uids_behind_sequences_of_both_kinds_of_length_are_read(make_ct: MakeCt) -> None:
+def test_the_uids_after_sequences_of_defined_and_undefined_length_are_read(make_ct: MakeCt) -> None:
     ct, item = make_ct(7), Dataset()
     item.SOPInstanceUID, item.StudyInstanceUID = "9.9", "9.8"
     for undefined, keyword in ((True, "ReferencedImageSequence"), (False, "SourceImageSequence")):
@@ -97,21 +97,21 @@ def test_garbage_cannot_be_read(garbage: bytes) -> None:
             read_header(garbage, syntax)
 
 
-def test_a_uid_that_would_leave_the_folder_is_invalid(make_ct: MakeCt) -> None:
+def test_a_uid_with_a_path_is_invalid(make_ct: MakeCt) -> None:
     whole = encoded(make_ct(7)).replace(b"1.2.3.7\0", b"../../ab")
 
     with pytest.raises(InvalidUid):
         read_header(whole, ExplicitVRLittleEndian)
 
 
-def test_the_message_says_nothing_of_the_patient(make_ct: MakeCt) -> None:
+def test_the_error_message_has_no_patient_data(make_ct: MakeCt) -> None:
     with pytest.raises(UnreadableInstance) as raised:
         read_header(encoded(make_ct(7))[:-1], ExplicitVRLittleEndian)
 
     assert "SECRET" not in str(raised.value)
 
 
-def test_the_start_of_a_file_is_what_others_read(make_ct: MakeCt) -> None:
+def test_the_file_meta_information_is_valid_for_pydicom(make_ct: MakeCt) -> None:
     file = BytesIO(file_start(EXPECTED, ExplicitVRLittleEndian) + encoded(make_ct(7)))
 
     read = dcmread(file)

@@ -13,7 +13,7 @@ from models.segmenter import ON_CPU, ModelError
 
 @pytest.fixture
 def nnunet(tmp_path: Path) -> Path:
-    """The files of a trained folder, its checkpoints never opened."""
+    """The files of a trained folder; its checkpoints are never opened."""
     folder = tmp_path / "nnUNetTrainer__nnUNetPlans__2d"
     for fold in ("0", "3", "all"):
         (folder / f"fold_{fold}").mkdir(parents=True)
@@ -31,21 +31,21 @@ def folds(folder: Path) -> list[str]:
     return [checkpoint.parent.name for checkpoint in read_nnunet(folder).checkpoints]
 
 
-def test_the_only_label_means_tumour_whatever_it_is_called() -> None:
+def test_the_only_label_means_tumour_whatever_its_name() -> None:
     assert tumour_label(["krebs"], FolderOptions(), Path()) == "krebs"
 
 
 @pytest.mark.parametrize("name", ["Lung Tumor", "tumour", "NSCLC_GTV-1", "cancer", "lung_nodules", "lesions"])
-def test_among_several_labels_the_one_with_a_tumours_name_is_taken(name: str) -> None:
+def test_among_several_labels_the_one_named_like_a_tumour_is_used(name: str) -> None:
     assert tumour_label(["lung", name, "heart"], FolderOptions(), Path()) == name
 
 
 @pytest.mark.parametrize("labels", [["primary tumor", "nodal tumor"], ["lung", "heart"]])
-def test_labels_that_leave_it_open_ask_for_a_word(labels: list[str]) -> None:
-    with pytest.raises(ModelError, match=f"which label means tumour.*there are: {', '.join(labels)}"):
+def test_ambiguous_labels_need_an_option(labels: list[str]) -> None:
+    with pytest.raises(ModelError, match=f"the tumour label is ambiguous.*labels: {', '.join(labels)}"):
         tumour_label(labels, FolderOptions(), Path("x"))
     assert tumour_label(labels, FolderOptions(tumour=labels[0]), Path("x")) == labels[0]
-    with pytest.raises(ModelError, match="which label means tumour"):
+    with pytest.raises(ModelError, match="the tumour label is ambiguous"):
         tumour_label(labels, FolderOptions(tumour="liver"), Path("x"))
 
 
@@ -56,13 +56,13 @@ def test_a_region_means_all_its_values(nnunet: Path) -> None:
     assert read_nnunet(nnunet).tumour == [2, 3]
 
 
-def test_numbered_folds_are_averaged_and_the_fold_of_all_is_asked_for(nnunet: Path) -> None:
+def test_numbered_folds_are_averaged_and_fold_all_needs_an_option(nnunet: Path) -> None:
     assert folds(nnunet) == ["fold_0", "fold_3"]
     write(nnunet / "lungspread.json", {"folds": ["all"]})
     assert folds(nnunet) == ["fold_all"]
 
 
-def test_the_fold_of_all_is_taken_where_it_is_the_only_one(nnunet: Path) -> None:
+def test_fold_all_is_used_if_it_is_the_only_one(nnunet: Path) -> None:
     for fold in ("0", "3"):
         (nnunet / f"fold_{fold}" / "checkpoint_final.pth").unlink()
 
@@ -72,36 +72,36 @@ def test_the_fold_of_all_is_taken_where_it_is_the_only_one(nnunet: Path) -> None
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"folds": ["7"]}, "there is no fold_7/checkpoint_final.pth"),
-        ({"checkpoint": "checkpoint_best.pth"}, r"there is no fold_\*/checkpoint_best.pth"),
+        ({"folds": ["7"]}, "missing fold_7/checkpoint_final.pth"),
+        ({"checkpoint": "checkpoint_best.pth"}, r"missing fold_\*/checkpoint_best.pth"),
         ({"tumor": "cancer"}, "tumor: Extra inputs"),
         ({"orientation": "LLS"}, "orientation: .*three letters"),
         ({"smallest_lesion_ml": -1}, "smallest_lesion_ml: "),
     ],
 )
-def test_options_that_cannot_be_are_refused_by_name(nnunet: Path, options: dict[str, Any], named: str) -> None:
+def test_invalid_options_are_rejected_with_their_name(nnunet: Path, options: dict[str, Any], named: str) -> None:
     write(nnunet / "lungspread.json", options)
 
     with pytest.raises(ModelError, match=named):
         read_nnunet(nnunet)
 
 
-def test_a_network_of_two_images_is_refused(nnunet: Path) -> None:
+def test_a_network_with_two_input_images_is_rejected(nnunet: Path) -> None:
     write(nnunet / "dataset.json", {"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "gtv": 1}})
 
-    with pytest.raises(ModelError, match="wants 2 images of each patient"):
+    with pytest.raises(ModelError, match="needs 2 images of each patient"):
         read_nnunet(nnunet)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"labels": {}'])
-def test_a_file_that_is_no_json_object_is_named(nnunet: Path, text: str) -> None:
+def test_a_file_without_a_json_object_is_named(nnunet: Path, text: str) -> None:
     (nnunet / "plans.json").write_text(text)
 
     with pytest.raises(ModelError, match=r"plans\.json: not (JSON|a JSON object)$"):
         read_nnunet(nnunet)
 
 
-def test_a_folder_that_is_not_there_is_named() -> None:
+def test_a_missing_folder_is_named() -> None:
     with pytest.raises(ModelError, match=r"/nowhere/plans\.json: No such file"):
         model_card("nnunet:/nowhere")
     with pytest.raises(ModelError, match=r"/nowhere/configs/metadata\.json: No such file"):
@@ -114,7 +114,7 @@ def test_the_hash_covers_each_checkpoint_and_the_labels(nnunet: Path) -> None:
     cards.append(nnunet_card(read_nnunet(nnunet)))
     write(nnunet / "dataset.json", {"channel_names": {"0": "CT"}, "labels": {"background": 0, "gtv": 1}})
     cards.append(nnunet_card(read_nnunet(nnunet)))
-    (nnunet / "fold_all" / "checkpoint_final.pth").write_bytes(b"not one of those that are averaged")
+    (nnunet / "fold_all" / "checkpoint_final.pth").write_bytes(b"not one of the averaged ones")
     cards.append(nnunet_card(read_nnunet(nnunet)))
 
     assert len({card.weights_sha256 for card in cards}) == 3
@@ -133,7 +133,7 @@ def test_names_fit_into_the_reports(tmp_path: Path) -> None:
     assert len(f"{card.name} {card.version}") <= 64  # PS3.5, table 6.2-1: LO
 
 
-def test_a_model_of_no_kind_names_those_that_there_are() -> None:
+def test_an_unknown_kind_of_model_lists_the_known_ones() -> None:
     with pytest.raises(
         ModelError, match="there are: lung_tumour, lung_tumour:FOLDER, nnunet:FOLDER, monai_bundle:FOLDER"
     ):
@@ -148,19 +148,19 @@ def test_options_left_out_have_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "named"),
     [
-        ({}, "does not say in network_data_format what goes in and out"),
-        ({"network_data_format": {"inputs": {"image": {}}, "outputs": {}}}, "what goes in and out"),
+        ({}, "lacks inputs or outputs in network_data_format"),
+        ({"network_data_format": {"inputs": {"image": {}}, "outputs": {}}}, "lacks inputs or outputs"),
         (
             {"network_data_format": {"inputs": {"a": {}, "b": {}}, "outputs": {"pred": {"channel_def": {"0": "x"}}}}},
             "more than one image",
         ),
         (
             {"network_data_format": {"inputs": {"a": {}}, "outputs": {"pred": {"channel_def": {"0": "x"}}}}},
-            "there is no configs/inference.json or ",
+            "missing configs/inference.json or ",
         ),
     ],
 )
-def test_metadata_that_is_not_enough_is_refused(tmp_path: Path, metadata: dict[str, Any], named: str) -> None:
+def test_incomplete_metadata_is_rejected(tmp_path: Path, metadata: dict[str, Any], named: str) -> None:
     (tmp_path / "configs").mkdir()
     write(tmp_path / "configs" / "metadata.json", metadata)
 

@@ -1,4 +1,4 @@
-"""Lungs of the generated chest, whose shape is known on paper (tests/fixtures/models/lung_phantoms.py)."""
+"""Lungs of the generated chest against their analytic shape (tests/fixtures/models/lung_phantoms.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from models.lungs.lungs import Lobe, Lungs
 from models.lungs.outline import outline_lungs
 from models.volume import Volume
-from tests.fixtures.models.lung_phantoms import HEART, chest, ellipsoid, lung_on_paper, points, stored
+from tests.fixtures.models.lung_phantoms import HEART, analytic_lung, chest, ellipsoid, points, stored
 
 ORDERS = {
     "feet first": ((0, 1, 2), (0, 2)),
@@ -36,20 +36,20 @@ def outlined(volume: Volume) -> Lungs:
 
 
 def at(lungs: Lungs, lps_mm: tuple[float, float, float]) -> tuple[int, ...]:
-    """The voxel of the lungs' grid at this place."""
+    """The voxel of the lungs' grid at this position."""
     index = np.linalg.inv(lungs.affine) @ [*lps_mm, 1]
     return tuple(round(float(one)) for one in index[:3])
 
 
-def test_each_lung_is_the_one_on_paper_and_on_its_side(lungs: Lungs) -> None:
+def test_each_lung_has_its_analytic_shape_and_side(lungs: Lungs) -> None:
     where = points(lungs.lobes.shape, lungs.affine)
     for side, outline in ((-1, np.isin(lungs.lobes, (1, 2, 3))), (1, lungs.lobes >= 4)):
-        truth = lung_on_paper(where, side)
+        truth = analytic_lung(where, side)
 
         assert 2 * (outline & truth).sum() / (outline.sum() + truth.sum()) > 0.97
 
 
-def test_trachea_main_bronchi_and_heart_lie_outside_the_lungs(lungs: Lungs) -> None:
+def test_trachea_main_bronchi_and_heart_are_outside_the_lungs(lungs: Lungs) -> None:
     """The phantom's trachea runs along (0, 12, z) down to 22 mm, its bronchi from (3, 12, 24) by (4, 1, -3.2)."""
     path = [(0.0, 12.0, float(z)) for z in range(24, 110, 5)]
     path += [(side * (3 + 4.0 * step), 12.0 + step, 24 - 3.2 * step) for side in (-1, 1) for step in range(6)]
@@ -59,8 +59,8 @@ def test_trachea_main_bronchi_and_heart_lie_outside_the_lungs(lungs: Lungs) -> N
     assert lungs.lobes[heart].astype(bool).mean() < 0.02
 
 
-def test_the_carina_is_where_the_bronchi_part(lungs: Lungs) -> None:
-    """Two tubes of radius 6.5 along (+-4, 1, -3.2) from (+-3, 12, 24): they part at z = 18.1, y = 14."""
+def test_the_carina_is_where_the_bronchi_separate(lungs: Lungs) -> None:
+    """Two tubes of radius 6.5 along (+-4, 1, -3.2) from (+-3, 12, 24): they separate at z = 18.1, y = 14."""
     assert lungs.carina_mm == pytest.approx((0.0, 14.0, 18.1), abs=3.0)
 
 
@@ -77,8 +77,8 @@ def test_every_order_of_storage_gives_the_same_lungs(volume: Volume, lungs: Lung
     assert other.lobes[at(other, place)] == lungs.lobes[at(lungs, place)] == Lobe.RIGHT_LOWER
 
 
-def test_the_distance_to_wall_and_mediastinum_is_that_on_paper(lungs: Lungs) -> None:
-    """At the height of the lungs' centre the outer wall lies at x = -136, the mediastinum's edge at x = -32."""
+def test_the_distance_to_wall_and_mediastinum_is_the_analytic_one(lungs: Lungs) -> None:
+    """At the height of the lungs' centre the outer wall is at x = -136, the mediastinum's edge at x = -32."""
     assert lungs.wall_mm[at(lungs, (-116.0, -2.0, -12.0))] == pytest.approx(20.0, abs=2.5)
     assert lungs.mediastinum_mm[at(lungs, (-60.0, 4.0, -12.0))] == pytest.approx(28.0, abs=2.5)
     assert lungs.wall_mm[at(lungs, (-60.0, -20.0, -12.0))] > 40
@@ -100,14 +100,14 @@ def test_a_tumour_on_wall_or_mediastinum_belongs_to_the_lung(
     tumour = ellipsoid(points(volume.hu.shape, volume.affine), centre, (diameter_mm / 2,) * 3)
     lungs = outlined(replace(volume, hu=np.where(tumour, np.float32(40), volume.hu)))
     where = points(lungs.lobes.shape, lungs.affine)
-    inside = ellipsoid(where, centre, (diameter_mm / 2,) * 3) & lung_on_paper(where, -1 if centre[0] < 0 else 1)
+    inside = ellipsoid(where, centre, (diameter_mm / 2,) * 3) & analytic_lung(where, -1 if centre[0] < 0 else 1)
     names = lungs.lobes[inside]
 
     assert (names > 0).mean() > 0.85
     assert {Lobe(name).is_right for name in np.unique(names[names > 0])} == {centre[0] < 0}
 
 
-def test_gas_in_stomach_and_bowel_is_no_lung(volume: Volume) -> None:
+def test_gas_in_stomach_and_bowel_is_not_lung(volume: Volume) -> None:
     where = points(volume.hu.shape, volume.affine)
     gas = ellipsoid(where, (76.0, -60.0, -118.0), (22.0, 14.0, 12.0))
     around = ellipsoid(where, (76.0, -60.0, -118.0), (40.0, 60.0, 24.0))
@@ -117,7 +117,7 @@ def test_gas_in_stomach_and_bowel_is_no_lung(volume: Volume) -> None:
     assert not lungs.lobes[at(lungs, (76.0, -60.0, -118.0))]
 
 
-def test_where_no_pair_of_lungs_is_none_are_outlined(volume: Volume) -> None:
+def test_without_a_pair_of_lungs_the_result_is_none(volume: Volume) -> None:
     """Soft tissue only; the left lung full of fluid; ten slices from the middle."""
     fluid = volume.hu.copy()
     fluid[points(volume.hu.shape, volume.affine)[..., 0] > 30] = 20

@@ -11,24 +11,24 @@ from models.segmenter import ModelError
 from models.store.archives import is_archive, unpack
 
 
-def zipped(path: Path, *names: str) -> None:
+def write_zip(path: Path, *names: str) -> None:
     with zipfile.ZipFile(path, "w") as packed:
         for name in names:
             packed.writestr(name, f"content of {name}")
 
 
-def taped(path: Path, *names: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> None:
-    with tarfile.open(path, "w:gz") as tape:
+def write_tar(path: Path, *names: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> None:
+    with tarfile.open(path, "w:gz") as tar:
         for name in names:
             item = tarfile.TarInfo(name)
             item.type, item.linkname, item.size, item.mode = kind, target, 0, 0o4777
             content = f"content of {name}".encode() if kind == tarfile.REGTYPE else b""
             item.size = len(content)
-            tape.addfile(item, io.BytesIO(content))
+            tar.addfile(item, io.BytesIO(content))
 
 
-@pytest.mark.parametrize(("name", "write"), [("x.zip", zipped), ("x.tar.gz", taped)])
-def test_files_come_out_as_they_went_in(tmp_path: Path, name: str, write: Callable[..., None]) -> None:
+@pytest.mark.parametrize(("name", "write"), [("x.zip", write_zip), ("x.tar.gz", write_tar)])
+def test_files_are_unpacked_unchanged(tmp_path: Path, name: str, write: Callable[..., None]) -> None:
     write(tmp_path / name, "a/b/c.json", "d.txt")
 
     unpack(tmp_path / name, tmp_path / "out")
@@ -41,27 +41,27 @@ def test_files_come_out_as_they_went_in(tmp_path: Path, name: str, write: Callab
     assert not any(path.stat().st_mode & (stat.S_ISUID | stat.S_IXUSR) for path in files.values())
 
 
-@pytest.mark.parametrize(("name", "write"), [("x.zip", zipped), ("x.tgz", taped)])
+@pytest.mark.parametrize(("name", "write"), [("x.zip", write_zip), ("x.tgz", write_tar)])
 @pytest.mark.parametrize("bad", ["../out-there", "/tmp/out-there", "a/../../out-there", "..\\out-there", "C:out-there"])
-def test_a_member_that_leads_out_is_refused_and_nothing_is_written(
+def test_a_member_outside_the_folder_is_rejected_and_nothing_is_written(
     tmp_path: Path, name: str, write: Callable[..., None], bad: str
 ) -> None:
     write(tmp_path / name, "good", bad)
 
-    with pytest.raises(ModelError, match="leads out of its folder"):
+    with pytest.raises(ModelError, match="path outside the archive's folder"):
         unpack(tmp_path / name, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_on_a_tape_are_refused(tmp_path: Path, kind: bytes) -> None:
-    taped(tmp_path / "x.tar.gz", "weights", kind=kind, target="/etc/passwd")
+def test_links_and_devices_in_a_tar_are_rejected(tmp_path: Path, kind: bytes) -> None:
+    write_tar(tmp_path / "x.tar.gz", "weights", kind=kind, target="/etc/passwd")
 
-    with pytest.raises(ModelError, match="weights is neither file nor folder"):
+    with pytest.raises(ModelError, match="weights is neither a file nor a folder"):
         unpack(tmp_path / "x.tar.gz", tmp_path / "out")
 
 
-def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+def test_a_link_in_a_zip_is_rejected(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("weights")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
@@ -71,29 +71,29 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "x.zip", tmp_path / "out")
 
 
-def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
-    taped(tmp_path / "x.tar.gz", "a", "./a")
+def test_two_members_with_the_same_path_are_rejected(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar.gz", "a", "./a")
 
-    with pytest.raises(ModelError, match="two members want the same place"):
+    with pytest.raises(ModelError, match="two members have the same path"):
         unpack(tmp_path / "x.tar.gz", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.tar"])
-def test_what_is_no_archive_is_named(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_an_archive_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"a photograph")
 
     with pytest.raises(ModelError, match=f"{name}: cannot be unpacked"):
         unpack(tmp_path / name, tmp_path / "out")
 
 
-def test_an_archive_that_ends_early_is_named(tmp_path: Path) -> None:
-    taped(tmp_path / "x.tar.gz", *(f"file-{n}" for n in range(500)))
+def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar.gz", *(f"file-{n}" for n in range(500)))
     (tmp_path / "x.tar.gz").write_bytes((tmp_path / "x.tar.gz").read_bytes()[:-200])
 
     with pytest.raises(ModelError, match="cannot be unpacked"):
         unpack(tmp_path / "x.tar.gz", tmp_path / "out")
 
 
-def test_an_archive_is_told_by_its_name() -> None:
+def test_an_archive_is_recognised_by_its_name() -> None:
     assert all(map(is_archive, ("model.zip", "m.TAR.GZ", "m.tgz", "m.tar.xz")))
     assert not any(map(is_archive, ("weights.pt", "m.safetensors", "zip", "m.gz")))

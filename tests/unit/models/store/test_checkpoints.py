@@ -9,7 +9,7 @@ from models.store.checkpoints import load_weights
 from tests.fixtures.models.unsafe_pickle import Poison
 
 
-def test_weights_and_the_numbers_that_a_trainer_logs_are_opened(tmp_path: Path) -> None:
+def test_weights_and_logged_numbers_are_opened(tmp_path: Path) -> None:
     logged = {"dice": [np.float32(0.5), np.float64(0.25)], "epoch": np.int64(3), "device": torch.device("cuda")}
     torch.save({"weights": {"a": torch.arange(3)}, "logging": logged}, tmp_path / "x.pth")
     content = load_weights(tmp_path / "x.pth")
@@ -18,7 +18,7 @@ def test_weights_and_the_numbers_that_a_trainer_logs_are_opened(tmp_path: Path) 
     assert content["logging"] == logged
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run_it(tmp_path: Path) -> None:
+def test_a_pickle_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1), "more": Poison(tmp_path / "it-ran")}, tmp_path / "x.pth")
 
     with pytest.raises(ModelError, match=r"x\.pth is refused: it holds more than weights \(posix\.mkdir\)$"):
@@ -26,7 +26,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run_it(tmp_path: P
     assert not (tmp_path / "it-ran").exists()
 
 
-def test_a_whole_network_is_refused(tmp_path: Path) -> None:
+def test_a_pickled_network_is_rejected(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(1, 1), tmp_path / "x.pt")
 
     with pytest.raises(
@@ -35,7 +35,7 @@ def test_a_whole_network_is_refused(tmp_path: Path) -> None:
         load_weights(tmp_path / "x.pt")
 
 
-def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "text.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     torch.save({"weights": torch.zeros(1000)}, tmp_path / "cut.pt")
@@ -43,6 +43,6 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     torch.save(torch.zeros(1), tmp_path / "tensor.pt")
 
     for name in ("empty.pt", "text.pt", "cut.pt", "tensor.pt", "missing.pt"):
-        with pytest.raises(ModelError, match=name) as refusal:
+        with pytest.raises(ModelError, match=name) as rejection:
             load_weights(tmp_path / name)
-        assert "\n" not in str(refusal.value)
+        assert "\n" not in str(rejection.value)

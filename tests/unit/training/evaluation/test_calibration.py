@@ -9,7 +9,7 @@ SHAPE = (4, 40, 40)
 TUMOUR = box(SHAPE, (0, 10, 10), (4, 20, 20))
 
 
-def test_a_network_that_is_always_right_and_sure_has_no_gap() -> None:
+def test_a_network_with_correct_probabilities_of_0_and_1_has_no_error() -> None:
     found = calibration(["a"], [sums_of(case(TUMOUR, TUMOUR * 1.0))])
 
     assert found.expected_calibration_error.value == 0
@@ -17,8 +17,8 @@ def test_a_network_that_is_always_right_and_sure_has_no_gap() -> None:
     assert found.reliability[9].tumour_share == 1
 
 
-def test_the_gap_is_the_one_counted_by_hand() -> None:
-    # All voxels near: 0.75 said of the tumour's 400, which all are tumour; 0.25 of 100 others, of which none is.
+def test_the_error_equals_the_one_computed_by_hand() -> None:
+    # All voxels are near: 0.75 for the 400 tumour voxels, 0.25 for 100 others.
     probability = TUMOUR * 0.75 + box(SHAPE, (0, 10, 20), (1, 20, 30)) * 0.25
 
     found = calibration(["a", "b"], [sums_of(case(TUMOUR, probability))] * 2)
@@ -30,7 +30,7 @@ def test_the_gap_is_the_one_counted_by_hand() -> None:
     assert found.expected_calibration_error.value == pytest.approx((800 * 0.25 + 200 * 0.25) / near, abs=1e-4)
 
 
-def test_only_voxels_near_a_lesion_and_on_slices_that_there_are_count() -> None:
+def test_only_voxels_near_a_lesion_and_on_existing_slices_count() -> None:
     far = box(SHAPE, (0, 35, 35), (4, 40, 40))
 
     sums = sums_of(case(TUMOUR, TUMOUR * 1.0 + far * 0.55, spacing_mm=(1.0, 1.0, 1.0)))
@@ -41,7 +41,7 @@ def test_only_voxels_near_a_lesion_and_on_slices_that_there_are_count() -> None:
 
 
 def test_readers_and_model_are_compared_on_the_same_lesion() -> None:
-    # Three readers: 4, 4 and 8 pixels, the first two the same, the third holds them. The model marks the 8.
+    # Three readers: 4, 4 and 8 pixels; the first two are equal and inside the third. The model marks the 8.
     small, large = box((1, 8, 8), (0, 2, 2), (1, 4, 4)), box((1, 8, 8), (0, 2, 2), (1, 4, 6))
     bits = (small * 0b011 + large * 0b100).astype(np.uint8)
     lesion = case(small, large * 0.9, whole=False, readers=bits)

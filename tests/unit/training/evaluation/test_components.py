@@ -4,7 +4,7 @@ from scipy import ndimage
 
 from tests.fixtures.training.judged import predicted
 from training.evaluation.components import dice_at, labelled
-from training.evaluation.predict import PEAKS, THRESHOLDS, OperatingPoint, judge
+from training.evaluation.predict import PEAKS, THRESHOLDS, OperatingPoint, dice_by_source
 
 
 def test_dice_is_that_of_the_outlines_at_every_operating_point() -> None:
@@ -22,13 +22,13 @@ def test_dice_is_that_of_the_outlines_at_every_operating_point() -> None:
     for threshold in THRESHOLDS:
         for peak in PEAKS:
             dice = dice_at(case, threshold, peak)
-            outlined = judge(items, OperatingPoint(threshold=threshold, peak_threshold=peak))["msd"].mean
-            assert dice == pytest.approx(outlined, abs=0.0006)  # the other is rounded to three digits
+            outlined = dice_by_source(items, OperatingPoint(threshold=threshold, peak_threshold=peak))["msd"].mean
+            assert dice == pytest.approx(outlined, abs=0.0006)  # rounded to three digits
             found.add(round(dice, 3))
     assert len(found) > 10
 
 
-def test_nothing_marked_where_nothing_is_there_is_right() -> None:
+def test_an_empty_prediction_of_an_empty_reference_has_dice_1() -> None:
     empty = np.zeros((2, 4, 4))
 
     case = [labelled(empty.astype(np.float32), empty.astype(bool), 1.0, (0.5,))]

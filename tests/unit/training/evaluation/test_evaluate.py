@@ -11,7 +11,7 @@ from tests.fixtures.training.judged import CARD, box, predicted
 from training.data.cache import close, write_stack
 from training.data.splits import as_text, write_splits
 from training.data.volume import Stack
-from training.evaluation.evaluate import Judged, evaluate_model, headlines, held_back
+from training.evaluation.evaluate import EvaluationSet, evaluate_model, headlines, held_back
 from training.evaluation.predict import OperatingPoint, predict
 from training.evaluation.summary import metrics_summary, plain
 
@@ -25,7 +25,7 @@ SPLIT = {
 
 
 class Densities:
-    """A model that takes everything denser than -100 HU for tumour, the surer the denser."""
+    """A model that marks everything denser than -100 HU, with a probability that grows with the density."""
 
     card: ModelCard = CARD
 
@@ -43,7 +43,7 @@ def stack(patient: str, hu: np.ndarray, mask: np.ndarray, **fields: object) -> S
 
 
 def stacks() -> list[Stack]:
-    """Patient a: outlined exactly. b: a vessel is marked too, and there are slices without a tumour. c: a nodule."""
+    """Patient a: outlined exactly. b: a vessel is marked too, and some slices have no tumour. c: a nodule."""
     tissue = np.where(TUMOUR, 60, -850)
     beside = np.where(TUMOUR | VESSEL, 20, -850)
     readers = (TUMOUR * 0b01 + np.roll(TUMOUR, 2, 1) * 0b10).astype(np.uint8)
@@ -67,7 +67,9 @@ def numbers_in(value: object) -> list[int | float]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "evaluation"
     write_splits(folder.parent / "split.json", SPLIT)
-    evaluate_model(Densities(), Judged(stacks=stacks(), part="test", splits=folder.parent / "split.json"), folder, 0)
+    evaluate_model(
+        Densities(), EvaluationSet(stacks=stacks(), part="test", splits=folder.parent / "split.json"), folder, 0
+    )
     return folder
 
 
@@ -77,7 +79,7 @@ def evaluation(folder: Path) -> dict[str, Any]:
     return read
 
 
-def test_the_json_says_what_was_judged_with_what_on_whom(folder: Path, evaluation: dict[str, Any]) -> None:
+def test_the_json_names_model_split_and_operating_point(folder: Path, evaluation: dict[str, Any]) -> None:
     import hashlib
 
     split = (folder.parent / "split.json").read_bytes()
@@ -97,7 +99,7 @@ def test_the_keys_of_the_json_are_sorted(folder: Path, evaluation: dict[str, Any
     assert (folder / "evaluation.json").read_text(encoding="utf-8") == again
 
 
-def test_the_numbers_are_those_on_paper(evaluation: dict[str, Any]) -> None:
+def test_the_numbers_equal_those_computed_by_hand(evaluation: dict[str, Any]) -> None:
     msd = evaluation["sources"]["msd"]
     tumour, vessel = 4 * 12 * 12, 6 * 5 * 5
     dices = {case["case"]: case["dice"] for case in msd["per_case"]}
@@ -114,7 +116,7 @@ def test_the_numbers_are_those_on_paper(evaluation: dict[str, Any]) -> None:
     assert [(group["group"], group["lesions"]) for group in msd["by_size"]] == [("all", 2), ("over 10 to 20 mm", 2)]
 
 
-def test_model_and_readers_stand_side_by_side(evaluation: dict[str, Any]) -> None:
+def test_model_and_readers_are_compared(evaluation: dict[str, Any]) -> None:
     readers = evaluation["sources"]["lidc"]["readers"]
     pairwise = 2 * (4 * 10 * 12) / (2 * 4 * 12 * 12)  # two readers, one of them two rows lower
 
@@ -156,29 +158,31 @@ def test_the_same_cases_give_the_same_numbers(evaluation: dict[str, Any]) -> Non
     assert plain(metrics_summary(predict(Densities(), stacks()[::-1]), point, CARD)) == evaluation["sources"]
 
 
-def test_a_generated_chest_without_a_lesion_only_counts_false_marks(tmp_path: Path) -> None:
+def test_a_generated_chest_without_a_lesion_only_counts_false_positives(tmp_path: Path) -> None:
     write_splits(tmp_path / "split.json", SPLIT)
 
-    judged = evaluate_model(Densities(), Judged(stacks=[], part="test", splits=tmp_path / "split.json"), tmp_path, 1)
+    evaluation = evaluate_model(
+        Densities(), EvaluationSet(stacks=[], part="test", splits=tmp_path / "split.json"), tmp_path, 1
+    )
 
-    chest = judged["sources"]["phantom-free"]
+    chest = evaluation["sources"]["phantom-free"]
     assert (chest["detection"], chest["calibration"], chest["over_cases"]["dice_mean"]["value"]) == (None, None, None)
     assert chest["false_positives"]["tumour_free_scans"] == 1
     assert chest["false_positives"]["false_lesions_per_tumour_free_scan"]["value"] >= 1  # the body itself
     assert (tmp_path / "report.html").is_file()
-    (line,) = headlines(judged)
+    (line,) = headlines(evaluation)
     assert re.fullmatch(r"phantom-free: false lesions per scan \d+\.\d+ \(None to None\), 1 cases, 1 patients", line)
 
 
-def test_a_part_is_what_the_split_of_the_cache_says(tmp_path: Path) -> None:
+def test_a_part_is_taken_from_the_split_of_the_cache(tmp_path: Path) -> None:
     entries = [write_stack(tmp_path, item, {}) for item in stacks() if item.patient != "b"]
     split = {**SPLIT, "msd": {"train": ["a"], "validation": [], "test": []}}
     close(tmp_path, entries, as_text(split))
 
-    judged = held_back(tmp_path, "test", Path("not-read.json"))
+    evaluation_set = held_back(tmp_path, "test", Path("not-read.json"))
 
-    assert [item.patient for item in judged.stacks] == ["c"]
-    assert judged.stacks[0].readers is not None
-    assert judged.splits == tmp_path / "splits.json"
+    assert [item.patient for item in evaluation_set.stacks] == ["c"]
+    assert evaluation_set.stacks[0].readers is not None
+    assert evaluation_set.splits == tmp_path / "splits.json"
     with pytest.raises(ValueError, match="no patient of the part validation"):
         held_back(tmp_path, "validation", Path("not-read.json"))

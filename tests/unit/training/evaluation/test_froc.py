@@ -38,7 +38,7 @@ def scan(patient: str, lesions: tuple[float | None, ...], false: tuple[float, ..
     )
 
 
-def test_the_curve_is_the_one_counted_by_hand() -> None:
+def test_the_curve_equals_the_one_computed_by_hand() -> None:
     # Four lesions in two scans, one of them missed. From the highest score down: found 0.9, false 0.8, found 0.7,
     # false and false 0.6, found 0.5.
     scans = [scan("a", (0.9, None), (0.8, 0.6)), scan("b", (0.7, 0.5), (0.6,))]
@@ -64,12 +64,12 @@ def test_the_operating_point_is_on_the_curve() -> None:
 
 
 def of_half_a_ml(peak: float) -> float:
-    """The score on paper of a mark as large as CUBE, 0.512 ml: its odds are divided by (0.512 / 0.3)^1.5."""
+    """The expected score of a mark as large as CUBE, 0.512 ml: its odds are divided by (0.512 / 0.3)^1.5."""
     odds = peak / (1 - peak) / (0.512 / 0.3) ** 1.5
     return odds / (1 + odds)
 
 
-def test_nothing_marked_at_all_finds_nothing() -> None:
+def test_without_marks_nothing_is_found() -> None:
     curve = curve_of([scan("a", (None, None), ())])
 
     assert curve.sensitivity_at(8) == 0
@@ -88,7 +88,7 @@ def test_a_candidate_hits_by_overlap_or_by_its_centre() -> None:
     assert scores[2] == pytest.approx(0.81)
 
 
-def test_a_huge_mark_around_a_small_lesion_hits_it_only_when_centred() -> None:
+def test_a_huge_mark_around_a_small_lesion_hits_it_only_if_centred() -> None:
     small = box(SHAPE, (4, 27, 27), (9, 32, 32))
     around = box(SHAPE, (0, 5, 5), (12, 55, 55))  # IoU 125 / 30000
     aside = np.roll(around, 5, 2)
@@ -99,7 +99,7 @@ def test_a_huge_mark_around_a_small_lesion_hits_it_only_when_centred() -> None:
     assert (beside.lesions[0].found, len(beside.false_scores)) == (False, 1)
 
 
-def test_two_marks_on_one_lesion_are_one_hit_and_no_false_mark() -> None:
+def test_two_marks_on_one_lesion_are_one_hit_and_no_false_positive() -> None:
     parts = box(SHAPE, (2, 10, 10), (10, 18, 13)) * 0.6 + box(SHAPE, (2, 10, 15), (10, 18, 18)) * 0.9
     elsewhere = box(SHAPE, (2, 40, 40), (10, 48, 48)) * 0.8
 
@@ -123,8 +123,8 @@ def test_the_long_axis_error_is_the_products_own_measurement() -> None:
     assert numbers.surface_dice_2mm == 1
 
 
-def test_a_reference_below_the_smallest_size_is_neither_found_nor_false() -> None:
-    speck = box(SHAPE, (2, 30, 30), (5, 33, 33))  # 27 mm3, the card asks for 100
+def test_a_reference_below_the_smallest_size_is_ignored() -> None:
+    speck = box(SHAPE, (2, 30, 30), (5, 33, 33))  # 27 mm3, the card requires 100
     mark = box(SHAPE, (1, 29, 29), (6, 34, 34))  # 125 mm3
 
     found = detect(case(CUBE | speck, mark * 0.9), POINT, CARD)
@@ -146,10 +146,10 @@ def test_marks_on_tumour_free_slices_are_counted_by_slice_and_area() -> None:
     mask = box((4, 20, 20), (0, 2, 2), (1, 6, 6))
     marked = np.zeros((4, 20, 20), bool)
     marked[0, 2:6, 2:6] = marked[1, 10:12, 10:15] = marked[1, 0, 0] = marked[3, 19, 19] = True
-    judged = case(mask, marked * 0.9, spacing_mm=(2.0, 0.5, 0.5))
+    evaluated_case = case(mask, marked * 0.9, spacing_mm=(2.0, 0.5, 0.5))
 
-    counted = free_slices(judged, marked)
-    rates = false_positives([counted], [detect(judged, POINT, CARD)], 0.5)
+    counted = free_slices(evaluated_case, marked)
+    rates = false_positives([counted], [detect(evaluated_case, POINT, CARD)], 0.5)
 
     assert (counted.slices, counted.marked_slices, counted.marks) == (3, 2, 3)
     assert counted.marked_mm2 == pytest.approx(12 * 0.25)
@@ -170,7 +170,7 @@ def test_false_lesions_in_a_scan_without_tumour_are_counted() -> None:
     assert rates.share_of_slices_with_marks.value == pytest.approx(8 / 24, abs=1e-4)
 
 
-def test_a_lesion_is_attached_to_what_it_touches() -> None:
+def test_a_lesion_is_attached_to_the_tissue_that_it_touches() -> None:
     centres = {"free": (-80.0, 0.0, 0.0), "wall": (127.0, 0.0, 0.0), "mediastinum": (-36.0, 10.0, 0.0)}
     spots = tuple(PhantomLesion(centre_mm=centre, half_axes_mm=(12.0, 12.0, 12.0)) for centre in centres.values())
     phantom = chest_phantom(
@@ -190,6 +190,6 @@ def test_a_lesion_is_attached_to_what_it_touches() -> None:
         assert attachment_of(lesion_, crop) == ("free" if place == "free" else "attached")
 
 
-def test_a_grid_of_millimetres_is_what_these_boxes_count_on() -> None:
+def test_the_boxes_of_these_tests_have_a_grid_of_1_mm() -> None:
     assert case(CUBE, CUBE * 0.9).spacing_mm == ISOTROPIC
     assert case(CUBE, CUBE * 0.9).voxel_ml == pytest.approx(0.001)

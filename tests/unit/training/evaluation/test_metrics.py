@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - the name that everyone gives it
+import SimpleITK as sitk  # noqa: N813 - its usual name
 from scipy import ndimage
 
 from tests.fixtures.training.judged import POINT, box, case, predicted
 from training.evaluation.case import case_of, grouped
 from training.evaluation.metrics import case_numbers, dice, hausdorff_95_mm, surface_dice
-from training.evaluation.predict import judge
+from training.evaluation.predict import dice_by_source
 from training.evaluation.summary import marked_in
 
 SHAPE = (20, 40, 40)
@@ -24,9 +24,7 @@ def blob(seed: int) -> np.ndarray:
     ("axis", "voxels", "distance_mm", "overlap"),
     [(0, 2, 5.0, 6 / 8), (1, 3, 2.1, 17 / 20), (2, 2, 2.6, 18 / 20)],
 )
-def test_a_shifted_box_lies_as_far_away_as_it_was_shifted(
-    axis: int, voxels: int, distance_mm: float, overlap: float
-) -> None:
+def test_the_distance_of_a_shifted_box_is_its_shift(axis: int, voxels: int, distance_mm: float, overlap: float) -> None:
     shifted = np.roll(TRUTH, voxels, axis)
 
     assert hausdorff_95_mm(shifted, TRUTH, SPACING) == pytest.approx(distance_mm, abs=1e-4)
@@ -35,9 +33,9 @@ def test_a_shifted_box_lies_as_far_away_as_it_was_shifted(
 
 
 def test_surface_dice_is_the_share_of_the_area_within_the_tolerance() -> None:
-    # A box of 40 x 50 x 60 mm, shifted by 5 mm along its longest side, tolerance 2 mm. Wrong of each surface: the cap
-    # outside of the other (40 x 50), the sides beyond it by more than 2 mm (3 mm of the girth of 2 x (40 + 50)),
-    # and the cap inside of the other but for a rim of 2 mm (36 x 46): 4196 of 14800 mm2. The mesh cuts the edges off.
+    # A box of 40 x 50 x 60 mm, shifted by 5 mm along its longest side, tolerance 2 mm. Outside the
+    # tolerance: the cap outside the other box (40 x 50), 3 mm of its sides (perimeter 2 x (40 + 50)), and the cap
+    # inside the other box without a rim of 2 mm (36 x 46): 4196 of 14800 mm2. The mesh cuts off the edges.
     truth = box((30, 70, 160), (5, 10, 10), (25, 60, 130))
 
     value = surface_dice(np.roll(truth, 10, 2), truth, (2.0, 1.0, 0.5), 2.0)
@@ -54,7 +52,7 @@ def test_masks_that_touch_the_edge_of_the_grid_have_a_surface_there() -> None:
     assert surface_dice(everything, everything, (3.0, 1.0, 1.0)) == 1
 
 
-def test_nothing_marked_is_a_dice_of_zero_and_no_distance() -> None:
+def test_without_marks_the_dice_is_zero_and_the_distance_undefined() -> None:
     numbers = case_numbers(case(TRUTH, TRUTH * 0.0, spacing_mm=SPACING), np.zeros(SHAPE, bool))
 
     assert (numbers.dice, numbers.surface_dice_2mm, numbers.hd95_mm) == (0, 0, None)
@@ -63,7 +61,7 @@ def test_nothing_marked_is_a_dice_of_zero_and_no_distance() -> None:
     assert numbers.volume_error_percent == -100
 
 
-def test_without_a_truth_only_the_volume_is_defined() -> None:
+def test_without_a_reference_only_the_volume_is_defined() -> None:
     numbers = case_numbers(case(np.zeros(SHAPE, bool), TRUTH * 0.9, spacing_mm=SPACING), TRUTH)
 
     assert (numbers.dice, numbers.surface_dice_2mm, numbers.hd95_mm, numbers.volume_error_percent) == (None,) * 4
@@ -81,14 +79,14 @@ def test_simpleitk_finds_the_same_dice_and_the_same_largest_distance(seed: int) 
     distance.Execute(*images)
 
     assert dice(one, other) == pytest.approx(overlap.GetDiceCoefficient(), abs=1e-9)
-    # Its filter looks from each mask's voxels, not from its surface, to the other mask: the largest is the same, as a
-    # voxel inside of a mask lies no deeper outside of the other than some voxel of the surface, or nearly.
+    # SimpleITK measures from all voxels of a mask, not from its surface. The largest distance is nearly the same: a
+    # voxel inside a mask is hardly farther from the other mask than some voxel of the surface.
     assert hausdorff_95_mm(one, other, SPACING, percentile=None) == pytest.approx(
         distance.GetHausdorffDistance(), abs=1.0
     )
 
 
-def test_the_stacks_of_a_patient_stand_at_their_places_with_nothing_between() -> None:
+def test_the_stacks_of_a_patient_keep_their_positions_with_gaps_between() -> None:
     low, high = box((2, 8, 8), (0, 1, 1), (2, 5, 5)), box((3, 8, 8), (1, 2, 2), (2, 6, 6))
     items = [predicted(high, high * 0.8, first_slice=9), predicted(low, low * 0.9, first_slice=4)]
 
@@ -106,7 +104,7 @@ def test_two_stacks_with_the_same_slice_are_refused() -> None:
         case_of([predicted(mask, mask, first_slice=0), predicted(mask, mask, first_slice=2)])
 
 
-def test_a_case_has_the_dice_that_choosing_the_operating_point_goes_by() -> None:
+def test_a_case_has_the_dice_that_is_used_to_choose_the_operating_point() -> None:
     rng = np.random.default_rng(3)
     items = [
         predicted(box((3, 16, 16), (0, 3, 3), (3, 9, 9)), rng.random((3, 16, 16)), first_slice=first)
@@ -114,4 +112,5 @@ def test_a_case_has_the_dice_that_choosing_the_operating_point_goes_by() -> None
     ]
     whole = case_of(items)
 
-    assert judge(items, POINT)["msd"].mean == pytest.approx(case_numbers(whole, marked_in(whole, POINT)).dice, abs=5e-4)
+    dice_of_case = case_numbers(whole, marked_in(whole, POINT)).dice
+    assert dice_by_source(items, POINT)["msd"].mean == pytest.approx(dice_of_case, abs=5e-4)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.fixtures.training.judged import CARD
 from training.data.cache import Entry
-from training.export.model_card import Filled, card_text
-from training.run_once import Step, done
+from training.export.model_card import CardContent, card_text
+from training.run_once import Step, run_once
 
 ENTRY = Entry(
     source="dicom",
@@ -24,7 +24,7 @@ ENTRY = Entry(
     recipe="dicom 1",
     files={},
 )
-FILLED = Filled(
+CONTENT = CardContent(
     card=CARD,
     parameters=1_500_000,
     data_licence="in house",
@@ -45,48 +45,48 @@ FILLED = Filled(
 )
 
 
-def test_what_a_site_called_its_folders_is_not_in_the_card_that_is_handed_on() -> None:
-    text = card_text(FILLED)
+def test_names_of_a_sites_folders_are_not_in_the_card() -> None:
+    text = card_text(CONTENT)
 
     assert "Smith" not in text
     assert "Jones" not in text
     assert f"* dicom, train: 1: {hashlib.sha256(b'dicom/Smith').hexdigest()[:12]}" in text
 
 
-def test_the_card_names_the_data_the_budget_and_that_nothing_was_judged() -> None:
-    text = card_text(FILLED)
+def test_the_card_names_the_data_the_budget_and_that_nothing_was_evaluated() -> None:
+    text = card_text(CONTENT)
 
     assert "| dicom | in house | 2 | 2 | 80 | 10 | 3.0 | 2 to 3.5 |" in text
-    assert "Trained on slices of 2 mm" in text  # those of the test part are not learnt from
+    assert "Trained on slices of 2 mm" in text  # the slices of the test part are not trained on
     assert "* 700 steps in 120 min on NVIDIA X" in text
     assert "1.50 million parameters" in text
-    assert "Not judged" in text
+    assert "Not evaluated" in text
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("settings", "expected"),
     [
         (
             {"network": "2.5d-efficientnet", "imagenet": True},
-            "what EfficientNet-lite0 learned on ImageNet's photographs",
+            "EfficientNet-lite0 trained on ImageNet",
         ),
-        ({"network": "2.5d-efficientnet", "imagenet": False}, "weights drawn at random"),
-        ({"network": "2.5d-residual", "imagenet": True}, "weights drawn at random"),
-        ({"network": "2.5d", "init_from": "runs/Smith/average.pt"}, "the weights of another run."),
+        ({"network": "2.5d-efficientnet", "imagenet": False}, "random"),
+        ({"network": "2.5d-residual", "imagenet": True}, "random"),
+        ({"network": "2.5d", "init_from": "runs/Smith/average.pt"}, "those of another run."),
         (
             {"network": "2.5d", "init_from": "models/Smith:3"},
-            "those of another model, whose data and licence go on in it.",
+            "those of another model, whose data and licence also apply.",
         ),
     ],
 )
-def test_the_card_says_what_training_began_with(told: dict[str, object], said: str) -> None:
-    text = card_text(replace(FILLED, run={**FILLED.run, "settings": {**FILLED.run["settings"], **told}}))
+def test_the_card_names_the_initial_weights(settings: dict[str, object], expected: str) -> None:
+    text = card_text(replace(CONTENT, run={**CONTENT.run, "settings": {**CONTENT.run["settings"], **settings}}))
 
-    assert f"* It began with {said}" in text
+    assert f"* Initial weights: {expected}" in text
     assert "Smith" not in text
 
 
-def test_a_step_is_done_once_for_the_same_inputs_while_its_outputs_are_there(tmp_path: Path) -> None:
+def test_a_step_runs_once_for_the_same_inputs_while_its_outputs_exist(tmp_path: Path) -> None:
     output, calls = tmp_path / "output", []
 
     def step(**inputs: object) -> Step:
@@ -96,11 +96,11 @@ def test_a_step_is_done_once_for_the_same_inputs_while_its_outputs_are_there(tmp
 
         return Step(name="train", inputs=inputs, outputs=[output], work=work)
 
-    assert done(tmp_path, step(data="a"))
-    assert not done(tmp_path, step(data="a"))
-    assert done(tmp_path, step(data="b"))
+    assert run_once(tmp_path, step(data="a"))
+    assert not run_once(tmp_path, step(data="a"))
+    assert run_once(tmp_path, step(data="b"))
     output.unlink()
-    assert done(tmp_path, step(data="b"))
+    assert run_once(tmp_path, step(data="b"))
     assert calls == [{"data": "a"}, {"data": "b"}, {"data": "b"}]
 
 
@@ -110,4 +110,4 @@ def test_a_step_that_failed_is_not_done(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(MemoryError):
-            done(tmp_path, Step(name="train", inputs={}, outputs=[], work=fail))
+            run_once(tmp_path, Step(name="train", inputs={}, outputs=[], work=fail))

@@ -18,12 +18,12 @@ def run_of(folder: Path, value: float, fold: int | None = 1) -> Path:
 
 
 def average(run: Path, *parts: Path) -> tuple[int, str]:
-    given = [argument for part in parts for argument in ("--of", str(part))]
-    result = CliRunner().invoke(app, ["average", *given, "--run", str(run)])
+    options = [argument for part in parts for argument in ("--of", str(part))]
+    result = CliRunner().invoke(app, ["average", *options, "--run", str(run)])
     return result.exit_code, result.output
 
 
-def test_the_weights_are_the_mean_and_the_run_says_of_what(tmp_path: Path) -> None:
+def test_the_weights_are_the_mean_and_the_run_names_its_parts(tmp_path: Path) -> None:
     parts = [run_of(tmp_path / "a", 1), run_of(tmp_path / "b", 2), run_of(tmp_path / "c", 6)]
     run = tmp_path / "mean"
 
@@ -37,9 +37,9 @@ def test_the_weights_are_the_mean_and_the_run_says_of_what(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("second", "message"), [("other fold", "are not of one network and fold"), ("empty", "no weights are there")]
+    ("second", "message"), [("other fold", "differ in network or fold"), ("empty", "no weights found")]
 )
-def test_runs_that_do_not_belong_together_are_refused(tmp_path: Path, second: str, message: str) -> None:
+def test_runs_that_cannot_be_averaged_are_refused(tmp_path: Path, second: str, message: str) -> None:
     first = run_of(tmp_path / "first", 1)
     run_of(tmp_path / "other fold", 1, fold=2)
     (tmp_path / "empty").mkdir()
@@ -51,11 +51,11 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path: Path, second: st
     assert not (tmp_path / "mean").exists()
 
 
-def test_a_run_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     first = run_of(tmp_path / "first", 1)
 
     code, output = average(first, run_of(tmp_path / "second", 2))
 
     assert code == 2
-    assert "a run is there already" in output
+    assert "already contains a run" in output
     assert float(torch.load(first / "average.pt", weights_only=True)["weight"][0, 0]) == 1

@@ -1,4 +1,4 @@
-"""DICOM with SEG or RTSTRUCT, and results that a reader corrected: the known mask comes back, and what is refused."""
+"""DICOM with SEG or RTSTRUCT, and corrected results: the known mask is read back, invalid data is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.data.cache import read_stacks
 from training.data.datasets import Stack
 from training.data.prepare import Prepared, Request, Source, prepare
 from training.readers.case import DataRefused
-from training.readers.outline import Tumour
+from training.readers.outline import TumourNames
 from training.readers.rtstruct import inside
 from worker.ct.reader import LoadedSeries
 
@@ -25,12 +25,12 @@ Bools = NDArray[np.bool_]
 Point = tuple[float, float, float]
 
 
-def prepared(tmp_path: Path, kind: str = "dicom", tumour: Tumour | None = None) -> Prepared:
+def prepared(tmp_path: Path, kind: str = "dicom", tumour: TumourNames | None = None) -> Prepared:
     sources = (Source(kind=kind, path=tmp_path / "data"),)
-    return prepare(Request(sources=sources, cache=tmp_path / "cache", tumour=tumour or Tumour()))
+    return prepare(Request(sources=sources, cache=tmp_path / "cache", tumour=tumour or TumourNames()))
 
 
-def read(tmp_path: Path, kind: str = "dicom", tumour: Tumour | None = None) -> Stack:
+def read(tmp_path: Path, kind: str = "dicom", tumour: TumourNames | None = None) -> Stack:
     prepared(tmp_path, kind, tumour)
     (stack,) = read_stacks(tmp_path / "cache")
     return stack
@@ -69,7 +69,7 @@ def test_our_own_seg_is_read_back_as_it_was_written(tmp_path: Path, patient: Pat
     assert stack.spacing_mm == pytest.approx((12.0, 5.0, 5.5))
 
 
-def test_a_series_stored_the_other_way_round_gives_the_same_stack(tmp_path: Path, patient: Path) -> None:
+def test_a_prone_series_gives_the_same_stack(tmp_path: Path, patient: Path) -> None:
     turned = write_ct(patient, prone=True)
     assert turned.volume.affine[0, 2] < 0
     write_seg(patient / "seg.dcm", turned, {"tumour": TUMOUR[..., ::-1, ::-1]})
@@ -95,11 +95,11 @@ def test_a_segment_may_be_chosen_by_its_code(tmp_path: Path, patient: Path, seri
     write_seg(patient / "seg.dcm", series, {"Segment 1": OTHER, "Segment 2": TUMOUR}, types=types)
 
     assert np.array_equal(read(tmp_path).mask, TUMOUR)
-    lung = read(tmp_path, tumour=Tumour(names=(f"SCT:{codes.SCT.Lung.value}",)))
-    assert np.array_equal(lung.mask, OTHER), "another choice is another recipe, and is read again"
+    lung = read(tmp_path, tumour=TumourNames(names=(f"SCT:{codes.SCT.Lung.value}",)))
+    assert np.array_equal(lung.mask, OTHER), "another choice has another recipe, so the case is read again"
 
 
-def test_a_seg_whose_frames_are_turned_against_the_ct_marks_the_same_places(
+def test_a_seg_with_frames_flipped_against_the_ct_marks_the_same_voxels(
     tmp_path: Path, patient: Path, series: LoadedSeries
 ) -> None:
     path = write_seg(patient / "seg.dcm", series, {"tumour": TUMOUR})
@@ -121,11 +121,11 @@ def test_a_frame_between_slices_is_refused(tmp_path: Path, patient: Path, series
     seg.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient[2] += 5.0
     seg.save_as(path)
 
-    with pytest.raises(DataRefused, match=rf"case-1/{seg.SOPInstanceUID}: its voxels lie up to 0.42 voxels beside"):
+    with pytest.raises(DataRefused, match=rf"case-1/{seg.SOPInstanceUID}: its voxels are up to 0.42 voxels off"):
         prepared(tmp_path)
 
 
-def test_of_two_patients_each_has_its_own_folder(tmp_path: Path) -> None:
+def test_two_patients_have_one_folder_each(tmp_path: Path) -> None:
     for number in (1, 2):
         folder = tmp_path / "data" / f"case-{number}"
         one = write_ct(folder, seed=number, patient_id=f"PH-{number}")
@@ -138,10 +138,10 @@ def test_of_two_patients_each_has_its_own_folder(tmp_path: Path) -> None:
     assert [np.array_equal(stacks[n].mask, np.roll(TUMOUR, n + 1, axis=2)) for n in (0, 1)] == [True, True]
 
 
-# -- results that a reader corrected --
+# -- corrected results --
 
 
-def test_the_readers_seg_takes_precedence_over_ours_and_the_newest_over_earlier_ones(
+def test_the_readers_seg_takes_precedence_over_ours_and_the_newest_over_older_ones(
     tmp_path: Path, patient: Path, series: LoadedSeries
 ) -> None:
     write_own_seg(patient, series, OTHER)
@@ -154,10 +154,10 @@ def test_the_readers_seg_takes_precedence_over_ours_and_the_newest_over_earlier_
     assert np.array_equal(stack.mask, TUMOUR)
 
 
-def test_results_that_nobody_corrected_are_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
+def test_results_without_a_corrected_outline_are_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_own_seg(patient, series, TUMOUR)
 
-    with pytest.raises(DataRefused, match=f"case-1: series {series.series_uid} has no outline but our own"):
+    with pytest.raises(DataRefused, match=f"case-1: series {series.series_uid} has only our own outline"):
         prepared(tmp_path, "corrected")
 
 
@@ -180,7 +180,7 @@ def test_a_contour_between_voxel_centres_marks_what_it_encloses(
     assert np.array_equal(stack.hu, np.rint(chest().hu))
 
 
-def test_contours_of_a_series_stored_the_other_way_round_mark_the_same_places(tmp_path: Path, patient: Path) -> None:
+def test_contours_of_a_prone_series_mark_the_same_voxels(tmp_path: Path, patient: Path) -> None:
     turned = write_ct(patient, prone=True)
     contours = [rectangle(number, 47 - 26.5, 63 - 17.5, 47 - 19.5, 63 - 9.5) for number in (3, 4, 5)]
     write_rtstruct(patient / "rt.dcm", turned, {"GTV-1": contours})
@@ -236,7 +236,7 @@ def test_a_region_may_be_chosen_by_its_interpreted_type(tmp_path: Path, patient:
     assert np.array_equal(read(tmp_path).mask, TUMOUR & box(slice(4, 5)))
 
 
-def test_a_seg_counts_where_an_rtstruct_outlines_the_same(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
+def test_a_seg_takes_precedence_over_an_rtstruct(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_seg(patient / "seg.dcm", series, {"tumour": TUMOUR})
     write_rtstruct(patient / "rt.dcm", series, {"GTV": [rectangle(1, 1, 1, 40, 40)]})
 
@@ -259,10 +259,10 @@ def test_inside_agrees_with_matplotlib_on_random_polygons() -> None:
         assert path.sum() < 3
 
 
-# -- what is refused, and how it is named: by folder and UID, never by what the files say of a patient --
+# -- refused data: messages name folder and UID, never other patient data --
 
 
-def refusal(tmp_path: Path) -> str:
+def rejection(tmp_path: Path) -> str:
     with pytest.raises(DataRefused) as refused:
         prepared(tmp_path)
     assert not (tmp_path / "cache").exists()
@@ -271,68 +271,66 @@ def refusal(tmp_path: Path) -> str:
 
 
 def test_a_ct_without_outline_is_refused(tmp_path: Path, series: LoadedSeries) -> None:
-    assert refusal(tmp_path).endswith("case-1: no SEG or RTSTRUCT outlines a CT series of it")
+    assert rejection(tmp_path).endswith("case-1: no SEG or RTSTRUCT outlines one of its CT series")
 
 
 def test_an_outline_without_its_ct_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     path = write_seg(patient / "seg.dcm", series, {"tumour": TUMOUR})
     shutil.rmtree(patient / "ct")
 
-    assert f"case-1: {pydicom.dcmread(path).SOPInstanceUID} outlines a CT series that is not there" in refusal(tmp_path)
+    assert f"case-1: {pydicom.dcmread(path).SOPInstanceUID} outlines a CT series that is missing" in rejection(tmp_path)
 
 
-def test_an_outline_of_no_tumour_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
+def test_a_seg_without_a_tumour_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_seg(patient / "seg.dcm", series, {"private Lung": OTHER, "private Heart": TUMOUR})
 
-    assert "none of its 2 segment(s) is a tumour by label or code (see --tumour)" in refusal(tmp_path)
+    assert "none of its 2 segment(s) is a tumour by label or code (see --tumour)" in rejection(tmp_path)
 
 
-def test_regions_of_no_tumour_are_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
+def test_an_rtstruct_without_a_tumour_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_rtstruct(patient / "rt.dcm", series, {"private Lung": [rectangle(4, 1, 1, 9, 9)]})
 
-    assert "none of its 1 region(s) is a tumour by name or type (see --tumour)" in refusal(tmp_path)
+    assert "none of its 1 region(s) is a tumour by name or type (see --tumour)" in rejection(tmp_path)
 
 
 def test_a_region_that_encloses_no_voxel_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_rtstruct(patient / "rt.dcm", series, {"GTV": [rectangle(4, 1.2, 1.2, 1.8, 1.8)]})
 
-    assert f"case-1/{series.series_uid}: its outlines mark no voxel" in refusal(tmp_path)
+    assert f"case-1/{series.series_uid}: its outlines mark no voxel" in rejection(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("contour", "named"),
     [
-        (rectangle(4.4, 1, 1, 9, 9), "a contour lies up to 0.40 slices beside one"),  # type: ignore[arg-type]
-        (rectangle(11, 1, 1, 9, 9), "a contour lies outside of the CT"),
-        ([(4, 1, 1), (4, 1, 9), (4.5, 9, 9)], "slices beside one"),
+        (rectangle(4.4, 1, 1, 9, 9), "a contour is up to 0.40 slices off the nearest slice"),  # type: ignore[arg-type]
+        (rectangle(11, 1, 1, 9, 9), "a contour is outside the CT"),
+        ([(4, 1, 1), (4, 1, 9), (4.5, 9, 9)], "slices off the nearest slice"),
     ],
 )
-def test_contours_that_lie_in_no_slice_are_refused(
+def test_contours_outside_every_slice_are_refused(
     tmp_path: Path, patient: Path, series: LoadedSeries, contour: list[Point], named: str
 ) -> None:
     write_rtstruct(patient / "rt.dcm", series, {"GTV": [contour]})
 
-    assert named in refusal(tmp_path)
+    assert named in rejection(tmp_path)
 
 
 def test_a_missing_slice_is_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     write_seg(patient / "seg.dcm", series, {"tumour": TUMOUR})
     (patient / "ct" / "0004.dcm").unlink()
 
-    assert "1 gap(s) in the stack, the widest of 24.00 mm" in refusal(tmp_path)
+    assert "1 gap(s) in the stack, the widest of 24.00 mm" in rejection(tmp_path)
 
 
-def test_a_truncated_document_is_refused_and_not_named_by_its_file(
-    tmp_path: Path, patient: Path, series: LoadedSeries
-) -> None:
+def test_a_truncated_seg_is_refused_without_its_file_name(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
     path = write_seg(patient / "private.dcm", series, {"tumour": TUMOUR})
     whole, uid = path.read_bytes(), pydicom.dcmread(path).SOPInstanceUID
 
     path.write_bytes(whole[:200])
-    assert "case-1: file 11 of 11 cannot be read as DICOM" in refusal(tmp_path)
+    assert "case-1: file 11 of 11 cannot be read as DICOM" in rejection(tmp_path)
 
     path.write_bytes(whole[:-300])
-    assert f"case-1/{uid}: cannot be read as the standard says it is written" in refusal(tmp_path)
+    assert f"case-1/{uid}: is not a valid SEG or RTSTRUCT" in rejection(tmp_path)
 
 
 def test_two_patients_in_one_folder_are_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
@@ -341,7 +339,7 @@ def test_two_patients_in_one_folder_are_refused(tmp_path: Path, patient: Path, s
     other.PatientID = "another private one"
     other.save_as(patient / "ct" / "0001.dcm")
 
-    assert "case-1: objects of 2 patients lie in one folder, one is needed" in refusal(tmp_path)
+    assert "case-1: objects of 2 patients in one folder, expected one" in rejection(tmp_path)
 
 
 def test_one_patient_in_two_folders_is_refused(tmp_path: Path) -> None:
@@ -349,6 +347,6 @@ def test_one_patient_in_two_folders_is_refused(tmp_path: Path) -> None:
         folder = tmp_path / "data" / f"case-{number}"
         write_seg(folder / "seg.dcm", write_ct(folder, seed=number), {"tumour": TUMOUR})
 
-    problem = refusal(tmp_path)
+    problem = rejection(tmp_path)
     assert f"case-1 of dicom:{tmp_path / 'data'} and case-2 of dicom:" in problem
-    assert problem.endswith("have one Patient ID: a patient must stand in one place")
+    assert problem.endswith("have the same Patient ID: a patient must be in one place")

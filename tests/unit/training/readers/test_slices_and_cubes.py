@@ -1,4 +1,4 @@
-"""Slices and cubes: what is read, and what is refused."""
+"""Readers of slices and cubes, and data that they refuse."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def save_cubes(folder: Path, **changed: np.ndarray) -> None:
     np.savez_compressed(folder / "cubes.npz", **{key: value for key, value in arrays.items() if value.size})
 
 
-def test_whole_slices_become_runs_in_radiological_view(msd_slices: Path, tmp_path: Path) -> None:
+def test_whole_slices_become_runs_in_radiological_orientation(msd_slices: Path, tmp_path: Path) -> None:
     prepared(tmp_path / "cache", slices=msd_slices)
 
     first, second = read_stacks(tmp_path / "cache")
@@ -88,7 +88,7 @@ def test_whole_slices_become_runs_in_radiological_view(msd_slices: Path, tmp_pat
     assert (first.hu[0, 5:, :4] < -900).all()
     assert (first.hu[0, :5] == 0).all()
     assert first.spacing_mm == (1.25, 1.4, 1.4)
-    assert first.estimated  # its Hounsfield units, too
+    assert first.estimated  # including Hounsfield units
 
 
 def test_nodules_keep_their_readers_and_share_patients_with_the_cubes(
@@ -103,25 +103,25 @@ def test_nodules_keep_their_readers_and_share_patients_with_the_cubes(
     assert nodule.mask[1, 2].tolist() == [False, False, False, True, True, False]
     assert (nodule.hu == 50 * 8 - 1000).all()
     assert np.argwhere(cube.mask).tolist() == [[2, 2, 1], [2, 2, 2], [2, 2, 3]]
-    assert (tmp_path / "cache" / "splits.json").read_text().count('"P1"') == 2  # train and fold-0 of lidc, no more
+    assert (tmp_path / "cache" / "splits.json").read_text().count('"P1"') == 2  # in train and in fold-0 of lidc
 
 
 AT = "Subject_5/004"
 BROKEN_SLICES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a missing mask": (lambda f: (f / f"{AT}.mask.png").unlink(), f"{AT}.mask.png: missing, its slice is there"),
-    "a missing slice": (lambda f: (f / f"{AT}.webp").unlink(), f"{AT}.webp: missing, its mask is there"),
+    "a missing mask": (lambda f: (f / f"{AT}.mask.png").unlink(), f"{AT}.mask.png: missing, but its slice exists"),
+    "a missing slice": (lambda f: (f / f"{AT}.webp").unlink(), f"{AT}.webp: missing, but its mask exists"),
     "mask value 7": (lambda f: save(f / f"{AT}.mask.png", np.full((8, 10), 7)), f"{AT}.mask.png: mask value 7, only 0"),
     "another size": (lambda f: save(f / f"{AT}.webp", np.zeros((8, 8))), "Subject_5: its slices and masks have 2"),
     "one value": (lambda f: save(f / f"{AT}.webp", np.full((8, 10), 9)), f"{AT}.webp: all of its pixels have one"),
     "damage": (lambda f: (f / f"{AT}.webp").write_bytes(b"RIFF"), f"{AT}.webp: cannot be decoded as a picture"),
     "no number": (lambda f: table(f / "subjects.csv", [{"subject": 5}]), "subjects.csv: row 1 lacks a column"),
     "an empty table": (lambda f: (f / "subjects.csv").write_text("subject\n"), "subjects.csv: has no row"),
-    "no table": (lambda f: (f / "subjects.csv").unlink(), "neither subjects.csv nor nodules.csv is there"),
+    "no table": (lambda f: (f / "subjects.csv").unlink(), "neither subjects.csv nor nodules.csv found"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("broken", "named"), BROKEN_SLICES.values(), ids=BROKEN_SLICES.keys())
-def test_broken_slices_are_refused_by_name(
+def test_broken_slices_are_refused_with_their_name(
     msd_slices: Path, tmp_path: Path, broken: Callable[[Path], object], named: str
 ) -> None:
     broken(msd_slices)
@@ -140,11 +140,11 @@ def test_a_fifth_reader_is_refused(lidc_slices: Path, tmp_path: Path) -> None:
         prepared(tmp_path / "cache", slices=lidc_slices)
 
 
-def test_a_table_that_counts_other_slices_is_refused(lidc_slices: Path, tmp_path: Path) -> None:
+def test_a_table_with_another_number_of_slices_is_refused(lidc_slices: Path, tmp_path: Path) -> None:
     (lidc_slices / "P1/nodule-0/001.webp").unlink()
     (lidc_slices / "P1/nodule-0/001.readers.png").unlink()
 
-    with pytest.raises(DataRefused, match=r"P1/nodule-0: 1 slice\(s\) where the table says 2"):
+    with pytest.raises(DataRefused, match=r"P1/nodule-0: 1 slice\(s\), the table states 2"):
         prepared(tmp_path / "cache", slices=lidc_slices)
 
 
@@ -154,10 +154,10 @@ def test_a_table_that_counts_other_slices_is_refused(lidc_slices: Path, tmp_path
         ({"P1_nod0__mask": np.zeros(0)}, "cubes.npz: P1_nod0/mask is missing"),
         ({"P1_nod0__mask": np.full((5, 5, 5), 2)}, "P1_nod0 has a mask value other than 0 and 1"),
         ({"P1_nod0__mask": np.zeros((5, 5, 4))}, r"P1_nod0 has the shapes \(5, 5, 5\) and \(5, 5, 4\)"),
-        ({"P1_nod0__hu": np.full((5, 5, 5), np.nan)}, "P1_nod0 holds values that are no Hounsfield units"),
+        ({"P1_nod0__hu": np.full((5, 5, 5), np.nan)}, "P1_nod0 contains values outside Hounsfield units"),
     ],
 )
-def test_broken_cubes_are_refused_by_name(
+def test_broken_cubes_are_refused_with_their_name(
     cubes: Path, tmp_path: Path, changed: dict[str, np.ndarray], named: str
 ) -> None:
     save_cubes(cubes, **changed)
@@ -174,7 +174,7 @@ def test_a_truncated_file_of_cubes_is_refused(cubes: Path, tmp_path: Path) -> No
         prepared(tmp_path / "cache", cubes=cubes)
 
 
-def test_msd_and_its_slices_together_are_refused_since_nobody_knows_who_is_who(
+def test_msd_and_its_slices_together_are_refused_since_patients_cannot_be_matched(
     msd_slices: Path, tmp_path: Path
 ) -> None:
     write_msd(tmp_path / "msd", patients=1)

@@ -14,7 +14,7 @@ from training.evaluation.case import case_of
 from training.evaluation.predict import Predicted
 from training.reporting.case_figures import draw_case, draw_figures, named_cases
 from training.reporting.figures import (
-    Shown,
+    CaseView,
     four_pictures,
     learning_curves,
     middle_slice,
@@ -29,11 +29,11 @@ BLUE, AMBER = (tuple(int(v) for v in rgb(colour)) for colour in (REFERENCE, PRED
 
 
 @pytest.fixture(scope="module")
-def shown() -> Shown:
+def view() -> CaseView:
     """A chest with one lesion; the prediction is the lesion, three pixels to the right."""
     stack = phantom_stack()
     marked = np.roll(stack.mask, 3, 2)
-    return Shown(
+    return CaseView(
         case=case_of([Predicted(stack=stack, probability=marked.astype(np.float32))]), marked=marked, part="test"
     )
 
@@ -42,7 +42,7 @@ def has(pixels: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
     return np.asarray((pixels[..., :3] == colour).all(-1))
 
 
-def test_a_filled_mask_has_its_colour_where_the_mask_is_and_nowhere_else() -> None:
+def test_a_filled_mask_has_its_colour_only_inside_the_mask() -> None:
     grey, mask = painted(np.full((8, 8), -850, np.int16)), box((1, 8, 8), (0, 2, 3), (1, 5, 6))[0]
 
     assert np.array_equal(has(filled(grey, mask, REFERENCE), BLUE), mask)
@@ -53,11 +53,11 @@ def test_the_lung_window_runs_from_black_to_white() -> None:
     assert painted(np.array([[-1350, -600, 150, 3000]], np.int16))[0, :, 0].tolist() == [0, 127, 255, 255]
 
 
-def test_the_four_pictures_show_the_mask_alone_where_the_mask_is(shown: Shown) -> None:
-    figure = four_pictures(shown)
+def test_the_four_pictures_show_the_mask_at_its_position(view: CaseView) -> None:
+    figure = four_pictures(view)
     picture = np.asarray(Image.open(BytesIO(png_bytes(figure))).convert("RGB"))
-    at = middle_slice(shown)
-    truth = shown.case.mask[at]
+    at = middle_slice(view)
+    truth = view.case.mask[at]
     alone = figure.axes[2]
 
     for inside in (True, False):
@@ -68,56 +68,56 @@ def test_the_four_pictures_show_the_mask_alone_where_the_mask_is(shown: Shown) -
         places = alone.transData.transform([(c, r) for r, c in deep[:: len(deep) // 20]])
         colours = {tuple(picture[picture.shape[0] - 1 - round(y), round(x)].tolist()) for x, y in places}
         assert colours == {BLUE if inside else (0, 0, 0)}
-    assert [axes.get_title() for axes in figure.axes][::2] == ["CT", "test mask (only judged, never learnt from)"]
+    assert [axes.get_title() for axes in figure.axes][::2] == ["CT", "test mask (only evaluated, not trained on)"]
 
 
-def test_the_slice_shown_is_the_one_with_most_of_the_tumour(shown: Shown) -> None:
-    areas = shown.case.mask.sum((1, 2))
+def test_the_middle_slice_is_the_one_with_most_of_the_tumour(view: CaseView) -> None:
+    areas = view.case.mask.sum((1, 2))
 
-    assert areas[middle_slice(shown)] == areas.max()
+    assert areas[middle_slice(view)] == areas.max()
     nothing = case(np.zeros((5, 8, 8), bool), np.zeros((5, 8, 8)))
-    assert middle_slice(Shown(case=nothing, marked=nothing.mask, part="test")) == 2
+    assert middle_slice(CaseView(case=nothing, marked=nothing.mask, part="test")) == 2
 
 
 def test_the_montage_shows_the_slices_from_the_first_mark_to_the_last() -> None:
     truth, marked = box((60, 8, 8), (10, 2, 2), (45, 5, 5)), box((60, 8, 8), (20, 2, 2), (50, 5, 5))
 
-    chosen = montage_slices(Shown(case=case(truth, marked), marked=marked, part="test"))
+    chosen = montage_slices(CaseView(case=case(truth, marked), marked=marked, part="test"))
 
     assert (chosen[0], chosen[-1], len(chosen)) == (10, 49, 20)
-    assert len(montage(Shown(case=case(truth, marked), marked=marked, part="test")).axes) == 20
+    assert len(montage(CaseView(case=case(truth, marked), marked=marked, part="test")).axes) == 20
 
 
-def test_the_gif_has_every_slice_with_both_outlines(shown: Shown, tmp_path: Path) -> None:
-    viewer_gif(shown, tmp_path / "s.gif")
+def test_the_gif_has_every_slice_with_both_outlines(view: CaseView, tmp_path: Path) -> None:
+    viewer_gif(view, tmp_path / "s.gif")
 
     with Image.open(tmp_path / "s.gif") as gif:
-        assert gif.n_frames == len(shown.case.hu)
-        gif.seek(middle_slice(shown))
+        assert gif.n_frames == len(view.case.hu)
+        gif.seek(middle_slice(view))
         frame = np.asarray(gif.convert("RGB"))
     assert has(frame, BLUE).any()
     assert has(frame, AMBER).any()
 
 
-def test_the_page_to_scroll_holds_every_slice_and_needs_no_network(shown: Shown, tmp_path: Path) -> None:
-    viewer_page(shown, tmp_path / "s.html")
+def test_the_viewer_page_contains_every_slice_and_needs_no_network(view: CaseView, tmp_path: Path) -> None:
+    viewer_page(view, tmp_path / "s.html")
     page = (tmp_path / "s.html").read_text(encoding="utf-8")
     found = re.search(r"const slices = (\[.*?\]);", page)
     assert found is not None
     slices = [np.asarray(Image.open(BytesIO(base64.b64decode(item))).convert("RGB")) for item in json.loads(found[1])]
 
-    assert len(slices) == len(shown.case.hu)
-    factor = slices[0].shape[0] // shown.case.hu.shape[1]
+    assert len(slices) == len(view.case.hu)
+    factor = slices[0].shape[0] // view.case.hu.shape[1]
     for at, pixels in enumerate(slices):
-        # The prediction lies over the ground truth; what it leaves of the outline is in the mask, and of both all.
+        # The prediction is drawn over the ground truth, whose visible outline is inside its mask.
         small = has(pixels, BLUE)[::factor, ::factor]
-        assert not (small & ~shown.case.mask[at]).any()
-        assert has(pixels, AMBER).any() == shown.marked[at].any()
+        assert not (small & ~view.case.mask[at]).any()
+        assert has(pixels, AMBER).any() == view.marked[at].any()
     assert "http" not in page
-    assert f'value="{middle_slice(shown) + 1}"' in page
+    assert f'value="{middle_slice(view) + 1}"' in page
 
 
-def test_learning_curves_draw_what_the_runs_hold(tmp_path: Path) -> None:
+def test_learning_curves_draw_the_columns_of_all_runs(tmp_path: Path) -> None:
     for name, column in (("one", "loss,rate"), ("two", "loss,dice")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "curve.csv").write_text(f"step,{column}\n1,0.9,0.1\n2,0.5,0.2\n", encoding="utf-8")
@@ -138,8 +138,8 @@ def test_a_curve_without_a_heading_is_refused(tmp_path: Path) -> None:
         learning_curves([tmp_path])
 
 
-def test_a_case_gets_its_four_files(shown: Shown, tmp_path: Path) -> None:
-    paths = list(draw_case(shown, tmp_path))
+def test_a_case_gets_its_four_files(view: CaseView, tmp_path: Path) -> None:
+    paths = list(draw_case(view, tmp_path))
 
     assert [path.name for path in paths] == ["p-four.png", "p-montage.png", "p.gif", "p.html"]
     assert all(path.stat().st_size > 5000 for path in paths)
@@ -153,7 +153,7 @@ def test_a_run_without_a_case_gets_its_curves_and_loads_no_model(tmp_path: Path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["figures/curves.png"]
 
 
-def test_a_case_that_is_not_there_is_named() -> None:
+def test_an_unknown_case_is_named() -> None:
     committed = Path(__file__).parents[4] / "training" / "splits" / "lung_tumour_v2.json"
 
     with pytest.raises(ValueError, match="no such case in the data: Subject_999"):

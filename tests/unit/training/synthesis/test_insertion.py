@@ -26,12 +26,12 @@ def stack() -> Stack:
     )
 
 
-def test_a_stack_keeps_its_own_tumour_beside_the_new_ones(stack: Stack) -> None:
-    stack = replace(stack, hu=np.where(stack.mask, 1000, stack.hu).astype(np.int16))  # denser than any new one
+def test_a_stack_keeps_its_own_tumour(stack: Stack) -> None:
+    stack = replace(stack, hu=np.where(stack.mask, 1000, stack.hu).astype(np.int16))  # denser than any inserted lesion
     sites = Sites(stack.hu.astype(np.float32), SPACING)
-    richer = [with_lesions(stack, sites, [], np.random.default_rng(seed)) for seed in range(4)]
+    copies = [with_lesions(stack, sites, [], np.random.default_rng(seed)) for seed in range(4)]
 
-    for one in richer:
+    for one in copies:
         assert one is not None
         assert (one.source, one.patient) == ("synthetic", "p")
         assert one.mask[OWN].all()
@@ -42,7 +42,7 @@ def test_a_stack_keeps_its_own_tumour_beside_the_new_ones(stack: Stack) -> None:
         assert np.array_equal(one.hu[OWN], stack.hu[OWN])
 
 
-def test_only_whole_stacks_get_lesions_and_each_copy_others(stack: Stack) -> None:
+def test_only_whole_stacks_get_lesions_and_each_copy_gets_others(stack: Stack) -> None:
     crop = replace(stack, whole=False, name="crop", source="lidc")
 
     copies = list(inserted([stack, crop], 3, seed=7))
@@ -55,14 +55,14 @@ def test_only_whole_stacks_get_lesions_and_each_copy_others(stack: Stack) -> Non
     )
 
 
-def test_what_fits_nowhere_is_left_out(stack: Stack) -> None:
+def test_copies_in_which_no_lesion_fits_are_left_out(stack: Stack) -> None:
     solid = replace(stack, hu=np.full_like(stack.hu, 40))
 
     assert not list(inserted([solid], 2, seed=1))
 
 
-def test_a_real_lesion_is_taken_from_the_stacks_that_are_given(stack: Stack) -> None:
-    """Donors are of one value that no generated lesion has: it comes only with them."""
+def test_a_real_lesion_is_taken_from_the_given_stacks(stack: Stack) -> None:
+    """The donor has a value that no generated lesion has."""
     mask = np.zeros((24, 40, 40), bool)
     mask[6:18, 12:28, 12:28] = True
     donor = replace(
@@ -77,7 +77,7 @@ def test_a_real_lesion_is_taken_from_the_stacks_that_are_given(stack: Stack) -> 
     assert sum(value > 600 for value in brightest([empty, donor])) >= 2
 
 
-def test_what_is_written_is_read_as_it_was_and_takes_the_place_of_other_copies(stack: Stack, tmp_path: Path) -> None:
+def test_copies_are_read_as_they_were_written_and_replace_older_ones(stack: Stack, tmp_path: Path) -> None:
     write_inserted(tmp_path / "in", [stack], 3, seed=4)
     write_inserted(tmp_path / "in", [stack], 2, seed=5)
 
@@ -91,8 +91,8 @@ def test_what_is_written_is_read_as_it_was_and_takes_the_place_of_other_copies(s
     assert read_inserted(tmp_path / "none", [stack]) == []
 
 
-def test_copies_of_patients_who_are_held_back_are_refused(stack: Stack, tmp_path: Path) -> None:
+def test_copies_of_held_back_patients_are_refused(stack: Stack, tmp_path: Path) -> None:
     write_inserted(tmp_path, [stack, replace(stack, patient="q", name="q/0")], 1, seed=5)
 
-    with pytest.raises(DataRefused, match="copies of 1 patients who are held back"):
+    with pytest.raises(DataRefused, match="contains 1 held-back patients"):
         read_inserted(tmp_path, [stack])

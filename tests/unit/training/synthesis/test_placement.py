@@ -33,19 +33,17 @@ def places(sites: Sites, site: Site, count: int = 40) -> list[tuple[int, int, in
 
 
 def depths(chest: Phantom, found: list[tuple[int, int, int]]) -> np.ndarray:
-    """How far (mm) each place lies from tissue."""
+    """Distance (mm) of each position from tissue."""
     depth = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING)
     return np.array([depth[place] for place in found])
 
 
-def test_a_free_place_has_room_for_the_lesion(chest: Phantom, sites: Sites) -> None:
+def test_a_free_position_has_room_for_the_lesion(chest: Phantom, sites: Sites) -> None:
     assert (depths(chest, places(sites, "free")) > RADIUS_MM + FREE_MM - max(SPACING)).all()
 
 
 @pytest.mark.parametrize("site", ["edge", "wall", "mediastinum"])
-def test_an_attached_lesion_reaches_tissue_and_lies_mostly_in_the_lung(
-    chest: Phantom, sites: Sites, site: Site
-) -> None:
+def test_an_attached_lesion_reaches_tissue_and_is_mostly_in_the_lung(chest: Phantom, sites: Sites, site: Site) -> None:
     found = depths(chest, places(sites, site))
 
     assert (found < RADIUS_MM).all()
@@ -56,7 +54,7 @@ def test_the_mediastinum_lies_between_the_lungs_and_the_wall_around_them(chest: 
     tissue = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING, return_distances=False, return_indices=1)
 
     def sideways_mm(site: Site) -> np.ndarray:
-        """How far from the middle of the chest lies the tissue that each place is next to."""
+        """Sideways distance from the middle of the chest to the tissue nearest to each position."""
         columns = np.array([tissue[2][place] for place in places(sites, site)])
         return np.abs((columns - (chest.hu.shape[2] - 1) / 2) * SPACING[2])
 
@@ -65,7 +63,7 @@ def test_the_mediastinum_lies_between_the_lungs_and_the_wall_around_them(chest: 
     assert np.median(sideways_mm("mediastinum")) < 50 < LUNG_CENTRE_MM[0] < np.median(sideways_mm("wall"))
 
 
-def test_a_place_at_a_vessel_is_near_one_and_there_is_none_without() -> None:
+def test_a_vessel_position_is_near_a_vessel_and_needs_one() -> None:
     chest = chest_of(vessels=12)
     found = Sites(chest.hu, SPACING)
 
@@ -73,7 +71,7 @@ def test_a_place_at_a_vessel_is_near_one_and_there_is_none_without() -> None:
     assert Sites(chest_of(vessels=0).hu, SPACING).find(RADIUS_MM, "vessel", np.random.default_rng(0)) is None
 
 
-def test_a_lone_slice_has_places_too(chest: Phantom) -> None:
+def test_a_single_slice_has_positions_too(chest: Phantom) -> None:
     lone = Sites(chest.hu[30:31], SPACING)
 
     assert all(place[0] == 0 for place in places(lone, "free"))
@@ -92,7 +90,7 @@ def test_no_lesion_lies_in_the_trachea_or_a_main_bronchus(chest: Phantom, sites:
     assert (apart > 5.0).all()
 
 
-def test_gas_in_the_bowel_is_no_lung() -> None:
+def test_bowel_gas_is_not_lung() -> None:
     belly = np.full((4, 220, 300), 40.0, np.float32)
     rows, columns = np.ogrid[:220, :300]
     belly[:, (rows - 90) ** 2 + (columns - 150) ** 2 < 22**2] = -950.0
@@ -101,7 +99,7 @@ def test_gas_in_the_bowel_is_no_lung() -> None:
 
 
 @pytest.mark.parametrize("site", ["free", "vessel", "edge", "wall", "mediastinum"])
-def test_nothing_fits_where_there_is_no_lung_or_the_lesion_is_larger(sites: Sites, site: Site) -> None:
+def test_nothing_fits_without_a_lung_or_if_the_lesion_is_too_large(sites: Sites, site: Site) -> None:
     solid = np.full((10, 40, 40), 40.0, np.float32)
 
     assert Sites(solid, SPACING).find(5.0, site, np.random.default_rng(0)) is None

@@ -1,4 +1,4 @@
-"""What the demo says of its two time points: read from findings.json, judged against what is known on paper."""
+"""The demo's comparison of the reported follow-up with the ground truth, and its printed tables."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.fixtures.worker.make_comparisons import alone, compared, uid
 from worker.demo.examinations import own_examinations
 from worker.demo.follow_up_ground_truth import TimelineComparison, compare_timelines
 from worker.demo.outcome import LesionOutcome, Outcome, read_outcome
-from worker.demo.patient import COURSES, INTERVAL_DAYS, VISITS, TrueTimeline
-from worker.demo.tables import FALSE_MARK, outcome_lines, outcome_table, true_timeline_table
+from worker.demo.patient import INTERVAL_DAYS, TRUE_TIMELINES, VISITS, TrueTimeline
+from worker.demo.tables import FALSE_POSITIVE_MARK, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, Statement
 from worker.follow_up.growth import DoublingTime
@@ -29,23 +29,23 @@ from worker.phantom.chest import Phantom, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 from worker.recist.timepoints import State
 
-SHRINKS, STAYS, GROWS, NEW = COURSES
+SHRINKS, STAYS, GROWS, NEW = TRUE_TIMELINES
 
 
 def read(comparison: Comparison | None, folder: Path) -> Outcome | None:
-    said = comparison_json(comparison) if comparison else None
-    (folder / "findings.json").write_text(json.dumps({"comparison": said}), encoding="utf-8")
+    written = comparison_json(comparison) if comparison else None
+    (folder / "findings.json").write_text(json.dumps({"comparison": written}), encoding="utf-8")
     return read_outcome(folder / "findings.json")
 
 
-def said_of(course: TrueTimeline, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
-    """What a perfect follow-up says."""
-    days = course.doubling_days
-    before, after = course.before, course.after
+def perfect_outcome(timeline: TrueTimeline, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
+    """Return the outcome that a perfect follow-up reports."""
+    days = timeline.doubling_days
+    before, after = timeline.before, timeline.after
     ends = (60.0, -400.0) if days is None else (60.0, 400.0) if days > 0 else (-200.0, -40.0)
     perfect = LesionOutcome(
-        tracking_uid=course.name,
-        name=course.name,
+        tracking_uid=timeline.name,
+        name=timeline.name,
         event=Event.SAME if before else Event.NEW,
         state=State.PRESENT,
         before_ml=before.volume_ml if before else None,
@@ -58,18 +58,18 @@ def said_of(course: TrueTimeline, **changed: Any) -> LesionOutcome:  # noqa: ANN
     return replace(perfect, **changed)
 
 
-def judged(*lesions: LesionOutcome) -> list[TimelineComparison]:
-    """The verdicts where each true lesion was found at its place, under these tracking UIDs."""
+def comparisons_of(*lesions: LesionOutcome) -> list[TimelineComparison]:
+    """Return the comparisons if each true lesion was found at its place, with its name as tracking UID."""
     found: list[Any] = [
         SimpleNamespace(
-            lesion=SimpleNamespace(centroid_mm=course.after.centre_mm, tracking_uid=course.name),
+            lesion=SimpleNamespace(centroid_mm=timeline.after.centre_mm, tracking_uid=timeline.name),
             measurement=SimpleNamespace(volume_ml=1.0, long_axis=SimpleNamespace(length_mm=1.0)),
         )
-        for course in COURSES
-        if course.after
+        for timeline in TRUE_TIMELINES
+        if timeline.after
     ]
     later = cast(Findings, SimpleNamespace(findings=found, volume=SimpleNamespace(spacing=(3.0, 0.85, 0.85))))
-    return compare_timelines(outcome_of(*lesions), later, COURSES)
+    return compare_timelines(outcome_of(*lesions), later, TRUE_TIMELINES)
 
 
 def outcome_of(*lesions: LesionOutcome) -> Outcome:
@@ -86,7 +86,7 @@ def printed(*parts: object) -> str:
     return cast(io.StringIO, console.file).getvalue()
 
 
-def test_the_patient_is_on_paper() -> None:
+def test_the_patient_has_the_computed_volumes_and_doubling_times() -> None:
     assert [(visit.when.date().isoformat(), len(visit.spec.lesions)) for visit in VISITS] == [
         ("2026-02-02", 3), ("2026-05-04", 4),
     ]  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_patient_is_on_paper() -> None:
     assert STAYS.doubling_days is NEW.doubling_days is None
 
 
-def test_what_findings_json_says_is_read(tmp_path: Path) -> None:
+def test_the_comparison_is_read_from_findings_json(tmp_path: Path) -> None:
     outcome = read(compared(), tmp_path)
 
     assert outcome is not None
@@ -120,7 +120,7 @@ def test_what_findings_json_says_is_read(tmp_path: Path) -> None:
     assert any("new lesion" in line for line in outcome.arithmetic)
 
 
-def test_a_scan_without_a_comparison_says_why(tmp_path: Path) -> None:
+def test_a_scan_without_a_comparison_has_a_reason(tmp_path: Path) -> None:
     outcome = read(alone(Statement.NOT_FETCHED, "no answer within 300 s"), tmp_path)
 
     assert outcome is not None
@@ -128,12 +128,12 @@ def test_a_scan_without_a_comparison_says_why(tmp_path: Path) -> None:
     assert read(None, tmp_path) is None
 
 
-def test_what_is_as_on_paper_is_right() -> None:
-    assert all(each.is_right for each in judged(*map(said_of, COURSES)))
+def test_a_perfect_follow_up_is_right() -> None:
+    assert all(each.is_right for each in comparisons_of(*map(perfect_outcome, TRUE_TIMELINES)))
 
 
 @pytest.mark.parametrize(
-    ("course", "changed"),
+    ("timeline", "changed"),
     [
         (NEW, {"event": Event.SAME}),
         (GROWS, {"event": Event.NEW}),
@@ -143,32 +143,36 @@ def test_what_is_as_on_paper_is_right() -> None:
         (SHRINKS, {"tracking_uid": "another"}),
     ],
 )
-def test_what_is_not_as_on_paper_is_said_plainly(course: TrueTimeline, changed: dict[str, Any]) -> None:
-    lesions = [said_of(each, **(changed if each is course else {})) for each in COURSES]
-    (wrong,) = [each for each in judged(*lesions) if not each.is_right]
+def test_each_deviation_from_the_ground_truth_is_wrong_or_missed(
+    timeline: TrueTimeline, changed: dict[str, Any]
+) -> None:
+    lesions = [perfect_outcome(each, **(changed if each is timeline else {})) for each in TRUE_TIMELINES]
+    (wrong,) = [each for each in comparisons_of(*lesions) if not each.is_right]
 
-    assert wrong.truth is course
-    table = printed(true_timeline_table(judged(*lesions)))
-    assert (table.count("ok"), table.count("not so") + table.count("missed")) == (3, 1)
+    assert wrong.truth is timeline
+    table = printed(true_timeline_table(comparisons_of(*lesions)))
+    assert (table.count("ok"), table.count("wrong") + table.count("missed")) == (3, 1)
 
 
-def test_a_mark_that_is_no_lesion_of_the_phantom_is_marked_so() -> None:
-    lesions = [*map(said_of, COURSES), said_of(NEW, tracking_uid="x", name="lesion-9")]
+def test_false_positives_are_marked() -> None:
+    lesions = [*map(perfect_outcome, TRUE_TIMELINES), perfect_outcome(NEW, tracking_uid="x", name="lesion-9")]
     table = printed(outcome_table(outcome_of(*lesions), {"x"}))
 
-    assert [line.split()[1] for line in table.splitlines() if FALSE_MARK in line] == ["lesion-9"]
+    assert [line.split()[1] for line in table.splitlines() if FALSE_POSITIVE_MARK in line] == ["lesion-9"]
     assert "120 (60, 400)" in table
 
 
 def test_the_tables_fit_a_terminal_of_80_columns() -> None:
-    lesions = [said_of(course, name=f"lesion-{number}") for number, course in enumerate(COURSES, start=9)]
-    for table in (outcome_table(outcome_of(*lesions), {"new"}), true_timeline_table(judged(*lesions))):
+    lesions = [
+        perfect_outcome(timeline, name=f"lesion-{number}") for number, timeline in enumerate(TRUE_TIMELINES, start=9)
+    ]
+    for table in (outcome_table(outcome_of(*lesions), {"new"}), true_timeline_table(comparisons_of(*lesions))):
         rows = [line for line in printed(table).splitlines() if "│" in line]
-        assert len(rows) == len(COURSES)
+        assert len(rows) == len(TRUE_TIMELINES)
         assert max(map(len, rows)) <= 80
 
 
-def test_the_series_of_a_user_are_sent_by_date(tmp_path: Path) -> None:
+def test_the_users_series_are_ordered_by_date(tmp_path: Path) -> None:
     phantom = chest_phantom(PhantomSpec(shape=(3, 48, 40), spacing_mm=(20.0, 8.0, 9.0), lesions=(), vessels_per_lung=0))
     write(phantom, tmp_path / "one" / "late", 2025)
     write(phantom, tmp_path / "one" / "early", 2023)

@@ -13,7 +13,7 @@ BALL = PhantomLesion(centre_mm=(10.0, 20.0, 30.0), half_axes_mm=(10.0, 10.0, 10.
 
 
 def findings(*lesions: tuple[tuple[float, float, float], float, float]) -> Findings:
-    """Findings with (centroid, volume, long axis) and nothing else, which is all that is compared."""
+    """Return findings with only what is compared: centroid, volume and long axis of each lesion."""
     found: list[Any] = [
         SimpleNamespace(
             lesion=SimpleNamespace(centroid_mm=centroid),
@@ -29,7 +29,7 @@ def test_a_ball_of_10_mm_radius_has_4_19_ml() -> None:
     assert BALL.long_axis_mm == 20
 
 
-def test_the_errors_are_measured_less_true() -> None:
+def test_errors_are_measured_minus_true() -> None:
     (one,) = compare(findings(((11.0, 20.0, 30.0), 4.18879 * 1.05, 21.0)), [BALL])
 
     assert one.volume_error == pytest.approx(0.05, abs=1e-6)
@@ -38,13 +38,13 @@ def test_the_errors_are_measured_less_true() -> None:
 
 
 @pytest.mark.parametrize(("volume", "axis"), [(4.18879 * 1.11, 20.0), (4.18879 * 0.89, 20.0), (4.18879, 22.5)])
-def test_beyond_a_limit_is_outside(volume: float, axis: float) -> None:
+def test_an_error_beyond_a_limit_is_not_within(volume: float, axis: float) -> None:
     (one,) = compare(findings(((10.0, 20.0, 30.0), volume, axis)), [BALL])
 
     assert not one.is_within
 
 
-def test_a_missed_lesion_is_outside() -> None:
+def test_a_missed_lesion_is_not_within() -> None:
     (one,) = compare(findings(((40.0, 20.0, 30.0), 4.2, 20.0)), [BALL])
 
     assert one.found is None

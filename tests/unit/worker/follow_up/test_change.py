@@ -50,7 +50,7 @@ def stated(change: Change, guideline: Guideline) -> Statement:
     return statement
 
 
-def test_change_is_given_in_units_and_per_cent_of_the_earlier() -> None:
+def test_change_is_given_in_units_and_in_per_cent_of_the_earlier_value() -> None:
     change = change_of(seen(0, sizes(4.0, 20.0, 16.0), mass_g=4.2), seen(100, sizes(8.0, 26.0, 20.0), mass_g=8.82))
 
     assert change.interval_days == 100
@@ -74,7 +74,7 @@ def test_shrinkage_is_negative() -> None:
     assert change.is_significant
 
 
-def test_mass_is_compared_only_where_both_scans_have_one_and_no_limit_of_chance_is_claimed() -> None:
+def test_mass_is_compared_only_if_both_scans_have_one_and_without_a_limit_of_chance() -> None:
     first, second = sizes(4.0, 20.0, 16.0), sizes(8.0, 26.0, 20.0)
 
     assert change_of(seen(0, first), seen(9, second, mass_g=8.0)).mass_g is None
@@ -96,7 +96,7 @@ def test_thick_slices_hide_a_change_that_thin_ones_show() -> None:
     assert not changed(ball(0.1, slice_mm=5.0), ball(0.14, slice_mm=5.0)).volume_ml.is_beyond_chance
 
 
-def test_a_longer_axis_alone_is_significant_too() -> None:
+def test_a_longer_axis_alone_is_significant() -> None:
     change = changed(sizes(4.0, 20.0, 18.0), sizes(4.2, 25.0, 16.5))
 
     assert not change.volume_ml.is_beyond_chance
@@ -105,7 +105,7 @@ def test_a_longer_axis_alone_is_significant_too() -> None:
     assert change.is_significant
 
 
-def test_chance_is_what_repeatability_says() -> None:
+def test_beyond_chance_is_outside_of_the_repeatability_limits() -> None:
     rng = np.random.default_rng(5)
     for _ in range(200):
         first, slice_mm = float(rng.uniform(0.2, 10)), float(rng.uniform(0.7, 5))
@@ -117,7 +117,7 @@ def test_chance_is_what_repeatability_says() -> None:
         assert shorter.is_beyond_chance is not (limits.low <= after.short_axis_mm - before.short_axis_mm <= limits.high)
 
 
-def test_no_growth_lies_within_the_doubling_time_where_the_volume_may_have_changed_by_chance() -> None:
+def test_no_growth_is_within_the_doubling_time_interval_if_the_volume_change_may_be_chance() -> None:
     for factor in np.linspace(0.5, 2, 151):
         for slice_mm in (1.0, 2.5, 5.0):
             change = changed(ball(0.8, slice_mm), ball(0.8 * float(factor), slice_mm))
@@ -128,21 +128,21 @@ def test_no_growth_lies_within_the_doubling_time_where_the_volume_may_have_chang
                 assert change.growth.doubling_time.allows(None) is not change.volume_ml.is_beyond_chance
 
 
-def test_the_doubling_time_of_a_lesion_scanned_twice_holds_the_truth_in_93_to_97_percent_of_draws() -> None:
-    """Drawn at the 27 % that same-day scans differ by, on slices thin enough to add little of their own."""
+def test_the_doubling_time_interval_contains_the_truth_in_93_to_97_percent_of_draws() -> None:
+    """Drawn with the 27 % variation of same-day scans, on slices thin enough to add little uncertainty."""
     rng = np.random.default_rng(2007)
-    held = []
+    contained = []
     for _ in range(1000):
         doubling_days, days = float(rng.uniform(40, 800)), int(rng.integers(30, 365))
         first_ml = float(rng.uniform(2, 30))
         noise = math.exp(math.log(1.27) / 1.96 * float(rng.normal()))
         change = changed(ball(first_ml), ball(first_ml * 2 ** (days / doubling_days) * noise), days)
         assert change.growth is not None
-        held.append(change.growth.doubling_time.allows(doubling_days))
-    assert 0.93 <= sum(held) / 1000 <= 0.97, GIETEMA_2007
+        contained.append(change.growth.doubling_time.allows(doubling_days))
+    assert 0.93 <= sum(contained) / 1000 <= 0.97, GIETEMA_2007
 
 
-def test_two_scans_of_one_day_have_a_change_and_no_growth() -> None:
+def test_two_scans_of_one_day_have_a_change_but_no_growth() -> None:
     change = changed(ball(1.0), ball(1.3), days=0)
 
     assert change.volume_ml.percent == pytest.approx(30)
@@ -151,7 +151,7 @@ def test_two_scans_of_one_day_have_a_change_and_no_growth() -> None:
     assert stated(change, Guideline.NELSON).pace is None
 
 
-def test_the_later_scan_may_not_be_the_earlier_one() -> None:
+def test_a_later_scan_dated_before_the_earlier_one_raises_an_error() -> None:
     with pytest.raises(ValueError, match="90 days earlier"):
         changed(ball(1.0), ball(1.3), days=-90)
 
@@ -164,7 +164,7 @@ def test_the_later_scan_may_not_be_the_earlier_one() -> None:
         (11.5, 9.6, 365, True),  # 9.0 -> 10.55, to a tenth 10.6
         (11.57, 9.55, 365, True),  # the axes to a tenth: 11.6 and 9.6
         (11.6, 9.6, 366, True),
-        (11.6, 9.6, 367, None),  # beyond 12 months the rule says nothing
+        (11.6, 9.6, 367, None),  # beyond 12 months the rule does not apply
         (8.0, 6.0, 365, False),
     ],
 )
@@ -192,7 +192,7 @@ def test_fleischner_growth(long_axis_mm: float, is_met: bool) -> None:
     assert stated(change, Guideline.FLEISCHNER).is_met is is_met, FLEISCHNER
 
 
-def test_fleischners_2_mm_are_not_made_of_rounding() -> None:
+def test_fleischner_growth_is_not_caused_by_rounding() -> None:
     # 8.4 mm is 8 mm and 9.5 mm is 10 mm, but they are 1.1 mm apart.
     assert stated(changed(sizes(0.3, 8.4, 8.4), sizes(0.5, 9.5, 9.5)), Guideline.FLEISCHNER).is_met is False
 
@@ -232,25 +232,25 @@ def test_bts_and_nelson_name_the_doubling_time(days: int, bts: str, nelson: str)
     assert stated(change, Guideline.NELSON).text == f"{arithmetic} {nelson}", NELSON
 
 
-def test_a_rule_may_be_met_by_a_change_that_may_be_chance() -> None:
+def test_a_rule_may_be_met_by_a_change_within_chance() -> None:
     change = changed(ball(1.0), ball(1.26))
 
     assert stated(change, Guideline.BTS).is_met
     assert not change.volume_ml.is_beyond_chance
 
 
-def test_every_guideline_speaks_and_names_its_source() -> None:
+def test_every_guideline_has_a_statement_and_a_source() -> None:
     change = changed(ball(1.0), ball(2.0))
 
     assert [each.guideline for each in change.statements] == list(Guideline)
     assert all(str(year) in each.source for each, year in zip(Guideline, (2024, 2017, 2015, 2009), strict=True))
 
 
-def test_scans_made_alike_have_no_condition() -> None:
-    # Slice distances are computed from positions: 1.0 and 1.01 mm are one protocol.
-    alike = change_of(seen(0, ball(1.0)), seen(90, replace(ball(1.0), spacing_mm=(1.01, 0.8, 0.8))))
+def test_equal_acquisitions_have_no_condition() -> None:
+    # Slice spacings are computed from positions: 1.0 and 1.01 mm are the same protocol.
+    change = change_of(seen(0, ball(1.0)), seen(90, replace(ball(1.0), spacing_mm=(1.01, 0.8, 0.8))))
 
-    assert alike.conditions == ()
+    assert change.conditions == ()
 
 
 @pytest.mark.parametrize(
@@ -264,11 +264,11 @@ def test_scans_made_alike_have_no_condition() -> None:
         (replace(seen(90, ball(1.0)), has_contrast=None), Condition.CONTRAST_UNKNOWN),
     ],
 )
-def test_what_limits_the_comparison_is_named(later: Observation, condition: Condition) -> None:
+def test_conditions_that_limit_the_comparison_are_listed(later: Observation, condition: Condition) -> None:
     assert change_of(seen(0, ball(1.0)), later).conditions == (condition,)
 
 
-def test_all_conditions_are_named_together() -> None:
+def test_all_conditions_are_listed_together() -> None:
     later = replace(seen(90, ball(1.0, slice_mm=5.0)), kernel="B70f", has_contrast=True)
 
     assert change_of(seen(0, ball(1.0)), later).conditions == (

@@ -15,7 +15,7 @@ DRAWS = 1000
 
 
 def volume(volume_ml: float, below: float = 1.1, above: float = 1.1) -> VolumeEstimate:
-    """A volume whose 95 % interval reaches down and up by these factors."""
+    """A volume whose 95 % interval extends down and up by these factors."""
     return VolumeEstimate(volume_ml=volume_ml, interval=Interval(low=volume_ml / below, high=volume_ml * above))
 
 
@@ -71,14 +71,14 @@ def test_the_interval_joins_both_volumes_in_quadrature() -> None:
     assert growth.doubling_time.slowest_days == pytest.approx(201.83, abs=0.02)  # 69.3147 / 0.343423
 
 
-def test_what_scans_differ_by_beyond_their_intervals_widens_the_interval() -> None:
+def test_additional_variation_of_scans_widens_the_interval() -> None:
     alone = growth_of(volume(1.0), volume(2.0), 100)
-    joined = growth_of(volume(1.0), volume(2.0), 100, chance=math.log(1.27))
+    combined = growth_of(volume(1.0), volume(2.0), 100, chance=math.log(1.27))
 
-    assert alone.doubling_time.days == joined.doubling_time.days
+    assert alone.doubling_time.days == combined.doubling_time.days
     # hypot(ln 1.1, ln 1.1, ln 1.27) = 0.274403 to either side of ln 2.
-    assert joined.doubling_time.fastest_days == pytest.approx(71.64, abs=0.02)
-    assert joined.doubling_time.slowest_days == pytest.approx(165.53, abs=0.02)
+    assert combined.doubling_time.fastest_days == pytest.approx(71.64, abs=0.02)
+    assert combined.doubling_time.slowest_days == pytest.approx(165.53, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +100,18 @@ def test_what_scans_differ_by_beyond_their_intervals_widens_the_interval() -> No
         ),
     ],
 )
-def test_doubling_times_in_words(time: DoublingTime, text: str) -> None:
+def test_doubling_times_as_text(time: DoublingTime, text: str) -> None:
     assert time.text == text
 
 
-def test_an_interval_through_no_change_holds_long_doublings_and_long_halvings() -> None:
+def test_an_interval_that_includes_no_change_contains_long_doublings_and_long_halvings() -> None:
     time = DoublingTime(days=100, fastest_days=60, slowest_days=-300)
 
     assert all(time.allows(days) for days in (60, 100, 10_000, None, -10_000, -300))
     assert not any(time.allows(days) for days in (59, 1, -299, -1))
 
 
-def test_an_interval_of_growth_alone_holds_no_halving() -> None:
+def test_an_interval_of_growth_contains_no_halving() -> None:
     time = DoublingTime(days=100, fastest_days=80, slowest_days=130)
 
     assert all(time.allows(days) for days in (80, 100, 130))
@@ -119,18 +119,18 @@ def test_an_interval_of_growth_alone_holds_no_halving() -> None:
 
 
 def drawn(rng: np.random.Generator, truth_ml: float, below: float, above: float) -> VolumeEstimate:
-    """Measure a volume with an error that is normal in the logarithm, wider to one side, and its 95 % interval.
+    """A measured volume with an error that is normal in the logarithm, wider on one side, and its 95 % interval.
 
-    An interval that reaches further down comes from errors that go further up.
+    An interval that extends further down corresponds to errors that extend further up.
     """
     error = float(rng.normal())
     measured = truth_ml * math.exp(error / 1.96 * math.log(below if error > 0 else above))
     return volume(measured, below=below, above=above)
 
 
-def share_holding_the_truth(below: tuple[float, float], above: tuple[float, float], chance: float = 0.0) -> float:
+def coverage(below: tuple[float, float], above: tuple[float, float], chance: float = 0.0) -> float:
     rng = np.random.default_rng(1961)
-    held = []
+    contained = []
     for _ in range(DRAWS):
         doubling_days, days = float(rng.choice([-1, 1]) * rng.uniform(30, 1500)), float(rng.uniform(30, 400))
         first_ml = float(rng.uniform(0.1, 30))
@@ -138,21 +138,21 @@ def share_holding_the_truth(below: tuple[float, float], above: tuple[float, floa
         growth = growth_of(
             drawn(rng, first_ml, below[0], above[0]), drawn(rng, second_ml, below[1], above[1]), days, chance
         )
-        held.append(growth.doubling_time.allows(doubling_days))
-    return sum(held) / DRAWS
+        contained.append(growth.doubling_time.allows(doubling_days))
+    return sum(contained) / DRAWS
 
 
-def test_the_doubling_times_interval_holds_the_truth_in_93_to_97_percent_of_draws() -> None:
-    assert 0.93 <= share_holding_the_truth((1.1, 1.5), (1.1, 1.5)) <= 0.97
-    assert 0.93 <= share_holding_the_truth((2.0, 1.05), (2.0, 1.05)) <= 0.97
+def test_the_doubling_time_interval_contains_the_truth_in_93_to_97_percent_of_draws() -> None:
+    assert 0.93 <= coverage((1.1, 1.5), (1.1, 1.5)) <= 0.97
+    assert 0.93 <= coverage((2.0, 1.05), (2.0, 1.05)) <= 0.97
 
 
-def test_the_interval_holds_the_truth_where_errors_are_wider_to_one_side() -> None:
-    assert 0.93 <= share_holding_the_truth((1.1, 1.15), (1.2, 1.3)) <= 0.97
+def test_the_interval_contains_the_truth_if_errors_are_wider_on_one_side() -> None:
+    assert 0.93 <= coverage((1.1, 1.15), (1.2, 1.3)) <= 0.97
 
 
-def test_the_interval_holds_the_truth_where_scans_differ_beyond_their_own_intervals() -> None:
-    assert 0.93 <= share_holding_the_truth((1.1, 1.2), (1.1, 1.2), chance=math.log(1.27)) <= 0.97
+def test_the_interval_contains_the_truth_with_additional_variation_of_scans() -> None:
+    assert 0.93 <= coverage((1.1, 1.2), (1.1, 1.2), chance=math.log(1.27)) <= 0.97
 
 
 def test_two_scans_a_day_apart_are_not_extrapolated_to_a_year() -> None:
@@ -163,7 +163,7 @@ def test_two_scans_a_day_apart_are_not_extrapolated_to_a_year() -> None:
     assert growth.doubling_time.allows(0.06)
 
 
-def test_an_interval_that_reaches_down_to_nothing_is_cut_and_not_an_error() -> None:
+def test_an_interval_down_to_0_is_cut_off() -> None:
     growth: Growth = growth_of(
         volume(0.001), VolumeEstimate(volume_ml=0.0005, interval=Interval(low=0.0, high=0.001)), 100
     )
@@ -172,6 +172,6 @@ def test_an_interval_that_reaches_down_to_nothing_is_cut_and_not_an_error() -> N
 
 
 @pytest.mark.parametrize("days", [0, -5])
-def test_growth_needs_time(days: float) -> None:
-    with pytest.raises(ValueError, match="needs time"):
+def test_growth_without_an_interval_raises_an_error(days: float) -> None:
+    with pytest.raises(ValueError, match="requires an interval above 0 days"):
         growth_of(volume(1.0), volume(2.0), days)

@@ -29,7 +29,7 @@ def grown(sizes: Sizes, factor: float) -> Sizes:
 
 @pytest.mark.parametrize("diameter_mm", [6.0, 10.0, 20.0, 40.0])
 @pytest.mark.parametrize("slice_mm", [0.7, 2.5, 5.0])
-def test_a_quarter_more_or_a_fifth_less_is_chance_on_any_scan(diameter_mm: float, slice_mm: float) -> None:
+def test_a_quarter_more_or_a_fifth_less_is_within_chance_on_any_scan(diameter_mm: float, slice_mm: float) -> None:
     sizes = ball(diameter_mm, slice_mm)
 
     # BTS 2015 and NELSON: below 25 % nothing has grown.
@@ -39,14 +39,14 @@ def test_a_quarter_more_or_a_fifth_less_is_chance_on_any_scan(diameter_mm: float
 
 
 @pytest.mark.parametrize("factor", [1.35, 0.7])
-def test_a_third_more_or_less_of_a_20_mm_ball_on_thin_slices_is_real(factor: float) -> None:
+def test_a_third_more_or_less_of_a_20_mm_sphere_on_thin_slices_is_beyond_chance(factor: float) -> None:
     sizes = ball(20.0)
 
     assert not is_within_repeatability(sizes, grown(sizes, factor))
     assert not is_within_repeatability(grown(sizes, factor), sizes)
 
 
-def test_three_millimetres_more_are_real_on_thin_slices_and_a_fleischner_2_mm_is_the_floor() -> None:
+def test_three_millimetres_more_are_beyond_chance_on_thin_slices_and_2_mm_is_the_floor() -> None:
     sizes = ball(15.0)
     limits = repeatability_of(sizes, sizes).long_axis_mm
 
@@ -61,7 +61,7 @@ def test_a_long_axis_of_60_mm_repeats_within_seven_percent() -> None:
     assert limits.high == pytest.approx(0.073 * 60, abs=0.3)  # Zhao 2009
 
 
-def test_limits_of_unchanged_lesions_on_thin_slices_are_the_literatures() -> None:
+def test_limits_on_thin_slices_are_those_of_the_literature() -> None:
     limits = repeatability_of(ball(20.0), ball(20.0)).volume_percent
 
     assert limits.high == pytest.approx(27, abs=1)
@@ -79,8 +79,8 @@ def test_thick_slices_and_small_lesions_widen_the_limits() -> None:
     assert repeatability_of(ball(6.0, 2.5), ball(6.0, 2.5)).volume_percent.high > both_thin.high
 
 
-def test_a_thick_scan_before_a_thin_one_may_have_hidden_volume_and_not_the_other_way_round() -> None:
+def test_limits_of_growth_are_wider_from_thick_to_thin_slices_than_the_reverse() -> None:
     thin, thick = ball(8.0, 1.0), ball(8.0, 5.0)
 
-    # Thick slices lose the edges of a small lesion: what follows on thin ones looks like growth.
+    # Thick slices lose the edges of a small lesion, so thin slices afterwards look like growth.
     assert repeatability_of(thick, thin).volume_percent.high > repeatability_of(thin, thick).volume_percent.high

@@ -28,7 +28,7 @@ from worker.lesions.density import Consistency, density_of
 @pytest.mark.parametrize("kernel", [SHARP, SOFT])
 @pytest.mark.parametrize("slice_mm", [1.0, 2.0, 3.0])
 @pytest.mark.parametrize("diameter_mm", [6.0, 8.0, 10.0])
-def test_a_small_solid_nodule_is_solid_in_spite_of_its_grey_rim(
+def test_a_small_solid_nodule_is_solid_despite_partial_volume_in_its_rim(
     diameter_mm: float, slice_mm: float, kernel: tuple[float, float]
 ) -> None:
     for seed in range(5):
@@ -41,7 +41,7 @@ def test_a_small_solid_nodule_is_solid_in_spite_of_its_grey_rim(
 
 
 @pytest.mark.parametrize("slack_mm", [-1.0, 1.0, 3.0])
-def test_a_solid_nodule_stays_solid_when_its_outline_is_tight_or_loose(slack_mm: float) -> None:
+def test_a_solid_nodule_is_solid_with_a_tight_or_loose_outline(slack_mm: float) -> None:
     density = Chest(reach_mm=10).density(ball(10 + slack_mm), (ball(10), SOLID))
 
     assert density.consistency is Consistency.SOLID
@@ -51,7 +51,7 @@ def test_a_solid_nodule_stays_solid_when_its_outline_is_tight_or_loose(slack_mm:
 @pytest.mark.parametrize("kernel", [SHARP, SOFT])
 @pytest.mark.parametrize("slice_mm", [1.0, 3.0])
 @pytest.mark.parametrize("diameter_mm", [6.0, 10.0, 20.0])
-def test_ground_glass_is_ground_glass_in_spite_of_noise(
+def test_ground_glass_is_ground_glass_despite_noise(
     diameter_mm: float, slice_mm: float, kernel: tuple[float, float], hu: float
 ) -> None:
     chest = Chest(slice_mm=slice_mm, kernel=kernel, reach_mm=diameter_mm / 2 + 4)
@@ -65,7 +65,7 @@ def test_ground_glass_is_ground_glass_in_spite_of_noise(
 @pytest.mark.parametrize("kernel", [SHARP, SOFT])
 @pytest.mark.parametrize("slice_mm", [1.0, 2.0, 3.0])
 @pytest.mark.parametrize(("whole_mm", "core_mm", "aside_mm"), [(14, 8, 0), (20, 12, 0), (20, 10, 2), (24, 8, 3)])
-def test_a_core_of_known_size_in_ground_glass_is_found_and_measured(
+def test_a_solid_core_of_known_size_in_ground_glass_is_measured(
     whole_mm: float, core_mm: float, aside_mm: float, slice_mm: float, kernel: tuple[float, float]
 ) -> None:
     chest = Chest(slice_mm=slice_mm, kernel=kernel, reach_mm=whole_mm / 2 + 3)
@@ -78,7 +78,7 @@ def test_a_core_of_known_size_in_ground_glass_is_found_and_measured(
     assert density.solid_long_axis_mm == pytest.approx(core_mm, abs=1.2)
 
 
-def test_the_chest_wall_beside_it_does_not_make_ground_glass_solid() -> None:
+def test_an_adjacent_chest_wall_does_not_make_ground_glass_solid() -> None:
     def wall(_z: Array, y: Array, _x: Array) -> NDArray[np.bool_]:
         return y > 6
 
@@ -90,13 +90,13 @@ def test_the_chest_wall_beside_it_does_not_make_ground_glass_solid() -> None:
     assert density.consistency is Consistency.GROUND_GLASS
 
 
-def test_a_speck_of_solid_below_six_per_cent_leaves_ground_glass_pure() -> None:
+def test_a_solid_part_below_six_per_cent_is_ignored() -> None:
     density = Chest().density(ball(16), (ball(16), GROUND_GLASS), (ball(4), SOLID))
 
     assert density.consistency is Consistency.GROUND_GLASS
 
 
-def test_a_6_mm_core_counts_in_however_large_a_ground_glass_lesion() -> None:
+def test_a_6_mm_core_counts_in_a_ground_glass_lesion_of_any_size() -> None:
     chest = Chest(reach_mm=18)
 
     density = chest.density(ball(32), (ball(32), GROUND_GLASS), (ball(6), SOLID))
@@ -126,7 +126,7 @@ def test_calcium_has_its_volume_and_soft_tissue_has_none(slice_mm: float, kernel
     assert calcified.calcified_ml == pytest.approx(math.pi / 6 * 0.8**3, rel=0.2)
 
 
-def test_a_rib_that_the_outline_touches_is_no_calcium_of_the_lesion() -> None:
+def test_a_rib_that_the_outline_touches_is_not_calcium_of_the_lesion() -> None:
     def rib(_z: Array, y: Array, _x: Array) -> NDArray[np.bool_]:
         return (y > 8) & (y < 14)
 
@@ -137,7 +137,7 @@ def test_a_rib_that_the_outline_touches_is_no_calcium_of_the_lesion() -> None:
 
 @pytest.mark.parametrize("is_marked", [True, False])
 @pytest.mark.parametrize("slice_mm", [1.0, 3.0])
-def test_a_cavity_has_its_volume_whether_the_mask_holds_it_or_not(slice_mm: float, is_marked: bool) -> None:
+def test_a_cavity_has_its_volume_inside_or_outside_the_mask(slice_mm: float, is_marked: bool) -> None:
     chest = Chest(slice_mm=slice_mm)
     mask = ball(20) if is_marked else shell(20, 11)
 
@@ -154,7 +154,7 @@ def test_a_thin_walled_cyst_is_a_cavity() -> None:
     assert density.cavity_ml == pytest.approx(math.pi / 6 * 2.0**3, rel=0.12)
 
 
-def test_emphysema_beside_a_lesion_is_no_cavity_even_where_a_loose_outline_takes_it_in() -> None:
+def test_emphysema_beside_a_lesion_is_not_a_cavity_even_in_a_loose_outline() -> None:
     loose = ball(18)
     bulla = ball(9, 8)
 
@@ -163,13 +163,13 @@ def test_emphysema_beside_a_lesion_is_no_cavity_even_where_a_loose_outline_takes
     assert not density.is_cavitated
 
 
-def test_lung_that_a_tumour_surrounds_is_no_cavity() -> None:
+def test_lung_surrounded_by_a_tumour_is_not_a_cavity() -> None:
     density = Chest().density(ball(22), (ball(22), SOLID), (ball(12), -870.0))
 
     assert not density.is_cavitated
 
 
-def test_a_bronchus_of_4_mm_through_a_tumour_is_no_cavity() -> None:
+def test_a_bronchus_of_4_mm_through_a_tumour_is_not_a_cavity() -> None:
     def bronchus(_z: Array, y: Array, x: Array) -> NDArray[np.bool_]:
         return y**2 + x**2 <= 2**2
 
@@ -191,7 +191,7 @@ def test_a_lesion_of_few_voxels_is_described(shape: tuple[int, int, int], hu: fl
     assert (density.calcified_ml, density.cavity_ml, density.spiculation) == (0, 0, 0)
 
 
-def test_the_values_are_plain_numbers_and_answers_that_json_can_write() -> None:
+def test_the_values_are_json_serialisable() -> None:
     density = Chest().density(ball(20), (ball(20), SOLID), (ball(11), GAS), (ball(6, 7.5), CALCIUM))
 
     assert json.loads(json.dumps(asdict(density))) == asdict(density)
@@ -199,7 +199,7 @@ def test_the_values_are_plain_numbers_and_answers_that_json_can_write() -> None:
     assert density.is_cavitated
 
 
-def test_a_lesion_of_clipped_air_is_no_error() -> None:
+def test_a_lesion_of_clipped_air_raises_no_error() -> None:
     volume = Volume(hu=np.full((6, 9, 9), -1024, np.float32), affine=np.diag([2.0, 0.7, 0.7, 1]))
 
     density = density_of(lesion_of(np.ones((6, 9, 9), bool)), volume)
@@ -207,7 +207,7 @@ def test_a_lesion_of_clipped_air_is_no_error() -> None:
     assert (density.consistency, density.mass_g, density.cavity_ml) == (Consistency.GROUND_GLASS, 0, 0)
 
 
-def test_what_lies_in_the_lesions_box_but_not_in_the_lesion_changes_nothing() -> None:
+def test_voxels_of_the_box_outside_of_the_lesion_have_no_effect() -> None:
     chest = Chest(reach_mm=12)
     volume = chest.scan((ball(12), GROUND_GLASS))
     lesion = lesion_of(ball(12)(*chest.points([1, 1, 1])))

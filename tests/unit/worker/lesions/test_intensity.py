@@ -24,14 +24,14 @@ CONSENSUS = {
 
 @pytest.mark.parametrize("feature", CONSENSUS)
 def test_the_digital_phantom_has_the_published_consensus_value(feature: str) -> None:
-    value, half = CONSENSUS[feature]
+    value, tolerance = CONSENSUS[feature]
 
     intensity = intensity_of(IBSI_PHANTOM[IBSI_MASK].astype(np.float64))
 
-    assert getattr(intensity, feature) == pytest.approx(value, abs=half + 1e-9)
+    assert getattr(intensity, feature) == pytest.approx(value, abs=tolerance + 1e-9)
 
 
-def test_the_statistics_of_a_skewed_lesion_are_those_of_an_independent_program() -> None:
+def test_the_statistics_of_a_skewed_lesion_are_those_of_scipy() -> None:
     hu = -900 + np.random.default_rng(3).gamma(2.0, 150.0, 5001)
 
     intensity = intensity_of(hu)
@@ -43,7 +43,7 @@ def test_the_statistics_of_a_skewed_lesion_are_those_of_an_independent_program()
 
 
 @pytest.mark.parametrize("voxels", [1, 7])
-def test_equal_voxels_have_no_spread_and_no_shape(voxels: int) -> None:
+def test_equal_voxels_have_zero_deviation_skewness_and_kurtosis(voxels: int) -> None:
     intensity = intensity_of(np.full(voxels, 37.0))
 
     assert (intensity.mean_hu, intensity.minimum_hu, intensity.maximum_hu) == (37, 37, 37)

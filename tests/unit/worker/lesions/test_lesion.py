@@ -14,12 +14,12 @@ from worker.lesions.lesion import Lesion, find_lesions
 
 sitk: Any = SimpleITK  # untyped
 
-KEY = "c" * 64
+JOB_KEY = "c" * 64
 CARD = ModelCard(
     name="lung_tumour", version="1", weights_file="", weights_sha256="", licence="", threshold=0.5,
     smallest_lesion_ml=0.0,
 )  # fmt: skip
-AFFINE = np.array([[0, 0, 2.0, -50], [0, -2.0, 0, 70], [5.0, 0, 0, -300], [0, 0, 0, 1]])  # rows run to the front
+AFFINE = np.array([[0, 0, 2.0, -50], [0, -2.0, 0, 70], [5.0, 0, 0, -300], [0, 0, 0, 1]])  # rows run anterior
 VOXEL_ML = 0.02
 
 
@@ -30,8 +30,8 @@ def mask_of(*boxes: tuple[slice, slice, slice], shape: tuple[int, int, int] = (1
     return Mask(voxels=voxels, affine=AFFINE)
 
 
-def painted(lesions: tuple[Lesion, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The number of the lesion in each voxel."""
+def label_map(lesions: tuple[Lesion, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The lesion number of each voxel."""
     numbers = np.zeros(shape, np.uint8)
     for lesion in lesions:
         box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
@@ -40,13 +40,13 @@ def painted(lesions: tuple[Lesion, ...], shape: tuple[int, ...]) -> NDArray[np.u
 
 
 def test_an_empty_mask_has_no_lesion() -> None:
-    assert find_lesions(mask_of(), CARD, KEY) == ()
+    assert find_lesions(mask_of(), CARD, JOB_KEY) == ()
 
 
 def test_lesions_are_numbered_from_the_largest() -> None:
     mask = mask_of(np.s_[1:2, 1:3, 1:3], np.s_[5:8, 10:14, 10:14], np.s_[3:4, 15:18, 2:5])
 
-    lesions = find_lesions(mask, CARD, KEY)
+    lesions = find_lesions(mask, CARD, JOB_KEY)
 
     assert [lesion.voxels.sum() for lesion in lesions] == [48, 9, 4]
     assert [lesion.number for lesion in lesions] == [1, 2, 3]
@@ -60,11 +60,11 @@ def test_every_voxel_of_the_mask_belongs_to_one_lesion_even_where_boxes_overlap(
     mask.voxels[2, 3:14, 3:14] = False
     mask.voxels[dot] = True
 
-    lesions = find_lesions(mask, CARD, KEY)
+    lesions = find_lesions(mask, CARD, JOB_KEY)
 
     assert len(lesions) == 2
-    assert (painted(lesions, mask.voxels.shape) > 0).tolist() == mask.voxels.tolist()
-    assert painted(lesions, mask.voxels.shape)[dot] == 2
+    assert (label_map(lesions, mask.voxels.shape) > 0).tolist() == mask.voxels.tolist()
+    assert label_map(lesions, mask.voxels.shape)[dot] == 2
 
 
 @pytest.mark.parametrize("neighbour", [(1, 0, 0), (1, 1, 0), (1, 1, 1), (1, -1, 1), (0, 1, -1)])
@@ -72,17 +72,17 @@ def test_voxels_that_share_a_face_an_edge_or_a_corner_are_one_lesion(neighbour: 
     mask = mask_of()
     mask.voxels[5, 10, 10] = mask.voxels[tuple(np.add((5, 10, 10), neighbour))] = True
 
-    assert len(find_lesions(mask, CARD, KEY)) == 1
+    assert len(find_lesions(mask, CARD, JOB_KEY)) == 1
 
 
 def test_voxels_with_one_between_are_two_lesions() -> None:
-    assert len(find_lesions(mask_of(np.s_[5:6, 10:11, 10:11], np.s_[5:6, 10:11, 12:13]), CARD, KEY)) == 2
+    assert len(find_lesions(mask_of(np.s_[5:6, 10:11, 10:11], np.s_[5:6, 10:11, 12:13]), CARD, JOB_KEY)) == 2
 
 
-def test_components_below_the_cards_smallest_volume_are_dropped_and_those_of_it_kept() -> None:
+def test_components_below_the_smallest_lesion_volume_are_dropped_and_equal_ones_kept() -> None:
     mask = mask_of(np.s_[1:2, 1:2, 1:4], np.s_[5:6, 5:6, 5:9])
 
-    lesions = find_lesions(mask, replace(CARD, smallest_lesion_ml=4 * VOXEL_ML), KEY)
+    lesions = find_lesions(mask, replace(CARD, smallest_lesion_ml=4 * VOXEL_ML), JOB_KEY)
 
     assert [lesion.voxels.sum() for lesion in lesions] == [4]
     assert lesions[0].number == 1
@@ -91,18 +91,18 @@ def test_components_below_the_cards_smallest_volume_are_dropped_and_those_of_it_
 def test_equal_lesions_are_numbered_by_position_from_the_first_slice() -> None:
     boxes = [np.s_[7:8, 1:3, 1:3], np.s_[2:3, 9:11, 9:11], np.s_[2:3, 4:6, 4:6]]
 
-    lesions = find_lesions(mask_of(*boxes), CARD, KEY)
+    lesions = find_lesions(mask_of(*boxes), CARD, JOB_KEY)
 
     assert [lesion.corner for lesion in lesions] == [(2, 4, 4), (2, 9, 9), (7, 1, 1)]
 
 
 def test_the_centroid_is_in_lps_millimetres() -> None:
-    (lesion,) = find_lesions(mask_of(np.s_[2:5, 4:6, 10:11]), CARD, KEY)
+    (lesion,) = find_lesions(mask_of(np.s_[2:5, 4:6, 10:11]), CARD, JOB_KEY)
 
     assert lesion.centroid_mm == pytest.approx((-50 + 2 * 10, 70 - 2 * 4.5, -300 + 5 * 3))
 
 
-def test_components_and_centroids_are_those_of_an_independent_reader() -> None:
+def test_components_and_centroids_are_those_of_simpleitk() -> None:
     voxels = np.random.default_rng(2).random((12, 24, 24)) > 0.93
     image = sitk.GetImageFromArray(voxels.astype(np.uint8))
     image.SetSpacing((2.0, 2.0, 5.0))
@@ -111,7 +111,7 @@ def test_components_and_centroids_are_those_of_an_independent_reader() -> None:
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(sitk.ConnectedComponent(image, True))
 
-    lesions = find_lesions(Mask(voxels=voxels, affine=AFFINE), CARD, KEY)
+    lesions = find_lesions(Mask(voxels=voxels, affine=AFFINE), CARD, JOB_KEY)
 
     theirs = [(-shape.GetNumberOfPixels(label), *np.round(shape.GetCentroid(label), 6)) for label in shape.GetLabels()]
     ours = [(-int(lesion.voxels.sum()), *np.round(lesion.centroid_mm, 6)) for lesion in lesions]
@@ -119,11 +119,11 @@ def test_components_and_centroids_are_those_of_an_independent_reader() -> None:
     assert np.array(sorted(ours)) == pytest.approx(np.array(sorted(theirs)))
 
 
-def test_a_repeated_job_repeats_its_tracking_uids_and_another_job_does_not() -> None:
+def test_a_repeated_job_has_the_same_tracking_uids_and_another_job_has_others() -> None:
     mask = mask_of(np.s_[1:2, 1:3, 1:3], np.s_[5:8, 10:14, 10:14])
 
     first, again, other = (
-        [lesion.tracking_uid for lesion in find_lesions(mask, CARD, key)] for key in (KEY, KEY, "d" * 64)
+        [lesion.tracking_uid for lesion in find_lesions(mask, CARD, key)] for key in (JOB_KEY, JOB_KEY, "d" * 64)
     )
 
     assert first == again

@@ -11,7 +11,7 @@ from models.segmenter import ModelCard
 from models.volume import Mask
 from tests.fixtures.worker.make_lungs import Mm3, centres, grid, lungs_on, shape_of
 from worker.lesions.lesion import Lesion, find_lesions
-from worker.lesions.location import MOST_VOXELS, contact_limit_mm, place, sure_from_mm
+from worker.lesions.location import MAX_VOXELS, contact_limit_mm, place, sure_from_mm
 
 CARD = ModelCard(
     name="", version="", weights_file="", weights_sha256="", licence="", threshold=0.5, smallest_lesion_ml=0.0
@@ -48,7 +48,7 @@ def box(low_mm: Mm3, high_mm: Mm3) -> Lesion:
         ((28, -8, -40), Lobe.LEFT_LOWER, 40),
     ],
 )
-def test_lobe_and_distances_are_those_on_paper_however_the_grids_run(
+def test_lobe_and_distances_are_the_analytic_values_for_any_grid_orientation(
     scan_signs: Mm3, lung_signs: Mm3, centre_mm: Mm3, lobe: Lobe, fissure_mm: float
 ) -> None:
     affine = grid(SCAN, scan_signs)
@@ -64,7 +64,7 @@ def test_lobe_and_distances_are_those_on_paper_however_the_grids_run(
     assert (result.touches_wall, result.touches_mediastinum, result.is_lobe_sure) == (False, False, True)
 
 
-def test_slices_that_lean_do_not_move_a_lesion() -> None:
+def test_a_sheared_stack_does_not_change_the_location() -> None:
     affine = grid(SCAN, lean=0.3)
 
     result = place(sphere((-30, 5, -40), 5, affine), affine, LUNGS)
@@ -74,14 +74,14 @@ def test_slices_that_lean_do_not_move_a_lesion() -> None:
     assert result.carina_mm == pytest.approx(np.linalg.norm((-30, 5, -50)) - 5, abs=1.0)
 
 
-def test_the_lobe_is_that_of_most_voxels() -> None:
-    above, below = box((-34, -4, 10), (-26, 4, 34)), box((-34, -4, 6), (-26, 4, 30))
+def test_the_lobe_is_the_one_with_most_voxels() -> None:
+    mostly_upper, mostly_middle = box((-34, -4, 10), (-26, 4, 34)), box((-34, -4, 6), (-26, 4, 30))
 
-    assert place(above, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_UPPER  # 14 mm of 24 lie above the fissure
-    assert place(below, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_MIDDLE  # 10 mm of 24
+    assert place(mostly_upper, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_UPPER  # 14 mm of 24 lie above the fissure
+    assert place(mostly_middle, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_MIDDLE  # 10 mm of 24
 
 
-def test_voxels_outside_of_the_lobes_have_no_vote() -> None:
+def test_voxels_outside_of_the_lobes_are_ignored() -> None:
     affine = grid(SCAN)
     mostly_in_the_mediastinum = box((-14, -4, 24), (8, 4, 36))
 
@@ -97,23 +97,23 @@ def test_voxels_outside_of_the_lobes_have_no_vote() -> None:
         ((-5, 0, 5), Lobe.RIGHT_MIDDLE),
     ],
 )
-def test_a_lesion_outside_of_every_lobe_has_the_nearest(centre_mm: Mm3, lobe: Lobe) -> None:
+def test_a_lesion_outside_of_every_lobe_gets_the_nearest_lobe(centre_mm: Mm3, lobe: Lobe) -> None:
     affine = grid(SCAN)
 
     assert place(sphere(centre_mm, 3, affine), affine, LUNGS).lobe is lobe
 
 
-def test_the_nearest_lobe_is_not_that_in_the_corner_of_the_box_searched_first() -> None:
+def test_the_nearest_lobe_is_found_by_distance_and_not_by_search_box() -> None:
     lobes = np.zeros_like(LUNGS.lobes)
     z, y, x = 30, 15, 30  # the voxel at (1, 1, 1) mm
-    lobes[z + 8, y + 8, x + 8] = Lobe.LEFT_UPPER  # 16 mm away along each axis, 28 mm in all
+    lobes[z + 8, y + 8, x + 8] = Lobe.LEFT_UPPER  # 16 mm away along each axis, 28 mm in total
     lobes[z - 12, y, x] = Lobe.RIGHT_LOWER  # 24 mm
     affine = grid(SCAN)
 
     assert place(sphere((1, 1, 1), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
 
 
-def test_the_only_lobe_is_found_however_far_it_is() -> None:
+def test_a_single_lobe_is_found_at_any_distance() -> None:
     lobes = np.zeros_like(LUNGS.lobes)
     lobes[0, 0, 0] = Lobe.RIGHT_LOWER
     affine = grid(SCAN)
@@ -121,14 +121,14 @@ def test_the_only_lobe_is_found_however_far_it_is() -> None:
     assert place(sphere((55, 25, 55), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
 
 
-def test_lungs_without_a_lobe_are_refused() -> None:
+def test_lungs_without_a_lobe_raise_an_error() -> None:
     affine = grid(SCAN)
 
     with pytest.raises(ValueError, match="no lobe"):
         place(sphere((30, 0, 30), 3, affine), affine, replace(LUNGS, lobes=np.zeros_like(LUNGS.lobes)))
 
 
-def test_the_fissure_is_measured_inside_the_lobe_also_when_the_centre_lies_outside() -> None:
+def test_the_fissure_distance_is_read_inside_the_lobe_even_if_the_centre_is_outside() -> None:
     affine = grid(SCAN)
     over_the_mediastinum = box((-18, -4, 36), (14, 4, 44))  # its centre lies at x = -2
 
@@ -138,17 +138,17 @@ def test_the_fissure_is_measured_inside_the_lobe_also_when_the_centre_lies_outsi
     assert result.fissure_mm == pytest.approx(20, abs=1.5)
 
 
-def test_outside_of_the_lobes_the_way_to_the_lobe_is_taken_from_the_fissures_distance() -> None:
+def test_outside_of_the_lobes_the_distance_to_the_lobe_is_subtracted_from_the_fissure_distance() -> None:
     affine = grid(SCAN)
 
     result = place(sphere((-58, 0, 40), 2, affine), affine, LUNGS)
 
-    # The nearest voxel of the lobe has its centre at x = -49, 9 mm away, and lies 19 or 21 mm above the fissure.
+    # The nearest voxel of the lobe has its centre at x = -49, 9 mm away, and is 19 or 21 mm above the fissure.
     assert result.fissure_mm == pytest.approx(11, abs=1.2)
-    assert not result.is_lobe_sure  # 20 mm above the fissure inside the lobe, it would be
+    assert not result.is_lobe_sure  # inside the lobe, 20 mm above the fissure would be sure
 
 
-def test_a_lobe_is_sure_from_10_mm_and_a_third_of_the_radius_on() -> None:
+def test_a_lobe_is_sure_from_10_mm_plus_a_third_of_the_radius() -> None:
     affine = grid(SCAN)
     lesion = sphere((30, 0, 20), 9, affine)
 
@@ -169,7 +169,7 @@ def test_a_plane_a_third_of_the_radius_from_the_centre_leaves_three_quarters_of_
 
 
 @pytest.mark.parametrize(("gap_mm", "touches"), [(-3, True), (0, True), (1, True), (6, False), (10, False)])
-def test_a_lesion_touches_the_wall_where_less_than_a_coarse_voxel_lies_between(gap_mm: float, touches: bool) -> None:
+def test_a_lesion_touches_the_wall_within_one_coarse_voxel(gap_mm: float, touches: bool) -> None:
     affine = grid(SCAN)
 
     right = place(sphere((-50 + 6 + gap_mm, 0, 40), 6, affine), affine, LUNGS)
@@ -199,7 +199,7 @@ def test_the_limit_of_contact_is_a_coarse_pixel_and_half_a_slice_or_a_coarse_sli
 
 @pytest.mark.parametrize(("bottom_mm", "touches"), [(-30, True), (-20, False)])
 def test_on_thick_slices_a_lesion_on_the_diaphragm_touches_it(bottom_mm: float, touches: bool) -> None:
-    """The diaphragm is the plane z = -30; distances run from centre to centre, as a distance transform has them."""
+    """The diaphragm is the plane z = -30; distances run from centre to centre, as in a distance transform."""
     spacing = (5.0, 1.0, 1.0)
     affine, lungs = grid(spacing), lungs_on((5, 2, 2))
     height_mm = centres(lungs.affine, lungs.lobes.shape)[..., 2] + 30
@@ -210,16 +210,16 @@ def test_on_thick_slices_a_lesion_on_the_diaphragm_touches_it(bottom_mm: float, 
     assert place(lesion, affine, replace(lungs, wall_mm=to_diaphragm)).touches_wall is touches
 
 
-def test_without_a_carina_there_is_no_distance_to_it() -> None:
+def test_without_a_carina_its_distance_is_none() -> None:
     affine = grid(SCAN)
 
     assert place(sphere((30, 0, 30), 3, affine), affine, lungs_on(carina_mm=None)).carina_mm is None
 
 
-def test_of_a_very_large_lesion_not_each_voxel_is_looked_at_and_its_place_is_the_same() -> None:
+def test_a_very_large_lesion_is_subsampled_and_has_the_same_location() -> None:
     affine = grid((1.0, 0.5, 0.5))
     lesion = sphere((30, 0, 40), 19, affine, (1.0, 0.5, 0.5))
-    assert lesion.voxels.sum() > 1.1 * MOST_VOXELS
+    assert lesion.voxels.sum() > 1.1 * MAX_VOXELS
 
     result = place(lesion, affine, LUNGS)
 
@@ -229,12 +229,12 @@ def test_of_a_very_large_lesion_not_each_voxel_is_looked_at_and_its_place_is_the
     assert result.carina_mm == pytest.approx(np.hypot(30, 30) - 19, abs=0.5)
 
 
-def test_beyond_the_lungs_grid_its_edge_is_read() -> None:
+def test_outside_of_the_lungs_grid_its_edge_is_read() -> None:
     affine = grid(SCAN)
     half = replace(
         LUNGS,
         **{name: getattr(LUNGS, name)[:45] for name in ("lobes", "fissure_mm", "wall_mm", "mediastinum_mm")},
-    )  # it ends at z = 30
+    )  # the grid ends at z = 30
 
     result = place(sphere((30, 0, 50), 4, affine), affine, half)
 
@@ -242,14 +242,14 @@ def test_beyond_the_lungs_grid_its_edge_is_read() -> None:
     assert result.wall_mm == pytest.approx(16, abs=1.5)
 
 
-def test_a_lesion_of_one_voxel_has_a_place() -> None:
+def test_a_lesion_of_one_voxel_has_a_location() -> None:
     affine = grid(SCAN)
 
     assert place(sphere((30.5, 0.5, 31), 0.1, affine), affine, LUNGS).lobe is Lobe.LEFT_UPPER
 
 
-def test_fewer_voxels_than_the_coarse_grid_has_are_enough() -> None:
-    """Thick slices: the lungs' grid is finer along the patient than the scan."""
+def test_a_scan_may_be_coarser_than_the_lungs_grid() -> None:
+    """Thick slices: the lungs' grid is finer along z than the scan."""
     spacing = (6.0, 1.0, 1.0)
     affine = grid(spacing)
 

@@ -9,7 +9,7 @@ from worker.lesions.margin import roughness_of
 
 
 def spiky(radius_mm: float, spikes: int, kind: str) -> Region:
-    """A ball with lobes or spicules in directions spread evenly over it."""
+    """A sphere with lobes or spicules in evenly distributed directions."""
     index = np.arange(spikes) + 0.5
     polar, around = np.arccos(1 - 2 * index / spikes), np.pi * (1 + 5**0.5) * index + 0.3
     directions = np.stack([np.cos(polar), np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around)], axis=-1)
@@ -34,9 +34,7 @@ def spiky(radius_mm: float, spikes: int, kind: str) -> Region:
 
 @pytest.mark.parametrize("slice_mm", [1.0, 3.0])
 @pytest.mark.parametrize("radius_mm", [8.0, 14.0])
-def test_smooth_then_lobulated_then_spiculated_outlines_are_rougher_and_rougher(
-    radius_mm: float, slice_mm: float
-) -> None:
+def test_roughness_increases_from_smooth_to_lobulated_to_spiculated_outlines(radius_mm: float, slice_mm: float) -> None:
     chest = Chest(slice_mm=slice_mm, reach_mm=1.7 * radius_mm)
     shapes = (ball(2 * radius_mm), spiky(radius_mm, 14, "lobes"), spiky(radius_mm, 30, "spicules"))
 
@@ -48,7 +46,7 @@ def test_smooth_then_lobulated_then_spiculated_outlines_are_rougher_and_rougher(
     assert 0.045 < lobulated.lobulation < 0.10 < spiculated.lobulation
 
 
-def test_roughness_has_no_size_and_hardly_a_slice_thickness() -> None:
+def test_roughness_does_not_depend_on_size_and_hardly_on_slice_thickness() -> None:
     shape = spiky(10, 30, "spicules")
     fine = Chest(reach_mm=17).density(shape)
 
@@ -60,8 +58,8 @@ def test_roughness_has_no_size_and_hardly_a_slice_thickness() -> None:
     assert thick.lobulation == pytest.approx(fine.lobulation, rel=0.25)
 
 
-def test_the_indices_of_a_cross_are_those_of_paper() -> None:
-    arm, length = 10, 60  # mm, on pixels so small that rounded corners do not count
+def test_the_indices_of_a_cross_are_the_analytic_values() -> None:
+    arm, length = 10, 60  # mm; pixels are so small that rounded corners are negligible
     plane = np.zeros((140, 140), bool)
     plane[10:130, 60:80] = plane[60:80, 10:130] = True
     roughness = roughness_of(plane[None], (0.5, 0.5))

@@ -1,4 +1,4 @@
-"""Shape against the IBSI consensus values, and against bodies whose mesh, hull and moments are known on paper."""
+"""Shape features against the IBSI consensus values, and against bodies with analytic mesh, hull and moments."""
 
 import itertools
 import math
@@ -37,21 +37,21 @@ CONSENSUS = {
 
 
 def grid(slice_mm: float, row_mm: float, column_mm: float) -> NDArray[np.float64]:
-    """An affine whose axes are those of the grid."""
+    """A diagonal affine with this spacing."""
     return np.diag([slice_mm, row_mm, column_mm, 1.0])
 
 
 def ellipsoid(
-    half_axes_mm: tuple[float, float, float], spacing_mm: tuple[float, float, float], turn: NDArray[np.float64]
+    half_axes_mm: tuple[float, float, float], spacing_mm: tuple[float, float, float], rotation: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     size = [math.ceil(max(half_axes_mm) / step) + 1 for step in spacing_mm]
     index = np.mgrid[tuple(slice(-n, n + 1) for n in size)].reshape(3, -1)
-    along = turn.T @ (index * np.array(spacing_mm)[:, None])
+    along = rotation.T @ (index * np.array(spacing_mm)[:, None])
     inside = ((along / np.array(half_axes_mm)[:, None]) ** 2).sum(axis=0) <= 1
     return inside.reshape([2 * n + 1 for n in size])
 
 
-def turned(degrees: float) -> NDArray[np.float64]:
+def rotation_matrix(degrees: float) -> NDArray[np.float64]:
     """A rotation about the axis (1, 2, 2) / 3 (Rodrigues)."""
     axis, angle = np.array([1.0, 2.0, 2.0]) / 3.0, math.radians(degrees)
     cross = np.cross(np.eye(3), axis)
@@ -59,12 +59,12 @@ def turned(degrees: float) -> NDArray[np.float64]:
 
 
 def nodule() -> NDArray[np.bool_]:
-    """A lump without any symmetry: an ellipsoid with a spicule and a hole."""
-    lump = ellipsoid((9.0, 6.0, 4.0), (2.0, 0.8, 0.8), turned(25.0))
-    middle = tuple(size // 2 for size in lump.shape)
-    lump[middle[0], middle[1], middle[2] :] = True
-    lump[middle[0] + 1, middle[1] - 1, middle[2] + 2] = False
-    return lump
+    """A body without any symmetry: an ellipsoid with a spicule and a hole."""
+    voxels = ellipsoid((9.0, 6.0, 4.0), (2.0, 0.8, 0.8), rotation_matrix(25.0))
+    middle = tuple(size // 2 for size in voxels.shape)
+    voxels[middle[0], middle[1], middle[2] :] = True
+    voxels[middle[0] + 1, middle[1] - 1, middle[2] + 2] = False
+    return voxels
 
 
 @pytest.mark.parametrize("feature", [field.name for field in fields(Shape)])
@@ -79,7 +79,7 @@ def test_the_volume_of_the_phantoms_voxels_is_the_published_approximate_volume()
     assert np.count_nonzero(IBSI_MASK) * voxel_volume_ml(IBSI_AFFINE) == pytest.approx(0.592, abs=1e-9)
 
 
-def test_a_cuboid_has_the_surface_and_the_volume_of_its_bevelled_mesh() -> None:
+def test_a_cuboid_has_the_surface_and_volume_of_its_bevelled_mesh() -> None:
     # The mesh of n voxels a side: faces (n - 1) voxels wide at half a voxel from the outer centres; between them flat
     # bevels along the edges, and a triangle at each corner.
     counts, spacing = np.array([3, 5, 4]), np.array([2.5, 0.7, 0.8])
@@ -113,28 +113,28 @@ def test_a_cuboids_axes_and_diameter_are_those_of_its_lattice() -> None:
     assert shape.flatness == pytest.approx(axes[0] / axes[2], abs=1e-5)
 
 
-@pytest.mark.parametrize(("slice_mm", "surplus"), [(0.7, 0.09), (1.0, 0.095), (2.5, 0.18), (5.0, 0.25)])
-def test_a_ball_has_its_volume_and_the_known_surplus_of_a_stepped_surface(slice_mm: float, surplus: float) -> None:
+@pytest.mark.parametrize(("slice_mm", "excess"), [(0.7, 0.09), (1.0, 0.095), (2.5, 0.18), (5.0, 0.25)])
+def test_a_sphere_has_its_volume_and_the_known_excess_of_a_stepped_surface(slice_mm: float, excess: float) -> None:
     radius = 15.0
     spacing = (slice_mm, 0.7, 0.7)
 
     shape = shape_of(ellipsoid((radius,) * 3, spacing, np.eye(3)), grid(*spacing))
 
     assert shape.mesh_volume_ml == pytest.approx(4 / 3 * math.pi * radius**3 / 1000, rel=0.04)
-    assert shape.surface_mm2 == pytest.approx(4 * math.pi * radius**2 * (1 + surplus), rel=0.06)
-    assert shape.sphericity == pytest.approx(1 / (1 + surplus), abs=0.03)
+    assert shape.surface_mm2 == pytest.approx(4 * math.pi * radius**2 * (1 + excess), rel=0.06)
+    assert shape.sphericity == pytest.approx(1 / (1 + excess), abs=0.03)
     assert 2 * radius <= shape.largest_diameter_mm <= 2 * radius + slice_mm + 0.05
     assert shape.elongation > 0.99
-    assert shape.flatness > 0.9  # slices of 5 mm flatten it
+    assert shape.flatness > 0.9  # below 1 because of slices of 5 mm
 
 
 @pytest.mark.parametrize("degrees", [0.0, 20.0, 65.0])
-def test_an_ellipsoids_axes_are_four_standard_deviations_however_it_lies(degrees: float) -> None:
+def test_an_ellipsoids_axes_are_four_standard_deviations_in_any_direction(degrees: float) -> None:
     # The covariance of a solid ellipsoid is half axis^2 / 5.
     half_axes = (14.0, 9.0, 6.0)
     spacing = (1.25, 0.7, 0.7)
 
-    shape = shape_of(ellipsoid(half_axes, spacing, turned(degrees)), grid(*spacing))
+    shape = shape_of(ellipsoid(half_axes, spacing, rotation_matrix(degrees)), grid(*spacing))
 
     axes = (shape.major_axis_mm, shape.minor_axis_mm, shape.least_axis_mm)
     assert axes == pytest.approx([4 * half / math.sqrt(5) for half in half_axes], rel=0.015)
@@ -158,23 +158,23 @@ def test_flips_and_another_order_of_the_axes_do_not_change_the_shape() -> None:
 def test_the_direction_of_the_stack_does_not_change_the_shape(degrees: float) -> None:
     voxels, affine = nodule(), grid(2.0, 0.8, 0.8)
     oblique = affine.copy()
-    oblique[:3, :3] = turned(degrees) @ affine[:3, :3]
+    oblique[:3, :3] = rotation_matrix(degrees) @ affine[:3, :3]
 
     assert asdict(shape_of(voxels, oblique)) == pytest.approx(asdict(shape_of(voxels, affine)), rel=1e-5, abs=1.1e-5)
 
 
 def test_a_sheared_grid_has_the_volume_of_its_parallelepipeds() -> None:
     upright, sheared = grid(2.0, 0.8, 0.8), grid(2.0, 0.8, 0.8)
-    sheared[1, 0] = 0.6  # each slice 0.6 mm further along the rows, as behind a tilted gantry
+    sheared[1, 0] = 0.6  # each slice is shifted by 0.6 mm along the rows, as with a tilted gantry
 
-    there, here = shape_of(nodule(), upright), shape_of(nodule(), sheared)
+    upright_shape, sheared_shape = shape_of(nodule(), upright), shape_of(nodule(), sheared)
 
-    assert here.mesh_volume_ml == pytest.approx(there.mesh_volume_ml, abs=1e-6)
-    assert here.surface_mm2 > there.surface_mm2 + 1
+    assert sheared_shape.mesh_volume_ml == pytest.approx(upright_shape.mesh_volume_ml, abs=1e-6)
+    assert sheared_shape.surface_mm2 > upright_shape.surface_mm2 + 1
 
 
-def test_the_mesh_is_closed_and_turns_one_way() -> None:
-    # Two voxels that touch at a corner, two that touch at an edge, a hole: where marching cubes may leave gaps.
+def test_the_mesh_is_closed_and_consistently_oriented() -> None:
+    # Voxels that touch at a corner or at an edge, and a hole: marching cubes may leave gaps there.
     voxels = nodule()
     voxels[0, 0, 0] = voxels[1, 1, 1] = voxels[0, 1, 2] = True
     mesh = mesh_of(voxels, grid(2.0, 0.8, 0.8))
@@ -185,7 +185,7 @@ def test_the_mesh_is_closed_and_turns_one_way() -> None:
     assert {(end, start) for start, end in edges} == {(start, end) for start, end in edges}
 
 
-def test_a_cavity_takes_from_the_volume_and_adds_its_wall() -> None:
+def test_a_cavity_reduces_the_volume_and_adds_surface() -> None:
     solid = np.ones((7, 7, 7), bool)
     hollow = solid.copy()
     hollow[3, 3, 3] = False
@@ -223,7 +223,7 @@ def test_a_row_of_voxels_has_one_axis(axis: int) -> None:
 @pytest.mark.parametrize("degrees", [0.0, 33.0])
 def test_a_lesion_on_one_slice_is_flat_in_any_direction(degrees: float) -> None:
     affine = grid(5.0, 0.7, 0.7)
-    affine[:3, :3] = turned(degrees) @ affine[:3, :3]
+    affine[:3, :3] = rotation_matrix(degrees) @ affine[:3, :3]
     ball = ellipsoid((4.0, 4.0, 4.0), (5.0, 0.7, 0.7), np.eye(3))
     shape = shape_of(ball[ball.shape[0] // 2][None], affine)
 
@@ -235,7 +235,7 @@ def test_a_lesion_on_one_slice_is_flat_in_any_direction(degrees: float) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 256, 6))
-def test_any_handful_of_voxels_has_finite_values(number: int) -> None:
+def test_any_few_voxels_have_finite_values(number: int) -> None:
     voxels = np.array([number >> bit & 1 for bit in range(8)], bool).reshape(2, 2, 2)
 
     values = asdict(shape_of(voxels, grid(5.0, 0.7, 0.7)))

@@ -50,7 +50,7 @@ def sizes_in(drawn: Draw) -> Sizes | None:
 
 @pytest.fixture(scope="module")
 def measured() -> list[Measured]:
-    """Bodies of 6 to 50 mm on slices of 0.6 to 8 mm; all but a few of the smallest are seen on some slice."""
+    """Phantoms of 6 to 50 mm on slices of 0.6 to 8 mm; all but a few of the smallest are visible on a slice."""
     rng = np.random.default_rng(SEED)
     draws = [draw(rng) for _ in range(DRAWS)]
     seen = [Measured(drawn=drawn, sizes=sizes) for drawn in draws if (sizes := sizes_in(drawn))]
@@ -63,16 +63,14 @@ def share(flags: list[bool]) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_95_percent_interval_holds_the_truth_in_93_to_97_percent_of_draws(
+def test_the_95_percent_interval_contains_the_truth_in_93_to_97_percent_of_draws(
     measured: list[Measured], name: str
 ) -> None:
     assert 0.93 <= share([each.is_covered(name) for each in measured]) <= 0.97
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_thickness_size_noise_or_kind_of_body_is_left_without_its_interval(
-    measured: list[Measured], name: str
-) -> None:
+def test_coverage_holds_for_every_thickness_size_noise_and_kind_of_body(measured: list[Measured], name: str) -> None:
     groups = {
         "thin": [each for each in measured if each.slice_mm < 1.5],
         "middle": [each for each in measured if 1.5 <= each.slice_mm < 3],
@@ -87,7 +85,7 @@ def test_no_thickness_size_noise_or_kind_of_body_is_left_without_its_interval(
         assert share([each.is_covered(name) for each in group]) > 0.89, title
 
 
-def test_kinds_of_bodies_come_in_their_shares(measured: list[Measured]) -> None:
+def test_kinds_of_bodies_have_their_shares(measured: list[Measured]) -> None:
     for kind, expected in KINDS.items():
         assert share([each.drawn.kind == kind for each in measured]) == pytest.approx(expected, abs=0.05)
 
@@ -103,7 +101,7 @@ def test_volume_bias_above_10_mm_is_under_3_percent_at_every_slice_thickness(mea
 
 
 def test_volume_bias_of_each_size_above_10_mm_is_under_3_percent(measured: list[Measured]) -> None:
-    """On slices over 3 mm, bodies of 10 to 14 mm lose 4 to 5 %: where thinner than half a slice, they vanish."""
+    """On slices over 3 mm, bodies of 10 to 14 mm lose 4 to 5 %: parts thinner than half a slice are not visible."""
     for low, high, thickest in ((10, 14, 3), (14, 20, 8), (20, 30, 8), (30, 50, 8)):
         group = [each for each in measured if low <= each.diameter_mm < high and each.slice_mm <= thickest]
         assert len(group) > 50
@@ -123,7 +121,7 @@ def test_axes_on_thin_slices_are_within_one_pixel_of_the_truth(measured: list[Me
 
 
 def test_axes_on_thick_slices_are_within_one_voxel_of_the_truth(measured: list[Measured]) -> None:
-    """The slice nearest to the widest section may lie half a slice from it, and no axis is longer there."""
+    """The slice nearest to the widest section may be half a slice from it, where both axes are shorter."""
     bodies = [each for each in measured if each.slice_mm > 1.5 and isinstance(each.drawn.body, Ellipsoid)]
 
     assert len(bodies) > 300
@@ -136,7 +134,7 @@ def test_axes_on_thick_slices_are_within_one_voxel_of_the_truth(measured: list[M
     assert share(within) > 0.98
 
 
-def test_each_interval_holds_its_measured_value_and_that_of_readers_is_wider(measured: list[Measured]) -> None:
+def test_each_interval_contains_its_measured_value_and_that_of_readers_is_wider(measured: list[Measured]) -> None:
     for each in measured:
         intervals = uncertainty_of(each.sizes)
         assert intervals.another_reader is not None
@@ -168,7 +166,7 @@ def setting(noise_hu: float) -> Setting:
                    collimation_mm=0.6)  # fmt: skip
 
 
-def test_a_lesions_noise_is_seen_beside_a_wall() -> None:
+def test_noise_is_measured_for_a_lesion_beside_a_wall() -> None:
     for noise_hu in (10.0, 50.0):
         drawn = Draw(kind="sphere", body=ball(10), setting=setting(noise_hu), seed=4)
         volume = scan(drawn)
@@ -177,11 +175,11 @@ def test_a_lesions_noise_is_seen_beside_a_wall() -> None:
         row = lesion.corner[1] + lesion.voxels.shape[1] + 1
         volume.hu[:, row:] = 40  # soft tissue on one side
 
-        # Between neighbours, noise with a grain of a pixel is about three quarters of its standard deviation.
+        # Noise correlated over about a pixel: neighbour differences give three quarters of its standard deviation.
         assert sizes_of(lesion, measure(lesion, volume), volume).noise == pytest.approx(0.75 * noise_hu / 900, rel=0.25)
 
 
-def test_a_lesion_of_one_voxel_has_intervals_too() -> None:
+def test_a_lesion_of_one_voxel_has_intervals() -> None:
     sizes = Sizes(volume_ml=0.002, long_axis_mm=0.5, short_axis_mm=0.5, slices=1, spacing_mm=(5.0, 0.6, 0.6))
 
     intervals = uncertainty_of(sizes)
@@ -192,7 +190,7 @@ def test_a_lesion_of_one_voxel_has_intervals_too() -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_the_voxels_of_a_phantom_hold_the_volume_of_its_body(kind: str) -> None:
+def test_the_voxels_of_a_phantom_have_the_volume_of_its_body(kind: str) -> None:
     rng = np.random.default_rng(9)
     for drawn in [each for each in (draw(rng, diameter_mm=16) for _ in range(12)) if each.kind == kind]:
         shares = scan(replace(drawn, setting=replace(drawn.setting, noise_hu=0, lesion_hu=1, lung_hu=0)))
@@ -200,8 +198,8 @@ def test_the_voxels_of_a_phantom_hold_the_volume_of_its_body(kind: str) -> None:
         assert float(shares.hu.sum()) * shares.voxel_ml == pytest.approx(drawn.body.volume_ml, rel=0.001)
 
 
-def counted(chord_of: Ellipsoid | Cylinder, step_mm: float = 0.05) -> tuple[float, NDArray[np.float64]]:
-    """Volume in ml and the points (y, x) of the section through the centre, from the chords alone."""
+def sampled(chord_of: Ellipsoid | Cylinder, step_mm: float = 0.05) -> tuple[float, NDArray[np.float64]]:
+    """Volume in ml and the points (y, x) of the section through the centre, computed from the chords."""
     reach = chord_of.reach_mm
     y, x = np.meshgrid(*(np.arange(-r - 1, r + 1, step_mm) for r in reach[1:]), indexing="ij")
     low, high = chord_of.chord(y, x)
@@ -217,11 +215,11 @@ def counted(chord_of: Ellipsoid | Cylinder, step_mm: float = 0.05) -> tuple[floa
         Cylinder(radius_mm=4, length_mm=9, tilt_rad=0.0, turn_rad=0.0),
     ],
 )
-def test_the_sizes_on_paper_are_those_of_a_body_counted_finely(body: Ellipsoid | Cylinder) -> None:
-    volume, section = counted(body)
+def test_the_analytic_sizes_are_those_of_a_finely_sampled_body(body: Ellipsoid | Cylinder) -> None:
+    volume, section = sampled(body)
     directions = np.linspace(0, np.pi, 721)
     widths = np.ptp(section @ np.stack([np.cos(directions), np.sin(directions)]), axis=0)
 
-    # An ellipse is as wide as its axes across its axes.
+    # The largest and the smallest width of an ellipse are its axes.
     assert volume == pytest.approx(body.volume_ml, rel=0.003)
     assert body.axes_mm == pytest.approx((widths.max(), widths.min()), abs=0.1)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.fixtures.worker.phantom_timeline import CARD
+
 from dicom_node.prior import Priors, PriorScan, PriorSearch
 from dicom_node.storage.spool import Spool
-from tests.fixtures.worker.phantom_course import CARD
 from worker.priors.collect import CollectedFiles, collected_files, read_priors
 from worker.priors.read import PriorFiles
 
-KEY = "a" * 64
+JOB_KEY = "a" * 64
 
 
 def found(*scans: PriorScan) -> Priors:
@@ -19,28 +20,28 @@ def scan(job_key: str | None = None, results: tuple[tuple[str, str], ...] = ()) 
     return PriorScan(study_uid="1.2", series_uid="1.2.3", job_key=job_key, ct_uids=("1.2.3.1",), results=results)
 
 
-def test_files_are_those_of_the_inbox_and_of_our_jobs_outbox(tmp_path: Path) -> None:
+def test_files_are_collected_from_the_inbox_and_the_outbox_of_our_job(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     ct = spool.write_instance("1.2.3", "1.2.3.1", b"ct")
     fetched = spool.write_instance("1.2.4", "1.2.4.1", b"sr of a reader")
-    with spool.new_outbox(KEY) as folder:
+    with spool.new_outbox(JOB_KEY) as folder:
         for name in ("seg.dcm", "sr.dcm", "lungs.nii.gz"):
             (folder / name).write_bytes(b"ours")
-        outbox = spool.publish(folder, KEY)
+        outbox = spool.publish(folder, JOB_KEY)
 
-    files = collected_files(found(scan(KEY, (("1.2.4", "1.2.4.1"),))), spool)
+    files = collected_files(found(scan(JOB_KEY, (("1.2.4", "1.2.4.1"),))), spool)
 
     ours = (outbox / "seg.dcm", outbox / "sr.dcm", fetched)
     assert files.scans == (PriorFiles(ct=(ct,), documents=ours, lungs=outbox / "lungs.nii.gz"),)
 
 
-def test_what_is_gone_from_the_disk_is_left_out(tmp_path: Path) -> None:
-    files = collected_files(found(scan(KEY)), Spool(tmp_path))
+def test_missing_files_are_left_out(tmp_path: Path) -> None:
+    files = collected_files(found(scan(JOB_KEY)), Spool(tmp_path))
 
     assert files.scans == (PriorFiles(ct=(), documents=(), lungs=None),)
 
 
-def test_a_damaged_scan_is_named_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_damaged_scan_is_skipped_with_a_reason(tmp_path: Path) -> None:
     damaged = tmp_path / "sr.dcm"
     damaged.write_bytes(b"DOE^JANE is no DICOM file")
     files = CollectedFiles(
@@ -49,10 +50,10 @@ def test_a_damaged_scan_is_named_and_keeps_nobody_waiting(tmp_path: Path) -> Non
         scans=(PriorFiles(ct=(), documents=(damaged,)), PriorFiles(ct=(), documents=())),
     )
 
-    earlier = read_priors(files, CARD)
+    collected = read_priors(files, CARD)
 
-    assert (earlier.search, earlier.priors) == (PriorSearch.FOUND, ())
-    assert earlier.reason is not None
-    for part in ("1 of 2 came", "document 1 of 1: InvalidDicomError", "0 documents refer to no CT"):
-        assert part in earlier.reason
-    assert "DOE" not in earlier.reason
+    assert (collected.search, collected.priors) == (PriorSearch.FOUND, ())
+    assert collected.reason is not None
+    for part in ("1 of 2 came", "document 1 of 1: InvalidDicomError", "none of 0 documents refers to a CT"):
+        assert part in collected.reason
+    assert "DOE" not in collected.reason

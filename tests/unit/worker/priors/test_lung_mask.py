@@ -11,20 +11,18 @@ from worker.priors.lung_mask import read_lungs, write_lungs
 
 
 def oblique_lungs() -> Lungs:
-    """Slices from head to feet, the patient turned by 20 and tilted by 10 degrees; every voxel another label."""
+    """Lungs with slices from superior to inferior, rotated by 20 and tilted by 10 degrees; random labels."""
     rng = np.random.default_rng(3)
     affine = np.eye(4)
-    turned = Rotation.from_euler("zx", [20, 10], degrees=True).as_matrix()
-    affine[:3, :3] = turned @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * (2.5, 1.8, 1.7)
+    rotation = Rotation.from_euler("zx", [20, 10], degrees=True).as_matrix()
+    affine[:3, :3] = rotation @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * (2.5, 1.8, 1.7)
     affine[:3, 3] = (-120.5, -90.25, 310.75)
     lobes = rng.integers(0, 6, (5, 7, 9), dtype=np.uint8)
-    nothing = np.zeros(lobes.shape, np.float32)
-    return Lungs(
-        lobes=lobes, affine=affine, fissure_mm=nothing, wall_mm=nothing, mediastinum_mm=nothing, carina_mm=None
-    )
+    zeros = np.zeros(lobes.shape, np.float32)
+    return Lungs(lobes=lobes, affine=affine, fissure_mm=zeros, wall_mm=zeros, mediastinum_mm=zeros, carina_mm=None)
 
 
-def test_lungs_come_back_where_they_were(tmp_path: Path) -> None:
+def test_lungs_are_read_back_at_their_position(tmp_path: Path) -> None:
     lungs = oblique_lungs()
     write_lungs(lungs, tmp_path / "lungs.nii.gz")
     read = read_lungs(tmp_path / "lungs.nii.gz")
@@ -33,8 +31,8 @@ def test_lungs_come_back_where_they_were(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.affine, lungs.affine, atol=1e-4)
 
 
-def test_another_reader_finds_the_same_labels_at_the_same_places(tmp_path: Path) -> None:
-    """nibabel's axes are (column, row, slice) and its coordinates RAS."""
+def test_nibabel_reads_the_same_labels_at_the_same_positions(tmp_path: Path) -> None:
+    """nibabel: axes (column, row, slice), coordinates RAS."""
     lungs = oblique_lungs()
     write_lungs(lungs, tmp_path / "lungs.nii.gz")
     image = nibabel.load(tmp_path / "lungs.nii.gz")
@@ -42,12 +40,12 @@ def test_another_reader_finds_the_same_labels_at_the_same_places(tmp_path: Path)
 
     assert (lungs.lobes == np.asarray(image.dataobj).T).all()
     for index in ((0, 0, 0), (4, 6, 8), (2, 1, 5)):
-        here = ras_to_lps @ image.affine @ (*index[::-1], 1)
-        np.testing.assert_allclose(here, lungs.affine @ (*index, 1), atol=1e-3)
+        point = ras_to_lps @ image.affine @ (*index[::-1], 1)
+        np.testing.assert_allclose(point, lungs.affine @ (*index, 1), atol=1e-3)
 
 
-def test_lungs_of_a_tilted_gantry_come_back_where_they_were(tmp_path: Path) -> None:
-    """Slices lean by 20 degrees; ITK keeps right angles only, so the voxels are others, the place is not."""
+def test_lungs_of_a_tilted_gantry_are_read_back_at_their_position(tmp_path: Path) -> None:
+    """Slices sheared by 20 degrees; ITK stores orthogonal grids only, so voxels change, but positions do not."""
     z, y, x = np.indices((40, 50, 60))
     lobes = ((z - 20) ** 2 + (y - 25) ** 2 + (x - 30) ** 2 < 15**2).astype(np.uint8)
     lungs = oblique_lungs()
@@ -65,7 +63,7 @@ def test_lungs_of_a_tilted_gantry_come_back_where_they_were(tmp_path: Path) -> N
     )
 
 
-def test_a_damaged_file_is_no_lungs(tmp_path: Path) -> None:
+def test_a_damaged_file_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "lungs.nii.gz").write_bytes(b"no lungs")
 
     with pytest.raises(RuntimeError):

@@ -26,8 +26,8 @@ def assessed(*points: TimePoint) -> Assessment:
     return course_of(points).assessments[-1]
 
 
-def responses(course: Course) -> list[str]:
-    return [str(each.response) for each in course.assessments]
+def responses(timeline: Course) -> list[str]:
+    return [str(each.response) for each in timeline.assessments]
 
 
 def one_target(*long_axes_mm: float) -> Course:
@@ -73,24 +73,24 @@ def test_plus_20_percent_is_progression_and_a_tenth_of_a_millimetre_less_is_not(
 
 
 def test_progression_is_judged_from_the_smallest_sum_and_not_from_the_baseline() -> None:
-    course = one_target(100, 60, 55, 66)
+    timeline = one_target(100, 60, 55, 66)
 
     # 66 is -34 % from the baseline, and +20 % and 11 mm from 55.
-    assert responses(course) == ["PR", "PR", "PD"], TARGETS
-    last = course.assessments[-1]
+    assert responses(timeline) == ["PR", "PR", "PD"], TARGETS
+    last = timeline.assessments[-1]
     assert (last.nadir_mm, last.from_nadir_percent, last.from_nadir_mm) == (55.0, 20.0, 11.0)
     assert last.from_baseline_percent == -34.0
-    assert course.progressed_on == day(180)
+    assert timeline.progressed_on == day(180)
 
 
 def test_the_nadir_is_the_baseline_until_the_sum_falls_below_it() -> None:
-    course = one_target(50, 55, 59, 60)
+    timeline = one_target(50, 55, 59, 60)
 
-    assert [each.nadir_mm for each in course.assessments] == [50.0, 50.0, 50.0]
-    assert responses(course) == ["SD", "SD", "PD"], TARGETS
+    assert [each.nadir_mm for each in timeline.assessments] == [50.0, 50.0, 50.0]
+    assert responses(timeline) == ["SD", "SD", "PD"], TARGETS
 
 
-def test_the_nadir_skips_time_points_that_are_not_complete() -> None:
+def test_the_nadir_ignores_incomplete_time_points() -> None:
     last = assessed(
         at(0, lesion("a", 40), lesion("b", 30)), at(60, lesion("a", 10), hidden("b")),
         at(120, lesion("a", 40), lesion("b", 30)),
@@ -99,18 +99,19 @@ def test_the_nadir_skips_time_points_that_are_not_complete() -> None:
     assert (last.nadir_mm, last.response) == (70.0, Response.SD), MISSING
 
 
-def test_a_response_that_was_not_confirmed_ends_above_minus_30_percent() -> None:
+def test_an_unconfirmed_response_ends_above_minus_30_percent() -> None:
     assert responses(one_target(100, 70, 80)) == ["PR", "SD"], TARGETS
 
 
 def test_a_confirmed_partial_response_lasts_until_progression() -> None:
-    # The example of the EORTC: 100, 70, 70, 80, 80, 80; and on to 84, +20 % of 70.
-    course = one_target(100, 70, 70, 80, 80, 80, 84)
+    # The example of the EORTC: 100, 70, 70, 80, 80, 80; then 84, +20 % of 70.
+    timeline = one_target(100, 70, 70, 80, 80, 80, 84)
 
-    assert responses(course) == ["PR", "PR", "PR", "PR", "PR", "PD"], LASTING
-    assert [each.by_targets for each in course.assessments][2] is Response.SD
+    assert responses(timeline) == ["PR", "PR", "PR", "PR", "PR", "PD"], LASTING
+    assert [each.by_targets for each in timeline.assessments][2] is Response.SD
     assert (
-        "targets SD, but a response confirmed on 2024-04-30 lasts until progression: PR" in course.assessments[2].basis
+        "targets SD, but a response confirmed on 2024-04-30 lasts until progression: PR"
+        in timeline.assessments[2].basis
     )
 
 
@@ -139,12 +140,12 @@ def test_a_response_is_confirmed_across_a_time_point_that_is_not_evaluable_and_n
 
 
 def test_a_new_lesion_alone_is_progression() -> None:
-    course = course_of([at(0, lesion("a", 50)), at(60, lesion("a", 20), lesion("n", 6))])
+    timeline = course_of([at(0, lesion("a", 50)), at(60, lesion("a", 20), lesion("n", 6))])
 
-    (assessment,) = course.assessments
+    (assessment,) = timeline.assessments
     assert (assessment.response, assessment.by_targets) == (Response.PD, Response.PR), NEW_LESIONS
     assert assessment.new_lesions == ("n",)
-    assert course.progressed_on == day(60)
+    assert timeline.progressed_on == day(60)
     assert "new lesion, if it is unequivocal: PD" in assessment.basis
 
 
@@ -152,11 +153,11 @@ def test_a_new_lesion_too_small_to_measure_is_a_new_lesion() -> None:
     assert assessed(at(0, lesion("a", 50)), at(60, lesion("a", 50), too_small("n"))).response is Response.PD
 
 
-def test_a_new_lesion_is_progression_also_where_the_targets_are_not_evaluable() -> None:
+def test_a_new_lesion_is_progression_even_if_the_targets_are_not_evaluable() -> None:
     assert assessed(at(0, lesion("a", 50)), at(60, hidden("a"), lesion("n", 9))).response is Response.PD, TABLE_1
 
 
-def test_a_doubtful_lesion_is_not_counted_and_once_confirmed_progression_dates_from_its_first_scan() -> None:
+def test_a_doubtful_lesion_is_not_counted_and_if_confirmed_progression_dates_from_its_first_scan() -> None:
     points = [
         at(0, lesion("a", 50)),
         at(30, lesion("a", 50), doubtful("m", 4)),
@@ -165,13 +166,13 @@ def test_a_doubtful_lesion_is_not_counted_and_once_confirmed_progression_dates_f
         at(180, lesion("a", 50), lesion("n", 9)),
     ]
 
-    waiting, confirmed = course_of(points[:-1]), course_of(points)
-    assert (responses(waiting), waiting.progressed_on) == (["SD", "SD", "SD"], None), NEW_LESIONS
-    assert "doubtful, not counted as new: n" in waiting.assessments[1].basis
+    unconfirmed, confirmed = course_of(points[:-1]), course_of(points)
+    assert (responses(unconfirmed), unconfirmed.progressed_on) == (["SD", "SD", "SD"], None), NEW_LESIONS
+    assert "doubtful, not counted as new: n" in unconfirmed.assessments[1].basis
     assert (responses(confirmed), confirmed.progressed_on) == (["SD", "SD", "SD", "PD"], day(60)), NEW_LESIONS
 
 
-def test_complete_response_needs_every_target_gone() -> None:
+def test_complete_response_requires_every_target_to_vanish() -> None:
     first = at(0, lesion("a", 30), lesion("b", 20))
 
     assert assessed(first, at(60, gone("a"), gone("b"))).response is Response.CR, TARGETS
@@ -205,11 +206,11 @@ def test_targets_and_non_targets_together(
     assert (assessment.non_targets, str(assessment.response)) == (non_targets, response), TABLE_1
 
 
-def test_a_non_target_that_grows_is_never_called_progression() -> None:
+def test_a_growing_non_target_is_never_progression() -> None:
     assert assessed(with_non_target(), at(60, lesion("a", 30), lesion("c", 80))).response is Response.SD
 
 
-def test_a_target_that_is_not_evaluable_makes_the_time_point_so() -> None:
+def test_a_target_that_is_not_evaluable_makes_the_time_point_not_evaluable() -> None:
     first = at(0, lesion("a", 30), lesion("b", 20))
     assessment = assessed(first, at(60, lesion("a", 10), hidden("b")))
 
@@ -221,7 +222,7 @@ def test_a_target_that_is_not_evaluable_makes_the_time_point_so() -> None:
     )
 
 
-def test_a_target_of_which_nothing_is_said_is_not_evaluable_and_not_gone() -> None:
+def test_a_target_that_is_not_listed_is_not_evaluable() -> None:
     assert assessed(at(0, lesion("a", 30)), at(60)).response is Response.NE, MISSING
 
 
@@ -259,7 +260,7 @@ def test_a_lesion_that_returns_without_a_complete_response_only_adds_to_the_sum(
 
 @pytest.mark.parametrize(("returned_mm", "response"), [(4.9, "PR"), (5.0, "PD")])
 def test_from_a_nadir_of_0_mm_progression_takes_5_mm(returned_mm: float, response: str) -> None:
-    """Targets gone, a non-target left: a partial response, and a nadir of nothing."""
+    """Targets vanished, a non-target present: a partial response, and a nadir of 0."""
     points = [with_non_target(), at(60, gone("a"), lesion("c", 8)), at(80, lesion("a", returned_mm), lesion("c", 8))]
 
     assert responses(course_of(points)) == ["PR", response], RETURNED
@@ -273,14 +274,14 @@ def test_targets_that_merge_are_judged_by_one_long_axis() -> None:
     assert responses(course_of(grown)) == ["PR", "PD"], SPECIAL_NOTES  # 42 is +20 % of 35
 
 
-def test_a_lesion_that_known_ones_merged_into_is_not_new() -> None:
+def test_a_lesion_merged_from_known_ones_is_not_new() -> None:
     points = [at(0, lesion("a", 30), lesion("b", 20)), at(60, merged("a", "m"), merged("b", "m"), lesion("m", 52))]
 
     assessment = assessed(*points)
     assert (assessment.response, assessment.total.sum_mm, assessment.new_lesions) == (Response.SD, 52.0, ())
 
 
-def test_the_parts_of_a_split_target_are_no_new_lesions() -> None:
+def test_the_parts_of_a_split_target_are_not_new_lesions() -> None:
     points = [
         at(0, lesion("a", 40)),
         at(60, lesion("a", 18), part("p", 12, of="a")),
@@ -293,7 +294,7 @@ def test_the_parts_of_a_split_target_are_no_new_lesions() -> None:
     assert all(each.new_lesions == () for each in course_of(points).assessments)
 
 
-def test_the_parts_of_a_split_non_target_are_no_new_lesions_and_those_of_a_new_one_are() -> None:
+def test_parts_of_a_split_non_target_are_not_new_and_parts_of_a_new_lesion_are() -> None:
     known = assessed(with_non_target(), at(60, lesion("a", 30), lesion("c", 5), part("p", 3, of="c")))
     new = assessed(with_non_target(), at(60, lesion("a", 30), lesion("c", 8), lesion("n", 8), part("p", 3, of="n")))
 
@@ -308,14 +309,14 @@ def test_a_non_target_is_absent_only_when_all_its_parts_are() -> None:
     assert assessed(with_non_target(), split, at(120, gone("a"), gone("c"), gone("p"))).response is Response.CR
 
 
-def test_non_targets_said_to_lie_within_each_other_are_not_evaluated() -> None:
+def test_non_targets_merged_into_each_other_are_not_evaluated() -> None:
     first = at(0, lesion("a", 30), lesion("c", 8), lesion("d", 8))
 
     assessment = assessed(first, at(60, gone("a"), merged("c", "d"), merged("d", "c")))
     assert (assessment.non_targets, assessment.response) == (NonTargets.NOT_EVALUATED, Response.PR)
 
 
-def test_a_non_target_that_merged_into_a_target_goes_with_it() -> None:
+def test_a_non_target_that_merged_into_a_target_has_its_state() -> None:
     together = at(60, lesion("a", 36), merged("c", "a"))
 
     assert assessed(with_non_target(), together).non_targets is NonTargets.PRESENT
@@ -326,21 +327,21 @@ def test_a_non_target_that_merged_into_a_target_goes_with_it() -> None:
     ("later", "response"),
     [(lesion("c", 9), "non-CR/non-PD"), (gone("c"), "CR"), (hidden("c"), "NE"), (lesion("n", 9), "PD")],
 )
-def test_without_a_target_the_other_lesions_are_judged_alone(later: TrackedLesion, response: str) -> None:
+def test_without_a_target_the_other_lesions_determine_the_response(later: TrackedLesion, response: str) -> None:
     assessment = assessed(at(0, lesion("c", 8)), at(60, later))
 
     assert (assessment.by_targets, str(assessment.response)) == (None, response), TABLE_2
     assert assessment.basis[0] == "no target lesion at baseline"
 
 
-def test_without_any_lesion_nothing_is_evaluable_until_a_new_one_comes() -> None:
-    course = course_of([at(0), at(60), at(120, lesion("n", 9))])
+def test_without_any_lesion_the_response_is_not_evaluable_until_a_new_one_appears() -> None:
+    timeline = course_of([at(0), at(60), at(120, lesion("n", 9))])
 
-    assert responses(course) == ["NE", "PD"]
-    assert "no lesion at baseline: NE" in course.assessments[0].basis
+    assert responses(timeline) == ["NE", "PD"]
+    assert "no lesion at baseline: NE" in timeline.assessments[0].basis
 
 
-def test_time_points_in_any_order_give_the_course_of_the_right_one() -> None:
+def test_time_points_may_be_given_in_any_order() -> None:
     points = [
         at(0, lesion("a", 60), lesion("b", 20)),
         at(60, lesion("a", 40), gone("b")),
@@ -348,19 +349,19 @@ def test_time_points_in_any_order_give_the_course_of_the_right_one() -> None:
         at(180, lesion("a", 40), lesion("b", 8), lesion("n", 5)),
     ]
 
-    right = course_of(points)
-    assert responses(right) == ["PR", "PR", "PD"]
-    assert all(course_of(order) == right for order in permutations(points))
+    ordered = course_of(points)
+    assert responses(ordered) == ["PR", "PR", "PD"]
+    assert all(course_of(order) == ordered for order in permutations(points))
 
 
-def test_an_older_scan_that_comes_late_becomes_the_baseline() -> None:
+def test_an_older_scan_added_later_becomes_the_baseline() -> None:
     later = [at(60, lesion("a", 40)), at(120, lesion("a", 44))]
 
     assert responses(course_of(later)) == ["SD"]
     assert responses(course_of([*later, at(0, lesion("a", 80))])) == ["PR", "PR"]
 
 
-def test_the_course_may_begin_with_a_later_baseline() -> None:
+def test_the_baseline_may_be_a_later_time_point() -> None:
     points = [at(0, lesion("a", 20)), at(60, lesion("a", 60)), at(120, lesion("a", 40))]
 
     assert responses(course_of(points)) == ["PD", "PD"]
@@ -369,22 +370,22 @@ def test_the_course_may_begin_with_a_later_baseline() -> None:
     assert responses(from_treatment) == ["PR"]
 
 
-def test_a_course_needs_its_baseline_and_one_time_point_a_date() -> None:
-    with pytest.raises(ValueError, match="no time point is the baseline"):
+def test_a_missing_baseline_or_two_time_points_of_one_date_raise_an_error() -> None:
+    with pytest.raises(ValueError, match="no time point has the date of the baseline"):
         course_of([])
-    with pytest.raises(ValueError, match="no time point is the baseline"):
+    with pytest.raises(ValueError, match="no time point has the date of the baseline"):
         course_of([at(0, lesion("a", 20)), at(60, lesion("a", 20))], baseline=day(30))
-    with pytest.raises(ValueError, match="two time points of one date"):
+    with pytest.raises(ValueError, match="two time points have the same date"):
         course_of([at(0, lesion("a", 20)), at(0, lesion("a", 21))])
 
 
-def test_a_baseline_alone_is_a_course_without_assessments() -> None:
-    course = course_of([at(0, lesion("a", 20))])
+def test_a_baseline_alone_has_no_assessments() -> None:
+    timeline = course_of([at(0, lesion("a", 20))])
 
-    assert (course.baseline.targets, course.assessments, course.progressed_on) == (("a",), (), None)
+    assert (timeline.baseline.targets, timeline.assessments, timeline.progressed_on) == (("a",), (), None)
 
 
-def test_the_arithmetic_is_shown() -> None:
+def test_the_basis_shows_the_arithmetic() -> None:
     points = [
         at(0, lesion("a", 42.0, 30.0), lesion("b", 30.0, 10.0), lesion("c", 8.0)),
         at(60, lesion("a", 30.0, 11.0), lesion("b", 18.0, 2.0), lesion("c", 7.0)),
@@ -400,15 +401,15 @@ def test_the_arithmetic_is_shown() -> None:
     )
 
 
-def test_a_percentage_just_short_of_a_threshold_is_not_rounded_onto_it() -> None:
+def test_a_percentage_just_below_a_threshold_is_not_rounded_to_it() -> None:
     # 115.2 of 164.5 mm is -29.97 %; 197.3 mm is +19.94 %.
     assert "-29.9 %" in one_target(164.5, 115.2).assessments[0].basis[1]
     assert "+19.9 %" in one_target(164.5, 197.3).assessments[0].basis[1]
 
 
-def test_what_follows_progression_is_marked() -> None:
-    course = one_target(20, 30, 18)
+def test_time_points_after_progression_have_a_remark() -> None:
+    timeline = one_target(20, 30, 18)
 
-    assert responses(course) == ["PD", "SD"]
-    assert "progression was proposed on 2024-03-01: RECIST 1.1 follows no further" in course.assessments[1].basis
-    assert course.progressed_on == day(60)
+    assert responses(timeline) == ["PD", "SD"]
+    assert "progression was proposed on 2024-03-01: RECIST 1.1 follows no further" in timeline.assessments[1].basis
+    assert timeline.progressed_on == day(60)

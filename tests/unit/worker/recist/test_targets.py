@@ -36,7 +36,7 @@ def summed(targets: str, *points: TimePoint) -> TargetSum:
         (14.0, 7.0, True),
     ],
 )
-def test_what_is_measurable(long_axis_mm: float, slice_mm: float, is_target: bool) -> None:
+def test_measurable_lesions(long_axis_mm: float, slice_mm: float, is_target: bool) -> None:
     assert chosen(lesion("a", long_axis_mm), slice_mm=slice_mm) == ("a" if is_target else ""), MEASURABLE
 
 
@@ -44,14 +44,14 @@ def test_the_two_longest_of_the_lungs_are_targets() -> None:
     assert chosen(lesion("a", 12), lesion("b", 40), lesion("c", 18), lesion("d", 25)) == "bd", CHOICE + PAIRED
 
 
-def test_among_equally_long_ones_the_larger_is_chosen_then_the_first_by_uid() -> None:
+def test_of_equal_lengths_the_larger_volume_is_chosen_then_the_first_uid() -> None:
     assert chosen(lesion("a", 30), lesion("b", 20, 1.0), lesion("c", 20, 2.0)) == "ac"
     assert chosen(lesion("a", 30), lesion("c", 20, 2.0), lesion("b", 20, 2.0)) == "ab"
     # To a tenth of a millimetre, 20.04 is no longer than 19.96.
     assert chosen(lesion("a", 30), lesion("b", 20.04, 1.0), lesion("c", 19.96, 2.0)) == "ac"
 
 
-def test_the_order_in_which_lesions_are_given_does_not_matter() -> None:
+def test_the_order_of_lesions_does_not_matter() -> None:
     lesions = [lesion("a", 20, 1.0), lesion("b", 20, 1.0), lesion("c", 20, 1.0)]
 
     assert chosen(*lesions) == chosen(*reversed(lesions)) == "ab"
@@ -67,7 +67,7 @@ def test_at_most_five_in_all_and_two_of_an_organ() -> None:
 
 
 def test_every_organ_is_represented_before_a_second_lesion_of_any() -> None:
-    # By length alone a, b, c, d, e would be chosen, and nothing of the brain.
+    # By length alone a, b, c, d, e would be chosen, and no lesion of the brain.
     lesions = [
         lesion("a", 50), lesion("b", 49), lesion("c", 48, organ="liver"), lesion("d", 47, organ="liver"),
         lesion("e", 46, organ="spleen"), lesion("f", 12, organ="brain"),
@@ -76,7 +76,7 @@ def test_every_organ_is_represented_before_a_second_lesion_of_any() -> None:
     assert chosen(*lesions) == "abcef", CHOICE
 
 
-def test_only_what_is_seen_and_measured_is_a_target() -> None:
+def test_only_measured_lesions_are_targets() -> None:
     others = [
         too_small("b"),
         hidden("c"),
@@ -89,7 +89,7 @@ def test_only_what_is_seen_and_measured_is_a_target() -> None:
     assert chosen(lesion("a", 12), *others) == "a"
 
 
-def test_the_baseline_says_why_each_lesion_is_a_target_or_none() -> None:
+def test_the_baseline_gives_a_reason_for_each_lesion() -> None:
     point = at(
         0, lesion("a", 31.2), lesion("b", 22), lesion("c", 14), lesion("d", 13.9), too_small("e"), gone("f"), slice_mm=7
     )
@@ -107,7 +107,7 @@ def test_the_baseline_says_why_each_lesion_is_a_target_or_none() -> None:
     )
 
 
-def test_the_sum_is_made_of_the_numbers_that_are_shown() -> None:
+def test_the_sum_is_that_of_the_rounded_lengths() -> None:
     # 10.04 + 10.04 = 20.08, but what is shown is 10.0 + 10.0 = 20.0.
     total = summed("ab", at(0, lesion("a", 10.04, 0.5), lesion("b", 10.04, 0.25)))
 
@@ -115,7 +115,7 @@ def test_the_sum_is_made_of_the_numbers_that_are_shown() -> None:
     assert total == TargetSum(sum_mm=20.0, sum_ml=0.75, is_complete=True, text="a 10.0 + b 10.0")
 
 
-def test_a_vanished_target_counts_nothing() -> None:
+def test_a_vanished_target_counts_0() -> None:
     total = summed("ab", at(0, lesion("a", 20, 4.0), lesion("b", 15, 1.0)), at(60, lesion("a", 18, 3.0), gone("b")))
 
     assert total == TargetSum(sum_mm=18.0, sum_ml=3.0, is_complete=True, text="a 18.0 + b 0.0 (vanished)")
@@ -146,7 +146,7 @@ def test_merged_targets_count_one_long_axis() -> None:
     assert total == TargetSum(sum_mm=44.0, sum_ml=13.0, is_complete=True, text="a 44.0 + b (within a)"), SPECIAL_NOTES
 
 
-def test_merged_lesions_stay_merged_whether_later_scans_say_so_or_not() -> None:
+def test_merged_lesions_stay_merged_even_if_later_scans_do_not_list_them() -> None:
     first, second = at(0, lesion("a", 30), lesion("b", 20)), at(60, lesion("a", 44), merged("b", "a"))
 
     for later in ([lesion("a", 40)], [lesion("a", 40), merged("b", "a")], [lesion("a", 40), gone("b")]):
@@ -154,7 +154,7 @@ def test_merged_lesions_stay_merged_whether_later_scans_say_so_or_not() -> None:
         assert (total.sum_mm, total.is_complete) == (40.0, True)
 
 
-def test_a_lesion_that_parts_again_is_measured_for_itself() -> None:
+def test_a_merged_lesion_that_separates_again_is_measured_separately() -> None:
     points = [
         at(0, lesion("a", 30), lesion("b", 20)),
         at(60, lesion("a", 44), merged("b", "a")),
@@ -173,7 +173,7 @@ def test_a_target_that_merged_into_another_lesion_is_measured_there() -> None:
     assert summed("ab", first, within, at(120, lesion("a", 31), hidden("b"), lesion("c", 28))).sum_mm == 59.0
 
 
-def test_three_that_merge_one_after_another_count_one_long_axis() -> None:
+def test_three_lesions_that_merge_successively_count_one_long_axis() -> None:
     points = [
         at(0, lesion("a", 30), lesion("b", 20), lesion("c", 12)),
         at(60, lesion("a", 30), lesion("b", 33), merged("c", "b")),
@@ -196,20 +196,20 @@ def test_the_parts_of_a_split_target_are_added_up() -> None:
     assert summed("a", *points).sum_mm == 25.0
 
 
-def test_parts_that_join_again_or_split_further_are_added_up_once() -> None:
+def test_parts_that_merge_again_or_split_further_are_counted_once() -> None:
     split = [at(0, lesion("a", 40)), at(60, lesion("a", 18), part("p", 12, of="a"))]
 
     assert summed("a", *split, at(120, lesion("a", 31), merged("p", "a"))).sum_mm == 31.0
     assert summed("a", *split, at(120, lesion("a", 18), lesion("p", 6), part("q", 5, of="p"))).sum_mm == 29.0
 
 
-def test_a_lesion_known_only_by_its_parts_is_its_parts() -> None:
+def test_a_lesion_of_which_only_parts_are_listed_counts_as_their_sum() -> None:
     total = summed("a", at(0, lesion("a", 40)), at(60, part("p", 18, of="a"), part("q", 12, of="a")))
 
     assert total == TargetSum(sum_mm=30.0, sum_ml=None, is_complete=True, text="p 18.0 + q 12.0")
 
 
-def test_a_lesion_that_fell_into_parts_is_gone_when_they_are_and_is_measured_if_it_is_seen_again() -> None:
+def test_a_dissolved_lesion_vanishes_with_its_parts_and_is_measured_if_seen_again() -> None:
     points = [at(0, lesion("a", 40)), at(60, part("p", 18, of="a"), part("q", 12, of="a"))]
 
     assert summed("a", *points, at(120, gone("p"), gone("q"))).sum_mm == 0.0
@@ -218,7 +218,7 @@ def test_a_lesion_that_fell_into_parts_is_gone_when_they_are_and_is_measured_if_
     assert not summed("a", *points, at(120, lesion("a", 20)), at(180, gone("p"), gone("q"))).is_complete
 
 
-def test_a_lesion_of_which_nothing_is_said_later_is_not_evaluable_though_its_part_is_seen() -> None:
+def test_a_split_lesion_that_is_not_listed_later_is_not_evaluable_even_if_its_part_is_seen() -> None:
     split = [at(0, lesion("a", 40)), at(60, lesion("a", 18), part("p", 12, of="a"))]
 
     assert not summed("a", *split, at(120, lesion("p", 9))).is_complete
@@ -231,7 +231,7 @@ def test_a_lesion_of_which_nothing_is_said_later_is_not_evaluable_though_its_par
         (hidden("b"), "b not evaluable"),
         (doubtful("b", 20), "b not evaluable"),
         (TrackedLesion(tracking_uid="b"), "b not evaluable"),
-        (lesion("x", 9), "b not evaluable (nothing is said of it)"),
+        (lesion("x", 9), "b not evaluable (not listed)"),
     ],
 )
 def test_a_target_that_is_not_measured_leaves_the_sum_incomplete(later: TrackedLesion, text: str) -> None:
@@ -240,12 +240,12 @@ def test_a_target_that_is_not_measured_leaves_the_sum_incomplete(later: TrackedL
     assert total == TargetSum(sum_mm=28.0, sum_ml=None, is_complete=False, text=f"a 28.0 + {text}")
 
 
-def test_lesions_said_to_lie_within_each_other_are_not_evaluable() -> None:
+def test_lesions_merged_into_each_other_are_not_evaluable() -> None:
     total = summed("ab", at(0, lesion("a", 30), lesion("b", 20)), at(60, merged("a", "b"), merged("b", "a")))
 
     assert (total.is_complete, total.sum_ml) == (False, None)
 
 
-def test_a_tracking_uid_is_used_once_at_a_time_point() -> None:
+def test_a_tracking_uid_used_twice_at_a_time_point_raises_an_error() -> None:
     with pytest.raises(ValueError, match="used twice"):
         at(0, lesion("a", 30), lesion("a", 20))

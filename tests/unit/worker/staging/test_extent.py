@@ -31,20 +31,20 @@ FOUR = (
 
 
 def test_lesions_are_counted_by_side() -> None:
-    spread = extent_of(FOUR, LUNGS)
+    extent = extent_of(FOUR, LUNGS)
 
-    assert (spread.lesions, spread.lesions_right, spread.lesions_left) == (4, 3, 1)
+    assert (extent.lesions, extent.lesions_right, extent.lesions_left) == (4, 3, 1)
 
 
 def test_the_burden_is_the_sum_of_volumes_and_its_share_that_of_both_lungs() -> None:
-    spread = extent_of(FOUR, LUNGS)
+    extent = extent_of(FOUR, LUNGS)
 
-    assert spread.burden_ml == pytest.approx(9.5)
-    assert spread.lungs_ml == pytest.approx(576)
-    assert spread.burden_share == pytest.approx(9.5 / 576, abs=1e-6)
+    assert extent.burden_ml == pytest.approx(9.5)
+    assert extent.lungs_ml == pytest.approx(576)
+    assert extent.burden_share == pytest.approx(9.5 / 576, abs=1e-6)
 
 
-def test_every_lobe_has_its_burden_also_the_empty_ones() -> None:
+def test_every_lobe_has_its_burden_including_empty_ones() -> None:
     by_lobe = extent_of(FOUR, LUNGS).by_lobe
 
     assert [burden.lobe for burden in by_lobe] == list(Lobe)
@@ -56,22 +56,22 @@ def test_every_lobe_has_its_burden_also_the_empty_ones() -> None:
 
 
 def test_the_lobes_burdens_add_up_to_the_burden() -> None:
-    spread = extent_of(FOUR, LUNGS)
+    extent = extent_of(FOUR, LUNGS)
 
-    assert sum(burden.burden_ml for burden in spread.by_lobe) == pytest.approx(spread.burden_ml)
+    assert sum(burden.burden_ml for burden in extent.by_lobe) == pytest.approx(extent.burden_ml)
 
 
-def test_a_tumour_larger_than_what_is_left_of_its_lobe_fills_it() -> None:
-    spread = extent_of([lesion(1, 100.0, (-30, 0, 40), Lobe.RIGHT_UPPER)], LUNGS)
+def test_a_tumour_larger_than_the_rest_of_its_lobe_has_involvement_1() -> None:
+    extent = extent_of([lesion(1, 100.0, (-30, 0, 40), Lobe.RIGHT_UPPER)], LUNGS)
 
-    assert spread.by_lobe[0].involvement == 1
+    assert extent.by_lobe[0].involvement == 1
 
 
 def test_the_largest_distance_is_that_of_the_centres_farthest_apart() -> None:
     assert extent_of(FOUR, LUNGS).largest_distance_mm == 100  # 60 mm across and 80 mm down
 
 
-def test_dispersion_weighs_each_distance_from_the_burdens_centre_by_volume() -> None:
+def test_dispersion_weights_distances_from_the_common_centroid_by_volume() -> None:
     pair = (
         lesion(1, 3.0, (-30, 0, 40), Lobe.RIGHT_UPPER),
         lesion(2, 1.0, (-30, 0, 0), Lobe.RIGHT_MIDDLE),
@@ -87,11 +87,11 @@ def test_satellites_are_the_others_in_the_lobe_of_the_largest_by_volume() -> Non
     assert extent_of(FOUR[1:], LUNGS).satellites == 0
 
 
-def test_one_lesion_is_spread_nowhere() -> None:
-    spread = extent_of(FOUR[:1], LUNGS)
+def test_one_lesion_has_no_distance_dispersion_or_satellite() -> None:
+    extent = extent_of(FOUR[:1], LUNGS)
 
-    assert (spread.largest_distance_mm, spread.dispersion_mm, spread.satellites) == (0, 0, 0)
-    assert spread.proposal == TProposal(descriptor="T1c", basis=("29 mm: T1c by size",), m1a=False)
+    assert (extent.largest_distance_mm, extent.dispersion_mm, extent.satellites) == (0, 0, 0)
+    assert extent.proposal == TProposal(descriptor="T1c", basis=("29 mm: T1c by size",), m1a=False)
 
 
 def test_the_proposal_is_that_of_all_lesions() -> None:
@@ -101,27 +101,27 @@ def test_the_proposal_is_that_of_all_lesions() -> None:
     assert (proposal.descriptor, proposal.m1a) == ("T4", True)
 
 
-def test_without_a_lesion_all_is_nought_and_nothing_is_proposed() -> None:
-    spread = extent_of([], LUNGS)
+def test_without_a_lesion_everything_is_zero_and_nothing_is_proposed() -> None:
+    extent = extent_of([], LUNGS)
 
-    assert (spread.lesions, spread.lesions_right, spread.lesions_left, spread.satellites) == (0, 0, 0, 0)
-    assert (spread.burden_ml, spread.burden_share, spread.largest_distance_mm, spread.dispersion_mm) == (0, 0, 0, 0)
-    assert [burden.lesions for burden in spread.by_lobe] == [0] * 5
-    assert spread.proposal is None
-
-
-def test_without_lungs_what_depends_on_a_place_is_not_known_and_the_rest_is() -> None:
-    spread = extent_of([lesion(1, 6.0, (-30, 0, 40), None), lesion(2, 2.0, (-30, 0, 30), None)], None)
-
-    assert (spread.lesions_right, spread.lesions_left, spread.satellites) == (None, None, None)
-    assert (spread.lungs_ml, spread.burden_share, spread.by_lobe) == (None, None, ())
-    assert (spread.lesions, spread.burden_ml, spread.largest_distance_mm) == (2, 8.0, 10.0)
-    assert spread.proposal is not None
-    assert spread.proposal.descriptor == "T1c"
-    assert "place in the lungs not known: by size alone" in spread.proposal.basis
+    assert (extent.lesions, extent.lesions_right, extent.lesions_left, extent.satellites) == (0, 0, 0, 0)
+    assert (extent.burden_ml, extent.burden_share, extent.largest_distance_mm, extent.dispersion_mm) == (0, 0, 0, 0)
+    assert [burden.lesions for burden in extent.by_lobe] == [0] * 5
+    assert extent.proposal is None
 
 
-def test_without_lungs_no_lesion_is_nought_and_sides_are_not_known() -> None:
-    spread = extent_of([], None)
+def test_without_lungs_only_fields_that_need_a_location_are_none() -> None:
+    extent = extent_of([lesion(1, 6.0, (-30, 0, 40), None), lesion(2, 2.0, (-30, 0, 30), None)], None)
 
-    assert (spread.lesions, spread.burden_ml, spread.lesions_right, spread.by_lobe) == (0, 0, None, ())
+    assert (extent.lesions_right, extent.lesions_left, extent.satellites) == (None, None, None)
+    assert (extent.lungs_ml, extent.burden_share, extent.by_lobe) == (None, None, ())
+    assert (extent.lesions, extent.burden_ml, extent.largest_distance_mm) == (2, 8.0, 10.0)
+    assert extent.proposal is not None
+    assert extent.proposal.descriptor == "T1c"
+    assert "place in the lungs not known: by size alone" in extent.proposal.basis
+
+
+def test_without_lungs_and_lesions_counts_are_zero_and_sides_none() -> None:
+    extent = extent_of([], None)
+
+    assert (extent.lesions, extent.burden_ml, extent.lesions_right, extent.by_lobe) == (0, 0, None, ())

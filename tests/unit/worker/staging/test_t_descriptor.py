@@ -49,7 +49,9 @@ def test_one_lesion_is_staged_by_size_alone() -> None:
         (OTHER_LUNG, "T2b", True, "separate nodule in the other lung (lesion 2): M1a if it is tumour"),
     ],
 )
-def test_a_separate_nodule_counts_by_its_place(place: LesionLocation, descriptor: str, m1a: bool, clause: str) -> None:
+def test_a_separate_nodule_counts_by_its_location(
+    place: LesionLocation, descriptor: str, m1a: bool, clause: str
+) -> None:
     proposal = proposed(solid(1, 48), solid(2, 12, place))
 
     assert (proposal.descriptor, proposal.m1a) == (descriptor, m1a), VAN_SCHIL_2024
@@ -82,11 +84,11 @@ def test_nodules_of_one_relation_share_a_clause_and_the_most_advanced_decides() 
     )
 
 
-def test_a_nodule_never_lowers_what_the_size_says() -> None:
+def test_a_nodule_never_lowers_the_category_by_size() -> None:
     assert proposed(solid(1, 75), solid(2, 9)).descriptor == "T4", VAN_SCHIL_2024
 
 
-def test_the_primary_is_the_most_advanced_by_the_size_that_counts() -> None:
+def test_the_primary_is_the_most_advanced_by_its_solid_part() -> None:
     # Lesion 1 is longer, but its solid part is T1a; lesion 2 is T1b, and the place of lesion 1 does not count.
     proposal = proposed(finding(1, 40, LOWER, part_solid(8)), solid(2, 18))
 
@@ -94,7 +96,7 @@ def test_the_primary_is_the_most_advanced_by_the_size_that_counts() -> None:
     assert proposal.basis[0] == "lesion 2, 18 mm: T1b by size"
 
 
-def test_among_equals_the_longest_is_the_primary_whatever_their_order() -> None:
+def test_within_a_category_the_longest_is_the_primary_in_any_order() -> None:
     findings = (solid(1, 12, OTHER_LUNG), solid(2, 18, UPPER), solid(3, 15, UPPER))
 
     assert proposed(*findings).basis[0] == "lesion 2, 18 mm: T1b by size"
@@ -109,7 +111,7 @@ def test_among_equals_the_longest_is_the_primary_whatever_their_order() -> None:
         (in_lobe(Lobe.RIGHT_UPPER, sure=False), UPPER),
     ],
 )
-def test_of_an_unsure_lobe_the_lower_category_is_proposed_and_the_basis_says_so(
+def test_for_an_uncertain_lobe_the_lower_category_is_proposed_with_a_clause(
     primary: LesionLocation, other: LesionLocation
 ) -> None:
     proposal = proposed(solid(1, 48, primary), solid(2, 12, other))
@@ -121,20 +123,20 @@ def test_of_an_unsure_lobe_the_lower_category_is_proposed_and_the_basis_says_so(
     )
 
 
-def test_an_unsure_lobe_changes_nothing_about_the_other_lung() -> None:
+def test_an_uncertain_lobe_does_not_affect_the_other_lung() -> None:
     proposal = proposed(solid(1, 48, in_lobe(Lobe.RIGHT_UPPER, sure=False)), solid(2, 12, OTHER_LUNG))
 
     assert (proposal.descriptor, proposal.m1a) == ("T2b", True), VAN_SCHIL_2024
 
 
-def test_beside_an_unsure_lobe_a_sure_one_still_counts() -> None:
+def test_a_nodule_with_a_certain_lobe_counts_beside_an_uncertain_one() -> None:
     proposal = proposed(solid(1, 48), solid(2, 12, in_lobe(Lobe.RIGHT_LOWER, sure=False)), solid(3, 9, LOWER))
 
     assert proposal.descriptor == "T4", VAN_SCHIL_2024
 
 
 @pytest.mark.parametrize(("size_mm", "descriptor"), [(3.4, "T2b"), (3.5, "T3"), (4.0, "T3")])
-def test_a_nodule_below_4_mm_is_named_and_not_counted(size_mm: float, descriptor: str) -> None:
+def test_a_nodule_below_4_mm_is_listed_but_not_counted(size_mm: float, descriptor: str) -> None:
     proposal = proposed(solid(1, 48), solid(2, size_mm))
 
     assert proposal.descriptor == descriptor, NLST
@@ -142,7 +144,7 @@ def test_a_nodule_below_4_mm_is_named_and_not_counted(size_mm: float, descriptor
     assert is_tiny == (descriptor == "T2b")
 
 
-def test_ground_glass_beside_a_solid_tumour_is_no_separate_nodule() -> None:
+def test_ground_glass_beside_a_solid_tumour_is_not_a_separate_nodule() -> None:
     proposal = proposed(solid(1, 25), ground_glass(2, 14, OTHER_LUNG), finding(3, 16, LOWER, part_solid(8)))
 
     assert (proposal.descriptor, proposal.m1a) == ("T1c", False), FOUR_PATTERNS
@@ -157,7 +159,7 @@ def test_a_solid_nodule_counts_beside_a_part_solid_primary() -> None:
     assert proposal.descriptor == "T4", VAN_SCHIL_2024
 
 
-def test_multifocal_ground_glass_is_one_t_with_the_number_of_lesions_wherever_they_lie() -> None:
+def test_multifocal_ground_glass_is_one_t_with_the_number_of_lesions_in_any_lobe() -> None:
     proposal = proposed(
         finding(1, 25, UPPER, part_solid(12)), ground_glass(2, 20, OTHER_LUNG), finding(3, 9, LOWER, part_solid(4))
     )
@@ -179,21 +181,21 @@ def test_the_most_advanced_ground_glass_lesion_need_not_be_the_longest() -> None
     assert proposal.basis[0].startswith("lesion 2, 12 mm")
 
 
-def test_the_category_goes_before_the_size_that_counts() -> None:
-    # Ground-glass of 35 mm is T1a though nothing of it is solid; 20 mm with a solid part of 4 mm is T1mi.
+def test_the_primary_is_chosen_by_category_before_solid_size() -> None:
+    # Ground-glass of 35 mm is T1a without a solid part; 20 mm with a solid part of 4 mm is T1mi.
     proposal = proposed(finding(1, 20, UPPER, part_solid(4)), ground_glass(2, 35))
 
     assert proposal.descriptor == "T1a(2)", DETTERBECK_2016
     assert proposal.basis[0].startswith("lesion 2, 35 mm")
 
 
-def test_in_one_category_the_larger_solid_part_goes_before_the_longer_lesion() -> None:
+def test_within_a_category_the_primary_is_chosen_by_solid_part_before_length() -> None:
     proposal = proposed(finding(1, 40, UPPER, part_solid(12)), finding(2, 25, LOWER, part_solid(18)))
 
     assert proposal.basis[0].startswith("lesion 2, 25 mm")
 
 
-def test_of_two_alike_the_first_is_the_primary_whatever_their_order() -> None:
+def test_of_two_equal_lesions_the_first_number_is_the_primary_in_any_order() -> None:
     assert proposed(solid(2, 18, LOWER), solid(1, 18)).basis[0].startswith("lesion 1, ")
     assert proposed(solid(1, 18), solid(2, 18, LOWER)).basis[0].startswith("lesion 1, ")
 
@@ -210,8 +212,8 @@ def test_ground_glass_below_5_mm_does_not_make_it_multifocal(size_mm: float, des
     assert ("ground-glass below 5 mm (lesion 2): not counted" in proposal.basis) == (descriptor == "Tis")
 
 
-def test_contact_with_the_wall_or_the_mediastinum_is_said_and_raises_nothing() -> None:
-    # The 9th edition asks for invasion: T3 of the parietal pleura and chest wall, T4 of mediastinum and diaphragm.
+def test_contact_with_wall_or_mediastinum_adds_a_clause_and_does_not_raise_t() -> None:
+    # The 9th edition requires invasion: T3 of the parietal pleura and chest wall, T4 of mediastinum and diaphragm.
     proposal = proposed(solid(1, 25, in_lobe(Lobe.RIGHT_UPPER, touches_wall=True, touches_mediastinum=True)))
 
     assert proposal.descriptor == "T1c", VAN_SCHIL_2024
@@ -228,7 +230,7 @@ def test_without_lungs_a_lesion_is_staged_by_size_and_the_basis_says_so() -> Non
     assert proposal.basis == ("48 mm: T2b by size", "place in the lungs not known: by size alone")
 
 
-def test_without_lungs_a_separate_nodule_is_named_and_not_counted() -> None:
+def test_without_lungs_a_separate_nodule_is_listed_but_not_counted() -> None:
     proposal = proposed(solid(1, 48, None), solid(2, 12, None))
 
     assert (proposal.descriptor, proposal.m1a) == ("T2b", False), RULE_4

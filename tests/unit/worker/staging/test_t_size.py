@@ -26,7 +26,7 @@ def category(long_axis_mm: float, density: Density) -> str:
         (41, "T2b"), (50, "T2b"), (51, "T3"), (70, "T3"), (71, "T4"), (150, "T4"),
     ],
 )  # fmt: skip
-def test_every_edge_of_the_size_table_belongs_to_the_lower_category(size_mm: float, expected: str) -> None:
+def test_every_limit_of_the_size_table_belongs_to_the_lower_category(size_mm: float, expected: str) -> None:
     assert category(size_mm, SOLID) == expected, VAN_SCHIL_2024
 
 
@@ -39,7 +39,7 @@ def test_sizes_are_compared_in_whole_millimetres_a_half_up(edge_mm: int) -> None
     assert CATEGORIES.index(above) == CATEGORIES.index(below) + 1
 
 
-def test_a_half_is_rounded_up_also_from_an_even_number() -> None:
+def test_halves_are_rounded_up_even_from_an_even_number() -> None:
     assert [whole_mm(length) for length in (10.5, 11.5, 0.49, 4.0)] == [11, 12, 0, 4]
 
 
@@ -58,11 +58,11 @@ def test_pure_ground_glass_is_in_situ_up_to_30_mm_and_t1a_above(size_mm: float, 
         (60, 41, "T2b"), (90, 51, "T3"), (90, 71, "T4"),
     ],
 )  # fmt: skip
-def test_of_a_part_solid_lesion_the_solid_part_counts(size_mm: float, solid_mm: float, expected: str) -> None:
+def test_a_part_solid_lesion_is_classified_by_its_solid_part(size_mm: float, solid_mm: float, expected: str) -> None:
     assert category(size_mm, part_solid(solid_mm)) == expected, TRAVIS_2016
 
 
-def test_the_basis_names_the_size_that_counted() -> None:
+def test_the_basis_gives_the_size() -> None:
     assert t_by_size(finding(1, 48.2, density=SOLID).measurement).basis == ("48 mm: T2b by size",)
     assert t_by_size(finding(1, 18, density=GROUND_GLASS).measurement).basis == (
         "18 mm, ground-glass: Tis (AIS) by size",
@@ -72,17 +72,17 @@ def test_the_basis_names_the_size_that_counted() -> None:
     )
 
 
-def test_without_a_density_a_lesion_is_taken_as_solid_and_the_basis_says_so() -> None:
+def test_without_a_density_a_lesion_is_taken_as_solid_with_a_remark() -> None:
     assert t_by_size(finding(1, 48).measurement).basis == ("48 mm: T2b by size, taken as solid",)
 
 
 def shape_of(largest_diameter_mm: float) -> Shape:
-    nothing = dict.fromkeys(Shape.__dataclass_fields__, 0.0)
-    return Shape(**{**nothing, "largest_diameter_mm": largest_diameter_mm})
+    zeros = dict.fromkeys(Shape.__dataclass_fields__, 0.0)
+    return Shape(**{**zeros, "largest_diameter_mm": largest_diameter_mm})
 
 
-def test_a_longer_diameter_in_space_is_a_clause_and_no_higher_category() -> None:
-    # Travis 2016: the greatest dimension is looked for in every plane; ours is axial.
+def test_a_longer_3d_diameter_adds_a_clause_and_does_not_raise_the_category() -> None:
+    # Travis 2016 uses the greatest dimension in any plane; ours is axial.
     measured = replace(finding(1, 48, density=SOLID).measurement, shape=shape_of(53.0))
 
     size = t_by_size(measured)
@@ -91,7 +91,7 @@ def test_a_longer_diameter_in_space_is_a_clause_and_no_higher_category() -> None
     assert size.basis[1:] == ("longest diameter in any direction 53 mm: T3 if measured in that plane",)
 
 
-def test_a_longer_diameter_in_space_of_the_same_category_is_no_clause() -> None:
+def test_a_longer_3d_diameter_of_the_same_category_adds_no_clause() -> None:
     assert len(t_by_size(replace(finding(1, 44, density=SOLID).measurement, shape=shape_of(49.0))).basis) == 1
 
 
@@ -100,7 +100,7 @@ def uncertain(low: float, high: float) -> Uncertainty:
     return Uncertainty(volume_ml=interval, long_axis_mm=interval, short_axis_mm=interval)
 
 
-def test_an_interval_over_an_edge_names_both_categories() -> None:
+def test_an_interval_across_a_limit_gives_both_categories() -> None:
     measured = finding(1, 48, density=SOLID).measurement
 
     assert t_by_size(measured, uncertain(46, 50.4)).basis[1:] == ()

@@ -1,4 +1,4 @@
-"""The table for trials: its rows by hand, its workbook read by another reader."""
+"""The timeline table: rows checked by hand, the workbook read without openpyxl."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worker.follow_up.comparison import Comparison
 from worker.outputs.json.read import NoTimeline
 from worker.recist.timepoints import State
 from worker.timeline.export import write_csv, write_xlsx
-from worker.timeline.patient_timeline import course
+from worker.timeline.patient_timeline import build_timeline
 from worker.timeline.table import COLUMNS, TimelineTable, table_of
 
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 def table(folder: Path, comparison: Comparison | None = None, subject: str | None = "S-001") -> TimelineTable:
-    return table_of(course([report(folder, 364, comparison or compared())], "f" * 64), subject)
+    return table_of(build_timeline([report(folder, 364, comparison or compared())], "f" * 64), subject)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -35,14 +35,14 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def cells_of(path: Path, sheet: str) -> list[list[str]]:
-    """The cells of a workbook as the ZIP and its XML say, without the library that wrote it (ECMA-376)."""
+    """The cells of a workbook, read from ZIP and XML without the library that wrote it (ECMA-376)."""
     with zipfile.ZipFile(path) as book:
         rows = ElementTree.fromstring(book.read(f"xl/worksheets/{sheet}.xml")).iter(f"{SHEET}row")
         return [list(_row(row)) for row in rows]
 
 
 def _row(row: ElementTree.Element) -> Iterator[str]:
-    """An empty cell may be left out: its column's letter tells."""
+    """The cells of a row; empty ones may be missing in the XML, so the column letter gives the position."""
     column = 0
     for cell in row:
         letters = re.match("[A-Z]+", cell.get("r", ""))
@@ -60,13 +60,13 @@ def test_there_is_a_row_for_each_lesion_at_each_time_point(tmp_path: Path) -> No
     write_csv(table(tmp_path), tmp_path / "course.csv")
     rows = rows_of(tmp_path / "course.csv")
 
-    expected = [(str(day), uid(told.number)) for day in FIVE_DAYS for told in STORY if day in told.seen]
+    expected = [(str(day), uid(specs.number)) for day in FIVE_DAYS for specs in STORY if day in specs.seen]
     assert [(row["day"], row["tracking_uid"]) for row in rows] == expected
     assert {row["subject"] for row in rows} == {"S-001"}
     assert list(rows[0]) == list(COLUMNS)
 
 
-def test_a_row_holds_what_was_measured_and_what_is_proposed(tmp_path: Path) -> None:
+def test_a_row_has_the_measurements_and_the_proposed_response(tmp_path: Path) -> None:
     write_csv(table(tmp_path), tmp_path / "course.csv")
     rows = {(row["day"], row["lesion"]): row for row in rows_of(tmp_path / "course.csv")}
 
@@ -98,9 +98,9 @@ def test_roles_are_those_of_recist(tmp_path: Path) -> None:
     }
 
 
-def test_a_scan_without_a_lesion_has_a_row_of_its_own(tmp_path: Path) -> None:
-    told = [Told(number=1, seen={90: 12.0})]
-    write_csv(table(tmp_path, compared(told, (0, 90))), tmp_path / "course.csv")
+def test_a_scan_without_a_lesion_has_one_row(tmp_path: Path) -> None:
+    specs = [Told(number=1, seen={90: 12.0})]
+    write_csv(table(tmp_path, compared(specs, (0, 90))), tmp_path / "course.csv")
 
     first, second = rows_of(tmp_path / "course.csv")
 
@@ -108,9 +108,9 @@ def test_a_scan_without_a_lesion_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert (second["day"], second["role"], second["response"]) == ("90", "new", "PD")
 
 
-def test_a_sum_that_is_not_complete_says_so(tmp_path: Path) -> None:
-    told = [Told(number=1, seen={0: 20.0, 90: 20.0}), Told(number=2, seen={0: 15.0, 90: State.NOT_EVALUABLE})]
-    write_csv(table(tmp_path, compared(told, (0, 90))), tmp_path / "course.csv")
+def test_an_incomplete_sum_is_marked(tmp_path: Path) -> None:
+    specs = [Told(number=1, seen={0: 20.0, 90: 20.0}), Told(number=2, seen={0: 15.0, 90: State.NOT_EVALUABLE})]
+    write_csv(table(tmp_path, compared(specs, (0, 90))), tmp_path / "course.csv")
 
     last = rows_of(tmp_path / "course.csv")[-1]
 
@@ -118,10 +118,10 @@ def test_a_sum_that_is_not_complete_says_so(tmp_path: Path) -> None:
     assert (last["state"], last["volume_ml"], last["is_burden_complete"]) == ("not evaluable", "", "False")
 
 
-def test_the_workbook_holds_the_rows_of_the_csv_and_what_the_columns_mean(tmp_path: Path) -> None:
-    made = table(tmp_path)
-    write_csv(made, tmp_path / "course.csv")
-    write_xlsx(made, tmp_path / "course.xlsx")
+def test_the_workbook_has_the_rows_of_the_csv_and_the_meanings_of_the_columns(tmp_path: Path) -> None:
+    timeline_table = table(tmp_path)
+    write_csv(timeline_table, tmp_path / "course.csv")
+    write_xlsx(timeline_table, tmp_path / "course.xlsx")
 
     head, *rows = cells_of(tmp_path / "course.xlsx", "sheet1")
     assert head == list(COLUMNS)
@@ -144,17 +144,17 @@ def _same(in_book: str, in_csv: str) -> bool:
         return in_book == in_csv
 
 
-def test_the_same_course_writes_the_same_bytes(tmp_path: Path) -> None:
-    made = table(tmp_path)
+def test_the_same_timeline_writes_the_same_bytes(tmp_path: Path) -> None:
+    timeline_table = table(tmp_path)
     for name in ("one", "two"):
-        write_xlsx(made, tmp_path / f"{name}.xlsx")
-        write_csv(made, tmp_path / f"{name}.csv")
+        write_xlsx(timeline_table, tmp_path / f"{name}.xlsx")
+        write_csv(timeline_table, tmp_path / f"{name}.csv")
 
     for kind in ("xlsx", "csv"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
 
-def test_the_workbook_does_not_say_when_it_was_written(tmp_path: Path) -> None:
+def test_the_workbook_has_no_time_of_writing(tmp_path: Path) -> None:
     write_xlsx(table(tmp_path), tmp_path / "course.xlsx")
 
     with zipfile.ZipFile(tmp_path / "course.xlsx") as book:
@@ -164,25 +164,25 @@ def test_the_workbook_does_not_say_when_it_was_written(tmp_path: Path) -> None:
         assert b"1980-01-01T00:00:00Z" in book.read("docProps/core.xml")
 
 
-def test_without_a_label_the_subject_is_the_beginning_of_the_key(tmp_path: Path) -> None:
+def test_without_a_label_the_subject_is_the_prefix_of_the_key(tmp_path: Path) -> None:
     assert {row[0] for row in table(tmp_path, subject=None).rows} == {"f" * 12}
 
 
 @pytest.mark.parametrize("subject", ["", "Doe^John", "=1+1", "a" * 65, "a b"])
-def test_a_label_that_is_none_is_refused(tmp_path: Path, subject: str) -> None:
+def test_an_invalid_label_is_rejected(tmp_path: Path, subject: str) -> None:
     with pytest.raises(NoTimeline, match="--subject"):
         table(tmp_path, subject=subject)
 
 
-def test_what_a_reader_s_software_wrote_stays_inside(tmp_path: Path) -> None:
-    foreign = "1.3.12.2.1107.5.1.4.20240101093000"
-    made = compared([Told(number=1, seen={0: 20.0, 364: 20.0})], (0, 364))
-    lesions = tuple(replace(each, name="Mr Doe's lesion", tracking_uid=foreign) for each in made.lesions)
+def test_names_and_uids_of_other_software_are_not_in_the_table(tmp_path: Path) -> None:
+    foreign_uid = "1.3.12.2.1107.5.1.4.20240101093000"
+    comparison = compared([Told(number=1, seen={0: 20.0, 364: 20.0})], (0, 364))
+    lesions = tuple(replace(each, name="Mr Doe's lesion", tracking_uid=foreign_uid) for each in comparison.lesions)
 
-    rows = table(tmp_path, replace(made, lesions=lesions, recist=None)).rows
+    rows = table(tmp_path, replace(comparison, lesions=lesions, recist=None)).rows
 
     uids = {row[list(COLUMNS).index("tracking_uid")] for row in rows}
     assert len(uids) == 1
-    assert uids != {foreign}
+    assert uids != {foreign_uid}
     assert {row[list(COLUMNS).index("lesion")] for row in rows} == {None}
-    assert not any("Doe" in str(cell) or foreign in str(cell) for row in rows for cell in row)
+    assert not any("Doe" in str(cell) or foreign_uid in str(cell) for row in rows for cell in row)

@@ -1,4 +1,4 @@
-"""What the SR says of one lesion over time: its state, its event, its change. Makes no group, and draws nothing."""
+"""Content of the SR on one lesion over time: its state, event and change."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from worker.follow_up.comparison import ImageReference, LesionTimeline
 from worker.follow_up.guidelines import Statement
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import sizes_of
-from worker.outputs.dicom.sr.items import answer, evaluation, measurement, text, uid_reference
-from worker.outputs.quantities_over_time import of_course, of_sizes
+from worker.outputs.dicom.sr.items import evaluation, measurement, text, uid_reference, yes_no
+from worker.outputs.quantities_over_time import size_quantities, timeline_quantities
 
 
-def timeline_measurements(course: LesionTimeline) -> list[hd.sr.Measurement]:
-    """Return the numbers of a lesion's course."""
-    return [measurement(quantity) for quantity in of_course(course)]
+def timeline_measurements(timeline: LesionTimeline) -> list[hd.sr.Measurement]:
+    """Return the measurements of a lesion over time."""
+    return [measurement(quantity) for quantity in timeline_quantities(timeline)]
 
 
-def kept_for_later(finding: Finding, volume: Volume) -> list[hd.sr.Measurement]:
-    """Return what a later comparison needs besides the sizes, so that nothing need be measured again."""
+def size_measurements(finding: Finding, volume: Volume) -> list[hd.sr.Measurement]:
+    """Return slice count and noise, from which a later comparison derives the uncertainty of the sizes."""
     sizes = sizes_of(finding.lesion, finding.measurement, volume)
-    return [measurement(quantity) for quantity in of_sizes(sizes)]
+    return [measurement(quantity) for quantity in size_quantities(sizes)]
 
 
-def timeline_evaluations(course: LesionTimeline) -> list[hd.sr.QualitativeEvaluation]:
-    """Return what is said of a lesion's course in codes."""
+def timeline_evaluations(timeline: LesionTimeline) -> list[hd.sr.QualitativeEvaluation]:
+    """Return the coded evaluations of a lesion over time: state, event, change."""
     return [
-        evaluation(codes.STATE, codes.STATES[course.now.state]),
-        *([evaluation(codes.EVENT, codes.EVENTS[course.event])] if course.event else []),
-        *(_of_change(course.change) if course.change else ()),
+        evaluation(codes.STATE, codes.STATES[timeline.now.state]),
+        *([evaluation(codes.EVENT, codes.EVENTS[timeline.event])] if timeline.event else []),
+        *(_change_evaluations(timeline.change) if timeline.change else ()),
     ]
 
 
-def timeline_items(course: LesionTimeline) -> list[hd.sr.ContentItem]:
-    """Return what is said of it in words and by the UIDs of others: TID 1501 and 1411 are extensible."""
+def timeline_items(timeline: LesionTimeline) -> list[hd.sr.ContentItem]:
+    """Return related lesions, prior image and texts of a lesion; TID 1501 and 1411 are extensible."""
     related = (
-        (codes.POSSIBLE_MATCH, course.possible_match),
-        (codes.MERGED_INTO, course.merged_into),
-        # Said once, at the first scan that shows it apart: there RECIST takes it for a part.
-        (codes.SPLIT_FROM, course.split_from if course.event is Event.SPLIT else None),
+        (codes.POSSIBLE_MATCH, timeline.possible_match),
+        (codes.MERGED_INTO, timeline.merged_into),
+        # Only at the first scan after the split: there RECIST counts the lesion as a part.
+        (codes.SPLIT_FROM, timeline.split_from if timeline.event is Event.SPLIT else None),
     )
     return [
         *(uid_reference(name, uid) for name, uid in related if uid is not None),
-        *([_image(course.earlier_image)] if course.earlier_image else []),
-        *(_words(course.change) if course.change else ()),
+        *([_prior_image(timeline.prior_image)] if timeline.prior_image else []),
+        *(_texts(timeline.change) if timeline.change else ()),
     ]
 
 
-def _image(image: ImageReference) -> hd.sr.ImageContentItem:
+def _prior_image(image: ImageReference) -> hd.sr.ImageContentItem:
     return hd.sr.ImageContentItem(
         name=codes.PRIOR_IMAGE,
         referenced_sop_class_uid=CTImageStorage,
@@ -64,7 +64,7 @@ def _image(image: ImageReference) -> hd.sr.ImageContentItem:
     )
 
 
-def _of_change(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]:
+def _change_evaluations(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]:
     for name, difference in (
         (codes.VOLUME_REAL, change.volume_ml),
         (codes.LONG_REAL, change.long_axis_mm),
@@ -73,23 +73,26 @@ def _of_change(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]:
         yield from _beyond_chance(name, difference)
     yield from (evaluation(codes.CONDITION, codes.CONDITIONS[condition]) for condition in change.conditions)
     yield from (_guideline(statement) for statement in change.statements)
-    paces = dict.fromkeys(statement.pace for statement in change.statements if statement.pace)
-    yield from (evaluation(codes.DOUBLING_TIME_CLASS, codes.PACES[pace]) for pace in paces)
+    classes = dict.fromkeys(statement.pace for statement in change.statements if statement.pace)
+    yield from (
+        evaluation(codes.DOUBLING_TIME_CLASS, codes.DOUBLING_TIME_CLASSES[doubling_time_class])
+        for doubling_time_class in classes
+    )
 
 
 def _beyond_chance(name: Code, difference: Difference) -> Iterable[hd.sr.QualitativeEvaluation]:
     if difference.is_beyond_chance is not None:
-        yield answer(name, difference.is_beyond_chance)
+        yield yes_no(name, difference.is_beyond_chance)
 
 
 def _guideline(statement: Statement) -> hd.sr.QualitativeEvaluation:
     name = codes.GUIDELINES[statement.guideline]
     if statement.is_met is None:
-        return evaluation(name, codes.RULE_SILENT)
-    return answer(name, statement.is_met)
+        return evaluation(name, codes.RULE_NOT_APPLICABLE)
+    return yes_no(name, statement.is_met)
 
 
-def _words(change: Change) -> Iterable[hd.sr.ContentItem]:
+def _texts(change: Change) -> Iterable[hd.sr.ContentItem]:
     if change.growth is not None:
         yield text(codes.DOUBLING_TEXT, change.growth.doubling_time.text)
     for statement in change.statements:

@@ -1,6 +1,6 @@
-"""The groups of the course in the SR, TID 1501: the comparison as a whole, and each lesion that is gone.
+"""Follow-up groups of the SR, TID 1501: the comparison as a whole, and each lesion that the scan no longer shows.
 
-Of the lesions that the current scan shows, lesion.py tells; extent.py of the scan by itself.
+lesion.py makes the groups of the lesions that the scan shows; extent.py makes the group of the scan alone.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from worker.outputs.dicom.sr.extent import middle_slice, scan_group
 from worker.outputs.dicom.sr.items import (
     Group,
     algorithm,
-    answer,
     evaluation,
     measurement,
     site,
     text,
     whole_image,
+    yes_no,
 )
 from worker.outputs.dicom.sr.recist import recist_evaluations, recist_items, recist_quantities
 from worker.outputs.dicom.sr.timepoint import offset_days, time_point
@@ -44,25 +44,25 @@ from worker.uids import derived_uid
 
 
 def timeline_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]:
-    """Return a group for each lesion that is gone, and that of the comparison; none where nothing is said of priors."""
+    """Return a group for each lesion that is no longer shown, and one for the comparison; [] without a comparison."""
     comparison = findings.comparison
     if comparison is None:
         return []
     shown = {finding.lesion.tracking_uid for finding in findings.findings}
-    gone = [course for course in comparison.lesions if course.tracking_uid not in shown]
+    absent = [lesion for lesion in comparison.lesions if lesion.tracking_uid not in shown]
     return [
-        *(_gone_group(course, comparison, findings, headers) for course in gone),
+        *(_absent_group(lesion, comparison, findings, headers) for lesion in absent),
         _comparison_group(comparison, findings, headers),
     ]
 
 
-def earlier_evidence(findings: Findings) -> list[Dataset]:
-    """Return the reports and images of earlier time points that the SR refers to."""
+def prior_evidence(findings: Findings) -> list[Dataset]:
+    """Return the reports and images of prior time points that the SR refers to."""
     comparison = findings.comparison
     if comparison is None:
         return []
     reports = [scan.report for scan in comparison.scans if scan.report]
-    images = {course.earlier_image for course in comparison.lesions if course.earlier_image}
+    images = {lesion.prior_image for lesion in comparison.lesions if lesion.prior_image}
     return [
         *(_evidence(report, report.sop_class_uid) for report in reports),
         *(_evidence(image, CTImageStorage) for image in sorted(images, key=lambda image: image.sop_instance_uid)),
@@ -76,32 +76,32 @@ def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -
     return dataset
 
 
-def _gone_group(
-    course: LesionTimeline, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]
+def _absent_group(
+    lesion: LesionTimeline, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]
 ) -> Group:
-    """Nothing is left to outline: the lesion was looked for in the whole scan."""
+    """The lesion has no outline; the whole scan was searched for it."""
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(uid=course.tracking_uid, identifier=course.name),
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion.name),
         time_point_context=time_point(comparison),
         finding_sites=[site(None)],
         algorithm_id=algorithm(findings.card),
-        measurements=[measurement(_last_seen(course), _looked_at(findings, headers))],
-        qualitative_evaluations=timeline_evaluations(course),
+        measurements=[measurement(_last_seen(lesion), _searched_region(findings, headers))],
+        qualitative_evaluations=timeline_evaluations(lesion),
     )
-    group[0].ContentSequence.extend(timeline_items(course))
+    group[0].ContentSequence.extend(timeline_items(lesion))
     return group
 
 
-def _looked_at(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
-    # OHIF 3.13 stays black at a report with lines in which one group has no coordinates.
+def _searched_region(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.CoordinatesForMeasurement]:
+    # OHIF 3.13 shows a black viewport if a report has lines and one of its groups has no coordinates.
     return [whole_image(headers[middle_slice(headers)])] if findings.findings else []
 
 
-def _last_seen(course: LesionTimeline) -> Quantity:
-    """A lesion that no scan showed, as when its report alone is left, has been gone since its first sighting."""
-    seen = [observation.date for observation in course.observations if observation.sizes or observation.state in SEEN]
-    last = max(seen, default=course.observations[0].date)
-    return quantity("last_seen_days", over_time.LAST_SEEN, (course.now.date - last).days, over_time.DAY)
+def _last_seen(lesion: LesionTimeline) -> Quantity:
+    """If no scan shows the lesion (only its report is left), the time counts from its first observation."""
+    seen = [observation.date for observation in lesion.observations if observation.sizes or observation.state in SEEN]
+    last = max(seen, default=lesion.observations[0].date)
+    return quantity("last_seen_days", over_time.LAST_SEEN, (lesion.now.date - last).days, over_time.DAY)
 
 
 def _comparison_group(comparison: Comparison, findings: Findings, headers: Sequence[Dataset]) -> Group:
@@ -111,9 +111,9 @@ def _comparison_group(comparison: Comparison, findings: Findings, headers: Seque
         ),
         headers,
         evaluations=_evaluations(comparison),
-        measurements=_measurements(comparison, _looked_at(findings, headers)),
+        measurements=_measurements(comparison, _searched_region(findings, headers)),
         algorithm_id=algorithm(findings.card),
-        when=time_point(comparison),
+        time_point_context=time_point(comparison),
     )
     group[0].ContentSequence.extend(_items(comparison))
     return group
@@ -122,7 +122,7 @@ def _comparison_group(comparison: Comparison, findings: Findings, headers: Seque
 def _evaluations(comparison: Comparison) -> list[hd.sr.QualitativeEvaluation]:
     registration, recist = comparison.registration, comparison.recist
     return [
-        answer(over_time.IS_COMPARED, comparison.statement is Statement.COMPARED),
+        yes_no(over_time.IS_COMPARED, comparison.statement is Statement.COMPARED),
         evaluation(over_time.STATEMENT, over_time.STATEMENTS[comparison.statement]),
         *([evaluation(over_time.REGISTRATION, over_time.REGISTRATIONS[registration.method])] if registration else []),
         *(recist_evaluations(recist, comparison.scans[-1].date) if recist else ()),
@@ -130,19 +130,23 @@ def _evaluations(comparison: Comparison) -> list[hd.sr.QualitativeEvaluation]:
 
 
 def _measurements(
-    comparison: Comparison, looked_at: Sequence[hd.sr.CoordinatesForMeasurement]
+    comparison: Comparison, searched_region: Sequence[hd.sr.CoordinatesForMeasurement]
 ) -> list[hd.sr.Measurement]:
     recist = comparison.recist
     numbers = [
-        *(_of_registration(comparison.registration) if comparison.registration else ()),
+        *(_registration_quantities(comparison.registration) if comparison.registration else ()),
         *(recist_quantities(recist, comparison.scans[-1].date) if recist else ()),
     ]
-    earlier = len(comparison.scans[:-1])
-    counted = quantity("time_points", over_time.PRIOR_SCANS, earlier, over_time.SCANS)
-    return [measurement(counted, looked_at), *(measurement(number) for number in numbers), *_time_points(comparison)]
+    priors = len(comparison.scans[:-1])
+    counted = quantity("time_points", over_time.PRIOR_SCANS, priors, over_time.SCANS)
+    return [
+        measurement(counted, searched_region),
+        *(measurement(number) for number in numbers),
+        *_time_points(comparison),
+    ]
 
 
-def _of_registration(registration: Registration) -> Iterable[Quantity]:
+def _registration_quantities(registration: Registration) -> Iterable[Quantity]:
     quality = registration.quality
     if quality is not None:
         yield quantity("surface_mm", over_time.SURFACE, quality.surface_mm, codes.MILLIMETRE)
@@ -152,15 +156,15 @@ def _of_registration(registration: Registration) -> Iterable[Quantity]:
 
 
 def _time_points(comparison: Comparison) -> Iterable[hd.sr.Measurement]:
-    """Yield the days from the baseline to each scan, the current one last, with what it is known by as properties."""
+    """Yield the days from the baseline to each scan, the current one last, with the scan's identifiers."""
     for index, scan in enumerate(comparison.scans):
         days = quantity("days", over_time.SCAN_OFFSET, offset_days(comparison, index), over_time.DAY)
         number = measurement(days)
-        number[0].ContentSequence = hd.sr.ContentSequence(list(_known_by(scan)))
+        number[0].ContentSequence = hd.sr.ContentSequence(list(_scan_identifiers(scan)))
         yield number
 
 
-def _known_by(scan: TimelineScan) -> Iterable[hd.sr.ContentItem]:
+def _scan_identifiers(scan: TimelineScan) -> Iterable[hd.sr.ContentItem]:
     related = hd.sr.RelationshipTypeValues.HAS_PROPERTIES
     yield hd.sr.UIDRefContentItem(name=over_time.STUDY_UID, value=scan.study_uid, relationship_type=related)
     yield hd.sr.UIDRefContentItem(name=over_time.SERIES_UID, value=scan.series_uid, relationship_type=related)

@@ -1,7 +1,6 @@
-"""The group of the whole scan in the SR, TID 1501: what was found in all, and where. Knows no outline.
+"""The group of the whole scan in the SR, TID 1501: totals, lobes and the proposed T category.
 
-It is always there: of no lesion, it is the report. T is proposed, never claimed; of M no more than M1a is, and of N
-nothing.
+Every report has it; without a lesion, it is the only group. T and M1a are proposals; N is never stated.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from worker.findings import Findings
 from worker.outputs.dicom.sr.items import (
     Group,
     algorithm,
-    answer,
     evaluation,
     measurement,
     measurement_of_lobe,
     site,
     text,
     whole_image,
+    yes_no,
 )
 from worker.outputs.dicom.sr.timepoint import time_point
-from worker.outputs.quantities import Quantity, of_extent, of_lobe
+from worker.outputs.quantities import Quantity, extent_quantities, lobe_quantities
 from worker.staging.t_descriptor import TProposal
 from worker.uids import derived_uid
 
@@ -33,54 +32,54 @@ NOT_CONFIRMED = "Proposed from this scan alone, by software: not a clinical or p
 
 
 def extent_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
-    """Return what is known of all lesions together, or that there is none."""
+    """Return the group with the totals of all lesions, or with the statement that no lesion was found."""
     identifier, role = ("Spread", "spread") if findings.findings else ("No lesion found", "no lesion")
     group = scan_group(
         hd.sr.TrackingIdentifier(uid=derived_uid(findings.job_key, role), identifier=identifier),
         headers,
         evaluations=_evaluations(findings),
-        measurements=[*_of_scan(findings, headers), *_of_lobes(findings)],
+        measurements=[*_scan_measurements(findings, headers), *_lobe_measurements(findings)],
         algorithm_id=algorithm(findings.card),
-        when=time_point(findings.comparison),
+        time_point_context=time_point(findings.comparison),
     )
-    proposal = findings.spread.proposal if findings.spread else None
+    proposal = findings.extent.proposal if findings.extent else None
     if proposal is not None:
         group[0].ContentSequence.extend(_proposal(proposal))
     return group
 
 
-def _of_scan(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Measurement]:
-    if findings.spread is None:
+def _scan_measurements(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Measurement]:
+    if findings.extent is None:
         number = len(findings.findings)
         quantities = [Quantity(key="lesions", name=codes.NUMBER_OF_LESIONS, value=number, unit=codes.LESIONS)]
     else:
-        quantities = of_extent(findings.spread)
-    # OHIF 3.13 stays black at a report with lines in which one group has no coordinates.
+        quantities = extent_quantities(findings.extent)
+    # OHIF 3.13 shows a black viewport if a report has lines and one of its groups has no coordinates.
     frame = [whole_image(headers[middle_slice(headers)])] if findings.findings else []
     return [measurement(quantity, frame if quantity.key == "lesions" else ()) for quantity in quantities]
 
 
-def _of_lobes(findings: Findings) -> list[hd.sr.Measurement]:
-    lobes = findings.spread.by_lobe if findings.spread else ()
-    return [measurement_of_lobe(quantity, burden.lobe) for burden in lobes for quantity in of_lobe(burden)]
+def _lobe_measurements(findings: Findings) -> list[hd.sr.Measurement]:
+    lobes = findings.extent.by_lobe if findings.extent else ()
+    return [measurement_of_lobe(quantity, burden.lobe) for burden in lobes for quantity in lobe_quantities(burden)]
 
 
 def _evaluations(findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
-    """What came of the analysis; without a lesion, that neoplasm is absent."""
+    """The outcome of the analysis; without a lesion, also that neoplasm is absent."""
     has_lungs = findings.lungs is not None
     if findings.findings:
-        came_of_it = codes.WITH_FINDINGS if has_lungs else codes.INCOMPLETE_WITH_FINDINGS
+        summary = codes.WITH_FINDINGS if has_lungs else codes.INCOMPLETE_WITH_FINDINGS
     else:
-        came_of_it = codes.WITHOUT_FINDINGS if has_lungs else codes.INCOMPLETE_WITHOUT_FINDINGS
+        summary = codes.WITHOUT_FINDINGS if has_lungs else codes.INCOMPLETE_WITHOUT_FINDINGS
     return [
-        evaluation(codes.FINDINGS_SUMMARY, came_of_it),
+        evaluation(codes.FINDINGS_SUMMARY, summary),
         *([] if findings.findings else [evaluation(codes.NEOPLASM, codes.ABSENT)]),
-        answer(codes.LUNGS_FOUND, has_lungs),
+        yes_no(codes.LUNGS_FOUND, has_lungs),
     ]
 
 
 def _proposal(proposal: TProposal) -> list[hd.sr.ContentItem]:
-    """The category in a code, the descriptor as written, `T1b(3)` for instance, and why."""
+    """The coded category, the descriptor as written, for example `T1b(3)`, and its basis."""
     category = codes.T_CATEGORIES[proposal.descriptor.split("(")[0]]
     return [
         *evaluation(codes.T_PROPOSAL, category),
@@ -98,13 +97,13 @@ def scan_group(
     evaluations: Sequence[hd.sr.QualitativeEvaluation],
     measurements: Sequence[hd.sr.Measurement] = (),
     algorithm_id: hd.sr.AlgorithmIdentification | None = None,
-    when: hd.sr.TimePointContext | None = None,
+    time_point_context: hd.sr.TimePointContext | None = None,
 ) -> Group:
-    """Return a group over the whole series: the middle image stands for it, the evidence names every image."""
+    """Return a group on the whole series. It refers to the middle image; the evidence lists every image."""
     middle = headers[middle_slice(headers)]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
-        time_point_context=when,
+        time_point_context=time_point_context,
         finding_sites=[site(None)],
         algorithm_id=algorithm_id,
         measurements=measurements,
@@ -114,5 +113,5 @@ def scan_group(
 
 
 def middle_slice(slices: Sequence[object]) -> int:
-    """Return the index of the slice that stands for all."""
+    """Return the index of the middle slice, which represents the series."""
     return len(slices) // 2

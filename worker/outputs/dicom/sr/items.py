@@ -1,4 +1,4 @@
-"""The content items that every group of the SR is made of. Knows no lesion and no spread."""
+"""Content items that all groups of the SR use."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from pydicom.sr.coding import Code
 from models.lungs.lungs import Lobe
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
-from worker.outputs.dicom.header import PRODUCT, algorithm_parameters
+from worker.outputs.dicom.header import algorithm_parameters
 from worker.outputs.quantities import DECIMALS, Quantity
+from worker.product import PRODUCT
 
 Group = hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 COVERAGE_PERCENT = 95.0
 
 
-def measurement(quantity: Quantity, seen_in: Sequence[hd.sr.CoordinatesForMeasurement] = ()) -> hd.sr.Measurement:
-    """Return a number, with how far it may be off where that is known, and the region in which it was seen."""
+def measurement(quantity: Quantity, coordinates: Sequence[hd.sr.CoordinatesForMeasurement] = ()) -> hd.sr.Measurement:
+    """Return a measurement with its uncertainty, if known, and the coordinates it was measured at."""
     return hd.sr.Measurement(
         name=quantity.name,
         value=quantity.value,
         unit=quantity.unit,
         derivation=quantity.derivation,
         properties=_properties(quantity),
-        referenced_coordinates=seen_in or None,
+        referenced_coordinates=coordinates or None,
     )
 
 
 def measurement_of_lobe(quantity: Quantity, lobe: Lobe) -> hd.sr.Measurement:
-    """Return a number of one lobe, which a modifier names: dcmqi skips a finding site below the group."""
+    """Return a measurement of one lobe, given as a modifier: dcmqi skips a finding site below the group."""
     number = measurement(quantity)
     number[0].ContentSequence = hd.sr.ContentSequence(
         [
@@ -48,7 +49,7 @@ def measurement_of_lobe(quantity: Quantity, lobe: Lobe) -> hd.sr.Measurement:
 
 
 def _properties(quantity: Quantity) -> hd.sr.MeasurementProperties | None:
-    """TID 310: ranges above and below the value, to the ends of what the scan allows; private: those of readers."""
+    """TID 310: ranges above and below the value, to the 95 % interval by the scan; private codes: another reader's."""
     properties = hd.sr.MeasurementProperties()
     unit = quantity.unit
     if quantity.interval is not None:
@@ -72,27 +73,27 @@ def _property(name: Code, value: float, unit: Code) -> hd.sr.NumContentItem:
 
 
 def evaluation(name: Code, value: Code) -> hd.sr.QualitativeEvaluation:
-    """Return a coded statement."""
+    """Return a coded evaluation."""
     return hd.sr.QualitativeEvaluation(name, value)
 
 
-def answer(name: Code, is_so: bool) -> hd.sr.QualitativeEvaluation:
+def yes_no(name: Code, is_true: bool) -> hd.sr.QualitativeEvaluation:
     """Return a coded yes or no."""
-    return evaluation(name, codes.YES if is_so else codes.NO)
+    return evaluation(name, codes.YES if is_true else codes.NO)
 
 
 def text(name: Code, value: str) -> hd.sr.TextContentItem:
-    """Return a statement in words."""
+    """Return a text item."""
     return hd.sr.TextContentItem(name=name, value=value, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
 
 
 def uid_reference(name: Code, uid: str) -> hd.sr.UIDRefContentItem:
-    """Return a reference to something known by its UID alone."""
+    """Return a UID reference."""
     return hd.sr.UIDRefContentItem(name=name, value=uid, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
 
 
 def whole_image(image: Dataset) -> hd.sr.CoordinatesForMeasurement:
-    """Return the region in which the whole scan was searched: all of every image, of which one stands for all."""
+    """Return the full frame of an image as coordinates; it represents a search through the whole scan."""
     return hd.sr.CoordinatesForMeasurement(
         graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
         graphic_data=np.array(
@@ -103,7 +104,7 @@ def whole_image(image: Dataset) -> hd.sr.CoordinatesForMeasurement:
 
 
 def site(lobe: Lobe | None) -> hd.sr.FindingSite:
-    """Return a lobe with its side, or the lung when it is not known."""
+    """Return a lobe with its laterality, or the lung for None."""
     if lobe is None:
         return hd.sr.FindingSite(anatomic_location=codes.LUNG)
     return hd.sr.FindingSite(
@@ -112,7 +113,7 @@ def site(lobe: Lobe | None) -> hd.sr.FindingSite:
 
 
 def algorithm(card: ModelCard) -> hd.sr.AlgorithmIdentification:
-    """Return what found the lesions."""
+    """Return the identification of the model."""
     return hd.sr.AlgorithmIdentification(
         name=card.name,
         version=card.version,

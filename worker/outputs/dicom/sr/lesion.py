@@ -1,8 +1,8 @@
-"""The two groups of one lesion in the SR, with one Tracking UID. Knows no other lesion.
+"""The two groups of one lesion in the SR, with the same Tracking UID.
 
-TID 1501 holds the two axes as lines on the CT image, and nothing else: the only form in which OHIF draws them, and
-highdicom allows no lines in a TID 1411 group. TID 1411 refers to the lesion's segment and holds every number; without a
-segment to refer to, a TID 1501 group on the image of the axes takes its place.
+The TID 1501 group holds only the two axes as lines on the CT image: OHIF draws them in no other form, and highdicom
+allows no lines in a TID 1411 group. The TID 1411 group refers to the lesion's segment and holds all measurements;
+without a SEG, a TID 1501 group on the image of the axes replaces it.
 """
 
 from __future__ import annotations
@@ -22,42 +22,47 @@ from worker.follow_up.comparison import Comparison, LesionTimeline
 from worker.lesions.density import Density
 from worker.lesions.location import LesionLocation
 from worker.lesions.recist_diameters import Axis
-from worker.outputs.dicom.sr.change import kept_for_later, timeline_evaluations, timeline_items, timeline_measurements
-from worker.outputs.dicom.sr.items import Group, algorithm, answer, evaluation, measurement, site
-from worker.outputs.dicom.sr.timepoint import time_point, time_point_in_words
-from worker.outputs.quantities import of_lesion, of_place
+from worker.outputs.dicom.sr.change import (
+    size_measurements,
+    timeline_evaluations,
+    timeline_items,
+    timeline_measurements,
+)
+from worker.outputs.dicom.sr.items import Group, algorithm, evaluation, measurement, site, yes_no
+from worker.outputs.dicom.sr.timepoint import time_point, time_point_without_numbers
+from worker.outputs.quantities import lesion_quantities, location_quantities
 
-# OHIF 3.13 draws an axis only in a group whose tracking identifier begins with this; its own suffix may follow.
+# OHIF 3.13 draws an axis only if the tracking identifier of its group begins with this; a suffix is allowed.
 _BIDIRECTIONAL = "Cornerstone3DTools@^0.1.0:Bidirectional"
 
 
 def lesion_groups(finding: Finding, findings: Findings, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
-    """Return the lines of a lesion, and its numbers, those of its course among them."""
+    """Return the group with the lines of a lesion, and the group with its measurements, also over time."""
     comparison = findings.comparison
-    told = _Told(finding=finding, findings=findings, course=_course_of(finding, comparison))
-    lines = _line_group(finding, findings.card, headers, time_point_in_words(comparison))
-    numbers = _number_group(told, headers) if seg is None else _volume_group(told, seg)
-    if told.course is not None:
-        numbers[0].ContentSequence.extend(timeline_items(told.course))
+    content = _LesionContent(finding=finding, findings=findings, timeline=_timeline_of(finding, comparison))
+    lines = _line_group(finding, findings.card, headers, time_point_without_numbers(comparison))
+    numbers = _number_group(content, headers) if seg is None else _volume_group(content, seg)
+    if content.timeline is not None:
+        numbers[0].ContentSequence.extend(timeline_items(content.timeline))
     return [lines, numbers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What the group of numbers tells."""
+class _LesionContent:
+    """Input of the group of measurements. timeline: None without a comparison."""
 
     finding: Finding
     findings: Findings
-    course: LesionTimeline | None
+    timeline: LesionTimeline | None
 
 
-def _course_of(finding: Finding, comparison: Comparison | None) -> LesionTimeline | None:
+def _timeline_of(finding: Finding, comparison: Comparison | None) -> LesionTimeline | None:
     lesions = comparison.lesions if comparison else ()
     return next((each for each in lesions if each.tracking_uid == finding.lesion.tracking_uid), None)
 
 
 def _line_group(
-    finding: Finding, card: ModelCard, headers: Sequence[Dataset], when: hd.sr.TimePointContext | None
+    finding: Finding, card: ModelCard, headers: Sequence[Dataset], time_point_context: hd.sr.TimePointContext | None
 ) -> Group:
     """TID 1501."""
     lesion, measured = finding.lesion, finding.measurement
@@ -65,7 +70,7 @@ def _line_group(
         tracking_identifier=hd.sr.TrackingIdentifier(
             uid=lesion.tracking_uid, identifier=f"{_BIDIRECTIONAL}:{lesion.tracking_id}"
         ),
-        time_point_context=when,
+        time_point_context=time_point_context,
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(measured.long_axis.length_mm),
         finding_sites=[_site(finding)],
@@ -94,40 +99,40 @@ def _line(name: Code, axis: Axis, image: Dataset) -> hd.sr.Measurement:
     )
 
 
-def _volume_group(told: _Told, seg: Dataset) -> Group:
+def _volume_group(content: _LesionContent, seg: Dataset) -> Group:
     """TID 1411."""
-    finding = told.finding
+    finding = content.finding
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
-        time_point_context=time_point(told.findings.comparison),
+        time_point_context=time_point(content.findings.comparison),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=seg.SOPClassUID,
             sop_instance_uid=seg.SOPInstanceUID,
             segment_number=finding.lesion.number,
-            source_series=hd.sr.SourceSeriesForSegmentation(told.findings.series_uid),
+            source_series=hd.sr.SourceSeriesForSegmentation(content.findings.series_uid),
         ),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(told.findings.card),
-        measurements=_numbers(told),
-        qualitative_evaluations=_evaluations(told),
+        algorithm_id=algorithm(content.findings.card),
+        measurements=_measurements(content),
+        qualitative_evaluations=_evaluations(content),
     )
 
 
-def _number_group(told: _Told, headers: Sequence[Dataset]) -> Group:
+def _number_group(content: _LesionContent, headers: Sequence[Dataset]) -> Group:
     """TID 1501."""
-    finding = told.finding
+    finding = content.finding
     image = headers[finding.measurement.long_axis.slice_index]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
-        time_point_context=time_point(told.findings.comparison),
+        time_point_context=time_point(content.findings.comparison),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(told.findings.card),
-        measurements=_numbers(told),
-        qualitative_evaluations=_evaluations(told),
+        algorithm_id=algorithm(content.findings.card),
+        measurements=_measurements(content),
+        qualitative_evaluations=_evaluations(content),
         source_images=[hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
     )
 
@@ -140,26 +145,26 @@ def _site(finding: Finding) -> hd.sr.FindingSite:
     return site(finding.place.lobe if finding.place else None)
 
 
-def _numbers(told: _Told) -> list[hd.sr.Measurement]:
-    finding = told.finding
-    quantities = [*of_lesion(finding), *(of_place(finding.place) if finding.place else ())]
+def _measurements(content: _LesionContent) -> list[hd.sr.Measurement]:
+    finding = content.finding
+    quantities = [*lesion_quantities(finding), *(location_quantities(finding.place) if finding.place else ())]
     return [
         *(measurement(quantity) for quantity in quantities),
-        *(kept_for_later(finding, told.findings.volume) if told.findings.comparison else ()),
-        *(timeline_measurements(told.course) if told.course else ()),
+        *(size_measurements(finding, content.findings.volume) if content.findings.comparison else ()),
+        *(timeline_measurements(content.timeline) if content.timeline else ()),
     ]
 
 
-def _evaluations(told: _Told) -> list[hd.sr.QualitativeEvaluation]:
-    density = told.finding.measurement.density
+def _evaluations(content: _LesionContent) -> list[hd.sr.QualitativeEvaluation]:
+    density = content.finding.measurement.density
     return [
-        *(_made_of(density) if density else ()),
-        *_placed(told.finding.place),
-        *(timeline_evaluations(told.course) if told.course else ()),
+        *(_composition_evaluations(density) if density else ()),
+        *_location_evaluations(content.finding.place),
+        *(timeline_evaluations(content.timeline) if content.timeline else ()),
     ]
 
 
-def _made_of(density: Density) -> list[hd.sr.QualitativeEvaluation]:
+def _composition_evaluations(density: Density) -> list[hd.sr.QualitativeEvaluation]:
     return [
         evaluation(codes.OPACITY, codes.CONSISTENCIES[density.consistency]),
         evaluation(codes.CALCIFICATION, codes.PRESENT if density.is_calcified else codes.ABSENT),
@@ -167,12 +172,12 @@ def _made_of(density: Density) -> list[hd.sr.QualitativeEvaluation]:
     ]
 
 
-def _placed(place: LesionLocation | None) -> list[hd.sr.QualitativeEvaluation]:
-    if place is None:
-        return [answer(codes.LUNGS_FOUND, is_so=False)]
+def _location_evaluations(location: LesionLocation | None) -> list[hd.sr.QualitativeEvaluation]:
+    if location is None:
+        return [yes_no(codes.LUNGS_FOUND, is_true=False)]
     return [
-        answer(codes.LOBE_CERTAIN, place.is_lobe_sure),
-        answer(codes.WALL_CONTACT, place.touches_wall),
-        answer(codes.MEDIASTINUM_CONTACT, place.touches_mediastinum),
-        *([answer(codes.CARINA_FOUND, is_so=False)] if place.carina_mm is None else []),
+        yes_no(codes.LOBE_CERTAIN, location.is_lobe_sure),
+        yes_no(codes.WALL_CONTACT, location.touches_wall),
+        yes_no(codes.MEDIASTINUM_CONTACT, location.touches_mediastinum),
+        *([yes_no(codes.CARINA_FOUND, is_true=False)] if location.carina_mm is None else []),
     ]

@@ -1,7 +1,7 @@
-"""Writes the findings as a TID 1500 Measurement Report. Knows no voxels: the SEG holds those.
+"""Encodes the findings, or a rejection, as a TID 1500 Measurement Report.
 
-The groups of a lesion are made in lesion.py, those of the whole scan in extent.py, those of its
-course in comparison.py. The report is preliminary, unverified, and says that it is research.
+lesion.py makes the groups of a lesion, extent.py that of the whole scan, comparison.py those of the follow-up. The
+report is preliminary, unverified and marked as research.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ from pydicom.dataset import Dataset
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Findings
-from worker.outputs.dicom.header import PRODUCT, RESEARCH_SENTENCE, Identity, device_uid, forget_the_clock, identity
-from worker.outputs.dicom.source import SourceImages, plain_header, take_over_patient_and_study, volume_headers
-from worker.outputs.dicom.sr.comparison import earlier_evidence, timeline_groups
+from worker.outputs.dicom.header import DocumentIdentity, device_uid, document_identity, remove_write_times
+from worker.outputs.dicom.source import SourceImages, copy_patient_and_study, plain_header, volume_headers
+from worker.outputs.dicom.sr.comparison import prior_evidence, timeline_groups
 from worker.outputs.dicom.sr.extent import extent_group, middle_slice, scan_group
 from worker.outputs.dicom.sr.items import Group, evaluation, text
 from worker.outputs.dicom.sr.lesion import lesion_groups
+from worker.product import PRODUCT, RESEARCH_SENTENCE
 from worker.uids import derived_uid
 
 _TITLE = "lung lesions report"
 
 
 def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
-    """Return the report of all lesions, or of there being none; `seg` is the SEG that it refers to, if there is one."""
+    """Return the report of all lesions, or that none was found. seg: the SEG to refer to, or None."""
     headers = volume_headers(source_images, findings)
     lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings, headers, seg)]
     report = _report(
         [*lesions, *timeline_groups(findings, headers), extent_group(findings, headers)],
         findings.card,
-        library=[headers[index] for index in _slices_drawn_on(findings)] if findings.findings else [],
+        library=[headers[index] for index in _measured_slices(findings)] if findings.findings else [],
     )
-    evidence = [*headers, *([seg] if seg is not None else []), *earlier_evidence(findings)]
-    who = identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
-    return _document(report, evidence, who, source_images[0])
+    evidence = [*headers, *([seg] if seg is not None else []), *prior_evidence(findings)]
+    document_attributes = document_identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
+    return _document(report, evidence, document_attributes, source_images[0])
 
 
 def encode_rejection(
     job_key: str, reason: str, card: ModelCard, source_images: SourceImages
 ) -> hd.sr.Comprehensive3DSR:
-    """Return a report that the series was not analysed, and why; `reason` holds no patient data."""
+    """Return a report that the series was not analysed. reason: why, without patient data."""
     headers = [plain_header(image) for image in source_images]
     group = scan_group(
         hd.sr.TrackingIdentifier(uid=derived_uid(job_key, "not analysed"), identifier="Analysis not performed"),
@@ -50,11 +51,11 @@ def encode_rejection(
         evaluations=[evaluation(codes.SUMMARY_OF_ANALYSES, codes.NOT_ATTEMPTED)],
     )
     group[0].ContentSequence.append(text(codes.COMMENT, reason))
-    who = identity(job_key, "refusal", card, source_images, "lung lesions not analysed")
-    return _document(_report([group], card, library=[]), headers, who, source_images[0])
+    document_attributes = document_identity(job_key, "refusal", card, source_images, "lung lesions not analysed")
+    return _document(_report([group], card, library=[]), headers, document_attributes, source_images[0])
 
 
-def _slices_drawn_on(findings: Findings) -> list[int]:
+def _measured_slices(findings: Findings) -> list[int]:
     measured = [finding.measurement for finding in findings.findings]
     axes = {axis.slice_index for m in measured for axis in (m.long_axis, m.short_axis)}
     return sorted(axes | {middle_slice(findings.sop_instance_uids)})
@@ -65,8 +66,8 @@ def _report(groups: list[Group], card: ModelCard, library: list[Dataset]) -> hd.
         observation_context=_observation_context(card),
         procedure_reported=codes.CT_PROCEDURE,
         imaging_measurements=groups,
-        # PS3.16 CID 7021 has both. OHIF 3.13 shows the first as lines, and one without lines as a black viewport; the
-        # second it shows as text.
+        # Both are in PS3.16 CID 7021. OHIF 3.13 draws the lines of the first and shows a black viewport if there are
+        # none; the second is shown as text.
         title=codes.MEASUREMENT_REPORT if library else codes.ONCOLOGY_REPORT,
         referenced_images=library,
     )
@@ -75,7 +76,7 @@ def _report(groups: list[Group], card: ModelCard, library: list[Dataset]) -> hd.
 
 
 def _observation_context(card: ModelCard) -> hd.sr.ObservationContext:
-    """A device and no person: nobody has looked at this yet."""
+    """The observer is a device: no person has reviewed the report."""
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=device_uid(card), name=PRODUCT, manufacturer_name=PRODUCT, model_name=f"{card.name} {card.version}"
     )
@@ -87,11 +88,11 @@ def _observation_context(card: ModelCard) -> hd.sr.ObservationContext:
 
 
 def _document(
-    report: hd.sr.MeasurementReport, evidence: Sequence[Dataset], who: Identity, image: Dataset
+    report: hd.sr.MeasurementReport, evidence: Sequence[Dataset], document_attributes: DocumentIdentity, image: Dataset
 ) -> hd.sr.Comprehensive3DSR:
     document = hd.sr.Comprehensive3DSR(
-        evidence=evidence, content=report, is_complete=True, is_final=False, is_verified=False, **who
+        evidence=evidence, content=report, is_complete=True, is_final=False, is_verified=False, **document_attributes
     )
-    take_over_patient_and_study(document, image)
-    forget_the_clock(document)
+    copy_patient_and_study(document, image)
+    remove_write_times(document)
     return document

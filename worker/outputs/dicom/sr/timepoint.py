@@ -1,7 +1,7 @@
-"""The time point of a group in the SR, TID 1502: which scan of the course it is of. Knows no lesion.
+"""The time point of a group in the SR, TID 1502.
 
-Scans are counted and told apart by the days since the baseline and the UIDs of their series: no date stands in the
-content, besides those that every header has.
+A scan is identified by its number, the days since the baseline and its Series Instance UID: the content holds no
+dates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from worker.follow_up.comparison import Comparison
 
 
 def time_point(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
-    """Return the current time point in full; None where nothing is known of the course."""
+    """Return the full context of the current time point, or None without scans to compare."""
     if comparison is None or not comparison.scans:
         return None
     return hd.sr.TimePointContext(
@@ -27,8 +27,8 @@ def time_point(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
     )
 
 
-def time_point_in_words(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
-    """Return the current time point without a number: OHIF 3.13 draws no lines of a group that has other numbers."""
+def time_point_without_numbers(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
+    """Return the time point without NUM items: OHIF 3.13 draws no lines of a group that has other NUM items."""
     if comparison is None or not comparison.scans:
         return None
     return hd.sr.TimePointContext(
@@ -39,7 +39,7 @@ def time_point_in_words(comparison: Comparison | None) -> hd.sr.TimePointContext
 
 
 def offset_days(comparison: Comparison, index: int) -> int:
-    """Return the days from the baseline to a scan of the course: RECIST's baseline, else the first scan."""
+    """Return the days from the baseline (of RECIST, else the first scan) to the scan with this index."""
     baseline = comparison.recist.baseline.date if comparison.recist else comparison.scans[0].date
     return (comparison.scans[index].date - baseline).days
 
@@ -49,6 +49,6 @@ def _label(comparison: Comparison) -> str:
 
 
 def _type(comparison: Comparison) -> hd.sr.CodedConcept | None:
-    """Of the others, CID 6146 could only say what treatment they follow, which nobody told us."""
+    """Return the baseline type or None: the other types of CID 6146 require the treatment, which is unknown."""
     is_baseline = offset_days(comparison, len(comparison.scans) - 1) == 0
     return hd.sr.CodedConcept.from_code(codes.BASELINE_SCAN) if is_baseline else None

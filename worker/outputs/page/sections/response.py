@@ -1,7 +1,4 @@
-"""Says what became of the patient: the proposed response with its arithmetic, and how the scans were compared.
-
-Computes nothing and judges nothing.
-"""
+"""Paragraphs on the proposed response with its arithmetic, and on how the scans were compared."""
 
 from __future__ import annotations
 
@@ -20,52 +17,52 @@ RADIOLOGIST = "Proposed by research software; a radiologist decides."
 BULLET = "· "
 
 
-def follow_up(comparison: Comparison) -> Iterator[Paragraph]:
-    """Yield the statement on earlier scans for the first page."""
+def follow_up_paragraphs(comparison: Comparison) -> Iterator[Paragraph]:
+    """Yield the statement on priors for the first page."""
     days = days_of(comparison)
     if comparison.statement is Statement.COMPARED:
-        earlier = len(comparison.scans) - 1
-        scans = "1 earlier scan" if earlier == 1 else f"{earlier} earlier scans"
-        yield Paragraph(words=f"Follow-up: compared with {scans}, see the next page", bold=True)
+        priors = len(comparison.scans) - 1
+        scans = "1 earlier scan" if priors == 1 else f"{priors} earlier scans"
+        yield Paragraph(text=f"Follow-up: compared with {scans}, see the next page", bold=True)
     else:
-        yield Paragraph(words=f"Follow-up: {comparison.statement}", bold=True)
+        yield Paragraph(text=f"Follow-up: {comparison.statement}", bold=True)
     if comparison.reason:
-        yield Paragraph(words=days.words(comparison.reason))
+        yield Paragraph(text=days.words(comparison.reason))
     if comparison.recist and comparison.recist.assessments:
         response = comparison.recist.assessments[-1].response
-        yield Paragraph(words=f"RECIST 1.1, proposed: {response}. {RADIOLOGIST}", colour=GREY)
+        yield Paragraph(text=f"RECIST 1.1, proposed: {response}. {RADIOLOGIST}", colour=GREY)
 
 
-def response_words(comparison: Comparison) -> Iterator[Paragraph]:
-    """Yield the proposed response and the comparison's basis."""
+def response_paragraphs(comparison: Comparison) -> Iterator[Paragraph]:
+    """Yield the proposed response, and the registration and conditions of the comparison."""
     days = days_of(comparison)
     if comparison.recist:
         yield from _response(comparison.recist, days)
-        yield Paragraph(words="")
-    yield Paragraph(words="How it was compared", bold=True)
+        yield Paragraph(text="")
+    yield Paragraph(text="How it was compared", bold=True)
     if comparison.registration:
-        for words in _registration(comparison.registration, days):
-            yield Paragraph(words=BULLET + words, indent=0.6)
-    for words in _conditions(comparison, days):
-        yield Paragraph(words=BULLET + words, indent=0.6)
+        for text in _registration(comparison.registration, days):
+            yield Paragraph(text=BULLET + text, indent=0.6)
+    for text in _conditions(comparison, days):
+        yield Paragraph(text=BULLET + text, indent=0.6)
 
 
 def _response(course: Course, days: Days) -> Iterator[Paragraph]:
     if not course.assessments:
-        yield Paragraph(words="RECIST 1.1: this is the baseline", bold=True)
-        yield from (Paragraph(words=BULLET + days.words(line), indent=0.6) for line in course.baseline.basis)
+        yield Paragraph(text="RECIST 1.1: this is the baseline", bold=True)
+        yield from (Paragraph(text=BULLET + days.words(line), indent=0.6) for line in course.baseline.basis)
         return
     now = course.assessments[-1]
-    yield Paragraph(words=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
-    yield Paragraph(words=RADIOLOGIST, colour=GREY)
+    yield Paragraph(text=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
+    yield Paragraph(text=RADIOLOGIST, colour=GREY)
     for line in now.basis:
-        yield Paragraph(words=BULLET + days.words(line), indent=0.6)
+        yield Paragraph(text=BULLET + days.words(line), indent=0.6)
     if course.progressed_on and not _is_assessed_pd(course):
-        yield Paragraph(words=f"{BULLET}progression proposed since day {days.of(course.progressed_on)}", indent=0.6)
+        yield Paragraph(text=f"{BULLET}progression proposed since day {days.of(course.progressed_on)}", indent=0.6)
 
 
 def _is_assessed_pd(course: Course) -> bool:
-    """The day of progression is that of an assessment that says so, and not of an earlier scan in doubt."""
+    """Whether the date of progression is that of an assessment with PD, and not of an earlier doubtful scan."""
     days = [each.date for each in course.assessments if each.response is Response.PD]
     return course.progressed_on in days
 

@@ -1,6 +1,6 @@
-"""The pages of the course: totals and the proposed response, and a small chart of each lesion over time.
+"""The timeline pages: totals, the proposed response, and a small chart of each lesion over time.
 
-Shows days, no dates. Computes nothing: every number is in findings.json, too.
+Times are days since the first scan, not dates. Every number is also in findings.json.
 """
 
 from __future__ import annotations
@@ -18,80 +18,80 @@ from worker.outputs.page.sections.lesion_timeline import (
     INTERVAL,
     TimelineView,
     draw_lesion_timelines,
-    view_of,
+    timeline_view_of,
 )
-from worker.outputs.page.sections.response import response_words
+from worker.outputs.page.sections.response import response_paragraphs
 from worker.outputs.page.sections.totals import draw_burden, draw_sum
 from worker.outputs.page.sheet import GREY, WHITE, Rect, Sheet, TextStyle
 from worker.outputs.page.text import draw_paragraphs
-from worker.outputs.page.timeline_wording import scans_words
+from worker.outputs.page.timeline_wording import scans_text
 
 SIDE_MM, SIDE_GAP_MM = 88.0, 6.0
 BURDEN_MM, SUM_MM, GAP_MM = 44.0, 54.0, 3.0
-MOST_BESIDE, MOST_ON_A_SHEET, MOST_SHEETS = 12, 20, 5
-MOST_COLUMNS_BESIDE, MOST_COLUMNS = 3, 5
-LARGEST_MM = (112.0, 82.0)
-SHAPE = 1.4
-"""A chart is as much wider than high as it can be."""
+MAX_BESIDE_TOTALS, MAX_ON_SHEET, MAX_SHEETS = 12, 20, 5
+MAX_COLUMNS_BESIDE_TOTALS, MAX_COLUMNS = 3, 5
+MAX_CELL_MM = (112.0, 82.0)
+ASPECT = 1.4
+"""Preferred ratio of width to height of a chart."""
 CELL_GAP_MM, LEGEND_MM = 4.5, 5.0
 
 
 def draw_timeline(findings: Findings) -> list[Sheet]:
-    """Return the sheets of the course; none where there is no earlier scan."""
+    """Return the timeline sheets; an empty list if there is no prior."""
     comparison = findings.comparison
     if comparison is None or len(comparison.scans) < 2:
         return []
-    view = view_of(comparison, findings)
+    view = timeline_view_of(comparison, findings)
     pages = _pages(comparison.lesions)
     sheets = [_first_sheet(findings, view, pages[0])]
-    for lesions in pages[1:MOST_SHEETS]:
-        paper, below = new_sheet(findings, scans_words(comparison))
+    for lesions in pages[1:MAX_SHEETS]:
+        sheet, below = new_sheet(findings, scans_text(comparison))
         charts, legend = below.split_below(below.height - LEGEND_MM)
-        _draw_lesions(paper, charts, lesions, view, MOST_COLUMNS)
-        _draw_legend(paper, legend, sum(map(len, pages[MOST_SHEETS:])))
-        sheets.append(paper)
+        _draw_lesions(sheet, charts, lesions, view, MAX_COLUMNS)
+        _draw_legend(sheet, legend, sum(map(len, pages[MAX_SHEETS:])))
+        sheets.append(sheet)
     return sheets
 
 
 def _pages(lesions: Sequence[LesionTimeline]) -> list[Sequence[LesionTimeline]]:
-    """Divide the lesions over sheets: some beside the totals, the rest on sheets of their own."""
-    rest = lesions[MOST_BESIDE:]
-    starts = range(0, len(rest), MOST_ON_A_SHEET)
-    return [lesions[:MOST_BESIDE], *(rest[start : start + MOST_ON_A_SHEET] for start in starts)]
+    """Divide the lesions over sheets: the first sheet shares its space with the totals."""
+    rest = lesions[MAX_BESIDE_TOTALS:]
+    starts = range(0, len(rest), MAX_ON_SHEET)
+    return [lesions[:MAX_BESIDE_TOTALS], *(rest[start : start + MAX_ON_SHEET] for start in starts)]
 
 
 def _first_sheet(findings: Findings, view: TimelineView, lesions: Sequence[LesionTimeline]) -> Sheet:
     comparison = view.comparison
-    paper, below = new_sheet(findings, scans_words(comparison))
+    sheet, below = new_sheet(findings, scans_text(comparison))
     body, legend = below.split_below(below.height - LEGEND_MM)
     side, charts = body.split_beside(SIDE_MM, SIDE_GAP_MM)
     burden, rest = side.split_below(BURDEN_MM, GAP_MM)
-    draw_burden(paper, burden, view)
+    draw_burden(sheet, burden, view)
     if comparison.recist:
         total, rest = rest.split_below(SUM_MM if comparison.recist.baseline.targets else 10.0, GAP_MM)
-        draw_sum(paper, total, comparison.recist, view)
-    draw_paragraphs(paper, rest, list(response_words(comparison)))
-    _draw_lesions(paper, charts, lesions, view, MOST_COLUMNS_BESIDE)
-    _draw_legend(paper, legend, 0)
-    return paper
+        draw_sum(sheet, total, comparison.recist, view)
+    draw_paragraphs(sheet, rest, list(response_paragraphs(comparison)))
+    _draw_lesions(sheet, charts, lesions, view, MAX_COLUMNS_BESIDE_TOTALS)
+    _draw_legend(sheet, legend, 0)
+    return sheet
 
 
 def _draw_lesions(
-    paper: Sheet, rect: Rect, lesions: Sequence[LesionTimeline], view: TimelineView, most_columns: int
+    sheet: Sheet, rect: Rect, lesions: Sequence[LesionTimeline], view: TimelineView, max_columns: int
 ) -> None:
     if not lesions:
-        paper.text((rect.left, rect.top + 4), "No lesion was found, now or before.", TextStyle(size_pt=9, bold=True))
-    draw_lesion_timelines(paper, cells(rect, len(lesions), most_columns), lesions, view)
+        sheet.text((rect.left, rect.top + 4), "No lesion was found, now or before.", TextStyle(size_pt=9, bold=True))
+    draw_lesion_timelines(sheet, cells(rect, len(lesions), max_columns), lesions, view)
 
 
-def cells(rect: Rect, count: int, most_columns: int) -> list[Rect]:
-    """Divide a region for this many charts so that they are large, but not larger than is useful."""
+def cells(rect: Rect, count: int, max_columns: int) -> list[Rect]:
+    """Return the cells of a region for this many charts, as large as possible up to MAX_CELL_MM."""
     if not count:
         return []
-    grids = [rect.grid(-(-count // columns), columns, CELL_GAP_MM) for columns in range(1, most_columns + 1)]
-    best = max(grids, key=lambda grid: min(grid[0].width / SHAPE, grid[0].height))
+    grids = [rect.grid(-(-count // columns), columns, CELL_GAP_MM) for columns in range(1, max_columns + 1)]
+    best = max(grids, key=lambda grid: min(grid[0].width / ASPECT, grid[0].height))
     columns = sum(cell.top == best[0].top for cell in best)
-    width, height = min(best[0].width, LARGEST_MM[0]), min(best[0].height, LARGEST_MM[1])
+    width, height = min(best[0].width, MAX_CELL_MM[0]), min(best[0].height, MAX_CELL_MM[1])
     return [
         Rect(
             left=rect.left + (number % columns) * (width + CELL_GAP_MM),
@@ -103,26 +103,28 @@ def cells(rect: Rect, count: int, most_columns: int) -> list[Rect]:
     ]
 
 
-def _draw_legend(paper: Sheet, rect: Rect, more: int) -> None:
-    """Say what the marks in the charts are."""
-    ink, baseline, left = TextStyle(size_pt=6, colour=GREY), rect.bottom - 0.8, rect.left
-    for fill, words in (
+def _draw_legend(sheet: Sheet, rect: Rect, omitted: int) -> None:
+    """Draw the legend of the charts. omitted: number of lesions without a chart."""
+    style, baseline, left = TextStyle(size_pt=6, colour=GREY), rect.bottom - 0.8, rect.left
+    for fill, text in (
         (FIRST, "first volume, also of what merged or split"),
         (WHITE, "change within chance"),
         (BEYOND, "beyond chance"),
     ):
-        draw_marker(paper, (left + 1, baseline - 0.75), fill)
-        left = _say(paper, (left + 2.8, baseline), words, ink)
-    paper.box(Rect(left=left, top=baseline - 2.0, width=5, height=2.3), CHANCE)
-    left = _say(paper, (left + 6, baseline), "limits of chance for an unchanged lesion, from scan to scan", ink)
-    paper.line([(left + 1, baseline - 1.8), (left + 1, baseline + 0.2)], INTERVAL)
-    left = _say(paper, (left + 2.6, baseline), "95 % interval by the scan alone", ink)
-    rest = f"{more} more lesions stand in findings.json. " if more else ""
+        draw_marker(sheet, (left + 1, baseline - 0.75), fill)
+        left = _write_label(sheet, (left + 2.8, baseline), text, style)
+    sheet.box(Rect(left=left, top=baseline - 2.0, width=5, height=2.3), CHANCE)
+    left = _write_label(
+        sheet, (left + 6, baseline), "limits of chance for an unchanged lesion, from scan to scan", style
+    )
+    sheet.line([(left + 1, baseline - 1.8), (left + 1, baseline + 0.2)], INTERVAL)
+    left = _write_label(sheet, (left + 2.6, baseline), "95 % interval by the scan alone", style)
+    rest = f"{omitted} more lesions stand in findings.json. " if omitted else ""
     scale = f"{rest}Each chart has its own scale; days count from the first scan."
-    paper.text((left, baseline), scale, ink, rect.right - left)
+    sheet.text((left, baseline), scale, style, rect.right - left)
 
 
-def _say(paper: Sheet, at: tuple[float, float], words: str, ink: TextStyle) -> float:
-    """Write words, and return where the next may begin."""
-    paper.text(at, words, ink)
-    return at[0] + paper.text_width_mm(words, ink) + 4
+def _write_label(sheet: Sheet, at: tuple[float, float], text: str, style: TextStyle) -> float:
+    """Write a label, and return the left end of the next one."""
+    sheet.text(at, text, style)
+    return at[0] + sheet.text_width_mm(text, style) + 4

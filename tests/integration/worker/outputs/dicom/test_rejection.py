@@ -15,18 +15,18 @@ KEY = "ab" * 32
 
 
 @pytest.fixture
-def refused(write_ct: WriteCt, tmp_path: Path) -> Path:
-    """The report of a series with a missing slice."""
+def report_file(write_ct: WriteCt, tmp_path: Path) -> Path:
+    """The SR of a series with a missing slice."""
     files = write_ct(8)
     del files[4]
-    with pytest.raises(SeriesRejected) as refusal:
+    with pytest.raises(SeriesRejected) as rejection:
         load(files)
-    (document,) = write_rejection(files, refusal.value, model_card("lung_tumour"), KEY, tmp_path)
+    (document,) = write_rejection(files, rejection.value, model_card("lung_tumour"), KEY, tmp_path)
     return tmp_path / document.file_name
 
 
-def test_the_report_says_why_and_belongs_to_the_study(refused: Path) -> None:
-    report = pydicom.dcmread(refused)
+def test_the_report_has_the_reason_and_belongs_to_the_study(report_file: Path) -> None:
+    report = pydicom.dcmread(report_file)
 
     assert report.StudyInstanceUID == "1.2"
     assert report.PatientID == "SECRET-ID"  # in the PACS, where it belongs
@@ -34,17 +34,17 @@ def test_the_report_says_why_and_belongs_to_the_study(refused: Path) -> None:
     assert "Not Attempted" in report.to_json()
 
 
-def test_dcmtk_reads_the_report(refused: Path) -> None:
+def test_dcmtk_reads_the_report(report_file: Path) -> None:
     if not Path("/usr/bin/dsrdump").is_file():
         pytest.skip("dcmtk is not installed")
-    told = subprocess.run(["/usr/bin/dsrdump", refused], capture_output=True, text=True, check=True)
+    done = subprocess.run(["/usr/bin/dsrdump", report_file], capture_output=True, text=True, check=True)
 
-    assert "Analysis not performed" in told.stdout
+    assert "Analysis not performed" in done.stdout
 
 
-def test_a_file_that_names_no_study_has_no_report(tmp_path: Path) -> None:
+def test_a_file_without_a_study_has_no_report(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"garbage")
 
-    refusal = SeriesRejected("1.2.3", "unreadable")
+    rejection = SeriesRejected("1.2.3", "unreadable")
 
-    assert write_rejection([tmp_path / "x.dcm"], refusal, model_card("lung_tumour"), KEY, tmp_path) == []
+    assert write_rejection([tmp_path / "x.dcm"], rejection, model_card("lung_tumour"), KEY, tmp_path) == []

@@ -39,15 +39,15 @@ SCANS = {
 }
 
 
-def saved(made: Made, folder: Path) -> Path:
-    seg = encode_seg(made.findings, made.series.datasets)
+def saved(case: Made, folder: Path) -> Path:
+    seg = encode_seg(case.findings, case.series.datasets)
     assert seg is not None
     seg.save_as(folder / "seg.dcm", enforce_file_format=True)
     return folder / "seg.dcm"
 
 
 def read_by_dcmqi(file: Path, folder: Path, affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The segment number of each voxel, put on our grid by dcmqi's own origin, spacing and direction."""
+    """The segment number of each voxel as dcmqi reads it, resampled to our grid by origin, spacing and direction."""
     out = folder / "dcmqi"
     out.mkdir()
     command = [BIN / "segimage2itkimage", "--inputDICOM", file, "--outputDirectory", out, "-t", "nrrd"]
@@ -73,13 +73,13 @@ def read_by_dcmqi(file: Path, folder: Path, affine: NDArray[np.float64], shape: 
     [ONE, FIVE, TOUCHING, STAIRS, FIRST_AND_LAST],
     ids=["one", "five", "touching", "stairs", "first and last slice"],
 )
-def test_dcmqi_reads_exactly_the_voxels_of_the_mask_at_their_places(
+def test_dcmqi_reads_exactly_the_voxels_of_the_mask_at_their_positions(
     analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]
 ) -> None:
-    made = analysed(boxes, **scan)
+    case = analysed(boxes, **scan)
 
-    volume = made.findings.volume
-    assert np.array_equal(read_by_dcmqi(saved(made, tmp_path), tmp_path, volume.affine, volume.hu.shape), made.mask)
+    volume = case.findings.volume
+    assert np.array_equal(read_by_dcmqi(saved(case, tmp_path), tmp_path, volume.affine, volume.hu.shape), case.mask)
 
 
 SHEARED = {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.29552)}
@@ -87,21 +87,21 @@ SHEARED = {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.2
 
 @pytest.mark.parametrize("scan", [*SCANS.values(), SHEARED], ids=[*SCANS.keys(), "tilted gantry"])
 def test_each_frame_lies_where_its_source_image_lies(analysed: Analyse, tmp_path: Path, scan: dict[str, Any]) -> None:
-    made = analysed(FIVE, **scan)
+    case = analysed(FIVE, **scan)
 
-    seg = pydicom.dcmread(saved(made, tmp_path))
+    seg = pydicom.dcmread(saved(case, tmp_path))
 
-    sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, made.ct_files)}
-    slice_of = {uid: index for index, uid in enumerate(made.findings.sop_instance_uids)}
-    seen = np.zeros_like(made.mask)
+    sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, case.ct_files)}
+    slice_of = {uid: index for index, uid in enumerate(case.findings.sop_instance_uids)}
+    seen = np.zeros_like(case.mask)
     for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
         source = sources[groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
         position = groups.PlanePositionSequence[0].ImagePositionPatient
         assert [float(v) for v in position] == [float(v) for v in source.ImagePositionPatient]
         seen[slice_of[source.SOPInstanceUID]] += frame * groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-    assert np.array_equal(seen, made.mask)
+    assert np.array_equal(seen, case.mask)
     shared = seg.SharedFunctionalGroupsSequence[0]
-    first = sources[made.findings.sop_instance_uids[0]]
+    first = sources[case.findings.sop_instance_uids[0]]
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == first.ImageOrientationPatient
     assert shared.PixelMeasuresSequence[0].PixelSpacing == first.PixelSpacing
 
@@ -120,19 +120,19 @@ def test_only_slices_with_a_lesion_become_frames(analysed: Analyse, tmp_path: Pa
     assert seg.NumberOfFrames == sum(box[0].stop - box[0].start for box in FIVE)
     assert all(frame.any() for frame in seg.pixel_array)
     referenced = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
-    assert len(referenced) == 12, "every image that was segmented is named"
+    assert len(referenced) == 12, "every segmented image is referenced"
 
 
 def test_without_a_lesion_there_is_no_segmentation(analysed: Analyse) -> None:
-    made = analysed([])
+    case = analysed([])
 
-    assert encode_seg(made.findings, made.series.datasets) is None
+    assert encode_seg(case.findings, case.series.datasets) is None
 
 
-def test_each_segment_says_what_where_and_by_whom(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed([np.s_[3:7, 0:12, 0:36], np.s_[3:7, 20:30, 4:20]], spacing_mm=(2.5, 1.0, 1.0))
+def test_each_segment_has_type_site_and_algorithm(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed([np.s_[3:7, 0:12, 0:36], np.s_[3:7, 20:30, 4:20]], spacing_mm=(2.5, 1.0, 1.0))
 
-    large, small = pydicom.dcmread(saved(made, tmp_path)).SegmentSequence
+    large, small = pydicom.dcmread(saved(case, tmp_path)).SegmentSequence
 
     assert [large.SegmentNumber, small.SegmentNumber] == [1, 2]
     assert [large.SegmentLabel, small.SegmentLabel] == ["Lesion 1 (research)", "Lesion 2 (research)"]
@@ -145,7 +145,7 @@ def test_each_segment_says_what_where_and_by_whom(analysed: Analyse, tmp_path: P
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("lung_tumour", "0.1.0")
     assert algorithm.AlgorithmFamilyCodeSequence[0].CodeMeaning == "Artificial Intelligence"
     assert "0123456789abcdef" * 4 in algorithm.AlgorithmParameters
-    lesions = [finding.lesion for finding in made.findings.findings]
+    lesions = [finding.lesion for finding in case.findings.findings]
     assert [(s.TrackingID, s.TrackingUID) for s in (large, small)] == [
         (lesion.tracking_id, lesion.tracking_uid) for lesion in lesions
     ]
@@ -153,19 +153,19 @@ def test_each_segment_says_what_where_and_by_whom(analysed: Analyse, tmp_path: P
 
 
 def test_a_repeated_job_repeats_its_bytes(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
-    first = saved(made, tmp_path).read_bytes()
+    first = saved(case, tmp_path).read_bytes()
 
-    assert saved(made, tmp_path).read_bytes() == first
+    assert saved(case, tmp_path).read_bytes() == first
 
 
-def test_the_document_belongs_to_the_patient_and_study_and_says_that_it_is_research(
+def test_the_document_belongs_to_the_patient_and_study_and_is_marked_as_research(
     analysed: Analyse, tmp_path: Path
 ) -> None:
-    made = analysed(ONE)
+    case = analysed(ONE)
 
-    seg, ct = pydicom.dcmread(saved(made, tmp_path)), pydicom.dcmread(made.ct_files[0])
+    seg, ct = pydicom.dcmread(saved(case, tmp_path)), pydicom.dcmread(case.ct_files[0])
 
     for keyword in ("PatientName", "PatientID", "PatientSex", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
         assert seg[keyword].value == ct[keyword].value, keyword
@@ -178,7 +178,7 @@ def test_the_document_belongs_to_the_patient_and_study_and_says_that_it_is_resea
 
 
 def broken_header(image: Dataset) -> None:
-    """What archives hold: names without carets, impossible dates and sexes, missing and empty attributes."""
+    """A header as found in archives: a name without carets, invalid date and sex, missing and empty attributes."""
     image.PatientName = "ONE-WORD"
     image.add(pydicom.DataElement(0x00100030, "DA", "19.05.1950", validation_mode=0))
     image.add(pydicom.DataElement(0x00100040, "CS", "U"))
@@ -193,12 +193,10 @@ def broken_header(image: Dataset) -> None:
         del image[keyword]
 
 
-def test_a_header_as_archives_hold_it_is_taken_over_letter_by_letter_and_nobody_warns(
-    analysed: Analyse, tmp_path: Path
-) -> None:
-    made = analysed(ONE, change=broken_header)
+def test_a_broken_header_is_copied_unchanged_without_warnings(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(ONE, change=broken_header)
 
-    seg = pydicom.dcmread(saved(made, tmp_path))
+    seg = pydicom.dcmread(saved(case, tmp_path))
 
     assert seg.PatientName == "ONE-WORD"
     assert seg.get_item("PatientBirthDate").value == b"19.05.1950"
@@ -210,7 +208,7 @@ def test_a_header_as_archives_hold_it_is_taken_over_letter_by_letter_and_nobody_
     assert (seg.ContentDate, seg.ContentTime, seg.SeriesNumber) == ("20260504", "093000", 10001)
 
 
-def test_what_an_encoder_is_given_names_no_patient(analysed: Analyse) -> None:
+def test_a_plain_header_has_no_patient_data(analysed: Analyse) -> None:
     header = plain_header(analysed(ONE).series.datasets[0])
 
     assert "SECRET" not in str(header)

@@ -1,4 +1,4 @@
-"""The course as JSON: numbers known on paper, days in place of dates, of the form that its schema describes."""
+"""The comparison as JSON: numbers checked by hand, days instead of dates, conformance to the schema."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from worker.registration.register import Method
 FROM_START = Days(start=START)
 
 
-def written(comparison: Comparison) -> Any:  # noqa: ANN401  (a JSON value)
+def as_json_values(comparison: Comparison) -> Any:  # noqa: ANN401  (a JSON value)
     return json.loads(json.dumps(comparison_json(comparison)))
 
 
 def lesion(comparison: Comparison, number: int) -> Any:  # noqa: ANN401
-    return next(each for each in written(comparison)["lesions"] if each["tracking_uid"] == uid(number))
+    return next(each for each in as_json_values(comparison)["lesions"] if each["tracking_uid"] == uid(number))
 
 
 def schema_of(name: str) -> Any:  # noqa: ANN401
@@ -45,14 +45,14 @@ def schema_of(name: str) -> Any:  # noqa: ANN401
 
 
 def test_time_points_are_days_since_the_first_scan() -> None:
-    points = written(compared())["time_points"]
+    points = as_json_values(compared())["time_points"]
 
     assert [point["day"] for point in points] == [0, 92, 184, 276, 364]
     assert [point["series_uid"] for point in points][::4] == ["1.2.2.0", "1.2.2.364"]
     assert [point["report_uid"] for point in points][3:] == ["1.2.6.276", None]
 
 
-def test_a_sighting_holds_the_sizes_of_the_ball_with_their_intervals() -> None:
+def test_an_observation_has_the_sizes_of_the_ball_with_their_intervals() -> None:
     first, second, *_ = lesion(compared(), 1)["observations"]
 
     assert (first["day"], first["state"], second["day"]) == (0, "present", 92)
@@ -62,7 +62,7 @@ def test_a_sighting_holds_the_sizes_of_the_ball_with_their_intervals() -> None:
     assert low < 20 < high
 
 
-def test_a_change_says_how_much_how_fast_and_whether_it_is_more_than_chance() -> None:
+def test_a_change_has_amount_growth_and_significance() -> None:
     change = lesion(compared(), 1)["change"]
 
     # 27 to 30 mm in 88 days: (30 / 27)^3 = 1.3717, doubled after 88 ln 2 / ln 1.3717 = 193 days.
@@ -80,18 +80,18 @@ def test_a_change_says_how_much_how_fast_and_whether_it_is_more_than_chance() ->
 
 
 def test_events_and_relations_are_named() -> None:
-    made = compared()
+    comparison = compared()
 
-    assert (lesion(made, 6)["event"], lesion(made, 6)["split_from"]) == ("split", uid(2))
-    assert (lesion(made, 7)["event"], lesion(made, 7)["possible_match"]) == ("new", uid(4))
-    assert lesion(made, 4)["event"] == "vanished"
-    assert lesion(made, 4)["observations"][-1] == {"day": 364, "state": "vanished", "sizes": None}
-    assert lesion(made, 5)["merged_into"] == uid(1)
-    assert lesion(made, 4)["change"] is None
+    assert (lesion(comparison, 6)["event"], lesion(comparison, 6)["split_from"]) == ("split", uid(2))
+    assert (lesion(comparison, 7)["event"], lesion(comparison, 7)["possible_match"]) == ("new", uid(4))
+    assert lesion(comparison, 4)["event"] == "vanished"
+    assert lesion(comparison, 4)["observations"][-1] == {"day": 364, "state": "vanished", "sizes": None}
+    assert lesion(comparison, 5)["merged_into"] == uid(1)
+    assert lesion(comparison, 4)["change"] is None
 
 
-def test_the_burden_adds_up_what_each_scan_shows() -> None:
-    points = written(compared())["time_points"]
+def test_the_burden_is_the_sum_of_the_volumes_of_each_scan() -> None:
+    points = as_json_values(compared())["time_points"]
 
     by_hand = {0: (20, 30, 12, 10), 92: (22, 26, 10, 11), 184: (24, 20, 8), 276: (27, 16, 8, 6), 364: (30, 14, 9, 9, 7)}
     for point in points:
@@ -101,25 +101,27 @@ def test_the_burden_adds_up_what_each_scan_shows() -> None:
 
 
 @pytest.mark.parametrize("state", [State.NOT_EVALUABLE, State.TOO_SMALL, State.DOUBTFUL])
-def test_a_burden_without_the_volume_of_a_lesion_is_the_least(state: State) -> None:
-    made = compared([Told(number=1, seen={0: 20.0, 90: state}), Told(number=2, seen={0: 10.0, 90: 10.0})], (0, 90))
+def test_a_burden_without_the_volume_of_a_lesion_is_incomplete(state: State) -> None:
+    comparison = compared(
+        [Told(number=1, seen={0: 20.0, 90: state}), Told(number=2, seen={0: 10.0, 90: 10.0})], (0, 90)
+    )
 
-    burden = burden_at(made, made.scans[-1].date)
+    burden = burden_at(comparison, comparison.scans[-1].date)
 
     assert burden.volume_ml == pytest.approx(ball(10.0).volume_ml)
     assert not burden.is_complete
 
 
-def test_recist_holds_targets_sums_nadir_response_and_the_arithmetic() -> None:
+def test_recist_has_targets_sums_nadir_response_and_the_arithmetic() -> None:
     # 50 mm at first, 40 (-20 %), 30 (-40 %), 37 mm: +23.3 % and +7 mm from the nadir.
-    made = compared(
+    comparison = compared(
         [
             Told(number=1, seen={0: 30.0, 90: 25.0, 180: 20.0, 270: 25.0, 360: 25.0}),
             Told(number=2, seen={0: 20.0, 90: 15.0, 180: 10.0, 270: 12.0, 360: 12.0}),
         ],
         (0, 90, 180, 270, 360),
     )
-    recist = written(made)["recist"]
+    recist = as_json_values(comparison)["recist"]
 
     assert recist["baseline"]["targets"] == [uid(1), uid(2)]
     assert recist["baseline"]["sum_mm"] == 50.0
@@ -132,10 +134,10 @@ def test_recist_holds_targets_sums_nadir_response_and_the_arithmetic() -> None:
     assert "progression was proposed on day 270: RECIST 1.1 follows no further" in recist["assessments"][3]["basis"]
 
 
-def test_no_date_stands_in_the_course() -> None:
-    made = replace(compared(), reason="the scan of 2024-04-02 and that of 20240701 have no lungs")
+def test_the_comparison_has_no_date() -> None:
+    comparison = replace(compared(), reason="the scan of 2024-04-02 and that of 20240701 have no lungs")
 
-    text = json.dumps(comparison_json(made))
+    text = json.dumps(comparison_json(comparison))
 
     assert "the scan of day 92 and that of day 182 have no lungs" in text
     assert not re.search(r"20\d\d-?[01]\d-?[0-3]\d", text)
@@ -162,7 +164,7 @@ def test_days_need_a_first_scan() -> None:
         nothing.of(date(2024, 1, 1))
 
 
-COURSES = {
+COMPARISONS = {
     "story": compared(),
     "first": replace(compared(STORY[:2], (0,)), recist=None, registration=None),
     "same day": compared([Told(number=1, seen={0: 20.0, 1: 20.0})], (0, 1)),
@@ -171,37 +173,37 @@ COURSES = {
 }
 
 
-@pytest.mark.parametrize("name", COURSES)
-def test_the_course_is_of_the_form_that_its_schema_describes(name: str) -> None:
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_the_comparison_conforms_to_the_schema(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
 
-    errors = jsonschema.Draft202012Validator(schema_of("comparison")).iter_errors(written(COURSES[name]))
+    errors = jsonschema.Draft202012Validator(schema_of("comparison")).iter_errors(as_json_values(COMPARISONS[name]))
 
     assert [f"{list(error.path)}: {error.message}" for error in errors] == []
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
-        lambda made: made.update(statement="unchanged"),
-        lambda made: made.pop("registration"),
-        lambda made: made["time_points"][0].update(date="2024-01-01"),
-        lambda made: made["time_points"][0].update(day=-1),
-        lambda made: made["lesions"][0]["observations"][0].update(state="seen"),
-        lambda made: made["lesions"][0]["observations"][0]["sizes"].pop("volume_ml"),
-        lambda made: made["lesions"][0]["change"]["guidelines"][0].update(is_met="yes"),
-        lambda made: made["recist"]["assessments"][0].update(response="XX"),
+        lambda comparison: comparison.update(statement="unchanged"),
+        lambda comparison: comparison.pop("registration"),
+        lambda comparison: comparison["time_points"][0].update(date="2024-01-01"),
+        lambda comparison: comparison["time_points"][0].update(day=-1),
+        lambda comparison: comparison["lesions"][0]["observations"][0].update(state="seen"),
+        lambda comparison: comparison["lesions"][0]["observations"][0]["sizes"].pop("volume_ml"),
+        lambda comparison: comparison["lesions"][0]["change"]["guidelines"][0].update(is_met="yes"),
+        lambda comparison: comparison["recist"]["assessments"][0].update(response="XX"),
     ],
 )
-def test_the_schema_refuses_what_is_wrong(spoil: Callable[[Any], object]) -> None:
+def test_the_schema_rejects_invalid_values(corrupt: Callable[[Any], object]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    made = written(compared())
+    comparison = as_json_values(compared())
     validator = jsonschema.Draft202012Validator(schema_of("comparison"))
-    assert validator.is_valid(made)
+    assert validator.is_valid(comparison)
 
-    spoil(made)
+    corrupt(comparison)
 
-    assert not validator.is_valid(made)
+    assert not validator.is_valid(comparison)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_the_schema_refuses_what_is_wrong(spoil: Callable[[Any], object]) -> Non
         (NonTargets, ("assessment", "non_targets")),
     ],
 )
-def test_the_schema_knows_every_word(enum: type[StrEnum], place: tuple[str, str]) -> None:
+def test_the_schema_has_every_enum_value(enum: type[StrEnum], place: tuple[str, str]) -> None:
     name, key = place
 
     assert [each for each in schema_of(name)["properties"][key]["enum"] if each] == [each.value for each in enum]

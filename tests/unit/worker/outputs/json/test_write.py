@@ -17,15 +17,15 @@ from worker.findings import Findings
 from worker.follow_up.comparison import Statement
 from worker.outputs.json import write as findings_json
 from worker.outputs.json.write import as_json, write_findings
-from worker.outputs.quantities import of_extent, of_lesion, of_lobe, of_place
+from worker.outputs.quantities import extent_quantities, lesion_quantities, lobe_quantities, location_quantities
 
 Analyse = Callable[..., Made]
 
 SCHEMA = Path(findings_json.__file__).with_name("findings.schema.json")
 
 
-def of_the_report(file: Path) -> set[float]:
-    """Every number of the SR's measurement groups, those of intervals as their ends."""
+def report_numbers(file: Path) -> set[float]:
+    """All numbers of the measurement groups of the SR, intervals as their ends."""
     found = set()
     for group in items(pydicom.dcmread(file), *GROUP):
         for item in (item for item in everything(group) if item.ValueType == "NUM"):
@@ -38,30 +38,30 @@ def of_the_report(file: Path) -> set[float]:
     return found
 
 
-def of_the_json(value: Any) -> Iterator[float]:  # noqa: ANN401  (a JSON value)
-    """Every number that is no count of voxels, place of a line, or identity."""
+def json_numbers(value: Any) -> Iterator[float]:  # noqa: ANN401  (a JSON value)
+    """All numbers except voxel counts, coordinates and lesion numbers."""
     if isinstance(value, dict):
         for key, inside in value.items():
             if key not in {"number", "voxels", "centroid_lps_mm", "long_axis", "short_axis"}:
-                yield from of_the_json(inside)
+                yield from json_numbers(inside)
     elif isinstance(value, list):
         for inside in value:
-            yield from of_the_json(inside)
+            yield from json_numbers(inside)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield float(value)
 
 
 @pytest.mark.parametrize("boxes", [[], ONE, FIVE], ids=["none", "one", "five"])
-def test_the_file_holds_the_numbers_of_the_report_and_no_others(
+def test_the_file_has_the_numbers_of_the_report_and_no_others(
     analysed: Analyse, tmp_path: Path, boxes: list[Any]
 ) -> None:
-    made = analysed(boxes)
-    findings = described(made.findings)
+    case = analysed(boxes)
+    findings = described(case.findings)
 
     written = as_json(findings)
 
-    in_file = set(of_the_json(written["lesions"])) | set(of_the_json(written["spread"]))
-    in_report = of_the_report(saved(made, tmp_path, findings=findings)["sr"])
+    in_file = set(json_numbers(written["lesions"])) | set(json_numbers(written["spread"]))
+    in_report = report_numbers(saved(case, tmp_path, findings=findings)["sr"])
     assert in_file <= in_report
     differences = {95.0} | {
         round(abs(end - lesion[key]), 4)
@@ -81,8 +81,8 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
     assert finding.place
     assert findings.spread
 
-    quantities = [*of_lesion(finding), *of_place(finding.place), *of_extent(findings.spread)]
-    quantities += [quantity for burden in findings.spread.by_lobe for quantity in of_lobe(burden)]
+    quantities = [*lesion_quantities(finding), *location_quantities(finding.place), *extent_quantities(findings.spread)]
+    quantities += [quantity for burden in findings.spread.by_lobe for quantity in lobe_quantities(burden)]
 
     for quantity in quantities:
         ending = next((ending for ending in ENDINGS if quantity.key.endswith(ending)), "")
@@ -93,7 +93,7 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
 
 
 def variants(findings: Findings) -> list[Findings]:
-    """Everything known, earlier scans or none of them, nothing but sizes known, and no lungs."""
+    """Findings with all values and priors, without priors, with sizes only, and without lungs."""
     full = replace(described(findings), comparison=compared())
     bare = tuple(
         replace(one, measurement=replace(one.measurement, shape=None, intensity=None, density=None))
@@ -113,7 +113,7 @@ def variants(findings: Findings) -> list[Findings]:
 
 
 @pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])
-def test_the_file_is_of_the_form_that_its_schema_describes(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
+def test_the_file_conforms_to_the_schema(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -127,7 +127,7 @@ def test_the_file_is_of_the_form_that_its_schema_describes(analysed: Analyse, tm
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda written: written.pop("lungs_found"),
         lambda written: written.update(schema_version=2),
@@ -143,16 +143,16 @@ def test_the_file_is_of_the_form_that_its_schema_describes(analysed: Analyse, tm
         lambda written: written["spread"]["by_lobe"].pop(),
     ],
 )  # fmt: skip
-def test_the_schema_refuses_what_is_wrong(analysed: Analyse, spoil: Callable[[Any], object]) -> None:
+def test_the_schema_rejects_invalid_values(analysed: Analyse, corrupt: Callable[[Any], object]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     written = json.loads(json.dumps(as_json(described(analysed(ONE).findings))))
 
-    spoil(written)
+    corrupt(written)
 
     assert not jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).is_valid(written)
 
 
-def test_the_schema_describes_every_key_that_is_ever_written(analysed: Analyse) -> None:
+def test_the_schema_describes_every_written_key(analysed: Analyse) -> None:
     schema = json.loads(SCHEMA.read_text())
     written = as_json(described(analysed(FIVE).findings))
 
@@ -162,12 +162,12 @@ def test_the_schema_describes_every_key_that_is_ever_written(analysed: Analyse) 
     assert set(overall) == set(written["spread"])  # type: ignore[call-overload]
 
 
-def test_what_is_not_known_is_null_or_left_out(analysed: Analyse) -> None:
-    made = analysed(ONE)
-    (finding,) = made.findings.findings
+def test_unknown_values_are_null_or_left_out(analysed: Analyse) -> None:
+    case = analysed(ONE)
+    (finding,) = case.findings.findings
     bare = replace(finding, measurement=replace(finding.measurement, shape=None, intensity=None, density=None))
 
-    written = json.loads(json.dumps(as_json(replace(made.findings, findings=(bare,)))))
+    written = json.loads(json.dumps(as_json(replace(case.findings, findings=(bare,)))))
 
     (lesion,) = written["lesions"]
     assert written["lungs_found"] is False
@@ -178,7 +178,7 @@ def test_what_is_not_known_is_null_or_left_out(analysed: Analyse) -> None:
     assert not {"sphericity", "mass_g", "consistency", "skewness", "volume_ml_95"} & set(lesion)
 
 
-def test_place_and_proposal_read_as_words(analysed: Analyse) -> None:
+def test_location_and_proposal_are_written_as_words(analysed: Analyse) -> None:
     written = json.loads(json.dumps(as_json(described(analysed(FIVE).findings))))
 
     place = written["lesions"][1]["place"]

@@ -1,4 +1,4 @@
-"""Whether everybody can read the page, also without colours."""
+"""Accessibility of the page: contrast, colour vision deficiency, black and white."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from tests.fixtures.worker.drawn_scans import (
-    crowded,
     findings,
-    placed,
+    scan_with_lesions,
     texts_of,
+    with_lungs,
 )
 from tests.fixtures.worker.make_comparisons import compared
 from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT
@@ -33,11 +33,15 @@ def style() -> Iterator[None]:
 
 @pytest.fixture(params=["scan", "course"])
 def sheet(request: pytest.FixtureRequest) -> Sheet:
-    made = placed(findings(*crowded(6)))
-    return draw_page(made) if request.param == "scan" else draw_timeline(replace(made, comparison=compared()))[0]
+    scan_findings = with_lungs(findings(*scan_with_lesions(6)))
+    return (
+        draw_page(scan_findings)
+        if request.param == "scan"
+        else draw_timeline(replace(scan_findings, comparison=compared()))[0]
+    )
 
 
-def test_text_is_dark_enough_to_be_read(sheet: Sheet) -> None:
+def test_text_has_enough_contrast(sheet: Sheet) -> None:
     for text in texts_of(sheet):
         patch = text.get_bbox_patch()
         behind = PALE if patch is None else patch.get_facecolor()
@@ -45,7 +49,7 @@ def test_text_is_dark_enough_to_be_read(sheet: Sheet) -> None:
 
 
 def _contrast(one: str, other: str) -> float:
-    """WCAG 2.1: the ratio of relative luminances."""
+    """WCAG 2.1: contrast ratio of relative luminances."""
     low, high = sorted(_luminance(colour) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
 
@@ -70,20 +74,22 @@ BLINDNESS = {
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
 @pytest.mark.parametrize(
-    "together",
+    "line_styles",
     [(OUTLINE, LONG, SHORT), (UPPER, MIDDLE, LOWER), (CURVE, PARTIAL, NADIR, PROGRESSION)],
     ids=["views", "overview", "sum"],
 )
 def test_lines_of_one_picture_differ_for_every_kind_of_colour_vision(
-    blindness: str, together: tuple[object, ...]
+    blindness: str, line_styles: tuple[object, ...]
 ) -> None:
-    seen = [np.clip(np.array(BLINDNESS[blindness]) @ _linear(trace.colour), 0, 1) for trace in together]  # type: ignore[attr-defined]
+    perceived = [
+        np.clip(np.array(BLINDNESS[blindness]) @ _linear(line_style.colour), 0, 1) for line_style in line_styles
+    ]  # type: ignore[attr-defined]
 
-    lab = [_lab(colour) for colour in seen]
+    lab = [_lab(colour) for colour in perceived]
 
     for i, one in enumerate(lab):
         for other in lab[:i]:
-            assert np.linalg.norm(one - other) > 20  # CIE 1976; 2.3 is just seen
+            assert np.linalg.norm(one - other) > 20  # CIE 1976; 2.3 is just noticeable
 
 
 def _lab(
@@ -102,7 +108,7 @@ def test_lines_differ_without_colours_too() -> None:
     assert len({CURVE.dashes, PARTIAL.dashes, NADIR.dashes, PROGRESSION.dashes}) == 4
 
 
-def test_circles_that_mean_different_things_differ_in_grey_on_the_shade_that_they_lie_on() -> None:
+def test_marker_fills_differ_in_grey_and_from_the_shade_behind_them() -> None:
     for one, other in ((WHITE, BEYOND), (WHITE, FIRST), (BEYOND, FIRST)):
         assert _contrast(one, other) >= 1.4
     assert _contrast(CURVE.colour, CHANCE) >= 3  # WCAG 2.1, 1.4.11

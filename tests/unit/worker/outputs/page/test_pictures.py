@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tests.fixtures.worker.drawn_scans import TURNS, findings, standing, stored_otherwise
+from tests.fixtures.worker.drawn_scans import ORIENTATIONS, findings, stored_as, two_lesion_scan
 from worker.outputs.page.pictures import draw
 
 
-def test_one_picture_of_all_and_one_of_each_lesion_are_drawn(tmp_path: Path) -> None:
-    paths = draw(findings(*standing()), tmp_path / "pictures")
+def test_an_overview_and_a_picture_of_each_lesion_are_drawn(tmp_path: Path) -> None:
+    paths = draw(findings(*two_lesion_scan()), tmp_path / "pictures")
 
     assert [path.name for path in paths] == ["overview.png", "lesion-1.png", "lesion-2.png"]
     for path in paths:
@@ -22,23 +22,23 @@ def test_one_picture_of_all_and_one_of_each_lesion_are_drawn(tmp_path: Path) -> 
 
 
 def test_a_scan_without_a_lesion_has_an_overview(tmp_path: Path) -> None:
-    hu, marked, affine = standing()
+    hu, segmented, affine = two_lesion_scan()
 
-    assert [path.name for path in draw(findings(hu, marked & False, affine), tmp_path)] == ["overview.png"]
+    assert [path.name for path in draw(findings(hu, segmented & False, affine), tmp_path)] == ["overview.png"]
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return draw(findings(*standing()), tmp_path_factory.mktemp("expected"))
+    return draw(findings(*two_lesion_scan()), tmp_path_factory.mktemp("expected"))
 
 
-@pytest.mark.parametrize(("order", "turned"), TURNS, ids=str)
+@pytest.mark.parametrize(("order", "flipped"), ORIENTATIONS, ids=str)
 def test_a_scan_looks_the_same_however_it_is_stored(
-    order: tuple[int, int, int], turned: tuple[int, ...], expected: list[Path], tmp_path: Path
+    order: tuple[int, int, int], flipped: tuple[int, ...], expected: list[Path], tmp_path: Path
 ) -> None:
-    found = draw(stored_otherwise(standing(), order, turned), tmp_path / "found")
+    found = draw(stored_as(two_lesion_scan(), order, flipped), tmp_path / "found")
 
-    # The number of the slice, and which of two equal diameters is drawn, may differ: the rest may not.
+    # Only the slice number, and which of two equal diameters is drawn, may differ.
     assert np.array_equal(imread(found[0]), imread(expected[0]))
     for one, other in zip(found[1:], expected[1:], strict=True):
         assert (imread(one) != imread(other)).any(axis=2).mean() < 0.01
@@ -51,7 +51,7 @@ def test_outline_and_axes_are_drawn_in_their_colours(expected: list[Path]) -> No
 
 
 def test_pictures_hold_no_uid(tmp_path: Path) -> None:
-    made = replace(findings(*standing()), study_uid="9.8.7.6.5", series_uid="9.8.7.6.4")
+    scan_findings = replace(findings(*two_lesion_scan()), study_uid="9.8.7.6.5", series_uid="9.8.7.6.4")
 
-    for path in draw(made, tmp_path):
+    for path in draw(scan_findings, tmp_path):
         assert b"9.8.7.6" not in path.read_bytes()

@@ -1,4 +1,4 @@
-"""Where things stand on the page: read back from its pixels."""
+"""Positions on the page, read back from its pixels."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from matplotlib.transforms import Bbox
 
 from tests.fixtures.worker.drawn_scans import (
     BOXES,
-    TURNS,
-    cut,
+    ORIENTATIONS,
+    crop,
     drawn_extent,
     findings,
     overlaps,
     pictures_of,
     pixels_of,
-    placed,
     ruler,
-    standing,
-    stored_otherwise,
+    stored_as,
+    strings_of,
     texts_of,
-    words_of,
+    two_lesion_scan,
+    with_lungs,
 )
 from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT, arrange, cells
 from worker.outputs.page.page import draw_page
-from worker.outputs.page.sections.overview import FILL, UPPER, spread_out
+from worker.outputs.page.sections.overview import FILL, UPPER, spaced_positions
 from worker.outputs.page.sheet import DPI, Rect, Sheet, plain_style
 
 
@@ -38,77 +38,77 @@ def style() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("order", "turned"), [((0, 1, 2), ()), *TURNS], ids=str)
+@pytest.mark.parametrize(("order", "flipped"), [((0, 1, 2), ()), *ORIENTATIONS], ids=str)
 def test_outlines_and_axes_lie_on_the_lesion_however_it_is_stored(
-    order: tuple[int, int, int], turned: tuple[int, ...]
+    order: tuple[int, int, int], flipped: tuple[int, ...]
 ) -> None:
-    hu, marked, affine = standing()
-    marked[BOXES[1]] = False  # 33 x 17 x 11 mm (head to feet, front to back, right to left) are left
-    made = stored_otherwise((hu, marked, affine), order, turned)
-    paper = draw_page(made)
-    pixels, (_, axial, coronal, sagittal) = pixels_of(paper), pictures_of(paper)
-    scale = _pixels_per_mm(paper)
+    hu, segmented, affine = two_lesion_scan()
+    segmented[BOXES[1]] = False  # 33 x 17 x 11 mm (head to feet, front to back, right to left) are left
+    scan_findings = stored_as((hu, segmented, affine), order, flipped)
+    sheet = draw_page(scan_findings)
+    pixels, (_, axial, coronal, sagittal) = pixels_of(sheet), pictures_of(sheet)
+    scale = _pixels_per_mm(sheet)
 
     for picture, wide_mm, high_mm in ((axial, 11, 17), (coronal, 11, 33), (sagittal, 17, 33)):
-        view = cut(pixels, picture)
+        view = crop(pixels, picture)
         left, right, top, bottom = drawn_extent(view, OUTLINE.colour)
-        # Half of a line of 1.1 pt lies outside of the outline.
+        # Half of the line of 1.1 pt lies outside the outline.
         assert (right - left - 2.6) / scale == pytest.approx(wide_mm, abs=0.4)
         assert (bottom - top - 2.6) / scale == pytest.approx(high_mm, abs=0.4)
         bright = view.min(axis=2) > 200
         inside = bright[round(top) + 5 : round(bottom) - 5, round(left) + 5 : round(right) - 5]
         beside = bright[round(top) + 5 : round(bottom) - 5, : round(left) - 5]
         assert inside.mean() > 0.8  # the rest is the axes
-        assert beside.mean() < 0.05  # marks of the sides
+        assert beside.mean() < 0.05  # edge labels
 
-    view = cut(pixels, axial)
+    view = crop(pixels, axial)
     centre = np.array(drawn_extent(view, OUTLINE.colour)).reshape(2, 2).mean(axis=1)
-    for trace, axis in (
-        (LONG, made.findings[0].measurement.long_axis),
-        (SHORT, made.findings[0].measurement.short_axis),
+    for line_style, axis in (
+        (LONG, scan_findings.findings[0].measurement.long_axis),
+        (SHORT, scan_findings.findings[0].measurement.short_axis),
     ):
         ends = np.array([axis.start_mm, axis.end_mm])[:, :2] - _middle_mm()
         expected = [*sorted(centre[0] + ends[:, 0] * scale), *sorted(centre[1] + ends[:, 1] * scale)]
-        assert drawn_extent(view, trace.colour, 12) == pytest.approx(expected, abs=4)
+        assert drawn_extent(view, line_style.colour, 12) == pytest.approx(expected, abs=4)
 
 
 def _middle_mm() -> tuple[float, float]:
-    """x and y of the middle of the first box."""
+    """x and y of the centre of the first box, in mm."""
     return 11.0 - 25, 18.0 - 30
 
 
-def _pixels_per_mm(paper: Sheet) -> float:
-    """Read from the scale bar of the first view: its length in pixels, and in mm as written."""
+def _pixels_per_mm(sheet: Sheet) -> float:
+    """From the scale bar of the first view: its length in pixels by its length in mm as written."""
     lines = [
-        line for line in paper.figure.findobj(Line2D) if isinstance(line, Line2D) and line.get_color() == "#ffffff"
+        line for line in sheet.figure.findobj(Line2D) if isinstance(line, Line2D) and line.get_color() == "#ffffff"
     ]
     box = lines[0].get_window_extent(ruler(DPI))
-    said = next(match for word in words_of(paper) if (match := re.fullmatch(r"(\d+) mm", word)))
+    label = next(match for string in strings_of(sheet) if (match := re.fullmatch(r"(\d+) mm", string)))
     width = np.ptp(lines[0].get_transform().transform(lines[0].get_xydata())[:, 0])
     assert width <= box.width
-    return float(width) / float(said[1])
+    return float(width) / float(label[1])
 
 
-@pytest.mark.parametrize(("order", "turned"), [((0, 1, 2), ()), *TURNS], ids=str)
-def test_front_head_and_right_lie_where_the_letters_say(order: tuple[int, int, int], turned: tuple[int, ...]) -> None:
-    hu, marked, affine = standing()
-    marked[BOXES[1]] = False
+@pytest.mark.parametrize(("order", "flipped"), [((0, 1, 2), ()), *ORIENTATIONS], ids=str)
+def test_edge_labels_agree_with_the_anatomy(order: tuple[int, int, int], flipped: tuple[int, ...]) -> None:
+    hu, segmented, affine = two_lesion_scan()
+    segmented[BOXES[1]] = False
     hu[BOXES[1]] = -800
     # Bright spots beside the lesion at slice 8 to 19, row 10 to 27, column 6 to 17: left of, in front of and above it.
     for spot in (np.s_[8:19, 10:27, 24:27], np.s_[8:19, 3:6, 6:17], np.s_[5:7, 10:27, 6:17]):
         hu[spot] = 30
-    paper = draw_page(stored_otherwise((hu, marked, affine), order, turned))
-    pixels, (_, *views) = pixels_of(paper), pictures_of(paper)
+    sheet = draw_page(stored_as((hu, segmented, affine), order, flipped))
+    pixels, (_, *views) = pixels_of(sheet), pictures_of(sheet)
 
-    brightest = [_brightest_sides(cut(pixels, view)) for view in views]
+    brightest = [_brightest_sides(crop(pixels, view)) for view in views]
 
     assert brightest == [{"right", "top"}, {"right", "top"}, {"left", "top"}]
-    marks = [word for word in words_of(paper) if word in "RLAPHF"]
+    marks = [string for string in strings_of(sheet) if string in "RLAPHF"]
     assert [marks[i : i + 4] for i in range(2, 14, 4)] == [list("RLAP"), list("RLHF"), list("APHF")]
 
 
 def _brightest_sides(view: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> set[str]:
-    """Where, beside its outline, something bright is seen; the marks at the edges are left out."""
+    """The sides of the outline with bright pixels, without the labels at the edges."""
     left, right, top, bottom = (round(edge) for edge in drawn_extent(view, OUTLINE.colour))
     bright, edge = view.min(axis=2) > 180, 30
     sides = {
@@ -120,10 +120,10 @@ def _brightest_sides(view: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> s
     return {name for name, part in sides.items() if part.mean() > 0.02}
 
 
-def test_lobes_and_lesions_lie_in_the_overview_as_in_the_body() -> None:
-    made = placed(findings(*standing()))
-    paper = draw_page(made)
-    view = cut(pixels_of(paper), pictures_of(paper)[0])
+def test_lobes_and_lesions_of_the_overview_are_at_their_anatomical_positions() -> None:
+    scan_findings = with_lungs(findings(*two_lesion_scan()))
+    sheet = draw_page(scan_findings)
+    view = crop(pixels_of(sheet), pictures_of(sheet)[0])
 
     # Lesion 1 ends at column 16 and slice 18, the right upper lobe at columns 4 and 21; the second lesion's box is
     # columns 30 to 38, slices 22 to 24. Slices run downwards, 3 mm each; the lobes' grid is twice as coarse.
@@ -136,11 +136,11 @@ def test_lobes_and_lesions_lie_in_the_overview_as_in_the_body() -> None:
     assert (upper[3] - top) / scale == pytest.approx(3 * (29 - 7.5), abs=6)
 
 
-def test_numbers_stand_on_the_side_of_their_lesions() -> None:
-    paper = draw_page(findings(*standing()))
-    overview, renderer = pictures_of(paper)[0], ruler(DPI)
+def test_numbers_are_on_the_side_of_their_lesions() -> None:
+    sheet = draw_page(findings(*two_lesion_scan()))
+    overview, renderer = pictures_of(sheet)[0], ruler(DPI)
     one, two = (
-        next(text.get_window_extent(renderer) for text in texts_of(paper) if text.get_text() == number)
+        next(text.get_window_extent(renderer) for text in texts_of(sheet) if text.get_text() == number)
         for number in ("1", "2")
     )
 
@@ -148,12 +148,12 @@ def test_numbers_stand_on_the_side_of_their_lesions() -> None:
     assert overview.x1 < two.x0 < overview.x1 + 20
 
 
-def test_numbers_that_lie_close_are_spread_out_in_their_order() -> None:
-    assert spread_out([1, 5, 9], 2, 0, 10) == [1, 5, 9]
-    assert spread_out([5, 5, 5], 2, 0, 10) == [5, 7, 9]
-    assert spread_out([9, 9.5, 10], 2, 0, 10) == [6, 8, 10]
-    assert spread_out([3] * 11, 2, 0, 10) == pytest.approx(list(range(11)))
-    assert spread_out([], 2, 0, 10) == []
+def test_close_positions_are_spaced_in_their_order() -> None:
+    assert spaced_positions([1, 5, 9], 2, 0, 10) == [1, 5, 9]
+    assert spaced_positions([5, 5, 5], 2, 0, 10) == [5, 7, 9]
+    assert spaced_positions([9, 9.5, 10], 2, 0, 10) == [6, 8, 10]
+    assert spaced_positions([3] * 11, 2, 0, 10) == pytest.approx(list(range(11)))
+    assert spaced_positions([], 2, 0, 10) == []
 
 
 def test_views_fill_their_region_and_never_overlap() -> None:

@@ -1,4 +1,4 @@
-"""What stands on the pages of the course: read back from their artists."""
+"""Content of the timeline pages, read back from their artists."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from matplotlib.transforms import Bbox
 
 from tests.fixtures.worker.drawn_scans import (
     collisions,
-    crowded,
     findings,
-    placed,
     ruler,
-    standing,
-    struck,
+    scan_with_lesions,
+    strings_of,
+    struck_texts,
     texts_of,
-    words_of,
+    two_lesion_scan,
+    with_lungs,
 )
 from tests.fixtures.worker.make_comparisons import STORY, Seen, Told, alone, ball, compared, uid
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, Statement
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
-from worker.outputs.page.chart import nice_step, number_words
+from worker.outputs.page.chart import axis_number, nice_step
 from worker.outputs.page.page import draw_page, draw_pages, write_page
 from worker.outputs.page.sections.lesion_timeline import CHANCE, MISSING
 from worker.outputs.page.sections.timeline import cells, draw_timeline
 from worker.outputs.page.sections.totals import NADIR, PARTIAL, PROGRESSION
 from worker.outputs.page.sheet import DPI, LineStyle, Rect, Sheet, TextStyle, plain_style
-from worker.outputs.page.timeline_wording import doubling_words, signed
+from worker.outputs.page.timeline_wording import doubling_text, signed
 from worker.recist.timepoints import State
 
 FINE_DPI = 4 * DPI
@@ -49,27 +49,27 @@ def style() -> Iterator[None]:
         yield
 
 
-def found(comparison: Comparison | None, lesions: int = 3) -> Findings:
-    return replace(placed(findings(*crowded(lesions))), comparison=comparison)
+def with_comparison(comparison: Comparison | None, lesions: int = 3) -> Findings:
+    return replace(with_lungs(findings(*scan_with_lesions(lesions))), comparison=comparison)
 
 
-def days_of(scans: int) -> tuple[int, ...]:
-    """At uneven distances, some of them short."""
+def uneven_days(scans: int) -> tuple[int, ...]:
+    """Days of scans at uneven intervals, some of them short."""
     return tuple(np.cumsum([0, *([14, 100, 61, 7, 190] * 2)])[:scans].tolist())
 
 
-def many(lesions: int, scans: int) -> Comparison:
+def many_lesions(lesions: int, scans: int) -> Comparison:
     """Lesions that grow, shrink, vanish, return, appear, hide, merge and split."""
-    days = days_of(scans)
-    told = [_told(number, days) for number in range(1, lesions + 1)]
-    return compared(told, days)
+    days = uneven_days(scans)
+    specs = [_spec(number, days) for number in range(1, lesions + 1)]
+    return compared(specs, days)
 
 
-def _told(number: int, days: Sequence[int]) -> Told:
+def _spec(number: int, days: Sequence[int]) -> Told:
     diameters = [round(8 + 3.1 * (number % 9) + (number % 5 - 2) * 0.004 * each * (number % 3), 1) for each in days]
     seen: dict[int, Seen] = dict(zip(days, [max(4.0, each) for each in diameters], strict=True))
     last, later = days[-1], days[len(days) // 2 :]
-    fates = {
+    special_cases = {
         3: Told(number=number, seen={**seen, last: State.VANISHED}, event=Event.VANISHED),
         4: Told(number=number, seen={each: seen[each] for each in later}, event=Event.NEW),
         5: Told(number=number, seen={**seen, **dict.fromkeys(days[1:-1:2], State.NOT_EVALUABLE)}, event=Event.RETURNED),
@@ -82,11 +82,11 @@ def _told(number: int, days: Sequence[int]) -> Told:
         7: Told(number=number, seen={last: 9.0}, event=Event.SPLIT, split_from=1),
         8: Told(number=number, seen={last: (State.DOUBTFUL, 9.0)}, event=Event.NEW, possible_match=2),
     }
-    return fates.get(number % 9, Told(number=number, seen=seen))
+    return special_cases.get(number % 9, Told(number=number, seen=seen))
 
 
-def wordy(comparison: Comparison) -> Comparison:
-    """Every name and every reason as long as it can be."""
+def with_long_texts(comparison: Comparison) -> Comparison:
+    """The comparison with very long lesion names and reasons."""
     names = {lesion.tracking_uid: f"lesion of a reader {lesion.name} " * 4 for lesion in comparison.lesions}
     registration = (
         replace(comparison.registration, reason="the lungs of one scan " * 9) if comparison.registration else None
@@ -101,44 +101,44 @@ def wordy(comparison: Comparison) -> Comparison:
 
 @pytest.mark.parametrize("kind", ["plain", "wordy"])
 @pytest.mark.parametrize(("lesions", "scans"), [(0, 2), (1, 2), (1, 10), (5, 5), (13, 10), (40, 10)])
-def test_no_text_touches_another_or_a_line_and_none_leaves_a_sheet(lesions: int, scans: int, kind: str) -> None:
-    made = many(lesions, scans)
+def test_no_text_overlaps_another_or_a_line_or_leaves_the_sheet(lesions: int, scans: int, kind: str) -> None:
+    comparison = many_lesions(lesions, scans)
 
-    for paper in draw_timeline(found(made if kind == "plain" else wordy(made))):
+    for sheet in draw_timeline(with_comparison(comparison if kind == "plain" else with_long_texts(comparison))):
         for dpi in (DPI, FINE_DPI):
-            paper.figure.set_dpi(dpi)
-            assert collisions(paper, dpi) == []
-        assert struck(paper, FINE_DPI) == []
+            sheet.figure.set_dpi(dpi)
+            assert collisions(sheet, dpi) == []
+        assert struck_texts(sheet, FINE_DPI) == []
 
 
-def test_the_story_of_five_scans_stands_clear_of_everything_too() -> None:
-    (paper,) = draw_timeline(found(compared()))
+def test_no_text_of_the_story_of_five_scans_overlaps_anything() -> None:
+    (sheet,) = draw_timeline(with_comparison(compared()))
 
-    assert collisions(paper, DPI) == []
-    assert struck(paper, DPI) == []
+    assert collisions(sheet, DPI) == []
+    assert struck_texts(sheet, DPI) == []
 
 
 @pytest.mark.parametrize("statement", Statement)
 def test_the_first_page_has_room_for_the_statement(statement: Statement) -> None:
     for lesions in (0, 3, 20):
-        paper = draw_page(found(alone(statement, "2 of 3 peers did not answer within 30 s " * 3), lesions))
-        assert collisions(paper, DPI) == []
+        sheet = draw_page(with_comparison(alone(statement, "2 of 3 peers did not answer within 30 s " * 3), lesions))
+        assert collisions(sheet, DPI) == []
 
 
-def test_the_search_for_struck_texts_finds_lines_and_shapes() -> None:
-    paper = Sheet(width_mm=100, height_mm=50)
-    for top, words in ((10, "line"), (20, "box"), (30, "free")):
-        paper.text((10, top), words, TextStyle())
-    paper.line([(5, 9), (40, 9)], LineStyle())
-    paper.box(Rect(left=5, top=15, width=40, height=10), "#eeeeee")
+def test_struck_finds_texts_under_lines_and_shapes() -> None:
+    sheet = Sheet(width_mm=100, height_mm=50)
+    for top, strings in ((10, "line"), (20, "box"), (30, "free")):
+        sheet.text((10, top), strings, TextStyle())
+    sheet.line([(5, 9), (40, 9)], LineStyle())
+    sheet.box(Rect(left=5, top=15, width=40, height=10), "#eeeeee")
 
-    assert struck(paper, DPI) == ["line is struck through", "box is struck through"]
+    assert struck_texts(sheet, DPI) == ["line is struck through", "box is struck through"]
 
 
-def test_the_story_is_told_in_words() -> None:
-    words = words_of(draw_timeline(found(compared()))[0])
+def test_events_and_changes_of_the_story_are_written() -> None:
+    strings = strings_of(draw_timeline(with_comparison(compared()))[0])
 
-    assert {f"lesion-{number}" for number in range(1, 8)} <= set(words)
+    assert {f"lesion-{number}" for number in range(1, 8)} <= set(strings)
     assert {
         "larger",
         "split",
@@ -146,78 +146,86 @@ def test_the_story_is_told_in_words() -> None:
         "new, may be lesion-4",
         "vanished",
         "merged into lesion-1",
-    } <= set(words)
-    assert {"with lesion-5", "without lesion-6", "split off", "new", "in doubt", "in lesion-1"} <= set(words)  # by day
-    assert words.count("target") == 2  # the scan's own lesions have other UIDs here, so they bear no number
-    assert "10.31 \N{RIGHTWARDS ARROW} 14.14 ml, 30.0 \N{MULTIPLICATION SIGN} 30.0 mm" in words
-    assert "+37 % in 88 days (chance \N{MINUS SIGN}21 to +27 %)" in words
-    assert "doubles in 193 days (95 %: 110 to 792)" in words
-    assert "grown by Lung-RADS, Fleischner, BTS, NELSON" in words
-    assert "last measured on day 276: 0.11 ml, 6.0 \N{MULTIPLICATION SIGN} 6.0 mm" in words
+    } <= set(strings)
+    assert {"with lesion-5", "without lesion-6", "split off", "new", "in doubt", "in lesion-1"} <= set(
+        strings
+    )  # by day
+    assert strings.count("target") == 2  # the findings of the scan have other UIDs here, so the lesions have no number
+    assert "10.31 \N{RIGHTWARDS ARROW} 14.14 ml, 30.0 \N{MULTIPLICATION SIGN} 30.0 mm" in strings
+    assert "+37 % in 88 days (chance \N{MINUS SIGN}21 to +27 %)" in strings
+    assert "doubles in 193 days (95 %: 110 to 792)" in strings
+    assert "grown by Lung-RADS, Fleischner, BTS, NELSON" in strings
+    assert "last measured on day 276: 0.11 ml, 6.0 \N{MULTIPLICATION SIGN} 6.0 mm" in strings
 
 
 def test_the_response_is_proposed_with_its_arithmetic() -> None:
-    words = words_of(draw_timeline(found(compared()))[0])
-    joined = " ".join(words)
+    strings = strings_of(draw_timeline(with_comparison(compared()))[0])
+    joined = " ".join(strings)
 
-    assert "Proposed response, RECIST 1.1: PD" in words
-    assert "Proposed by research software; a radiologist decides." in words
+    assert "Proposed response, RECIST 1.1: PD" in strings
+    assert "Proposed by research software; a radiologist decides." in strings
     # 14 + 30 + 9 = 53 mm; 53 / 50 = 1.06; the nadir is 16 + 27 = 43 mm; 53 / 43 = 1.2325.
     assert "targets: lesion-2 14.0 + lesion-1 30.0 + lesion-6 9.0" in joined
     assert "sum 53.0 mm, baseline 50.0 mm: +6.0 %, nadir 43.0 mm: +23.2 % and +10.0 mm: PD" in joined
-    assert [word for word in words if word in {"SD", "PR", "PD", "baseline"}] == ["baseline", "SD", "SD", "PD", "PD"]
+    assert [string for string in strings if string in {"SD", "PR", "PD", "baseline"}] == [
+        "baseline",
+        "SD",
+        "SD",
+        "PD",
+        "PD",
+    ]
     assert "progression was proposed on day 276" in joined
     assert "registration with the scan before: deformable, lungs 1.2 mm apart (95 %: 3.5 mm)" in joined
 
 
 @pytest.mark.parametrize("statement", Statement)
-def test_each_statement_stands_on_the_first_page(statement: Statement) -> None:
-    words = words_of(draw_page(found(alone(statement, "the peer was away since 2024-01-01"))))
+def test_each_statement_is_on_the_first_page(statement: Statement) -> None:
+    strings = strings_of(draw_page(with_comparison(alone(statement, "the peer was away since 2024-01-01"))))
 
     if statement is not Statement.COMPARED:
-        assert f"Follow-up: {statement}" in words
-    assert "the peer was away since a day" in words
-    assert draw_timeline(found(alone(statement))) == []
+        assert f"Follow-up: {statement}" in strings
+    assert "the peer was away since a day" in strings
+    assert draw_timeline(with_comparison(alone(statement))) == []
 
 
-def test_the_first_page_points_to_the_course() -> None:
-    words = words_of(draw_pages(found(compared()))[0])
+def test_the_first_page_refers_to_the_timeline() -> None:
+    strings = strings_of(draw_pages(with_comparison(compared()))[0])
 
-    assert "Follow-up: compared with 4 earlier scans, see the next page" in words
-    assert "RECIST 1.1, proposed: PD. Proposed by research software; a radiologist decides." in " ".join(words)
-
-
-def test_without_a_comparison_the_report_is_what_it_was() -> None:
-    assert len(draw_pages(found(None))) == 1
-    assert not any(word.startswith("Follow-up") for word in words_of(draw_page(found(None))))
+    assert "Follow-up: compared with 4 earlier scans, see the next page" in strings
+    assert "RECIST 1.1, proposed: PD. Proposed by research software; a radiologist decides." in " ".join(strings)
 
 
-def test_no_sheet_holds_a_date() -> None:
-    joined = " ".join(word for paper in draw_pages(found(compared())) for word in words_of(paper))
+def test_without_a_comparison_there_is_one_page_without_follow_up() -> None:
+    assert len(draw_pages(with_comparison(None))) == 1
+    assert not any(string.startswith("Follow-up") for string in strings_of(draw_page(with_comparison(None))))
+
+
+def test_no_sheet_has_a_date() -> None:
+    joined = " ".join(string for sheet in draw_pages(with_comparison(compared())) for string in strings_of(sheet))
 
     assert "5 scans, day 0\N{EN DASH}364" in joined
     assert not re.search(r"20\d\d-\d\d", joined)
 
 
-def markers(paper: Sheet, within: Bbox) -> list[tuple[float, float]]:
-    """The centres of the circles in a part of the sheet, from left to right."""
-    boxes = [shape.get_window_extent() for shape in paper.figure.findobj(Polygon) if isinstance(shape, Polygon)]
+def markers(sheet: Sheet, within: Bbox) -> list[tuple[float, float]]:
+    """Centres of the circles in a part of the sheet, from left to right."""
+    boxes = [shape.get_window_extent() for shape in sheet.figure.findobj(Polygon) if isinstance(shape, Polygon)]
     centres = [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes]
     return sorted(centre for centre in centres if within.contains(*centre))
 
 
-def part(paper: Sheet, rect: Rect) -> Bbox:
-    height = paper.figure.bbox.height
+def region_box(sheet: Sheet, rect: Rect) -> Bbox:
+    height = sheet.figure.bbox.height
     scale = DPI / 25.4
     return Bbox.from_extents(
         rect.left * scale, height - rect.bottom * scale, rect.right * scale, height - rect.top * scale
     )
 
 
-def vertical_scale(paper: Sheet, within: Bbox) -> tuple[float, float]:
-    """Where 0 lies, and how many pixels a unit has, read from the numbers beside the axis."""
+def vertical_scale(sheet: Sheet, within: Bbox) -> tuple[float, float]:
+    """Position of 0 and pixels per unit, read from the numbers beside the axis."""
     places = {}
-    for text in texts_of(paper):
+    for text in texts_of(sheet):
         box = text.get_window_extent(ruler(DPI))
         number = re.fullmatch(r"([\d.]+)( ml| mm)?", text.get_text())
         if number and text.get_ha() == "right" and within.contains(box.x0, (box.y0 + box.y1) / 2):
@@ -231,14 +239,14 @@ SUM = Rect(left=9, top=66.5, width=88, height=54)
 ALONE = Rect(left=103, top=19.5, width=112, height=82)
 
 
-def test_volumes_lie_where_the_axis_says() -> None:
+def test_volumes_are_drawn_at_the_values_of_the_axis() -> None:
     diameters = {0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0}
-    (paper,) = draw_timeline(found(compared([Told(number=1, seen=diameters)])))
-    for rect in (ALONE, SIDE):  # of one lesion the burden is its volume
-        chart = part(paper, rect)
-        zero, per_ml = vertical_scale(paper, chart)
+    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen=diameters)])))
+    for rect in (ALONE, SIDE):  # the burden of one lesion is its volume
+        chart = region_box(sheet, rect)
+        zero, per_ml = vertical_scale(sheet, chart)
 
-        points = markers(paper, chart)
+        points = markers(sheet, chart)
 
         assert [(y - zero) / per_ml for _, y in points] == pytest.approx(
             [math.pi / 6 * diameter**3 / 1000 for diameter in diameters.values()], abs=0.15
@@ -247,13 +255,13 @@ def test_volumes_lie_where_the_axis_says() -> None:
         assert [364 * (x - first) / (last - first) for x, _ in points] == pytest.approx(list(diameters), abs=0.5)
 
 
-def test_the_limits_of_chance_are_shaded_from_the_scan_before() -> None:
-    (paper,) = draw_timeline(found(compared([Told(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
-    chart = part(paper, ALONE)
-    zero, per_ml = vertical_scale(paper, chart)
+def test_repeatability_limits_are_shaded_from_the_previous_scan() -> None:
+    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
+    chart = region_box(sheet, ALONE)
+    zero, per_ml = vertical_scale(sheet, chart)
     (shade,) = (
         shape.get_window_extent()
-        for shape in paper.figure.findobj(Rectangle)
+        for shape in sheet.figure.findobj(Rectangle)
         if isinstance(shape, Rectangle)
         and to_hex(shape.get_facecolor()) == CHANCE
         and chart.contains(*shape.get_window_extent().get_points()[0])
@@ -263,99 +271,107 @@ def test_the_limits_of_chance_are_shaded_from_the_scan_before() -> None:
     volume = ball(20.0).volume_ml
     assert (shade.y1 - zero) / per_ml == pytest.approx(1.27 * volume, abs=0.05)
     assert (shade.y0 - zero) / per_ml == pytest.approx(volume / 1.27, abs=0.05)
-    assert [shade.x0, shade.x1] == pytest.approx([x for x, _ in markers(paper, chart)], abs=1)
+    assert [shade.x0, shade.x1] == pytest.approx([x for x, _ in markers(sheet, chart)], abs=1)
 
 
-def test_a_volume_with_another_lesion_in_it_is_not_held_against_the_one_before() -> None:
+def test_a_volume_after_a_merge_is_not_compared_with_the_one_before() -> None:
     merged = [
         Told(number=1, seen={0: 20.0, 90: 26.0, 180: 26.0}),
         Told(number=2, seen={0: 19.0, 90: State.MERGED, 180: State.MERGED}, merged_into=1, event=None),
     ]
-    (paper,) = draw_timeline(found(compared(merged, (0, 90, 180))))
+    (sheet,) = draw_timeline(with_comparison(compared(merged, (0, 90, 180))))
 
     shades = [
         shape
-        for shape in paper.figure.findobj(Rectangle)
+        for shape in sheet.figure.findobj(Rectangle)
         if isinstance(shape, Rectangle) and to_hex(shape.get_facecolor()) == CHANCE
     ]
     assert len(shades) == 2  # from day 90 to 180, and the legend's
-    assert "with lesion-2" in words_of(paper)
+    assert "with lesion-2" in strings_of(sheet)
 
 
-def test_a_lesion_of_the_scan_bears_its_number_on_the_scan_s_page() -> None:
-    made = found(compared(STORY[:1]), lesions=2)
-    (first, second) = made.findings
+def test_a_lesion_of_the_scan_has_its_number_of_the_first_page() -> None:
+    scan_findings = with_comparison(compared(STORY[:1]), lesions=2)
+    (first, second) = scan_findings.findings
     known = replace(first, lesion=replace(first.lesion, tracking_uid=uid(1)))
 
-    words = words_of(draw_timeline(replace(made, findings=(known, second)))[0])
+    strings = strings_of(draw_timeline(replace(scan_findings, findings=(known, second)))[0])
 
-    assert "no. 1, target" in words
+    assert "no. 1, target" in strings
 
 
-def levels(paper: Sheet, trace: LineStyle, within: Bbox) -> list[float]:
-    """The heights of the level lines of a look."""
+def level_heights(sheet: Sheet, line_style: LineStyle, within: Bbox) -> list[float]:
+    """Heights of the horizontal lines of this style."""
     lines = [
         line.get_transform().transform(line.get_xydata())
-        for line in paper.figure.findobj(Line2D)
-        if isinstance(line, Line2D) and line.get_color() == trace.colour and line.get_linewidth() == trace.width_pt
+        for line in sheet.figure.findobj(Line2D)
+        if isinstance(line, Line2D)
+        and line.get_color() == line_style.colour
+        and line.get_linewidth() == line_style.width_pt
     ]
     return [ends[0][1] for ends in lines if ends[0][1] == ends[1][1] and within.contains(*ends[0])]
 
 
 def test_the_sum_is_drawn_against_nadir_response_and_progression() -> None:
     lesions = [Told(number=1, seen={0: 30.0, 90: 20.0, 180: 25.0}), Told(number=2, seen={0: 20.0, 90: 12.0, 180: 12.0})]
-    (paper,) = draw_timeline(found(compared(lesions, (0, 90, 180))))
-    chart = part(paper, SUM)
-    zero, per_mm = vertical_scale(paper, chart)
+    (sheet,) = draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))
+    chart = region_box(sheet, SUM)
+    zero, per_mm = vertical_scale(sheet, chart)
 
-    assert [(y - zero) / per_mm for _, y in markers(paper, chart)] == pytest.approx([50, 32, 37], abs=0.3)
-    for trace, expected_mm in ((PARTIAL, 35.0), (NADIR, 32.0), (PROGRESSION, 38.4)):
-        assert [(y - zero) / per_mm for y in levels(paper, trace, chart)] == pytest.approx([expected_mm], abs=0.3)
-    words = words_of(paper)
-    assert {"37.0 mm now", "nadir: 32.0", "PR, \N{MINUS SIGN}30 %: 35.0", "PD, +20 %: 38.4"} <= set(words)
+    assert [(y - zero) / per_mm for _, y in markers(sheet, chart)] == pytest.approx([50, 32, 37], abs=0.3)
+    for line_style, expected_mm in ((PARTIAL, 35.0), (NADIR, 32.0), (PROGRESSION, 38.4)):
+        assert [(y - zero) / per_mm for y in level_heights(sheet, line_style, chart)] == pytest.approx(
+            [expected_mm], abs=0.3
+        )
+    strings = strings_of(sheet)
+    assert {"37.0 mm now", "nadir: 32.0", "PR, \N{MINUS SIGN}30 %: 35.0", "PD, +20 %: 38.4"} <= set(strings)
 
 
 def test_from_a_small_nadir_progression_takes_5_mm() -> None:
     lesions = [Told(number=1, seen={0: 14.0, 90: 12.0, 180: 13.0})]
-    words = words_of(draw_timeline(found(compared(lesions, (0, 90, 180))))[0])
+    strings = strings_of(draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))[0])
 
-    assert "PD, +5 mm: 17.0" in words
+    assert "PD, +5 mm: 17.0" in strings
 
 
-def test_a_lesion_that_vanished_ends_in_a_cross_and_one_that_returned_says_so() -> None:
+def test_a_vanished_lesion_has_a_cross_and_a_returned_one_a_label() -> None:
     seen: dict[int, Seen] = {0: 12.0, 90: State.VANISHED, 180: 9.0}
-    (paper,) = draw_timeline(found(compared([Told(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180))))
-    words = words_of(paper)
+    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180))))
+    strings = strings_of(sheet)
 
-    assert "vanished" in words
-    assert words.count("returned") == 2
-    assert len(markers(paper, part(paper, ALONE))) == 2
+    assert "vanished" in strings
+    assert strings.count("returned") == 2
+    assert len(markers(sheet, region_box(sheet, ALONE))) == 2
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "expected"),
     [(State.TOO_SMALL, "too small"), (State.NOT_EVALUABLE, "not evaluable"), (State.DOUBTFUL, "in doubt")],
 )
-def test_a_lesion_without_sizes_says_why(state: State, words: str) -> None:
-    made = compared([Told(number=1, seen={0: 12.0, 90: 12.0, 180: state})], (0, 90, 180))
+def test_a_lesion_without_sizes_has_its_state_as_label(state: State, expected: str) -> None:
+    comparison = compared([Told(number=1, seen={0: 12.0, 90: 12.0, 180: state})], (0, 90, 180))
 
-    assert words in words_of(draw_timeline(found(made))[0])
+    assert expected in strings_of(draw_timeline(with_comparison(comparison))[0])
 
 
-def test_a_burden_that_is_not_known_in_full_says_at_least() -> None:
+def test_an_incomplete_burden_is_marked_as_at_least() -> None:
     hidden = Told(number=9, seen={0: 20.0, 364: State.NOT_EVALUABLE})
 
-    assert "Burden, all lesions (white: at least)" in words_of(draw_timeline(found(compared([*STORY, hidden])))[0])
-    assert "Burden, all lesions" in words_of(draw_timeline(found(compared()))[0])
+    assert "Burden, all lesions (white: at least)" in strings_of(
+        draw_timeline(with_comparison(compared([*STORY, hidden])))[0]
+    )
+    assert "Burden, all lesions" in strings_of(draw_timeline(with_comparison(compared()))[0])
 
 
-def test_many_lesions_go_on_to_further_sheets_and_the_rest_is_counted() -> None:
-    assert len(draw_timeline(found(many(12, 3)))) == 1
-    assert len(draw_timeline(found(many(32, 3)))) == 2
-    sheets = draw_timeline(found(many(100, 3)))
+def test_many_lesions_continue_on_further_sheets_and_the_rest_is_counted() -> None:
+    assert len(draw_timeline(with_comparison(many_lesions(12, 3)))) == 1
+    assert len(draw_timeline(with_comparison(many_lesions(32, 3)))) == 2
+    sheets = draw_timeline(with_comparison(many_lesions(100, 3)))
     assert len(sheets) == 5
-    assert any("8 more lesions stand in findings.json." in word for word in words_of(sheets[-1]))  # 12 + 4 * 20 = 92
-    named = [word for sheet in sheets for word in words_of(sheet) if re.fullmatch(r"lesion-\d+", word)]
+    assert any(
+        "8 more lesions stand in findings.json." in string for string in strings_of(sheets[-1])
+    )  # 12 + 4 * 20 = 92
+    named = [string for sheet in sheets for string in strings_of(sheet) if re.fullmatch(r"lesion-\d+", string)]
     assert named == [f"lesion-{number}" for number in range(1, 93)]
 
 
@@ -373,19 +389,19 @@ def test_charts_fill_their_region_and_never_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "fewest", "step"), [(16.0, 2, 5.0), (16.0, 3, 5.0), (0.43, 2, 0.2), (107.0, 2, 50.0), (2.0, 2, 1.0)]
+    ("top", "min_steps", "step"), [(16.0, 2, 5.0), (16.0, 3, 5.0), (0.43, 2, 0.2), (107.0, 2, 50.0), (2.0, 2, 1.0)]
 )
-def test_ticks_are_round(most: float, fewest: int, step: float) -> None:
-    assert nice_step(most, fewest) == pytest.approx(step)
+def test_ticks_are_round(top: float, min_steps: int, step: float) -> None:
+    assert nice_step(top, min_steps) == pytest.approx(step)
 
 
 def test_numbers_have_the_decimals_of_their_step() -> None:
-    assert [number_words(value, step) for value, step in ((15, 5), (0.5, 0.25), (0.2, 0.1))] == ["15", "0.50", "0.2"]
+    assert [axis_number(value, step) for value, step in ((15, 5), (0.5, 0.25), (0.2, 0.1))] == ["15", "0.50", "0.2"]
     assert [signed(value) for value in (37.2, -12.6, 0.2, -0.2)] == ["+37", "\N{MINUS SIGN}13", "0", "0"]
 
 
 @pytest.mark.parametrize(
-    ("ends", "words"),
+    ("ends", "expected"),
     [
         ((100.0, 80.0, 130.0), "doubles in 100 days (95 %: 80 to 130)"),
         ((100.0, 60.0, -300.0), "doubles in 100 days (95 %: 60 to never)"),
@@ -394,16 +410,16 @@ def test_numbers_have_the_decimals_of_their_step() -> None:
         ((None, 132.0, -140.0), "unchanged (at the fastest doubles in 132, halves in 140 days)"),
     ],
 )
-def test_a_doubling_time_in_few_words(ends: tuple[float | None, float, float], words: str) -> None:
+def test_the_text_of_a_doubling_time(ends: tuple[float | None, float, float], expected: str) -> None:
     days, fastest, slowest = ends
 
-    assert doubling_words(DoublingTime(days=days, fastest_days=fastest, slowest_days=slowest)) == words
+    assert doubling_text(DoublingTime(days=days, fastest_days=fastest, slowest_days=slowest)) == expected
 
 
-def test_the_course_is_in_the_pdf_and_in_a_picture_of_its_own(tmp_path: Path) -> None:
-    made = replace(findings(*standing()), comparison=compared())
+def test_the_timeline_is_in_the_pdf_and_in_a_separate_png(tmp_path: Path) -> None:
+    scan_findings = replace(findings(*two_lesion_scan()), comparison=compared())
 
-    first, second = write_page(made, tmp_path / "one"), write_page(made, tmp_path / "two")
+    first, second = write_page(scan_findings, tmp_path / "one"), write_page(scan_findings, tmp_path / "two")
 
     assert [path.name for path in first] == ["report.png", "report.pdf", "report-2.png"]
     for one, other in zip(first, second, strict=True):
@@ -414,17 +430,17 @@ def test_the_course_is_in_the_pdf_and_in_a_picture_of_its_own(tmp_path: Path) ->
 
 
 def test_no_text_is_too_small_to_be_read() -> None:
-    for paper in draw_timeline(found(many(40, 10))):
-        assert min(float(text.get_fontsize()) for text in texts_of(paper)) >= 4.5
+    for sheet in draw_timeline(with_comparison(many_lesions(40, 10))):
+        assert min(float(text.get_fontsize()) for text in texts_of(sheet)) >= 4.5
 
 
-def test_a_sum_that_is_not_complete_is_no_fall() -> None:
+def test_an_incomplete_sum_is_not_joined_by_a_line() -> None:
     hidden: dict[int, Seen] = {0: 20.0, 90: State.NOT_EVALUABLE, 180: 20.0}
     lesions = [Told(number=1, seen=hidden), Told(number=2, seen={0: 30.0, 90: 30.0, 180: 30.0})]
-    (paper,) = draw_timeline(found(compared(lesions, (0, 90, 180))))
-    chart = part(paper, SUM)
-    zero, per_mm = vertical_scale(paper, chart)
+    (sheet,) = draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))
+    chart = region_box(sheet, SUM)
+    zero, per_mm = vertical_scale(sheet, chart)
 
-    # 50, at least 30, and 50 mm: the first and the last are joined across the one between.
-    assert [(y - zero) / per_mm for _, y in markers(paper, chart)] == pytest.approx([50, 30, 50], abs=0.3)
-    assert [(y - zero) / per_mm for y in levels(paper, MISSING, chart)] == pytest.approx([50], abs=0.3)
+    # 50, at least 30, and 50 mm: a line joins only the first and the last.
+    assert [(y - zero) / per_mm for _, y in markers(sheet, chart)] == pytest.approx([50, 30, 50], abs=0.3)
+    assert [(y - zero) / per_mm for y in level_heights(sheet, MISSING, chart)] == pytest.approx([50], abs=0.3)

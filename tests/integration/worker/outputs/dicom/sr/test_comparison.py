@@ -27,12 +27,12 @@ Analyse = Callable[..., Made]
 TIME = {"d": {"time": 1}, "/a": {"time": -1}, "%/a": {"time": -1}}
 
 
-def report(made: Made, folder: Path, findings: Findings) -> Dataset:
-    return pydicom.dcmread(saved(made, folder, findings=findings)["sr"])
+def report(case: Made, folder: Path, findings: Findings) -> Dataset:
+    return pydicom.dcmread(saved(case, folder, findings=findings)["sr"])
 
 
 def numbers_of(group: Any) -> dict[str, tuple[float, str]]:  # noqa: ANN401
-    """Each number by its name, with its unit; of several of a name, the last."""
+    """The numbers by name, with units; the last one of those with the same name."""
     return {
         item["quantity"]["CodeMeaning"]: (float(item["value"]), item["units"]["CodeValue"])
         for item in group["measurementItems"]
@@ -51,7 +51,7 @@ def uids(group: Dataset, name: str) -> list[str]:
 
 
 def group_of(sr: Dataset, tracking_uid: str) -> Dataset:
-    """The group that tells of a lesion; its lines stand in another."""
+    """The group with the measurements of a lesion, not that with its lines."""
     *_, group = [each for each in items(sr, *GROUP) if uids(each, "Tracking Unique Identifier") == [tracking_uid]]
     return group
 
@@ -70,11 +70,11 @@ def texts(group: Dataset, name: str) -> list[str]:
 
 
 def test_dcmqi_reads_the_change_of_a_lesion(analysed: Analyse, tmp_path: Path) -> None:
-    """From 0.6667 of its size to all of it in 110 days: the earlier volume is rounded to 0.1181 ml."""
-    made = analysed(FIVE)
-    findings = compared(described(made.findings))
+    """Growth from 2/3 of the volume to the whole in 110 days; the prior volume is rounded to 0.1181 ml."""
+    case = analysed(FIVE)
+    findings = compared(described(case.findings))
 
-    group = read_by_dcmqi(saved(made, tmp_path, findings=findings)["sr"])["Measurements"][1]
+    group = read_by_dcmqi(saved(case, tmp_path, findings=findings)["sr"])["Measurements"][1]
 
     assert findings.comparison
     change = findings.comparison.lesions[0].change
@@ -109,11 +109,11 @@ def test_dcmqi_reads_the_change_of_a_lesion(analysed: Analyse, tmp_path: Path) -
     }
 
 
-def test_what_became_of_a_lesion_is_said_in_codes_and_words(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = compared(described(made.findings))
+def test_event_and_change_of_a_lesion_are_written_as_codes_and_texts(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = compared(described(case.findings))
 
-    file = saved(made, tmp_path, findings=findings)["sr"]
+    file = saved(case, tmp_path, findings=findings)["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][1]
     assert (
@@ -131,21 +131,21 @@ def test_what_became_of_a_lesion_is_said_in_codes_and_words(analysed: Analyse, t
             "Volume doubling time in words": "doubles in 188 days (95 %: 106 to 1635 days)",
         }.items()
     )
-    told = group_of(pydicom.dcmread(file), made.findings.findings[0].lesion.tracking_uid)
-    assert len(texts(told, "Basis of a guideline's statement")) == 4
+    lesion_group = group_of(pydicom.dcmread(file), case.findings.findings[0].lesion.tracking_uid)
+    assert len(texts(lesion_group, "Basis of a guideline's statement")) == 4
     assert [
-        item.ConceptCodeSequence[0].CodeMeaning for item in items(told, "Condition that limits the comparison")
+        item.ConceptCodeSequence[0].CodeMeaning for item in items(lesion_group, "Condition that limits the comparison")
     ] == [
         "Reconstruction kernel differs",
         "Contrast agent not known for both scans",
     ]
 
 
-def test_every_event_names_the_lesions_that_it_concerns(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    _, second, third, fourth, fifth = (each.lesion.tracking_uid for each in made.findings.findings)
+def test_every_event_refers_to_the_related_lesions(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    _, second, third, fourth, fifth = (each.lesion.tracking_uid for each in case.findings.findings)
 
-    sr = report(made, tmp_path, compared(described(made.findings)))
+    sr = report(case, tmp_path, compared(described(case.findings)))
 
     event = "Event since the last time point"
     assert value(group_of(sr, second), event) == "New lesion"
@@ -155,16 +155,16 @@ def test_every_event_names_the_lesions_that_it_concerns(analysed: Analyse, tmp_p
     assert uids(group_of(sr, fifth), "Tracking UID of the lesion that this may be") == [VANISHED_UID]
 
 
-def test_a_lesion_that_is_gone_has_a_group_with_its_tracking_uid(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_a_vanished_or_merged_lesion_has_a_group_with_its_tracking_uid(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    sr = report(made, tmp_path, compared(described(made.findings)))
+    sr = report(case, tmp_path, compared(described(case.findings)))
 
     vanished, merged = group_of(sr, VANISHED_UID), group_of(sr, MERGED_UID)
     assert texts(vanished, "Tracking Identifier") == ["lesion-6"]
     assert value(vanished, "What the scan shows of the lesion") == "Vanished"
     assert value(merged, "What the scan shows of the lesion") == "Merged into another lesion"
-    third = made.findings.findings[2].lesion.tracking_uid
+    third = case.findings.findings[2].lesion.tracking_uid
     assert uids(merged, "Tracking UID of the lesion that it merged into") == [third]
     (last,) = items(vanished, "Time since a scan last showed the lesion")
     assert (last.MeasuredValueSequence[0].NumericValue, unit_of(last)) == (200 - 90, "d")
@@ -180,12 +180,12 @@ def test_a_lesion_that_is_gone_has_a_group_with_its_tracking_uid(analysed: Analy
     ],
 )
 @pytest.mark.parametrize("boxes", [FIVE, []], ids=["five", "none"])
-def test_why_nothing_is_compared_is_one_code_of_its_own(
+def test_each_reason_for_no_comparison_has_its_code(
     analysed: Analyse, tmp_path: Path, boxes: list[Any], statement: Statement, code: str
 ) -> None:
-    made = analysed(boxes)
+    case = analysed(boxes)
 
-    group = scan_group(report(made, tmp_path, alone(made.findings, statement, "1.2.3: 40 s, limit 30 s")))
+    group = scan_group(report(case, tmp_path, alone(case.findings, statement, "1.2.3: 40 s, limit 30 s")))
 
     (item,) = items(group, "Comparison with earlier scans")
     stated = item.ConceptCodeSequence[0]
@@ -194,32 +194,32 @@ def test_why_nothing_is_compared_is_one_code_of_its_own(
     assert texts(group, "Reason why there is no comparison") == ["1.2.3: 40 s, limit 30 s"]
 
 
-def test_without_a_comparison_nothing_is_said_of_priors(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_without_a_comparison_the_report_has_no_items_on_priors(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    sr = report(made, tmp_path, described(made.findings))
+    sr = report(case, tmp_path, described(case.findings))
 
     names = {item.ConceptNameCodeSequence[0].CodeMeaning for item in everything(sr)}
     assert not {name for name in names if "earlier" in name or "Time Point" in name or "prior" in name.lower()}
 
 
-def test_a_reason_holds_days_in_place_of_dates(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = compared(described(made.findings))
+def test_dates_in_a_reason_are_replaced_by_days(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = compared(described(case.findings))
     assert findings.comparison
     findings = replace(findings, comparison=replace(findings.comparison, reason="the scan of 2024-03-31 is a slab"))
 
-    sr = report(made, tmp_path, findings)
+    sr = report(case, tmp_path, findings)
 
     assert texts(scan_group(sr), "Reason why there is no comparison") == ["the scan of day 90 is a slab"]
     assert not [item for item in everything(sr) if "2024-" in str(item.get("TextValue", ""))]
 
 
-def test_the_proposed_response_stands_with_its_arithmetic(analysed: Analyse, tmp_path: Path) -> None:
+def test_the_proposed_response_has_its_arithmetic(analysed: Analyse, tmp_path: Path) -> None:
     """40 + 20 = 60 mm at baseline, 30 + 20 = 50 the nadir, 21 + 15 = 36 now: -40 %, -28 %, but a new lesion."""
-    made = analysed(FIVE)
-    first, second, third, *_ = (each.lesion.tracking_uid for each in made.findings.findings)
-    file = saved(made, tmp_path, findings=compared(described(made.findings)))["sr"]
+    case = analysed(FIVE)
+    first, second, third, *_ = (each.lesion.tracking_uid for each in case.findings.findings)
+    file = saved(case, tmp_path, findings=compared(described(case.findings)))["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][-2]
 
@@ -244,17 +244,17 @@ def test_the_proposed_response_stands_with_its_arithmetic(analysed: Analyse, tmp
             "Every target lesion was measured, or is gone": "Yes",
         }.items()
     )
-    told = scan_group(pydicom.dcmread(file))
-    assert uids(told, "Target Lesion at Baseline") == [first, third]
-    assert uids(told, "Non-Target Lesion at Baseline") == [VANISHED_UID]
-    assert uids(told, "Tracking UID of a new lesion by RECIST 1.1") == [second]
-    basis = texts(told, "Arithmetic of the proposed response")
+    read_group = scan_group(pydicom.dcmread(file))
+    assert uids(read_group, "Target Lesion at Baseline") == [first, third]
+    assert uids(read_group, "Non-Target Lesion at Baseline") == [VANISHED_UID]
+    assert uids(read_group, "Tracking UID of a new lesion by RECIST 1.1") == [second]
+    basis = texts(read_group, "Arithmetic of the proposed response")
     assert "sum 36.0 mm, baseline 60.0 mm: -40.0 %, nadir 50.0 mm: -28.0 % and -14.0 mm: PR" in basis
 
 
-def test_the_way_scans_were_brought_together_is_said_with_its_quality(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    file = saved(made, tmp_path, findings=compared(described(made.findings)))["sr"]
+def test_the_registration_method_has_its_quality(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    file = saved(case, tmp_path, findings=compared(described(case.findings)))["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][-2]
 
@@ -271,22 +271,22 @@ def test_the_way_scans_were_brought_together_is_said_with_its_quality(analysed: 
     )
 
 
-def test_each_scan_of_the_course_is_known_by_its_days_and_uids(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_each_scan_has_its_days_and_uids(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    group = scan_group(report(made, tmp_path, compared(described(made.findings))))
+    group = scan_group(report(case, tmp_path, compared(described(case.findings))))
 
     scans = list(items(group, "Time from the baseline to a scan of the course"))
     assert [item.MeasuredValueSequence[0].NumericValue for item in scans] == list(DAYS)
-    assert [uids(item, "Study Instance UID") for item in scans] == [["1.2.90"], ["1.2.91"], [made.findings.study_uid]]
+    assert [uids(item, "Study Instance UID") for item in scans] == [["1.2.90"], ["1.2.91"], [case.findings.study_uid]]
     assert [uids(item, "Series Instance UID") for item in scans] == [["1.2.90.2"], ["1.2.91.2"], ["1.2.2"]]
     assert [value(item, "Who outlined the time point") for item in scans] == ["A reader"] + ["This software"] * 2
 
 
-def test_an_earlier_report_is_referred_to_and_stands_in_the_evidence(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_a_prior_report_is_referenced_and_in_the_evidence(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    sr = report(made, tmp_path, compared(described(made.findings)))
+    sr = report(case, tmp_path, compared(described(case.findings)))
 
     (item,) = items(scan_group(sr), "Prior report for current patient")
     assert item.ValueType == "COMPOSITE"
@@ -294,14 +294,14 @@ def test_an_earlier_report_is_referred_to_and_stands_in_the_evidence(analysed: A
     (study,) = sr.PertinentOtherEvidenceSequence
     series = {each.SeriesInstanceUID for each in study.ReferencedSeriesSequence}
     assert (study.StudyInstanceUID, series) == (REPORT.study_uid, {REPORT.series_uid, IMAGE.series_uid})
-    assert "PredecessorDocumentsSequence" not in sr, "an earlier report is no earlier version of this one"
+    assert "PredecessorDocumentsSequence" not in sr, "a prior report is not a previous version of this one"
 
 
-def test_a_lesion_refers_to_its_image_at_the_earlier_time_point(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = compared(described(made.findings))
+def test_a_lesion_refers_to_its_image_at_the_prior_time_point(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = compared(described(case.findings))
 
-    sr = report(made, tmp_path, findings)
+    sr = report(case, tmp_path, findings)
 
     name = "Image of the lesion at the earlier time point"
     first, second = (group_of(sr, each.lesion.tracking_uid) for each in findings.findings[:2])
@@ -318,27 +318,29 @@ def test_a_lesion_refers_to_its_image_at_the_earlier_time_point(analysed: Analys
 
 
 def test_every_group_has_its_time_point(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
-    groups = list(items(report(made, tmp_path, compared(described(made.findings))), *GROUP))
+    groups = list(items(report(case, tmp_path, compared(described(case.findings))), *GROUP))
 
     for group in groups:
         assert texts(group, "Time Point") == ["Time point 3"]
         assert texts(group, "Subject Time Point Identifier") == ["1.2.2"]
         assert not texts(group, "Protocol Time Point Identifier")
-    told = [group for group in groups if not texts(group, "Tracking Identifier")[0].startswith("Cornerstone")]
-    for group in told:
+    without_lines = [group for group in groups if not texts(group, "Tracking Identifier")[0].startswith("Cornerstone")]
+    for group in without_lines:
         (offset,) = items(group, "Longitudinal Temporal Offset from Event")
         assert (offset.MeasuredValueSequence[0].NumericValue, unit_of(offset)) == (200, "d")
         assert value(offset, "Longitudinal Temporal Event Type") == "Baseline"
-    assert len(groups) - len(told) == 5
+    assert len(groups) - len(without_lines) == 5
 
 
-def test_lines_still_stand_alone_and_every_group_has_coordinates(analysed: Analyse, tmp_path: Path) -> None:
-    """OHIF 3.13 draws no lines of a group with other numbers, and stays black where a Tracking UID is drawn nowhere."""
-    made = analysed(FIVE)
+def test_groups_of_lines_have_no_other_numbers_and_every_tracking_uid_has_coordinates(
+    analysed: Analyse, tmp_path: Path
+) -> None:
+    """OHIF 3.13 draws no lines of a group with other numbers, and a Tracking UID without coordinates is black."""
+    case = analysed(FIVE)
 
-    groups = list(items(report(made, tmp_path, compared(described(made.findings))), *GROUP))
+    groups = list(items(report(case, tmp_path, compared(described(case.findings))), *GROUP))
 
     drawn: dict[str, bool] = {}
     for group in groups:
@@ -359,10 +361,10 @@ def test_units_of_time_are_ucum_and_every_code_is_in_the_conformance_statement(
     analysed: Analyse, tmp_path: Path
 ) -> None:
     text = CONFORMANCE.read_text(encoding="utf-8")
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
     found = set()
-    for item in measured_over_time(report(made, tmp_path, compared(described(made.findings)))):
+    for item in measured_over_time(report(case, tmp_path, compared(described(case.findings)))):
         unit, name = unit_of(item), item.ConceptNameCodeSequence[0]
         found.add(unit)
         assert dimension(unit) == TIME.get(unit, dimension(unit))
@@ -373,12 +375,12 @@ def test_units_of_time_are_ucum_and_every_code_is_in_the_conformance_statement(
     assert found >= {*TIME, "{slices}", "{scans}"}
 
 
-def test_noise_is_kept_for_the_next_comparison(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_noise_is_stored_for_the_next_comparison(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    for findings in (compared(made.findings), alone(made.findings, Statement.NO_PRIOR)):
+    for findings in (compared(case.findings), alone(case.findings, Statement.NO_PRIOR)):
         (noise,) = items(
-            group_of(report(made, tmp_path, findings), made.findings.findings[0].lesion.tracking_uid),
+            group_of(report(case, tmp_path, findings), case.findings.findings[0].lesion.tracking_uid),
             "Noise as a share of the contrast to the lung",
         )
         assert 0.005 <= float(noise.MeasuredValueSequence[0].NumericValue) <= 0.15
@@ -386,20 +388,20 @@ def test_noise_is_kept_for_the_next_comparison(analysed: Analyse, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/usr/bin/dciodvfy").exists(), reason="dicom3tools are not installed")
 def test_dciodvfy_finds_nothing_in_a_report_over_time(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    scan = described(made.findings)
+    case = analysed(FIVE)
+    scan = described(case.findings)
 
     for findings in (compared(scan), alone(scan, Statement.NOT_FETCHED, "the peer was away")):
-        file = saved(made, tmp_path, findings=findings)["sr"]
+        file = saved(case, tmp_path, findings=findings)["sr"]
         done = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True, check=False)
         lines = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
         assert [line for line in lines if line != OWN_CODES] == []
 
 
-def test_the_same_comparison_is_written_twice_alike(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = compared(described(made.findings))
+def test_the_same_comparison_writes_the_same_bytes(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = compared(described(case.findings))
 
-    once = saved(made, tmp_path, findings=findings)["sr"].read_bytes()
+    once = saved(case, tmp_path, findings=findings)["sr"].read_bytes()
 
-    assert saved(made, tmp_path, findings=findings)["sr"].read_bytes() == once
+    assert saved(case, tmp_path, findings=findings)["sr"].read_bytes() == once

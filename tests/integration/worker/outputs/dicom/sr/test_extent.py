@@ -25,38 +25,38 @@ COUNT, ML, MM, SHARE = (
 )
 
 
-def summary(made: Made, folder: Path, findings: Findings) -> Any:  # noqa: ANN401
-    """What dcmqi reads of the group of the scan."""
-    return read_by_dcmqi(saved(made, folder, findings=findings)["sr"])["Measurements"][-1]
+def summary(case: Made, folder: Path, findings: Findings) -> Any:  # noqa: ANN401
+    """The group of the scan as dcmqi reads it."""
+    return read_by_dcmqi(saved(case, folder, findings=findings)["sr"])["Measurements"][-1]
 
 
 def test_dcmqi_reads_every_number_of_the_scan_back(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = described(made.findings)
+    case = analysed(FIVE)
+    findings = described(case.findings)
 
-    group = summary(made, tmp_path, findings)
+    group = summary(case, tmp_path, findings)
 
-    known = findings.spread
-    assert known is not None
+    extent = findings.spread
+    assert extent is not None
     assert numbers(group) == {
         ("Number of lesions", "", *COUNT): 5,
-        ("Number of lesions in the right lung", "", *COUNT): known.lesions_right,
-        ("Number of lesions in the left lung", "", *COUNT): known.lesions_left,
-        ("Number of satellite lesions", "", *COUNT): known.satellites,
-        ("Tumor burden", "", *ML): known.burden_ml,
-        ("Volume of both lungs", "", *ML): known.lungs_ml,
-        ("Share of the lungs that is tumor", "", *SHARE): known.burden_share,
-        ("Largest distance between two lesions", "", *MM): known.largest_distance_mm,
-        ("Dispersion around the center of the burden", "", *MM): known.dispersion_mm,
+        ("Number of lesions in the right lung", "", *COUNT): extent.lesions_right,
+        ("Number of lesions in the left lung", "", *COUNT): extent.lesions_left,
+        ("Number of satellite lesions", "", *COUNT): extent.satellites,
+        ("Tumor burden", "", *ML): extent.burden_ml,
+        ("Volume of both lungs", "", *ML): extent.lungs_ml,
+        ("Share of the lungs that is tumor", "", *SHARE): extent.burden_share,
+        ("Largest distance between two lesions", "", *MM): extent.largest_distance_mm,
+        ("Dispersion around the center of the burden", "", *MM): extent.dispersion_mm,
     }
     assert group["FindingSite"]["CodeMeaning"] == "Lung"
 
 
-def test_dcmqi_reads_what_every_lobe_holds(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = described(made.findings)
+def test_dcmqi_reads_the_numbers_of_every_lobe(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = described(case.findings)
 
-    group = summary(made, tmp_path, findings)
+    group = summary(case, tmp_path, findings)
 
     read = {}
     for item in group["measurementItems"]:
@@ -90,10 +90,10 @@ MEANINGS = {
 }
 
 
-def test_t_is_an_imaging_proposal_with_its_basis_and_n_is_never_named(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_t_is_an_imaging_proposal_with_its_basis_and_n_is_never_stated(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    file = saved(made, tmp_path, findings=described(made.findings))["sr"]
+    file = saved(case, tmp_path, findings=described(case.findings))["sr"]
 
     group = list(items(pydicom.dcmread(file), *GROUP))[-1]
     (proposed,) = items(group, "Imaging proposal of T (TNM 9), not confirmed")
@@ -116,10 +116,10 @@ def test_t_is_an_imaging_proposal_with_its_basis_and_n_is_never_named(analysed: 
 def test_a_descriptor_of_several_tumours_is_coded_by_its_category_and_written_out(
     analysed: Analyse, tmp_path: Path
 ) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
     several = replace(PROPOSAL, descriptor="T1b(3)", m1a=False)
 
-    group = said(summary(made, tmp_path, described(made.findings, several)))
+    group = said(summary(case, tmp_path, described(case.findings, several)))
 
     assert group["Imaging proposal of T (TNM 9), not confirmed"] == "T1b proposed"
     assert group["Proposed descriptor as written"] == "T1b(3)"
@@ -130,16 +130,16 @@ def test_every_category_of_the_staging_has_a_code() -> None:
     assert list(codes.T_CATEGORIES) == list(CATEGORIES)
 
 
-def test_without_a_proposal_nothing_is_said_of_t(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(ONE)
+def test_without_a_proposal_the_report_has_no_items_on_t(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(ONE)
 
-    group = said(summary(made, tmp_path, described(made.findings, None)))
+    group = said(summary(case, tmp_path, described(case.findings, None)))
 
     assert not [name for name in group if "proposal" in name]
 
 
-def test_without_lungs_the_report_says_so_and_gives_neither_sides_nor_shares(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_without_lungs_the_report_states_it_and_has_neither_sides_nor_shares(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
     unplaced = replace(
         spread(5, PROPOSAL),
         lesions_right=None,
@@ -150,7 +150,7 @@ def test_without_lungs_the_report_says_so_and_gives_neither_sides_nor_shares(ana
         by_lobe=(),
     )
 
-    group = summary(made, tmp_path, replace(made.findings, spread=unplaced))
+    group = summary(case, tmp_path, replace(case.findings, spread=unplaced))
 
     assert said(group)["Lungs and lobes found"] == "No"
     assert said(group)["CAD Processing and Findings Summary"] == "Not all algorithms succeeded; with findings"
@@ -164,9 +164,9 @@ def test_without_lungs_the_report_says_so_and_gives_neither_sides_nor_shares(ana
 
 
 def test_with_lungs_and_lesions_all_algorithms_succeeded(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(ONE)
+    case = analysed(ONE)
 
-    group = said(summary(made, tmp_path, described(made.findings)))
+    group = said(summary(case, tmp_path, described(case.findings)))
 
     assert group["CAD Processing and Findings Summary"] == "All algorithms succeeded; with findings"
     assert group["Lungs and lobes found"] == "Yes"
@@ -174,18 +174,18 @@ def test_with_lungs_and_lesions_all_algorithms_succeeded(analysed: Analyse, tmp_
 
 
 @pytest.mark.parametrize(
-    ("lungs", "came_of_it"),
+    ("lungs", "summary_meaning"),
     [
         (LUNGS, "All algorithms succeeded; without findings"),
         (None, "Not all algorithms succeeded; without findings"),
     ],
     ids=["lungs", "no lungs"],
 )
-def test_without_a_lesion_the_report_says_so_in_codes(
-    analysed: Analyse, tmp_path: Path, lungs: Lungs | None, came_of_it: str
+def test_without_a_lesion_the_report_states_it_in_codes(
+    analysed: Analyse, tmp_path: Path, lungs: Lungs | None, summary_meaning: str
 ) -> None:
-    made = analysed([])
-    files = saved(made, tmp_path, findings=replace(made.findings, lungs=lungs))
+    case = analysed([])
+    files = saved(case, tmp_path, findings=replace(case.findings, lungs=lungs))
 
     (group,) = read_by_dcmqi(files["sr"])["Measurements"]
 
@@ -194,26 +194,26 @@ def test_without_a_lesion_the_report_says_so_in_codes(
     evaluations = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
     absent = {"CodeMeaning": "Absent", "CodeValue": "272519000", "CodingSchemeDesignator": "SCT"}
     assert evaluations["Neoplasm"] == absent
-    assert evaluations["CAD Processing and Findings Summary"]["CodeMeaning"] == came_of_it
-    assert "Finding" not in group, "nobody who counts findings shall count one"
+    assert evaluations["CAD Processing and Findings Summary"]["CodeMeaning"] == summary_meaning
+    assert "Finding" not in group, "a reader that counts findings must not count one"
     (image,) = items(pydicom.dcmread(files["sr"]), *GROUP, "Source of Measurement")
     assert image.ReferencedSOPSequence[0].ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.2"
 
 
-def test_no_lesion_in_known_lungs_is_told_with_its_lobes(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed([])
+def test_no_lesion_in_segmented_lungs_is_reported_with_the_lobes(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed([])
 
-    group = summary(made, tmp_path, described(made.findings))
+    group = summary(case, tmp_path, described(case.findings))
 
     assert numbers(group)["Number of lesions", "", *COUNT] == 0
     assert len(group["measurementItems"]) == 9 + 20
 
 
-def test_of_a_report_with_lines_every_group_has_coordinates(analysed: Analyse, tmp_path: Path) -> None:
-    """OHIF 3.13 joins groups by their Tracking UID, and stays black where one of them is drawn nowhere."""
-    made = analysed(FIVE)
+def test_every_tracking_uid_of_a_report_with_lines_has_coordinates(analysed: Analyse, tmp_path: Path) -> None:
+    """OHIF 3.13 joins groups by Tracking UID; one without coordinates gives a black viewport."""
+    case = analysed(FIVE)
 
-    groups = list(items(pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"]), *GROUP))
+    groups = list(items(pydicom.dcmread(saved(case, tmp_path, findings=described(case.findings))["sr"]), *GROUP))
 
     drawn: dict[str, bool] = {}
     for group in groups:
@@ -223,12 +223,12 @@ def test_of_a_report_with_lines_every_group_has_coordinates(analysed: Analyse, t
     assert all(drawn.values())
 
 
-def test_lesions_are_counted_in_the_whole_image(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(ONE)
+def test_the_number_of_lesions_refers_to_the_whole_image(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(ONE)
 
-    sr = pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"])
+    sr = pydicom.dcmread(saved(case, tmp_path, findings=described(case.findings))["sr"])
 
     (frame,) = items(sr, *GROUP, "Number of lesions", "Source")
     assert list(frame.GraphicData) == [0, 0, 36, 0, 36, 40, 0, 40, 0, 0]
     (image,) = frame.ContentSequence
-    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == made.findings.sop_instance_uids[6]
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.findings.sop_instance_uids[6]

@@ -25,13 +25,13 @@ ML, MM, MM2, PER_MM, G, HU, ONE_ = (
 )
 
 
-def number_groups(made: Made, folder: Path, findings: Any) -> list[Any]:  # noqa: ANN401
-    """The group of numbers of each lesion, as dcmqi reads it."""
-    return list(read_by_dcmqi(saved(made, folder, findings=findings)["sr"])["Measurements"][1:-1:2])
+def number_groups(case: Made, folder: Path, findings: Any) -> list[Any]:  # noqa: ANN401
+    """The group of measurements of each lesion, as dcmqi reads it."""
+    return list(read_by_dcmqi(saved(case, folder, findings=findings)["sr"])["Measurements"][1:-1:2])
 
 
-def known_of(finding: Finding) -> dict[tuple[str, ...], float | None]:
-    """What the report of a lesion must hold: name, derivation and unit of each number, written out by hand."""
+def expected_numbers(finding: Finding) -> dict[tuple[str, ...], float | None]:
+    """Expected numbers of a lesion by name, derivation and unit, written by hand."""
     m, place = finding.measurement, finding.place
     shape, intensity, density = m.shape, m.intensity, m.density
     assert shape
@@ -83,21 +83,21 @@ def known_of(finding: Finding) -> dict[tuple[str, ...], float | None]:
 
 
 def test_dcmqi_reads_every_number_of_every_lesion_back(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = described(made.findings)
+    case = analysed(FIVE)
+    findings = described(case.findings)
 
-    groups = number_groups(made, tmp_path, findings)
+    groups = number_groups(case, tmp_path, findings)
 
     for finding, group in zip(findings.findings, groups, strict=True):
-        known = {name: value for name, value in known_of(finding).items() if value is not None}
+        known = {name: value for name, value in expected_numbers(finding).items() if value is not None}
         assert len(known) == (39 if finding.place and finding.place.carina_mm else 38)
         assert numbers(group) == pytest.approx(known, abs=5e-7)
 
 
 def test_no_number_that_was_measured_is_missing(analysed: Analyse, tmp_path: Path) -> None:
-    """Whoever adds a field to what is measured has to add it to the report."""
-    made = analysed(ONE)
-    findings = described(made.findings)
+    """A new field of the measurements must be added to the report."""
+    case = analysed(ONE)
+    findings = described(case.findings)
     (finding,) = findings.findings
     m = finding.measurement
     assert m.shape
@@ -105,7 +105,7 @@ def test_no_number_that_was_measured_is_missing(analysed: Analyse, tmp_path: Pat
     assert m.density
     assert finding.place
 
-    (group,) = number_groups(made, tmp_path, findings)
+    (group,) = number_groups(case, tmp_path, findings)
 
     read = list(numbers(group).values())
     for value in (*astuple(m.shape), *astuple(m.intensity), *astuple(m.density), *astuple(finding.place)):
@@ -114,10 +114,10 @@ def test_no_number_that_was_measured_is_missing(analysed: Analyse, tmp_path: Pat
 
 
 def test_each_size_has_the_ends_of_its_95_percent_intervals(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = described(made.findings)
+    case = analysed(FIVE)
+    findings = described(case.findings)
 
-    groups = number_groups(made, tmp_path, findings)
+    groups = number_groups(case, tmp_path, findings)
 
     for finding, group in zip(findings.findings, groups, strict=True):
         known = finding.uncertainty
@@ -130,28 +130,28 @@ def test_each_size_has_the_ends_of_its_95_percent_intervals(analysed: Analyse, t
             ("Short Axis", known.short_axis_mm, reader.short_axis_mm, 1e-3),
         ):
             (size,) = [item for item in group["measurementItems"] if item["quantity"]["CodeMeaning"] == name]
-            said_of = {
+            properties = {
                 item["numProperty"]["CodeMeaning"]: float(item["numPropertyValue"])
                 for item in size["measurementNumProperties"]
             }
             units = {item["numPropertyUnits"]["CodeValue"] for item in size["measurementNumProperties"]}
             value = float(size["value"])
             ends = (
-                value - said_of["-, range of lower measurement uncertainty"],
-                value + said_of["+, range of upper measurement uncertainty"],
-                said_of["Lower end of the 95 % interval of another reader"],
-                said_of["Upper end of the 95 % interval of another reader"],
+                value - properties["-, range of lower measurement uncertainty"],
+                value + properties["+, range of upper measurement uncertainty"],
+                properties["Lower end of the 95 % interval of another reader"],
+                properties["Upper end of the 95 % interval of another reader"],
             )
             assert ends == pytest.approx((interval.low, interval.high, other.low, other.high), abs=digits)
-            assert said_of["Coverage probability of the uncertainty"] == 95
+            assert properties["Coverage probability of the uncertainty"] == 95
             assert units == {size["units"]["CodeValue"], "%"}
 
 
-def test_what_a_lesion_is_made_of_and_what_it_touches_is_said_in_codes(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    findings = described(made.findings)
+def test_density_and_contacts_of_a_lesion_are_coded(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
+    findings = described(case.findings)
 
-    first, second, third, *_ = number_groups(made, tmp_path, findings)
+    first, second, third, *_ = number_groups(case, tmp_path, findings)
 
     assert [said(group)["Opacity Descriptor"] for group in (first, second, third)] == [
         "solid pulmonary nodule",
@@ -173,9 +173,9 @@ def test_what_a_lesion_is_made_of_and_what_it_touches_is_said_in_codes(analysed:
 
 
 def test_the_site_of_a_lesion_is_its_lobe_with_its_side(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
-    groups = read_by_dcmqi(saved(made, tmp_path, findings=described(made.findings))["sr"])["Measurements"][:-1]
+    groups = read_by_dcmqi(saved(case, tmp_path, findings=described(case.findings))["sr"])["Measurements"][:-1]
 
     sites = [(group["FindingSite"]["CodeMeaning"], group["Laterality"]["CodeMeaning"]) for group in groups]
     assert sites[::2] == sites[1::2] == [
@@ -188,8 +188,8 @@ def test_the_site_of_a_lesion_is_its_lobe_with_its_side(analysed: Analyse, tmp_p
 
 
 def test_segments_and_groups_share_their_tracking_uids(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    files = saved(made, tmp_path, findings=described(made.findings))
+    case = analysed(FIVE)
+    files = saved(case, tmp_path, findings=described(case.findings))
 
     groups = read_by_dcmqi(files["sr"])["Measurements"]
 
@@ -199,12 +199,12 @@ def test_segments_and_groups_share_their_tracking_uids(analysed: Analyse, tmp_pa
     assert [group["TrackingUniqueIdentifier"] for group in groups[:-1:2]] == [uid for _, uid in expected]
 
 
-def test_without_intensity_mean_and_deviation_are_those_measured_first(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(ONE)
-    (finding,) = described(made.findings).findings
+def test_without_intensity_mean_and_deviation_are_those_of_the_measurement(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(ONE)
+    (finding,) = described(case.findings).findings
     plain = replace(finding, measurement=replace(finding.measurement, intensity=None, sd_hu=77.5), place=None)
 
-    (group,) = number_groups(made, tmp_path, replace(made.findings, findings=(plain,)))
+    (group,) = number_groups(case, tmp_path, replace(case.findings, findings=(plain,)))
 
     assert numbers(group)["Attenuation Coefficient", "Standard Deviation", *HU] == 77.5
     assert said(group)["Lungs and lobes found"] == "No"

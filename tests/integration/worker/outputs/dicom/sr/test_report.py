@@ -40,13 +40,13 @@ SCANS = {
 
 @pytest.mark.parametrize("boxes", [ONE, FIVE, AT_THE_CORNERS], ids=["one", "five", "corners"])
 def test_a_lesion_has_a_group_of_lines_and_one_of_numbers(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
-    made = analysed(boxes)
-    plain = replace(made.findings, findings=tuple(map(plainly_measured, made.findings.findings)))
+    case = analysed(boxes)
+    plain = replace(case.findings, findings=tuple(map(plainly_measured, case.findings.findings)))
 
-    groups = read_by_dcmqi(saved(made, tmp_path, findings=plain)["sr"])["Measurements"]
+    groups = read_by_dcmqi(saved(case, tmp_path, findings=plain)["sr"])["Measurements"]
 
     assert len(groups) == 2 * len(boxes) + 1
-    for finding, lines, volume in zip(made.findings.findings, groups[:-1:2], groups[1:-1:2], strict=True):
+    for finding, lines, volume in zip(case.findings.findings, groups[:-1:2], groups[1:-1:2], strict=True):
         measured = finding.measurement
         axes = {
             ("Long Axis", "", "mm", "UCUM", "mm"): measured.long_axis.length_mm,
@@ -71,11 +71,11 @@ def plainly_measured(finding: Finding) -> Finding:
     return replace(finding, measurement=replace(finding.measurement, shape=None, intensity=None, density=None))
 
 
-def test_the_lines_stand_alone_with_one_coordinate_each(analysed: Analyse, tmp_path: Path) -> None:
-    """OHIF 3.13 hydrates such a group and no other."""
-    made = analysed(FIVE)
+def test_groups_of_lines_have_only_lines_with_one_coordinate_each(analysed: Analyse, tmp_path: Path) -> None:
+    """OHIF 3.13 hydrates only such groups."""
+    case = analysed(FIVE)
 
-    sr = pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"])
+    sr = pydicom.dcmread(saved(case, tmp_path, findings=described(case.findings))["sr"])
 
     lines = [group for group in items(sr, *GROUP) if tracking_identifier(group).startswith("Cornerstone3DTools")]
     assert len(lines) == 5
@@ -91,14 +91,14 @@ def tracking_identifier(group: Dataset) -> str:
 
 
 def test_both_groups_of_a_lesion_have_the_tracking_uid_of_its_segment(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    files = saved(made, tmp_path)
+    case = analysed(FIVE)
+    files = saved(case, tmp_path)
 
     groups = read_by_dcmqi(files["sr"])["Measurements"]
 
     segments = pydicom.dcmread(files["seg"]).SegmentSequence
     expected = [segment.TrackingUID for segment in segments]
-    assert expected == [finding.lesion.tracking_uid for finding in made.findings.findings]
+    assert expected == [finding.lesion.tracking_uid for finding in case.findings.findings]
     assert len(set(expected)) == 5
     assert [group["TrackingUniqueIdentifier"] for group in groups[:-1:2]] == expected
     assert [group["TrackingUniqueIdentifier"] for group in groups[1:-1:2]] == expected
@@ -135,14 +135,14 @@ def test_a_volume_group_refers_to_its_segment_and_to_the_series(analysed: Analys
 def test_an_axis_is_drawn_where_it_was_measured(
     analysed: Analyse, tmp_path: Path, axis: str, scan: dict[str, Any]
 ) -> None:
-    made = analysed([*AT_THE_CORNERS, *ONE], **scan)
-    sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, made.ct_files)}
+    case = analysed([*AT_THE_CORNERS, *ONE], **scan)
+    sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, case.ct_files)}
 
     lines = [
-        item for item in items(pydicom.dcmread(saved(made, tmp_path)["sr"]), *GROUP, axis) if "ContentSequence" in item
+        item for item in items(pydicom.dcmread(saved(case, tmp_path)["sr"]), *GROUP, axis) if "ContentSequence" in item
     ]
 
-    for finding, line in zip(made.findings.findings, lines, strict=True):
+    for finding, line in zip(case.findings.findings, lines, strict=True):
         measured = finding.measurement.long_axis if axis == "Long Axis" else finding.measurement.short_axis
         (drawn,) = line.ContentSequence
         assert (drawn.ValueType, drawn.RelationshipType, drawn.GraphicType) == ("SCOORD", "INFERRED FROM", "POLYLINE")
@@ -168,21 +168,21 @@ def in_mm(points: np.ndarray[Any, Any], image: Dataset) -> np.ndarray[Any, Any]:
 
 
 def test_a_line_across_the_first_three_pixels_runs_from_0_to_3(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed([np.s_[3:4, 0:1, 0:3]])
-    (finding,) = made.findings.findings
+    case = analysed([np.s_[3:4, 0:1, 0:3]])
+    (finding,) = case.findings.findings
     edge_to_edge = replace(finding.measurement.long_axis, start_px=(-0.5, 0.0), end_px=(2.5, 0.0))
     finding = replace(finding, measurement=replace(finding.measurement, long_axis=edge_to_edge))
 
-    encode_sr(replace(made.findings, findings=(finding,)), made.series.datasets, None).save_as(tmp_path / "sr.dcm")
+    encode_sr(replace(case.findings, findings=(finding,)), case.series.datasets, None).save_as(tmp_path / "sr.dcm")
 
     (line,) = items(pydicom.dcmread(tmp_path / "sr.dcm"), *GROUP, "Long Axis", "Source")
     assert list(line.GraphicData) == [0.0, 0.5, 3.0, 0.5]
 
 
 def test_the_image_library_holds_only_images_that_are_drawn_on(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
-    sr = pydicom.dcmread(saved(made, tmp_path)["sr"])
+    sr = pydicom.dcmread(saved(case, tmp_path)["sr"])
 
     library = items(sr, "Image Library", "Image Library Group", "Source")
     drawn = [
@@ -194,10 +194,10 @@ def test_the_image_library_holds_only_images_that_are_drawn_on(analysed: Analyse
     }
 
 
-def test_every_analysed_image_stands_in_the_evidence(analysed: Analyse, tmp_path: Path) -> None:
+def test_every_analysed_image_is_in_the_evidence(analysed: Analyse, tmp_path: Path) -> None:
     for boxes in (FIVE, []):
-        made = analysed(boxes)
-        sr = pydicom.dcmread(saved(made, tmp_path)["sr"])
+        case = analysed(boxes)
+        sr = pydicom.dcmread(saved(case, tmp_path)["sr"])
 
         evidence = {
             instance.ReferencedSOPInstanceUID
@@ -206,16 +206,16 @@ def test_every_analysed_image_stands_in_the_evidence(analysed: Analyse, tmp_path
             for series in study.ReferencedSeriesSequence
             for instance in series.ReferencedSOPSequence
         }
-        assert evidence >= set(made.findings.sop_instance_uids)
+        assert evidence >= set(case.findings.sop_instance_uids)
 
 
-def test_without_a_seg_the_numbers_stand_in_a_group_on_the_image_of_the_axes(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+def test_without_a_seg_the_numbers_are_in_a_group_on_the_image_of_the_axes(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed(FIVE)
 
-    file = saved(made, tmp_path, "sr", findings=described(made.findings))["sr"]
+    file = saved(case, tmp_path, "sr", findings=described(case.findings))["sr"]
     groups = read_by_dcmqi(file)["Measurements"]
 
-    with_seg = read_by_dcmqi(saved(made, tmp_path, findings=described(made.findings))["sr"])["Measurements"]
+    with_seg = read_by_dcmqi(saved(case, tmp_path, findings=described(case.findings))["sr"])["Measurements"]
     assert [numbers(group) for group in groups] == [numbers(group) for group in with_seg]
     assert [said(group) for group in groups] == [said(group) for group in with_seg]
     assert not any("ReferencedSegment" in group for group in groups)
@@ -242,22 +242,22 @@ def test_the_report_is_preliminary_unverified_by_a_device_and_marked_as_research
 
 
 def test_a_repeated_job_repeats_its_bytes_and_another_job_has_other_uids(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
+    case = analysed(FIVE)
 
-    first = saved(made, tmp_path)["sr"].read_bytes()
+    first = saved(case, tmp_path)["sr"].read_bytes()
 
-    assert saved(made, tmp_path)["sr"].read_bytes() == first
-    other = encode_rejection("b" * 64, "why", made.findings.card, made.series.datasets)
+    assert saved(case, tmp_path)["sr"].read_bytes() == first
+    other = encode_rejection("b" * 64, "why", case.findings.card, case.series.datasets)
     assert str(other.SOPInstanceUID) not in first.decode("latin-1")
 
 
-def test_a_refused_series_gets_a_report_that_the_analysis_was_not_attempted_and_why(
+def test_a_rejected_series_has_a_report_that_the_analysis_was_not_attempted_and_why(
     analysed: Analyse, tmp_path: Path
 ) -> None:
-    made = analysed([])
+    case = analysed([])
     reason = "1 gap(s) in the stack, the widest of 7.50 mm where slices are 2.50 mm apart"
 
-    encode_rejection("c" * 64, reason, made.findings.card, made.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, reason, case.findings.card, case.series.datasets).save_as(tmp_path / "refusal.dcm")
 
     (group,) = read_by_dcmqi(tmp_path / "refusal.dcm")["Measurements"]
     said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
@@ -267,17 +267,17 @@ def test_a_refused_series_gets_a_report_that_the_analysis_was_not_attempted_and_
     assert sr.SeriesNumber == 10033
 
 
-def test_a_refusal_needs_neither_geometry_nor_pixels(tmp_path: Path, analysed: Analyse) -> None:
-    def poor(image: Dataset) -> Dataset:
+def test_a_rejection_report_needs_neither_geometry_nor_pixels(tmp_path: Path, analysed: Analyse) -> None:
+    def minimal(image: Dataset) -> Dataset:
         bare = Dataset()
         for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientName"):
             bare[keyword] = image[keyword]
         return bare
 
-    made = analysed([])
-    images = [poor(image) for image in made.series.datasets]
+    case = analysed([])
+    images = [minimal(image) for image in case.series.datasets]
 
-    encode_rejection("c" * 64, "unreadable", made.findings.card, images).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "unreadable", case.findings.card, images).save_as(tmp_path / "refusal.dcm")
 
     sr = pydicom.dcmread(tmp_path / "refusal.dcm")
     assert (sr.PatientName, sr.PatientID, sr.ContentDate) == ("SECRET^NAME", "", "19700101")

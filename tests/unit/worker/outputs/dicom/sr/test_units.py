@@ -47,8 +47,8 @@ WITHOUT_UNIT = {"Skewness", "Kurtosis"}
 
 
 def test_every_unit_is_ucum_and_of_the_dimension_of_its_quantity(analysed: Analyse, tmp_path: Path) -> None:
-    made = analysed(FIVE)
-    sr = pydicom.dcmread(saved(made, tmp_path, findings=described(made.findings))["sr"])
+    case = analysed(FIVE)
+    sr = pydicom.dcmread(saved(case, tmp_path, findings=described(case.findings))["sr"])
 
     found = set()
     for item in (item for item in everything(sr) if item.ValueType == "NUM"):
@@ -87,11 +87,11 @@ def unit_of(item: Any) -> str:  # noqa: ANN401  (a content item)
         ("%", {}),
     ],
 )
-def test_the_reader_of_units_knows_their_dimension(unit: str, expected: dict[str, int]) -> None:
+def test_the_unit_parser_returns_the_dimension(unit: str, expected: dict[str, int]) -> None:
     assert dimension(unit) == expected
 
 
 @pytest.mark.parametrize("unit", ["", "MM", "mm^2", "HU", "Hounsfield", "mm 2", "[hnsf'U", "lesions", "m²", "ml/"])
-def test_the_reader_of_units_refuses_what_is_not_ucum(unit: str) -> None:
+def test_the_unit_parser_rejects_units_that_are_not_ucum(unit: str) -> None:
     with pytest.raises(ValueError, match="UCUM"):
         dimension(unit)

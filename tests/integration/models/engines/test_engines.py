@@ -1,4 +1,4 @@
-"""OpenVINO against torch, which the networks were trained with: the same logits, converted once."""
+"""OpenVINO against torch, with which the networks were trained: same logits, one conversion."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ FLOAT32 = InferenceSettings(device="cpu", precision="float32")
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache folder of this test."""
+    """The user's cache folder for this test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -44,7 +44,7 @@ def images(kind: str, sides: tuple[int, ...], count: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_openvino_computes_what_torch_computes_at_any_size(kind: str) -> None:
+def test_openvino_computes_the_same_as_torch_at_any_size(kind: str) -> None:
     built = trained(kind)
     (engine,) = build_engines(networks_of(built, kind), replace(FLOAT32, engine="openvino"))
 
@@ -56,7 +56,7 @@ def test_openvino_computes_what_torch_computes_at_any_size(kind: str) -> None:
         assert engine.logits(seen).numpy() == pytest.approx(expected.numpy(), abs=1e-3)
 
 
-def test_the_torch_engine_computes_what_the_network_computes() -> None:
+def test_the_torch_engine_computes_the_same_as_the_network() -> None:
     built = trained("2.5d-efficientnet")
     (engine,) = build_engines(networks_of(built, "2.5d-efficientnet"), replace(FLOAT32, engine="torch"))
     seen = images("2.5d-efficientnet", (64, 96))
@@ -67,7 +67,7 @@ def test_the_torch_engine_computes_what_the_network_computes() -> None:
     assert engine.description.endswith(" float32")
 
 
-def test_a_cpu_gets_openvino_unless_torch_is_asked_for_or_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_uses_openvino_unless_torch_is_requested_or_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = networks_of(trained("2.5d"), "2.5d")
 
     assert build_engines(networks, FLOAT32)[0].description.startswith("OpenVINO 20")
@@ -83,7 +83,7 @@ def never_built() -> list[nn.Module]:
     raise AssertionError("the networks are converted already")
 
 
-def test_converted_networks_are_kept_and_not_built_again(cache: Path) -> None:
+def test_converted_networks_are_cached_and_not_built_again(cache: Path) -> None:
     built = trained("2.5d", count=2)
     seen = images("2.5d", (32, 32))
     first = build_engines(networks_of(built, "2.5d", "key"), FLOAT32)
@@ -96,7 +96,7 @@ def test_converted_networks_are_kept_and_not_built_again(cache: Path) -> None:
         build_engines(replace(networks_of(built, "2.5d", "other"), build=never_built), FLOAT32)
 
 
-def test_a_damaged_cache_is_made_again(cache: Path) -> None:
+def test_a_damaged_cache_entry_is_converted_again(cache: Path) -> None:
     built = trained("2.5d")
     build_engines(networks_of(built, "2.5d", "key"), FLOAT32)
     (kept,) = cache.rglob("network.xml")
@@ -109,7 +109,7 @@ def test_a_damaged_cache_is_made_again(cache: Path) -> None:
         assert engine.logits(seen).numpy() == pytest.approx(built[0](seen).numpy(), abs=1e-3)
 
 
-def test_without_a_cache_that_can_be_written_the_network_runs_all_the_same(cache: Path) -> None:
+def test_a_network_runs_without_a_writable_cache(cache: Path) -> None:
     cache.write_text("a file where a folder should be")
     built = trained("2.5d")
 

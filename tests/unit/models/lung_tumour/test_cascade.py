@@ -1,4 +1,4 @@
-"""The cascade against the whole ensemble, with networks whose answer is known on paper."""
+"""The cascade against the whole ensemble, with networks whose output is known."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ SHAPE = (40, 250, 250)
 
 
 class Tissue(nn.Module):
-    """Marks what lies above -300 HU in the middle plane, and counts the pixels that it sees."""
+    """Marks voxels above -300 HU in the middle plane, and counts its input pixels."""
 
     def __init__(self, gain: float = 10.0) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def ensemble(*networks: nn.Module) -> Ensemble:
 
 
 def chest(balls_mm: Sequence[tuple[tuple[float, float, float], float]]) -> np.ndarray:
-    """Air of -900 HU with balls of 60 HU at these places and radii, in mm along (slice, row, column)."""
+    """Air of -900 HU with balls of 60 HU at these positions and radii, in mm along (slice, row, column)."""
     grid = np.moveaxis(np.indices(SHAPE), 0, -1) * SPACING
     hu = np.full(SHAPE, -900, np.float32)
     for centre, radius in balls_mm:
@@ -46,7 +46,7 @@ def chest(balls_mm: Sequence[tuple[tuple[float, float, float], float]]) -> np.nd
 BALLS = (((30.0, 60.0, 60.0), 8.0), ((20.0, 140.0, 150.0), 4.0))
 
 
-def test_where_all_networks_agree_the_cascade_says_what_the_whole_ensemble_says() -> None:
+def test_if_all_networks_agree_the_cascade_equals_the_whole_ensemble() -> None:
     hu, networks = chest(BALLS), [Tissue(), Tissue(8.0), Tissue(12.0)]
 
     whole = SlicePredictor(ensemble(*networks), 32).probability(hu, SPACING, EVERYWHERE, lambda _: None)
@@ -61,7 +61,7 @@ def test_where_all_networks_agree_the_cascade_says_what_the_whole_ensemble_says(
     assert sum(sum(one.pixels) for one in networks) < 0.6 * by_whole
 
 
-def test_a_candidate_that_the_other_networks_deny_is_dropped_before_all_have_looked() -> None:
+def test_a_candidate_rejected_by_the_other_networks_is_dropped_early() -> None:
     hu, first, deny, third = chest(BALLS), Tissue(), Tissue(-10.0), Tissue()
 
     seen = CascadePredictor(ensemble(first, deny, third), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
@@ -70,7 +70,7 @@ def test_a_candidate_that_the_other_networks_deny_is_dropped_before_all_have_loo
     assert third.pixels == []
 
 
-def test_outside_the_area_nothing_is_looked_for() -> None:
+def test_nothing_is_marked_outside_the_area() -> None:
     hu = chest(BALLS)
     left = (slice(0, 250), slice(0, 110))  # columns up to 88 mm: the first ball alone
 
@@ -81,8 +81,8 @@ def test_outside_the_area_nothing_is_looked_for() -> None:
     assert columns.max() == pytest.approx(68, abs=2)
 
 
-def test_specks_are_no_candidates() -> None:
-    """A ball of 1.2 mm has 0.007 ml, of which a lesion of 0.1 ml has fourteen times as much."""
+def test_tiny_components_are_not_candidates() -> None:
+    """A ball of radius 1.2 mm has 0.007 ml, a fourteenth of the smallest lesion of 0.1 ml."""
     networks = [Tissue(), Tissue()]
 
     seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(
@@ -105,7 +105,7 @@ def test_progress_rises_to_one() -> None:
 
 
 @pytest.mark.parametrize("slices", [1, 2, 3])
-def test_a_stack_of_few_slices_is_looked_at(slices: int) -> None:
+def test_a_stack_of_few_slices_is_segmented(slices: int) -> None:
     hu = np.repeat(chest(BALLS)[20:21], slices, 0)
 
     seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)

@@ -1,0 +1,153 @@
+"""The checks of `lungspread doctor`: one per part that the service needs, each with a hint for its repair."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dicom_node.errors import NodeError
+from dicom_node.journal.journal import Journal
+from dicom_node.network.scu import PacsClient
+from dicom_node.priors.source import try_search
+from dicom_node.queue.redis_server import is_ready, redis_url, server_command
+from dicom_node.settings import NodeSettings, Peer
+from models.registry import check_model
+from models.segmenter import ModelError
+from worker.settings import Settings
+
+_ECHO_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Result of one check. hint: what the user can do if it failed."""
+
+    subject: str
+    passed: bool
+    fact: str
+    hint: str = ""
+
+
+def run_checks(settings: Settings) -> Iterator[Check]:
+    """Run all checks, one after the other, and yield their results."""
+    yield Check(subject="configuration", passed=True, fact=f"{len(settings.peers)} peers")
+    yield _disk(settings.node)
+    yield _redis(settings)
+    yield _journal(settings)
+    yield _model(settings)
+    yield _node(settings.node)
+    for peer in settings.peers:
+        yield _echo(peer, settings.node)
+        if peer.query_priors:
+            yield _find(peer, settings.node)
+
+
+def _disk(node: NodeSettings) -> Check:
+    try:
+        node.data_dir.mkdir(parents=True, exist_ok=True)
+        probe = node.data_dir / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Check(
+            subject="disk",
+            passed=False,
+            fact=f"{node.data_dir}: {error.strerror}",
+            hint="make node.data_dir writable for the user that runs lungspread",
+        )
+    free_mb = shutil.disk_usage(node.data_dir).free >> 20
+    return Check(
+        subject="disk",
+        passed=free_mb >= node.min_free_mb,
+        fact=f"{free_mb} MiB free, node.min_free_mb is {node.min_free_mb}",
+        hint="free some space: below the limit every C-STORE is answered 0xA700 (out of resources)",
+    )
+
+
+def _redis(settings: Settings) -> Check:
+    if is_ready(redis_url(settings.queue, settings.node.data_dir)):
+        return Check(subject="redis", passed=True, fact="answers")
+    if settings.queue.url != "embedded":
+        hint = "start that Redis server, or set queue.url"
+        return Check(subject="redis", passed=False, fact="does not answer", hint=hint)
+    return _checked(
+        "redis",
+        lambda: f"embedded, not running; `lungspread serve` starts {server_command(settings.node.data_dir)[0]}",
+        "set queue.url to a Redis server",
+    )
+
+
+def _journal(settings: Settings) -> Check:
+    def probe() -> str:
+        journal = Journal(settings.journal.url_in(settings.node.data_dir))
+        count = len(journal.jobs())
+        journal.close()
+        return f"{count} jobs"
+
+    return _checked("journal", probe, "check journal.url, and that its database runs and is not locked")
+
+
+def _model(settings: Settings) -> Check:
+    def probe() -> str:
+        check = check_model(settings.worker.model, settings.worker.inference)
+        name = f"{check.card.name} {check.card.version}, weights verified"
+        return f"{name}, runs on {check.device} by {check.card.engine or 'its own library'}"
+
+    return _checked("model", probe, "set worker.model and worker.device, or restore the weights from the repository")
+
+
+def _node(node: NodeSettings) -> Check:
+    """Check whether the node listens, by a plain TCP connection: it answers C-ECHO to its peers alone."""
+    import socket
+
+    try:
+        with socket.create_connection((node.host, node.port), timeout=_ECHO_TIMEOUT_S):
+            return Check(subject="node", passed=True, fact=f"{node.ae_title} listens on {node.host}:{node.port}")
+    except OSError:
+        return Check(
+            subject="node",
+            passed=True,
+            fact=f"nothing listens on {node.host}:{node.port} yet; `lungspread serve` starts it",
+        )
+
+
+def _echo(peer: Peer, node: NodeSettings) -> Check:
+    short_timeouts = _with_short_timeouts(node)
+
+    def probe() -> str:
+        PacsClient(peer, short_timeouts).echo()
+        return f"{peer.ae_title} at {peer.host}:{peer.port} answers C-ECHO"
+
+    return _checked(
+        f"peer {peer.name}",
+        probe,
+        f"check host, port and AE title of {peer.name}, and that {node.ae_title} is configured there as a peer",
+    )
+
+
+def _find(peer: Peer, node: NodeSettings) -> Check:
+    """Check whether the peer accepts a query for priors; the query matches no patient."""
+    short_timeouts = _with_short_timeouts(node)
+    retrieve = {"move": f"C-MOVE to {node.ae_title}", "get": "C-GET", "wado": "WADO-RS"}[peer.retrieve]
+
+    def probe() -> str:
+        try_search(peer, short_timeouts)
+        return f"answers a query; priors are retrieved by {retrieve}"
+
+    return _checked(
+        f"priors of {peer.name}",
+        probe,
+        f"allow {node.ae_title} to query and retrieve there, and configure host and port of {node.ae_title} there",
+    )
+
+
+def _with_short_timeouts(node: NodeSettings) -> NodeSettings:
+    return node.model_copy(update={"connect_timeout_s": _ECHO_TIMEOUT_S, "network_timeout_s": _ECHO_TIMEOUT_S})
+
+
+def _checked(subject: str, probe: Callable[[], str], hint: str) -> Check:
+    try:
+        return Check(subject=subject, passed=True, fact=probe())
+    except (NodeError, ModelError) as error:
+        return Check(subject=subject, passed=False, fact=str(error), hint=hint)

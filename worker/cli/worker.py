@@ -1,0 +1,19 @@
+"""`lungspread worker`: run a worker alone."""
+
+from __future__ import annotations
+
+import typer
+
+from worker.cli.terminal import Config, exit_codes
+from worker.settings import load_settings
+
+
+@exit_codes()
+def worker(config: Config = None) -> None:
+    """Run a worker alone: it takes jobs from the queue."""
+    from models.registry import load_model
+    from worker.queue.tasks import run_worker
+
+    settings = load_settings(config)
+    segmenter = load_model(settings.worker.model, settings.worker.inference)
+    raise typer.Exit(run_worker(settings, segmenter))
