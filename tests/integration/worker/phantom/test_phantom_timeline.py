@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
+
+from models.lungs.outline import outline_lungs
 from tests.fixtures.worker.phantom_timeline import (
     TimePoint,
     TrueLesion,
@@ -19,8 +21,6 @@ from tests.fixtures.worker.phantom_timeline import (
     true_lungs,
     true_mask,
 )
-
-from models.lungs.outline import outline_lungs
 from worker.ct.reader import LoadedSeries, load
 from worker.lesions.lesion import find_lesions
 from worker.phantom.patient_pose import PatientPose

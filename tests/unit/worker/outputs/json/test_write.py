@@ -9,7 +9,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.fixtures.worker.described import PROPOSAL, described, spread
+from tests.fixtures.worker.described import PROPOSAL, described, extent
 from tests.fixtures.worker.make_comparisons import alone, compared
 from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, saved
 from tests.fixtures.worker.ucum import dimension
@@ -79,10 +79,10 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
     findings = described(analysed(ONE).findings)
     (finding,) = findings.findings
     assert finding.place
-    assert findings.spread
+    assert findings.extent
 
-    quantities = [*lesion_quantities(finding), *location_quantities(finding.place), *extent_quantities(findings.spread)]
-    quantities += [quantity for burden in findings.spread.by_lobe for quantity in lobe_quantities(burden)]
+    quantities = [*lesion_quantities(finding), *location_quantities(finding.place), *extent_quantities(findings.extent)]
+    quantities += [quantity for burden in findings.extent.by_lobe for quantity in lobe_quantities(burden)]
 
     for quantity in quantities:
         ending = next((ending for ending in ENDINGS if quantity.key.endswith(ending)), "")
@@ -100,7 +100,7 @@ def variants(findings: Findings) -> list[Findings]:
         for one in findings.findings
     )
     unplaced = replace(
-        spread(len(findings.findings), PROPOSAL if findings.findings else None),
+        extent(len(findings.findings), PROPOSAL if findings.findings else None),
         lesions_right=None,
         lesions_left=None,
         satellites=None,
@@ -109,7 +109,7 @@ def variants(findings: Findings) -> list[Findings]:
         by_lobe=(),
     )
     first = replace(findings, comparison=alone(Statement.NO_PRIOR))
-    return [full, first, findings, replace(findings, findings=bare), replace(findings, spread=unplaced)]
+    return [full, first, findings, replace(findings, findings=bare), replace(findings, extent=unplaced)]
 
 
 @pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])

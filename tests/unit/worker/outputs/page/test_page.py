@@ -44,13 +44,13 @@ def with_long_texts(scan_findings: Findings) -> Findings:
         descriptor="T1mi(12)", basis=tuple(f"clause {n} that says " + "very much " * 9 for n in range(20)), m1a=True
     )
     spread = (
-        None if scan_findings.spread is None else replace(scan_findings.spread, proposal=long, burden_ml=123456.789)
+        None if scan_findings.extent is None else replace(scan_findings.extent, proposal=long, burden_ml=123456.789)
     )
     return replace(
         scan_findings,
         series_uid="2.25." + "9" * 59,
         card=replace(scan_findings.card, name="model_" * 40, version="1.2.3+" + "x" * 60),
-        spread=spread,
+        extent=spread,
     )
 
 
@@ -135,15 +135,15 @@ def test_the_table_holds_sizes_with_their_intervals() -> None:
 def test_the_extent_box_has_burden_lobes_and_the_proposal_with_its_basis() -> None:
     scan_findings = with_lungs(findings(*two_lesion_scan()))
     strings = strings_of(draw_page(scan_findings))
-    assert scan_findings.spread is not None
-    assert scan_findings.spread.proposal is not None
+    assert scan_findings.extent is not None
+    assert scan_findings.extent.proposal is not None
 
     assert any(string.startswith("Burden 6.58 ml") for string in strings)  # 33 x 17 x 11 and 9 x 5 x 9 mm
     assert {"right upper", "right middle", "right lower", "left upper", "left lower"} <= set(strings)
-    assert f"Proposal, TNM 9: {scan_findings.spread.proposal.descriptor}" in strings
+    assert f"Proposal, TNM 9: {scan_findings.extent.proposal.descriptor}" in strings
     assert "From the outlines alone; N and any other M are not assessed." in strings
     joined = " ".join(strings)
-    for clause in scan_findings.spread.proposal.basis:
+    for clause in scan_findings.extent.proposal.basis:
         assert clause in joined
 
 

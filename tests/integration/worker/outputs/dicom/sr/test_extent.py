@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from models.lungs.lungs import Lobe, Lungs
-from tests.fixtures.worker.described import LUNGS, PROPOSAL, described, spread
+from tests.fixtures.worker.described import LUNGS, PROPOSAL, described, extent
 from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, numbers, read_by_dcmqi, said, saved
 from worker.codes import lesions as codes
 from worker.findings import Findings
@@ -36,7 +36,7 @@ def test_dcmqi_reads_every_number_of_the_scan_back(analysed: Analyse, tmp_path: 
 
     group = summary(case, tmp_path, findings)
 
-    extent = findings.spread
+    extent = findings.extent
     assert extent is not None
     assert numbers(group) == {
         ("Number of lesions", "", *COUNT): 5,
@@ -70,8 +70,8 @@ def test_dcmqi_reads_the_numbers_of_every_lobe(analysed: Analyse, tmp_path: Path
             assert key not in read
             read[key] = float(item["value"])
     expected = {}
-    assert findings.spread is not None
-    for burden in findings.spread.by_lobe:
+    assert findings.extent is not None
+    for burden in findings.extent.by_lobe:
         name = MEANINGS[burden.lobe]
         expected[name, "Number of lesions in the lobe", "{lesions}"] = burden.lesions
         expected[name, "Tumor burden of the lobe", "ml"] = burden.burden_ml
@@ -141,7 +141,7 @@ def test_without_a_proposal_the_report_has_no_items_on_t(analysed: Analyse, tmp_
 def test_without_lungs_the_report_states_it_and_has_neither_sides_nor_shares(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
     unplaced = replace(
-        spread(5, PROPOSAL),
+        extent(5, PROPOSAL),
         lesions_right=None,
         lesions_left=None,
         satellites=None,
@@ -150,7 +150,7 @@ def test_without_lungs_the_report_states_it_and_has_neither_sides_nor_shares(ana
         by_lobe=(),
     )
 
-    group = summary(case, tmp_path, replace(case.findings, spread=unplaced))
+    group = summary(case, tmp_path, replace(case.findings, extent=unplaced))
 
     assert said(group)["Lungs and lobes found"] == "No"
     assert said(group)["CAD Processing and Findings Summary"] == "Not all algorithms succeeded; with findings"
