@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.worker.phantom_timeline import TrueSegmenter
-
 from worker.folder import analyse_folder
 from worker.settings import WorkerSettings
 

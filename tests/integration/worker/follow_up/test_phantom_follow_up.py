@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fixtures.worker.phantom_timeline import INTERVAL_DAYS, TimePoint, TrueSegmenter, phantom_timeline
 
 from dicom_node.prior import PriorSearch
+from tests.fixtures.worker.phantom_timeline import INTERVAL_DAYS, TimePoint, TrueSegmenter, phantom_timeline
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, LesionTimeline, Statement
 from worker.follow_up.matching import Event

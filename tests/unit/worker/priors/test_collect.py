@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fixtures.worker.phantom_timeline import CARD
-
 from dicom_node.prior import Priors, PriorScan, PriorSearch
 from dicom_node.storage.spool import Spool
+from tests.fixtures.worker.phantom_timeline import CARD
 from worker.priors.collect import CollectedFiles, collected_files, read_priors
 from worker.priors.read import PriorFiles
 
