@@ -19,7 +19,7 @@ demo: .venv/worker
 test: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
-# Pure code, SQLite, loopback: no subprocess, no server of others, no released network.
+# Pure code alone, tests/unit: no subprocess, no server, no released network.
 test-fast: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE) -m fast
 
