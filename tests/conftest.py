@@ -94,7 +94,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything below tests/unit as fast."""
     unit = Path(__file__).parent / "unit"
     for item in items:
-        if item.path.is_relative_to(unit) and item.path.name != "test_engines.py":  # it converts networks for a minute
+        if item.path.is_relative_to(unit):
             item.add_marker(pytest.mark.fast)
 
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 
 import openvino
@@ -37,7 +38,7 @@ class OpenvinoEngine:
             "NUM_STREAMS": 1,
         }
         try:
-            self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            self._request = _core().compile_model(model, "CPU", options).create_infer_request()
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot run the network in {self._precision} on this CPU") from error
 
@@ -65,37 +66,28 @@ def openvino_engines(networks: TrainedNetworks, dtype: torch.dtype) -> list[Open
         built = networks.build()
         for number, folder in enumerate(folders):
             if models[number] is None:
-                models[number] = _converted(built[number], networks.image_shape, folder)
+                models[number] = convert(built[number], networks.image_shape)
+                _store(models[number], folder)
     return [OpenvinoEngine(model, dtype) for model in models]
 
 
-def convert(network: nn.Module, image_shape: tuple[int, ...], folder: Path) -> None:
-    """Convert a network and write it into a folder; batch and sides of its images stay open, the channels are fixed."""
+def convert(network: nn.Module, image_shape: tuple[int, ...]) -> openvino.Model:
+    """Return a network as an OpenVINO model with dynamic batch and sides, and a fixed number of channels."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates its own tracing, by which OpenVINO reads a network
+        warnings.simplefilter("ignore")  # OpenVINO uses torch's tracing, which is deprecated
         model = openvino.convert_model(network.eval(), example_input=torch.zeros(1, *image_shape))
     model.reshape([-1, image_shape[0], *[-1] * (len(image_shape) - 1)])
-    openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
-
-
-def _converted(network: nn.Module, image_shape: tuple[int, ...], folder: Path | None) -> openvino.Model:
-    """Convert a network, store it in the cache folder if possible, and return what is read back.
-
-    A model converted in memory shares its weights with the torch network, and must not outlive it.
-    """
-    with tempfile.TemporaryDirectory() as made:
-        convert(network, image_shape, Path(made))
-        model = _core().read_model(Path(made) / _FILE)
-        if folder is not None:
-            _store(Path(made), folder)
     return model
 
 
+@cache
 def _core() -> openvino.Core:
-    """Return a core that reads weights into memory: files in temporary and cache folders may be replaced."""
-    core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})
-    return core
+    """Return the only core of the process.
+
+    Each core installs an alternate signal stack and unmaps it when freed (openvino#11894). If several are freed in
+    another order than the reverse, an unmapped stack remains, and the next signal ends the process with SIGSEGV.
+    """
+    return openvino.Core()
 
 
 def _version() -> str:
@@ -121,12 +113,15 @@ def _read(folder: Path | None) -> openvino.Model | None:
         return None
 
 
-def _store(made: Path, folder: Path) -> None:
-    """Copy a converted network into the cache atomically; without a writable cache, log a warning."""
+def _store(model: openvino.Model, folder: Path | None) -> None:
+    """Store a converted network in the cache atomically; without a writable cache, log a warning."""
+    if folder is None:
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as hidden:
-            Path(shutil.copytree(made, Path(hidden) / "made")).rename(folder)
-    except OSError as error:
+            openvino.save_model(model, Path(hidden) / "made" / _FILE, compress_to_fp16=False)
+            (Path(hidden) / "made").rename(folder)
+    except (OSError, RuntimeError) as error:
         if not folder.is_dir():  # else another process has stored it
             log.warning("converted network cannot be cached (%s); each start converts it again", type(error).__name__)

@@ -1,5 +1,6 @@
 """OpenVINO against torch, with which the networks were trained: same logits, one conversion."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from models.engines.networks import TrainedNetworks
 from models.lung_tumour.network import NETWORKS, build_network
 from models.segmenter import InferenceSettings, ModelError
 
+ROOT = Path(__file__).parents[4]
 FLOAT32 = InferenceSettings(device="cpu", precision="float32")
 
 
@@ -41,6 +43,32 @@ def networks_of(built: Sequence[nn.Module], kind: str, key: str = "") -> Trained
 
 def images(kind: str, sides: tuple[int, ...], count: int = 1) -> torch.Tensor:
     return torch.randn((count, 1 if kind == "3d" else 5, *sides))
+
+
+SIGNALLED = """
+import faulthandler, gc, os, signal, sys
+from models.engines.engine import build_engines
+from models.engines.networks import TrainedNetworks
+from models.lung_tumour.network import build_network
+from models.segmenter import InferenceSettings
+
+faulthandler.enable()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+networks = TrainedNetworks(key="key", count=1, image_shape=(5, 64, 64), build=lambda: [build_network().eval()])
+for _ in range(2):  # engines are freed in the order in which they were built
+    engines = [build_engines(networks, InferenceSettings(device="cpu")) for _ in range(2)]
+    while engines:
+        del engines[0]
+        gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_process_handles_signals_after_engines_were_freed() -> None:
+    """OpenVINO left an unmapped signal stack behind, on which the next signal, of a worker's end too, crashed."""
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
