@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.devices import choose_device, choose_dtype
-from models.lung_tumour.predictors import EVERYWHERE, Area
+from models.lung_tumour.predictors import EVERYWHERE
+from models.lung_tumour.slice_stack import Area
 from models.segmenter import ModelCard, Progress
 from training.data.datasets import msd_slices
 from training.data.splits import folds_of, read_splits

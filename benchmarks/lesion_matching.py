@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.volume import Mask
-from worker.follow_up.matching import Body, match
+from worker.follow_up.matching import LesionPoints, match
 from worker.follow_up.scan_match import ERROR_MM, MOST_POINTS
 from worker.registration.register import Points, Registration, register
 
@@ -54,7 +54,7 @@ class Pair:
     """Two scans of a patient, and a reader's reference events. said: the events; reasons: one per event."""
 
     patient: str
-    earlier: str
+    prior: str
     later: str
     earlier_ml: tuple[float, ...]
     later_ml: tuple[float, ...]
@@ -64,7 +64,7 @@ class Pair:
     @property
     def name(self) -> str:
         """The patient, a public identifier, and the dates of both scans."""
-        return f"{self.patient} {self.earlier} to {self.later}"
+        return f"{self.patient} {self.prior} to {self.later}"
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ def reference() -> list[Pair]:
     return [
         Pair(
             patient=pair["patient"],
-            earlier=pair["earlier"],
+            prior=pair["earlier"],
             later=pair["later"],
             earlier_ml=tuple(pair["earlier_ml"]),
             later_ml=tuple(pair["later_ml"]),
@@ -127,17 +127,17 @@ def volume_ml(mask: Mask) -> float:
     return float(np.count_nonzero(mask.voxels)) * mask.voxel_ml
 
 
-def follow(earlier: Scan, later: Scan) -> tuple[Registration, list[Said]]:
+def follow(prior: Scan, later: Scan) -> tuple[Registration, list[Said]]:
     """Return the registration of two scans, and the events that the product reports."""
-    registration = register(earlier.lungs, later.lungs)
-    before = [_body(f"E{n}", mask, registration.to_later(_points(mask))) for n, mask in enumerate(earlier.bodies, 1)]
+    registration = register(prior.lungs, later.lungs)
+    before = [_body(f"E{n}", mask, registration.to_later(_points(mask))) for n, mask in enumerate(prior.bodies, 1)]
     after = [_body(f"L{n}", mask, _points(mask)) for n, mask in enumerate(later.bodies, 1)]
     matches = match(before, after, ERROR_MM[registration.method])
-    return registration, [(one.event.value, one.earlier, one.later) for one in matches]
+    return registration, [(one.event.value, one.prior, one.later) for one in matches]
 
 
-def _body(key: str, mask: Mask, points_mm: Points) -> Body:
-    return Body(key=key, points_mm=points_mm, volume_ml=volume_ml(mask))
+def _body(key: str, mask: Mask, points_mm: Points) -> LesionPoints:
+    return LesionPoints(key=key, points_mm=points_mm, volume_ml=volume_ml(mask))
 
 
 def _points(mask: Mask) -> Points:
@@ -149,11 +149,11 @@ def _points(mask: Mask) -> Points:
 def items(said: Iterable[Said]) -> dict[str, set[Item]]:
     """Return the counted items by kind; undecidable events are left out."""
     found: dict[str, set[Item]] = {kind: set() for kind in KINDS}
-    for event, earlier, later in said:
+    for event, prior, later in said:
         if event in KINDS:
-            found[event] |= {(key,) for key in (*earlier, *later)}
+            found[event] |= {(key,) for key in (*prior, *later)}
         elif event != "undecidable":
-            found["match"] |= set(product(earlier, later))
+            found["match"] |= set(product(prior, later))
     return found
 
 
@@ -176,8 +176,8 @@ def _named(pair: Pair, item: Item) -> str:
     bodies = [f"{key} ({sizes[key[0]][int(key[1:]) - 1]:g} ml)" for key in item]
     reasons = [
         f"{event}, {reason}"
-        for (event, earlier, later), reason in zip(pair.said, pair.reasons, strict=True)
-        if set(item) & {*earlier, *later}
+        for (event, prior, later), reason in zip(pair.said, pair.reasons, strict=True)
+        if set(item) & {*prior, *later}
     ]
     return f"{pair.name}: {' and '.join(bodies)}. By eye: {'; '.join(reasons)}"
 
@@ -187,8 +187,8 @@ def run(pairs: Sequence[Pair], masks: Path) -> tuple[dict[str, Tally], list[Regi
     tallies = {kind: Tally() for kind in KINDS}
     registrations = []
     for pair in pairs:
-        earlier, later = (read(masks / f"{pair.patient}_{date}_0.nii") for date in (pair.earlier, pair.later))
-        registration, said = follow(earlier, later)
+        prior, later = (read(masks / f"{pair.patient}_{date}_0.nii") for date in (pair.prior, pair.later))
+        registration, said = follow(prior, later)
         registrations.append(registration)
         judge(tallies, pair, said)
     return tallies, registrations

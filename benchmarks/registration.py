@@ -41,20 +41,20 @@ def masks(slices: int) -> tuple[Mask, Mask]:
     return scan(Grid(spacing_mm=(coarse_mm, 2.1, 2.1))), scan(later, BREATH)
 
 
-def ours(earlier: Mask, later: Mask, points: Points) -> Points:
+def ours(prior: Mask, later: Mask, points: Points) -> Points:
     """Register with the product's code and return the points in the later scan."""
-    return register(earlier, later).to_later(points)
+    return register(prior, later).to_later(points)
 
 
-def elastix_masks(earlier: Mask, later: Mask, points: Points) -> Points:
+def elastix_masks(prior: Mask, later: Mask, points: Points) -> Points:
     """Register the masks with plain elastix and return the points in the later scan."""
-    return _elastix(_as_itk(earlier.voxels, earlier.affine), _as_itk(later.voxels, later.affine), points)
+    return _elastix(_as_itk(prior.voxels, prior.affine), _as_itk(later.voxels, later.affine), points)
 
 
-def elastix_distances(earlier: Mask, later: Mask, points: Points) -> Points:
+def elastix_distances(prior: Mask, later: Mask, points: Points) -> Points:
     """Register the distance maps with plain elastix and return the points in the later scan."""
     images = []
-    for mask in (earlier, later):
+    for mask in (prior, later):
         mapped = distance_map(mask)
         affine = np.eye(4)
         affine[:3, :3] = mapped.spacing_mm * np.eye(3)[::-1]
@@ -120,9 +120,9 @@ class Result:
 
 def evaluate(register_points: Callable[[Mask, Mask, Points], Points], pair: tuple[Mask, Mask]) -> Result:
     """Run one registration method and return its time and its error at points of known position."""
-    earlier, later = pairs_within(BREATH)
+    prior, later = pairs_within(BREATH)
     wall, cores = time.perf_counter(), time.process_time()
-    found = register_points(*pair, earlier)
+    found = register_points(*pair, prior)
     wall, cores = time.perf_counter() - wall, time.process_time() - cores
     return Result(wall_s=wall, core_s=cores, errors_mm=np.linalg.norm(found - later, axis=1))
 

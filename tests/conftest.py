@@ -138,7 +138,7 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
                 update=settings
             )
             journal, spool = Journal(f"sqlite:///{tmp_path}/journal.db"), Spool(data_dir, node.min_free_mb)
-            door = StorageScp(
+            scp = StorageScp(
                 node=node,
                 peers=peers,
                 journal=journal,
@@ -147,7 +147,7 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
                     journal, report, node, {peer.name for peer in senders}
                 ),
             )
-            server = door.open()
+            server = scp.open()
             stack.callback(journal.close)
             stack.callback(close, server)
             return RunningScp(node=node, port=server.server_address[1], journal=journal, spool=spool)

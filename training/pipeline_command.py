@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
-from training.data.prepare import KINDS, Request, Source, parse_source
+from training.data.prepare import KINDS, DataSource, Request, parse_source
 from training.export.weights import ModelFacts
 from training.optimise.initial_weights import INIT_FROM_HELP, initial_weights
 from training.optimise.settings import TrainingSettings
@@ -129,7 +129,7 @@ def _check(*, network: str, crop: int, name: str, version: str) -> None:
         raise DataRefused(*problems)
 
 
-def _stated_licence(sources: Sequence[Source]) -> str:
+def _stated_licence(sources: Sequence[DataSource]) -> str:
     """Return the licences stated in the data sets' dataset.json (MSD layout), unchecked, or "not stated"."""
     stated = []
     for source in sources:

@@ -42,7 +42,7 @@ def analyse_folder(
     own_config_hash = config_hash(settings, segmenter.card)
     prior_uids = tuple(uid for scan in priors.scans for uid in _uids(scan.documents))
     key = job_key(_uids(files), own_config_hash, prior_uids)
-    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, earlier=priors)
+    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, priors=priors)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=out) as new_results:
         analysis = analyse(files, request, segmenter, Path(new_results), progress)

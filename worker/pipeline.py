@@ -38,7 +38,7 @@ class AnalysisRequest:
     job_key: str
     config_hash: str
     outputs: tuple[str, ...]
-    earlier: CollectedFiles = NOT_QUERIED
+    priors: CollectedFiles = NOT_QUERIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def analyse(
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, segmenter.card, request.job_key, images_key)
-    priors = read_priors(request.earlier, segmenter.card)
+    priors = read_priors(request.priors, segmenter.card)
     findings = follow_up(findings, acquisition_of(series.datasets[0]), priors)
     write_findings(findings, out / "findings.json")
     if findings.lungs is not None:

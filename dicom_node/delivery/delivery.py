@@ -89,11 +89,11 @@ class DeliveryWorker:
         try:
             for outcome in self.client.store(list(waiting)):
                 delivery = waiting.pop(outcome.path)
-                if outcome.refusal is None:
+                if outcome.error is None:
                     self.journal.mark_stored(delivery, time.time())
                     log.info("job %s: %s stored %s", delivery.job_key, self.peer.name, outcome.sop_instance_uid)
                 else:
-                    self._mark_refused(delivery, str(outcome.refusal))
+                    self._mark_refused(delivery, str(outcome.error))
         except PacsUnavailable as error:
             for delivery in waiting.values():
                 self.journal.postpone(delivery, error.why, time.time() + self._pause_s(delivery.attempts))

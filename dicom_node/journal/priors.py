@@ -15,11 +15,11 @@ from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions, job_pri
 from dicom_node.journal.schema import Database, documents, instances, jobs, series
 from dicom_node.prior import NOT_QUERIED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
 
-__all__ = ["FETCHED", "SENT", "Acquisition", "PriorJournal", "put_priors"]
+__all__ = ["FETCHED", "SENT", "AcquisitionRecord", "PriorJournal", "put_priors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acquisition:
+class AcquisitionRecord:
     """The patient and origin of a CT series."""
 
     series_uid: str
@@ -39,13 +39,13 @@ class Acquisition:
 class PriorJournal(Database):
     """Patients by key, their scans by date, and the priors of each job."""
 
-    def record_acquisition(self, acquisition: Acquisition) -> None:
+    def record_acquisition(self, acquisition: AcquisitionRecord) -> None:
         """Record the acquisition of a series; it replaces a previous record."""
         with self._write() as connection:
             connection.execute(delete(acquisitions).where(acquisitions.c.series_uid == acquisition.series_uid))
             connection.execute(insert(acquisitions).values(**asdict(acquisition)))
 
-    def acquisition(self, series_uid: str) -> Acquisition | None:
+    def acquisition(self, series_uid: str) -> AcquisitionRecord | None:
         """Return the acquisition of a series; None if it was not recorded yet."""
         with self._read() as connection:
             row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
@@ -222,8 +222,8 @@ def _prior_scan(row: Row[tuple[object, ...]]) -> PriorScan:
     )
 
 
-def _acquisition(row: Row[tuple[object, ...]]) -> Acquisition:
-    return Acquisition(
+def _acquisition(row: Row[tuple[object, ...]]) -> AcquisitionRecord:
+    return AcquisitionRecord(
         series_uid=row.series_uid,
         study_uid=row.study_uid,
         patient_key=row.patient_key,

@@ -56,7 +56,7 @@ class StoreOutcome:
 
     path: Path
     sop_instance_uid: str
-    refusal: NodeError | None
+    error: NodeError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +92,8 @@ class PacsClient:
         kinds = {path: _kind(path) for path in paths}
         readable = [path for path, kind in kinds.items() if kind is not None]
         for path in kinds.keys() - readable:
-            refusal = UnreadableInstance("the file cannot be read or is not DICOM")
-            yield StoreOutcome(path=path, sop_instance_uid="", refusal=refusal)
+            error = UnreadableInstance("the file cannot be read or is not DICOM")
+            yield StoreOutcome(path=path, sop_instance_uid="", error=error)
         if not readable:
             return
         try:
@@ -173,7 +173,7 @@ class PacsClient:
         if "Status" in answer and answer.Status not in STORED | RETRYABLE:
             return _refused(path, int(answer.Status))
         self._require(answer, "C-STORE", STORED)
-        return StoreOutcome(path=path, sop_instance_uid=str(document.SOPInstanceUID), refusal=None)
+        return StoreOutcome(path=path, sop_instance_uid=str(document.SOPInstanceUID), error=None)
 
     def _retrieval(self, statuses: list[Dataset], operation: str) -> Retrieval:
         self._require(statuses[-1], operation, RETRIEVED)
@@ -208,7 +208,7 @@ def _on_store(event: evt.Event, on_instance: OnInstance) -> int:
 
 def _refused(path: Path, status: int) -> StoreOutcome:
     uid = str(dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
-    return StoreOutcome(path=path, sop_instance_uid=uid, refusal=PacsRefused(uid, status))
+    return StoreOutcome(path=path, sop_instance_uid=uid, error=PacsRefused(uid, status))
 
 
 def _kind(path: Path) -> tuple[str, str] | None:

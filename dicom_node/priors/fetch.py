@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dicom_node.errors import PacsUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT, Acquisition
+from dicom_node.journal.priors import FETCHED, SENT, AcquisitionRecord
 from dicom_node.prior import KnownScan
 from dicom_node.priors.query import FoundSeries, FoundStudy, best_ct
 from dicom_node.priors.result_header import read_results
@@ -77,7 +77,7 @@ class PriorFetcher:
         known = self.journal.acquisition(series_uid)
         if known is not None and known.role == SENT:
             return
-        acquisition = Acquisition(
+        acquisition = AcquisitionRecord(
             series_uid=series_uid,
             study_uid=study.study_uid,
             patient_key=self.patient_key if is_identified else None,

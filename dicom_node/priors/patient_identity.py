@@ -19,7 +19,7 @@ _TAGS = ["PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "St
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class PatientIdentity:
     """Patient attributes that a PACS identifies patients by, and the study date. Empty strings: not known."""
 
     patient_id: str = field(default="", repr=False)
@@ -39,7 +39,7 @@ class Identity:
         """Study date, YYYYMMDD."""
         return self.acquired_on[:8]
 
-    def contradicts(self, other: Identity) -> bool:
+    def contradicts(self, other: PatientIdentity) -> bool:
         """Whether the two are different patients; an attribute unknown in one of them is not compared."""
         known = [(self.birth_date, other.birth_date), (self.sex, other.sex), (self.issuer, other.issuer)]
         return self.patient_id != other.patient_id or any(a and b and a != b for a, b in known)
@@ -52,10 +52,10 @@ class Identity:
         return hmac.new(salt, person.encode("utf-8"), hashlib.sha256).hexdigest()
 
 
-UNKNOWN = Identity()
+UNKNOWN = PatientIdentity()
 
 
-def read_identity(path: Path) -> Identity:
+def read_identity(path: Path) -> PatientIdentity:
     """Return the identity in the header of a file; UNKNOWN if it cannot be read."""
     try:
         return identity_of(dcmread(path, specific_tags=_TAGS, stop_before_pixels=True))
@@ -63,12 +63,12 @@ def read_identity(path: Path) -> Identity:
         return UNKNOWN  # errors that pydicom raises for damaged headers
 
 
-def identity_of(header: Dataset) -> Identity:
+def identity_of(header: Dataset) -> PatientIdentity:
     """Return the identity in a header or in a query response."""
     date, sex = _text(header, "StudyDate"), _text(header, "PatientSex").upper()
     time = re.sub(r"\D.*", "", _text(header, "StudyTime"))[:6].ljust(6, "0")
     birth_date = _text(header, "PatientBirthDate")
-    return Identity(
+    return PatientIdentity(
         patient_id=_text(header, "PatientID"),
         issuer=_text(header, "IssuerOfPatientID"),
         birth_date=birth_date if _is_date(birth_date) else "",

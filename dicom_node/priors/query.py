@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from dicom_node.priors.patient_identity import Identity, identity_of
+from dicom_node.priors.patient_identity import PatientIdentity, identity_of
 
 MIN_SLICES = 20
 """A CT series with fewer slices is a localizer, a planning scan or a needle check, not a chest CT."""
@@ -32,7 +32,7 @@ class FoundStudy:
     """A prior study of the patient, from a query response."""
 
     study_uid: str
-    identity: Identity
+    identity: PatientIdentity
     """As far as the PACS returns it."""
 
 
@@ -56,7 +56,7 @@ class FoundStudies:
     identity_mismatches: int
 
 
-def study_query(identity: Identity) -> Dataset:
+def study_query(identity: PatientIdentity) -> Dataset:
     """Return the C-FIND keys for all studies of a patient (PS3.4 C.6.2.1, study level).
 
     Birth date, sex and issuer are return keys: not every PACS matches them, so they are compared here.
@@ -73,7 +73,7 @@ def series_query(study_uid: str) -> Dataset:
     return query
 
 
-def prior_studies(answers: Sequence[Dataset], identity: Identity) -> FoundStudies:
+def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity) -> FoundStudies:
     """Select prior studies of the same patient with CT or results that may show the chest, the newest first."""
     found = [
         FoundStudy(study_uid=str(answer.get("StudyInstanceUID") or ""), identity=identity_of(answer))

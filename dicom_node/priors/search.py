@@ -15,7 +15,7 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.fetch import PriorFetcher
-from dicom_node.priors.patient_identity import Identity
+from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import (
     FoundSeries,
     FoundStudy,
@@ -90,7 +90,7 @@ class _Search:
     """One search for the prior scans of one patient, until a deadline (UTC, seconds since 1970)."""
 
     searcher: PriorSearcher
-    identity: Identity
+    identity: PatientIdentity
     fetcher: PriorFetcher
     deadline: float
     usable_studies: set[str] = field(default_factory=set)

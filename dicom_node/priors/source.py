@@ -17,7 +17,7 @@ from pydicom import Dataset
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
 from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
 from dicom_node.prior import CT_IMAGE, RESULTS
-from dicom_node.priors.patient_identity import Identity
+from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
@@ -56,7 +56,7 @@ def make_source(peer: Peer, node: NodeSettings, on_instance: OnInstance) -> Sour
 def try_search(peer: Peer, node: NodeSettings) -> None:
     """Query a peer for a patient ID that does not exist, as a test. Raises PacsUnavailable."""
     make_source(peer, node, on_instance=lambda _uid, _file: None).find(
-        study_query(Identity(patient_id=_TEST_PATIENT_ID))
+        study_query(PatientIdentity(patient_id=_TEST_PATIENT_ID))
     )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT, Acquisition
+from dicom_node.journal.priors import FETCHED, SENT, AcquisitionRecord
 from dicom_node.prior import NOT_QUERIED, KnownScan, Priors, PriorSearch, close_search, key_parts, select_priors
-from dicom_node.priors.patient_identity import UNKNOWN, Identity, read_identity
+from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, read_identity
 from dicom_node.series import Series
 from dicom_node.settings import NodeSettings
 from dicom_node.storage.spool import Spool, patient_salt
@@ -70,13 +70,13 @@ class PatientTimeline:
         """Whether no search for its priors has ended since its last instance arrived."""
         return self._journal.search_of(series.series_uid, since=series.last_arrival) is None
 
-    def identify(self, series: Series) -> Acquisition:
+    def identify(self, series: Series) -> AcquisitionRecord:
         """Return the acquisition of a series, read from the header of one of its files unless it is recorded."""
         known = self._journal.acquisition(series.series_uid)
         if known is not None and known.read_at >= series.last_arrival:
             return known
         identity = self.identity_of(series.series_uid, series.sop_instance_uids)
-        acquisition = Acquisition(
+        acquisition = AcquisitionRecord(
             series_uid=series.series_uid,
             study_uid=series.study_uid,
             patient_key=self.key_of(identity),
@@ -88,12 +88,12 @@ class PatientTimeline:
         self._journal.record_acquisition(acquisition)
         return acquisition
 
-    def identity_of(self, series_uid: str, sop_instance_uids: Sequence[str]) -> Identity:
+    def identity_of(self, series_uid: str, sop_instance_uids: Sequence[str]) -> PatientIdentity:
         """Return the identity in the header of the first of these instances; UNKNOWN if the list is empty."""
         paths = self._spool.instance_paths(series_uid, sop_instance_uids[:1])
         return read_identity(paths[0]) if paths else UNKNOWN
 
-    def key_of(self, identity: Identity) -> str | None:
+    def key_of(self, identity: PatientIdentity) -> str | None:
         """Return the key of a patient; None if the identity is not certain."""
         return identity.patient_key(self._salt)
 
@@ -142,5 +142,5 @@ class PatientTimeline:
         return False
 
 
-def _day(acquisition: Acquisition) -> str:
+def _day(acquisition: AcquisitionRecord) -> str:
     return (acquisition.acquired_on or "")[:8]

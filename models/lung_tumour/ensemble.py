@@ -11,8 +11,8 @@ from models.engines.engine import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One prediction of one network: of the image as it is, or mirrored left to right."""
+class Member:
+    """One network on the image as it is, or mirrored left to right."""
 
     network: int
     mirrored: bool
@@ -21,7 +21,7 @@ class Look:
 class Ensemble:
     """The networks of a model, each run by an engine.
 
-    looks: all predictions that are averaged, in the order of the cascade: first all networks on the chest as it is,
+    members: all predictions that are averaged, in the order of the cascade: first all networks on the chest as it is,
     starting with `first_network`, then all on the mirrored chest.
     """
 
@@ -29,8 +29,8 @@ class Ensemble:
         self._engines = engines
         first = first_network % len(engines)
         numbers = [*range(first, len(engines)), *range(first)]
-        self.looks = tuple(
-            Look(network=number, mirrored=mirrored) for mirrored in ((False, True) if flip_tta else (False,))
+        self.members = tuple(
+            Member(network=number, mirrored=mirrored) for mirrored in ((False, True) if flip_tta else (False,))
             for number in numbers
         )  # fmt: skip
 
@@ -44,15 +44,15 @@ class Ensemble:
         """The engine with its precision."""
         return self._engines[0].description
 
-    def logits(self, images: torch.Tensor, look: Look) -> torch.Tensor:
+    def logits(self, images: torch.Tensor, member: Member) -> torch.Tensor:
         """Return float32 logits (n, 1, ...) of images (n, channel, ...) whose last axis runs to the left."""
-        engine = self._engines[look.network]
-        return engine.logits(images.flip(-1)).flip(-1) if look.mirrored else engine.logits(images)
+        engine = self._engines[member.network]
+        return engine.logits(images.flip(-1)).flip(-1) if member.mirrored else engine.logits(images)
 
-    def sum_of_logits(self, images: torch.Tensor, looks: Sequence[Look]) -> torch.Tensor:
-        """Return the sum of the logits of these looks."""
-        return torch.stack([self.logits(images, look) for look in looks]).sum(0)
+    def sum_of_logits(self, images: torch.Tensor, members: Sequence[Member]) -> torch.Tensor:
+        """Return the sum of the logits of these members."""
+        return torch.stack([self.logits(images, member) for member in members]).sum(0)
 
     def mean_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the mean of the logits of all looks, as nnU-Net averages its folds."""
-        return self.sum_of_logits(images, self.looks) / len(self.looks)
+        """Return the mean of the logits of all members, as nnU-Net averages its folds."""
+        return self.sum_of_logits(images, self.members) / len(self.members)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from monai.inferers.utils import sliding_window_inference
@@ -11,24 +9,15 @@ from torch.nn import functional
 
 from models.lung_tumour.cascade import Rule, cascade_logits
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.slice_stack import Array, SliceStack, Spacing, resampled
+from models.lung_tumour.slice_stack import Area, Array, SliceStack, Spacing, resampled
 from models.lung_tumour.transforms import SLICE_STEP_MM, normalise
 from models.segmenter import Progress
 
 ROI_3D = (48, 192, 192)
 OVERLAP = 0.25
 
-Area = tuple[slice, slice]
-"""Rows and columns in which tumour may be marked."""
 EVERYWHERE: Area = (slice(None), slice(None))
-
-
-class Predictor(Protocol):
-    """Runs an ensemble over a stack."""
-
-    def probability(self, hu: Array, spacing: Spacing, area: Area, progress: Progress) -> Array:
-        """Return the probability (slice, row, column) of each voxel of `hu`; undefined outside `area`."""
-        ...
+"""The area in which tumour may be marked: the whole slice."""
 
 
 class SlicePredictor:
@@ -38,7 +27,7 @@ class SlicePredictor:
         self._ensemble = ensemble
         self._multiple = multiple
 
-    def probability(self, hu: Array, spacing: Spacing, area: Area, progress: Progress) -> Array:  # noqa: ARG002
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:  # noqa: ARG002
         """Return the probability (slice, row, column) of each voxel of `hu`, in HU."""
         stack = SliceStack(hu, spacing, self._multiple)
         tumour = np.zeros(hu.shape, np.float32)
@@ -58,7 +47,7 @@ class CascadePredictor:
         self._multiple = multiple
         self._rule = rule
 
-    def probability(self, hu: Array, spacing: Spacing, area: Area, progress: Progress) -> Array:
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:
         """Return the probability (slice, row, column) of each voxel of `hu`, in HU; 0 outside `area`."""
         stack = SliceStack(hu, spacing, self._multiple)
         tumour = np.zeros(hu.shape, np.float32)
@@ -75,7 +64,7 @@ class BlockPredictor:
         self._ensemble = ensemble
         self._multiple = multiple
 
-    def probability(self, hu: Array, spacing: Spacing, area: Area, progress: Progress) -> Array:  # noqa: ARG002
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:  # noqa: ARG002
         """Return the probability (slice, row, column) of each voxel of `hu`, in HU."""
         scaled = resampled(torch.from_numpy(normalise(hu)), spacing)[None, None]
         slices = max(1, round(len(hu) * spacing[0] / SLICE_STEP_MM))
@@ -105,5 +94,5 @@ class BlockPredictor:
 
 
 def _mean_probability(stack: SliceStack, logits: torch.Tensor) -> Array:
-    """Return the mean over places of the probabilities (row, column), from logits (place, 1, row, column)."""
+    """Return the mean over positions of the probabilities (row, column), from logits (position, 1, row, column)."""
     return np.asarray(torch.sigmoid(stack.on_the_scans_grid(logits)).mean(0)[0].cpu())

@@ -17,13 +17,12 @@ from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.network import SIDES, kinds_of
 from models.lung_tumour.predictors import (
     EVERYWHERE,
-    Area,
     BlockPredictor,
     CascadePredictor,
-    Predictor,
     SlicePredictor,
 )
 from models.lung_tumour.scoring import outlined
+from models.lung_tumour.slice_stack import Area
 from models.lung_tumour.stored_networks import trained_networks
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
@@ -81,14 +80,16 @@ class LungTumourSegmenter:
         hu: (slice, row, column), upright (`models.orientation`). spacing: mm along these axes. area: rows and columns
         that are needed; outside the probability may be 0.
         """
-        return self._predictor.probability(hu, spacing, area, progress)
+        return self._predictor.probability(hu, spacing, progress, area)
 
 
-def _predictor(card: ModelCard, ensemble: Ensemble, *, cascade: bool) -> Predictor:
+def _predictor(
+    card: ModelCard, ensemble: Ensemble, *, cascade: bool
+) -> SlicePredictor | CascadePredictor | BlockPredictor:
     multiple = max(SIDES[kind] for kind in kinds_of(card.network, card.networks))
     if card.network == "3d":
         return BlockPredictor(ensemble, multiple)
-    if cascade and len(ensemble.looks) > 1:
+    if cascade and len(ensemble.members) > 1:
         rule = Rule(outline_logit=_logit(card.threshold), score_logit=_logit(card.peak_threshold))
         return CascadePredictor(ensemble, multiple, rule)
     return SlicePredictor(ensemble, multiple)

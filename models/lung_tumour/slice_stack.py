@@ -17,15 +17,17 @@ MIN_SIDE = 16
 
 Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
+Area = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A rectangle of one slice, in the network's pixels, at one of the places within the slice."""
+    """A rectangle of one slice, in the network's pixels, at one of the positions within the slice."""
 
     slice_number: int
-    place: int
-    area: tuple[slice, slice]
+    position: int
+    area: Area
 
     @property
     def size(self) -> tuple[int, int]:
@@ -37,7 +39,7 @@ class Window:
 class SliceStack:
     """An upright stack, resampled, with sides padded to multiples of `multiple`.
 
-    shape: slices, padded rows and columns. places: positions within a slice at which the network runs, in slices from
+    shape: slices, padded rows and columns. positions: where within a slice the networks run, in slices from
     its middle; several for thick slices (`transforms.slice_positions`).
     """
 
@@ -53,7 +55,7 @@ class SliceStack:
             mode="replicate",
         )[0]
         self._step = slice_step(spacing[0])
-        self.places = slice_positions(spacing[0])
+        self.positions = slice_positions(spacing[0])
         self.spacing = spacing
 
     @property
@@ -63,14 +65,16 @@ class SliceStack:
         return slices, rows, columns
 
     @property
-    def whole(self) -> tuple[slice, slice]:
+    def whole(self) -> Area:
         """All rows and columns."""
         _, rows, columns = self.shape
         return slice(0, rows), slice(0, columns)
 
-    def windows(self, slice_number: int, area: tuple[slice, slice]) -> list[Window]:
-        """Return a window for each place within a slice. area: rows and columns, in the network's pixels."""
-        return [Window(slice_number=slice_number, place=place, area=area) for place in range(len(self.places))]
+    def windows(self, slice_number: int, area: Area) -> list[Window]:
+        """Return a window for each position within a slice. area: rows and columns, in the network's pixels."""
+        return [
+            Window(slice_number=slice_number, position=position, area=area) for position in range(len(self.positions))
+        ]
 
     def images(self, windows: Sequence[Window]) -> torch.Tensor:
         """Return float32 (n, plane, row, column) for windows of one size."""
@@ -91,7 +95,7 @@ class SliceStack:
         return functional.interpolate(inner, self._hu_shape[1:], mode="bilinear", align_corners=False)
 
     def _image(self, window: Window) -> torch.Tensor:
-        at = window.slice_number + self.places[window.place]
+        at = window.slice_number + self.positions[window.position]
         neighbours = planes(at, len(self._scaled), self._step)
         rows, columns = window.area
         return mixed(self._scaled[neighbours.slices, rows, columns], neighbours.shares)

@@ -14,7 +14,7 @@ from tests.acceptance.test_viewer import CARD, Shown, truth
 from tests.fixtures.orthanc_stack import OrthancStack, needs_shared
 from worker.ct.reader import load
 from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import Statement
+from worker.follow_up.comparison import ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.outputs.encode import encode
@@ -93,7 +93,7 @@ def test_both_reports_draw_the_same_lesions(two_scans: TwoScans) -> None:
 def test_the_later_scan_is_compared_with_the_results_read_back(two_scans: TwoScans) -> None:
     comparison = two_scans.later.findings.comparison
     assert comparison
-    assert comparison.statement is Statement.COMPARED
+    assert comparison.statement is ComparisonStatus.COMPARED
     events = sorted(str(lesion.event) for lesion in comparison.lesions)
     assert events == sorted([Event.SAME, Event.SAME, Event.NEW, Event.VANISHED])
     first, again = two_scans.prior.lesions, two_scans.first.findings.findings

@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """A data set: its layout, one of KINDS, and its path."""
 
     kind: str
@@ -48,7 +48,7 @@ class Source:
 class Request:
     """What to prepare. splits: an existing file, or None to draw a split with this number of folds."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[DataSource, ...]
     cache: Path
     splits: Path | None = None
     folds: int = 5
@@ -64,12 +64,12 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> DataSource:
     """Return a source written as KIND:PATH. Raises DataRefused for any other text."""
     kind, colon, path = text.partition(":")
     if not colon or kind not in KINDS:
         raise DataRefused(f"--source {text}: KIND:PATH is needed, KIND one of {', '.join(KINDS)}")
-    return Source(kind=kind, path=Path(path))
+    return DataSource(kind=kind, path=Path(path))
 
 
 def prepare(request: Request) -> Prepared:
@@ -108,7 +108,7 @@ def summary(prepared: Prepared) -> list[str]:
     return [*lines, f"{prepared.read} stacks read, {len(stacks) - prepared.read} were in the cache"]
 
 
-def _find(source: Source, tumour: TumourNames) -> FoundCases:
+def _find(source: DataSource, tumour: TumourNames) -> FoundCases:
     readers: dict[str, Callable[[Path], FoundCases]] = {
         "msd": msd,
         "slices": slices,
@@ -122,7 +122,7 @@ def _find(source: Source, tumour: TumourNames) -> FoundCases:
 
 
 def _plans(
-    found: Mapping[Source, FoundCases], folder: Path, problems: list[str], notes: list[str]
+    found: Mapping[DataSource, FoundCases], folder: Path, problems: list[str], notes: list[str]
 ) -> Iterator[FileHashPlan]:
     """Plan every case; a case whose files cannot be hashed adds a problem, one that is read again a note."""
     files, held = FileHashes(), cache.stored_entries(folder)

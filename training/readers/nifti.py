@@ -42,30 +42,30 @@ logging.getLogger("nibabel.global").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class NiftiGrid:
     """A file's voxels (slice, row, column), and the affine that maps (slice, row, column, 1) to LPS mm."""
 
     voxels: NDArray[Any]
     affine: Affine
 
 
-def read_ct(path: Path) -> Grid:
+def read_ct(path: Path) -> NiftiGrid:
     """Return an image in Hounsfield units, int16. Raises DataRefused."""
     grid = _read(path)
-    return Grid(voxels=hounsfield(grid.voxels), affine=grid.affine)
+    return NiftiGrid(voxels=hounsfield(grid.voxels), affine=grid.affine)
 
 
-def read_label(path: Path) -> Grid:
+def read_label(path: Path) -> NiftiGrid:
     """Return a label as bool. Raises DataRefused if a value is neither 0 nor 1."""
     grid = _read(path)
     other = grid.voxels[(grid.voxels != 0) & (grid.voxels != 1)]
     if other.size:
         values = ", ".join(f"{value:g}" for value in np.unique(other)[:5])
         raise DataRefused(f"label value {values} in {other.size} voxel(s), only 0 and 1 are allowed")
-    return Grid(voxels=grid.voxels == 1, affine=grid.affine)
+    return NiftiGrid(voxels=grid.voxels == 1, affine=grid.affine)
 
 
-def check_same_grid(image: Grid, label: Grid) -> None:
+def check_same_grid(image: NiftiGrid, label: NiftiGrid) -> None:
     """Raise DataRefused unless a label is on its image's grid."""
     if label.voxels.shape != image.voxels.shape:
         raise DataRefused(f"its shape is {_shape(label)}, its image's is {_shape(image)}")
@@ -76,7 +76,7 @@ def check_same_grid(image: Grid, label: Grid) -> None:
         raise DataRefused(f"its affine places voxels {off_mm:.2f} mm from those of its image (limit {limit_mm:.2f} mm)")
 
 
-def _read(path: Path) -> Grid:
+def _read(path: Path) -> NiftiGrid:
     content = _unpacked(path)
     kind = nibabel.Nifti2Image if content[:4] in NIFTI_2_HEADER else nibabel.Nifti1Image
     try:
@@ -89,7 +89,7 @@ def _read(path: Path) -> Grid:
         if isinstance(error, DataRefused):
             raise
         raise DataRefused("not a complete NIfTI file") from error
-    return Grid(voxels=voxels.transpose(), affine=(TO_LPS @ affine)[:, [2, 1, 0, 3]])
+    return NiftiGrid(voxels=voxels.transpose(), affine=(TO_LPS @ affine)[:, [2, 1, 0, 3]])
 
 
 def _unpacked(path: Path) -> bytes:
@@ -145,5 +145,5 @@ def _check_agreement(sform: Affine, qform: Affine) -> None:
         raise DataRefused("sform and qform disagree in orientation or voxel size")
 
 
-def _shape(grid: Grid) -> str:
+def _shape(grid: NiftiGrid) -> str:
     return " x ".join(map(str, grid.voxels.shape[::-1]))

@@ -33,7 +33,7 @@ class TumourNames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Canvas:
+class ContourCanvas:
     """A mask to mark, on the grid of a CT; affine maps (slice, row, column, 1) to LPS mm."""
 
     mask: Bools

@@ -16,7 +16,7 @@ from dicom_node.errors import SeriesRejected
 from training.data.volume import Stack, upright_stack
 from training.readers.case import DataRefused, attempt
 from training.readers.hounsfield import hounsfield
-from training.readers.outline import Canvas, TumourNames
+from training.readers.outline import ContourCanvas, TumourNames
 from training.readers.rtstruct import RTSTRUCT_CLASS, mark_regions
 from training.readers.seg import mark_segments
 from worker.ct.pixels import DAMAGE
@@ -66,7 +66,7 @@ def read_outlined(outlined: OutlinedSeries, source: str, tumour: TumourNames) ->
     except SeriesRejected as rejected:
         raise DataRefused(f"{outlined.patient}: {rejected}") from rejected
     problems: list[str] = []
-    canvas = Canvas(mask=np.zeros(volume.hu.shape, bool), affine=volume.affine)
+    canvas = ContourCanvas(mask=np.zeros(volume.hu.shape, bool), affine=volume.affine)
     for item in outlined.outlines:
         attempt(f"{outlined.patient}/{item.uid}", _marking(item, canvas, tumour), problems)
     hu = attempt(name, lambda: hounsfield(volume.hu), problems)
@@ -77,7 +77,7 @@ def read_outlined(outlined: OutlinedSeries, source: str, tumour: TumourNames) ->
     return upright_stack(hu, canvas.mask, volume.affine, source=source, patient=outlined.patient, name=name)
 
 
-def _marking(item: DicomObject, canvas: Canvas, tumour: TumourNames) -> Callable[[], None]:
+def _marking(item: DicomObject, canvas: ContourCanvas, tumour: TumourNames) -> Callable[[], None]:
     def mark() -> None:
         with _damage_refused("is not a valid SEG or RTSTRUCT"):
             mark_document = mark_regions if item.sop_class == RTSTRUCT_CLASS else mark_segments

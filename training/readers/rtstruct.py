@@ -19,7 +19,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from training.readers.case import DataRefused
-from training.readers.outline import Array, Bools, Canvas, TumourNames
+from training.readers.outline import Array, Bools, ContourCanvas, TumourNames
 
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -27,7 +27,7 @@ DIGITS = 3
 """Contour Data is decimal text: rounding to a thousandth of a pixel decides reliably what is on an edge."""
 
 
-def mark_regions(rtstruct: Dataset, canvas: Canvas, tumour: TumourNames) -> None:
+def mark_regions(rtstruct: Dataset, canvas: ContourCanvas, tumour: TumourNames) -> None:
     """Mark every region that is a tumour by name or interpreted type. Raises DataRefused if there is none."""
     numbers = _wanted(rtstruct, tumour)
     if not numbers:
@@ -62,7 +62,7 @@ def _wanted(rtstruct: Dataset, tumour: TumourNames) -> set[int]:
     return {number for number, called in names.items() if tumour.matches(called)}
 
 
-def _mark_region(region: Dataset, canvas: Canvas) -> None:
+def _mark_region(region: Dataset, canvas: ContourCanvas) -> None:
     shape = (canvas.mask.shape[1], canvas.mask.shape[2])
     areas: dict[int, Bools] = defaultdict(lambda: np.zeros(shape, bool))
     paths: dict[int, Bools] = defaultdict(lambda: np.zeros(shape, bool))

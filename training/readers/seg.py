@@ -10,13 +10,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from training.readers.case import DataRefused
-from training.readers.outline import Array, Bools, Canvas, TumourNames
+from training.readers.outline import Array, Bools, ContourCanvas, TumourNames
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation Storage and Label Map Segmentation Storage."""
 
 
-def mark_segments(seg: Dataset, canvas: Canvas, tumour: TumourNames) -> None:
+def mark_segments(seg: Dataset, canvas: ContourCanvas, tumour: TumourNames) -> None:
     """Mark every segment that is a tumour by its label or its type. Raises DataRefused if there is none."""
     numbers = [int(item.SegmentNumber) for item in seg.SegmentSequence if tumour.matches(_names(item))]
     if not numbers:

@@ -29,9 +29,9 @@ def send(
     with progress_bar("sending") as progress:
         for count, outcome in enumerate(PacsClient(peer, settings.node).store(files), start=1):
             progress(count / len(files))
-            if outcome.refusal is not None:
+            if outcome.error is not None:
                 refused += 1
-                out.print(str(outcome.refusal))
+                out.print(str(outcome.error))
     out.print(f"{len(files) - refused} of {len(files)} instances stored by {to}")
     if refused or not files:
         raise typer.Exit(FAILED)

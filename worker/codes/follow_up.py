@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code
 
 from worker.codes.lesions import ABSENT, PRESENT, PRIVATE_SCHEME
 from worker.follow_up.change import Condition
-from worker.follow_up.comparison import Origin, Statement
+from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.guidelines import DoublingTimeClass, Guideline
 from worker.follow_up.matching import Event
 from worker.recist.response import Response
@@ -46,11 +46,11 @@ ORIGINS = {
 IS_COMPARED: Code = codes.DCM.ComparisonWithPriorStudyDone
 STATEMENT = _private("PRIOR_STATEMENT", "Comparison with earlier scans")
 STATEMENTS = {
-    Statement.COMPARED: _private("COMPARED", "Compared with a prior"),
-    Statement.NO_PRIOR: _private("NO_PRIOR", "No prior exists"),
-    Statement.NOT_FETCHED: _private("NOT_FETCHED", "Priors could not be fetched"),
-    Statement.NOT_COMPARABLE: _private("NOT_COMPARABLE", "Prior not comparable"),
-    Statement.NOT_QUERIED: _private("NOT_QUERIED", "Priors were not asked for"),
+    ComparisonStatus.COMPARED: _private("COMPARED", "Compared with a prior"),
+    ComparisonStatus.NO_PRIOR: _private("NO_PRIOR", "No prior exists"),
+    ComparisonStatus.NOT_FETCHED: _private("NOT_FETCHED", "Priors could not be fetched"),
+    ComparisonStatus.NOT_COMPARABLE: _private("NOT_COMPARABLE", "Prior not comparable"),
+    ComparisonStatus.NOT_QUERIED: _private("NOT_QUERIED", "Priors were not asked for"),
 }
 STATEMENT_REASON = _private("STATEMENT_REASON", "Reason why there is no comparison")
 REGISTRATION: Code = codes.DCM.RegistrationMethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.follow_up.comparison import Statement
+from worker.follow_up.comparison import ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
 from worker.recist.timepoints import State
@@ -36,7 +36,7 @@ class LesionOutcome:
 class Outcome:
     """Outcome of one scan, compared with its priors."""
 
-    statement: Statement
+    statement: ComparisonStatus
     reason: str | None
     interval_days: int | None
     """Since the previous scan."""
@@ -58,7 +58,7 @@ def read_outcome(findings_json: Path) -> Outcome | None:
     recist = comparison["recist"]
     current = recist["assessments"][-1] if recist and recist["assessments"] else None
     return Outcome(
-        statement=Statement(comparison["statement"]),
+        statement=ComparisonStatus(comparison["statement"]),
         reason=comparison["reason"],
         interval_days=days[-1] - days[-2] if len(days) > 1 else None,
         registration=_registration(comparison["registration"]) if comparison["registration"] else None,

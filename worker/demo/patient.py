@@ -62,7 +62,7 @@ TRUE_TIMELINES = (
 )
 VISITS = (
     # Both scans cover the whole lungs, so that they can be registered.
-    Visit(name="baseline", when=BASELINE, spec=PhantomSpec(shape=(114, 384, 384), posture=BASELINE_POSE)),
+    Visit(name="baseline", when=BASELINE, spec=PhantomSpec(shape=(114, 384, 384), pose=BASELINE_POSE)),
     Visit(
         name="follow-up",
         when=BASELINE + timedelta(days=INTERVAL_DAYS),
@@ -70,7 +70,7 @@ VISITS = (
             spacing_mm=(3.0, 0.85, 0.85),
             shape=(100, 400, 420),
             lesions=tuple(timeline.after for timeline in TRUE_TIMELINES if timeline.after),
-            posture=FOLLOW_UP_POSE,
+            pose=FOLLOW_UP_POSE,
         ),
     ),
 )

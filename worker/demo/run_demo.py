@@ -27,7 +27,7 @@ from worker.outputs.page.pictures import draw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class DemoResult:
     """The results of one scan. pictures: number of pictures and report pages."""
 
     examination: Examination
@@ -64,7 +64,7 @@ def run_demo(out: Console, folder: Path, ct: Sequence[Path]) -> bool:
     return all_right
 
 
-def _process(out: Console, folders: DemoFolders, stack: DemoStack, examination: Examination) -> Result | None:
+def _process(out: Console, folders: DemoFolders, stack: DemoStack, examination: Examination) -> DemoResult | None:
     """Send a scan, wait for its job, and read the results back from the PACS; None if it was not analysed."""
     record = _send(out, stack, examination)
     stored = len(stack.pacs.stored())
@@ -78,7 +78,7 @@ def _process(out: Console, folders: DemoFolders, stack: DemoStack, examination: 
     pictures = draw(findings, folder)
     pages = [shutil.copy(page, folder) for page in sorted(stack.outbox(key).glob("report*"))]
     outcome = read_outcome(stack.outbox(key) / "findings.json")
-    return Result(examination=examination, findings=findings, outcome=outcome, pictures=len(pictures) + len(pages))
+    return DemoResult(examination=examination, findings=findings, outcome=outcome, pictures=len(pictures) + len(pages))
 
 
 def _send(out: Console, stack: DemoStack, examination: Examination) -> JobRecord:
@@ -90,7 +90,7 @@ def _send(out: Console, stack: DemoStack, examination: Examination) -> JobRecord
         return stack.wait_for_job(examination.series_uid)
 
 
-def _print_result(out: Console, result: Result, true_uids: set[str]) -> bool:
+def _print_result(out: Console, result: DemoResult, true_uids: set[str]) -> bool:
     """Print the results of a scan, with the ground truth if it is known; return whether they agree.
 
     true_uids: tracking UIDs of the true positives on the previous scans; those of this scan are added.

@@ -101,8 +101,8 @@ class DemoStack:
         pacs = Peer(name="pacs", ae_title=PACS_AE_TITLE, host="127.0.0.1", port=self.pacs.port)
         for peer in (pacs, self.node):
             for outcome in _client(peer).store(list(files)):
-                if outcome.refusal is not None:
-                    raise DemoFailed(str(outcome.refusal))
+                if outcome.error is not None:
+                    raise DemoFailed(str(outcome.error))
                 if peer is self.node:
                     yield
 

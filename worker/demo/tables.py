@@ -10,7 +10,7 @@ from worker.demo.follow_up_ground_truth import TimelineComparison
 from worker.demo.outcome import LesionOutcome, Outcome
 from worker.demo.patient import TrueTimeline
 from worker.findings import Findings
-from worker.follow_up.comparison import Statement
+from worker.follow_up.comparison import ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
 from worker.phantom.chest import PhantomLesion
@@ -75,7 +75,7 @@ def true_timeline_table(timelines: Sequence[TimelineComparison]) -> Table:
 
 def outcome_lines(outcome: Outcome) -> Iterator[str]:
     """Yield lines: the new lesions and the proposed RECIST response, or the reason why there is no comparison."""
-    if outcome.statement is not Statement.COMPARED:
+    if outcome.statement is not ComparisonStatus.COMPARED:
         yield f"{outcome.statement}: {outcome.reason}" if outcome.reason else str(outcome.statement)
         return
     new = [lesion.name for lesion in outcome.lesions if lesion.event is Event.NEW]

@@ -19,7 +19,7 @@ from datetime import date
 from enum import StrEnum
 
 from worker.follow_up.growth import Growth, VolumeEstimate, growth_of
-from worker.follow_up.guidelines import Statement, statements
+from worker.follow_up.guidelines import GuidelineStatement, statements
 from worker.follow_up.repeatability import VOLUME_FLOOR, Repeatability, repeatability_of
 from worker.lesions.uncertainty import Interval, Sizes, uncertainty_of
 
@@ -56,7 +56,7 @@ class Observation:
 class Difference:
     """Difference of one quantity between two scans, in the unit of the quantity."""
 
-    earlier: float
+    prior: float
     later: float
     absolute: float
     percent: float | None
@@ -81,7 +81,7 @@ class Change:
     """None for two scans of the same day."""
     repeatability: Repeatability
     conditions: tuple[Condition, ...]
-    statements: tuple[Statement, ...]
+    statements: tuple[GuidelineStatement, ...]
 
     @property
     def is_significant(self) -> bool:
@@ -89,12 +89,12 @@ class Change:
         return bool(self.volume_ml.is_beyond_chance or self.long_axis_mm.is_beyond_chance)
 
 
-def change_of(earlier: Observation, later: Observation) -> Change:
+def change_of(prior: Observation, later: Observation) -> Change:
     """Return the change of a lesion seen on both scans. Raises ValueError if `later` is dated before `earlier`."""
-    interval_days = (later.date - earlier.date).days
+    interval_days = (later.date - prior.date).days
     if interval_days < 0:
         raise ValueError(f"the later scan is {-interval_days} days earlier than the other")
-    before, after = earlier.sizes, later.sizes
+    before, after = prior.sizes, later.sizes
     limits = repeatability_of(before, after)
     volume = _volume(before, after, limits)
     diameters_mm = _mean_diameter_mm(before), _mean_diameter_mm(after)
@@ -105,35 +105,35 @@ def change_of(earlier: Observation, later: Observation) -> Change:
         long_axis_mm=_length(before.long_axis_mm, after.long_axis_mm, limits.long_axis_mm),
         short_axis_mm=_length(before.short_axis_mm, after.short_axis_mm, limits.short_axis_mm),
         mean_diameter_mm=_difference(*diameters_mm),
-        mass_g=_mass(earlier.mass_g, later.mass_g),
+        mass_g=_mass(prior.mass_g, later.mass_g),
         growth=growth,
         repeatability=limits,
-        conditions=conditions(earlier, later),
+        conditions=conditions(prior, later),
         statements=statements(diameters_mm, volume.percent or 0.0, growth, interval_days),
     )
 
 
-def conditions(earlier: Observation, later: Observation) -> tuple[Condition, ...]:
+def conditions(prior: Observation, later: Observation) -> tuple[Condition, ...]:
     """Return the conditions that limit the comparison of two scans; empty for equal acquisitions."""
-    found = (_thickness(earlier, later), _kernel(earlier, later), _contrast(earlier, later))
+    found = (_thickness(prior, later), _kernel(prior, later), _contrast(prior, later))
     return tuple(condition for condition in found if condition)
 
 
-def _thickness(earlier: Observation, later: Observation) -> Condition | None:
-    thin, thick = sorted((earlier.sizes.spacing_mm[0], later.sizes.spacing_mm[0]))
+def _thickness(prior: Observation, later: Observation) -> Condition | None:
+    thin, thick = sorted((prior.sizes.spacing_mm[0], later.sizes.spacing_mm[0]))
     return Condition.SLICE_THICKNESS if thick > MAX_SPACING_RATIO * thin else None
 
 
-def _kernel(earlier: Observation, later: Observation) -> Condition | None:
-    if earlier.kernel is None or later.kernel is None:
+def _kernel(prior: Observation, later: Observation) -> Condition | None:
+    if prior.kernel is None or later.kernel is None:
         return Condition.KERNEL_UNKNOWN
-    return Condition.KERNEL if earlier.kernel.strip() != later.kernel.strip() else None
+    return Condition.KERNEL if prior.kernel.strip() != later.kernel.strip() else None
 
 
-def _contrast(earlier: Observation, later: Observation) -> Condition | None:
-    if earlier.has_contrast is None or later.has_contrast is None:
+def _contrast(prior: Observation, later: Observation) -> Condition | None:
+    if prior.has_contrast is None or later.has_contrast is None:
         return Condition.CONTRAST_UNKNOWN
-    return Condition.CONTRAST if earlier.has_contrast != later.has_contrast else None
+    return Condition.CONTRAST if prior.has_contrast != later.has_contrast else None
 
 
 def _volume(before: Sizes, after: Sizes, limits: Repeatability) -> Difference:
@@ -155,7 +155,7 @@ def _mass(before_g: float | None, after_g: float | None) -> Difference | None:
 
 def _difference(before: float, after: float, is_beyond_chance: bool | None = None) -> Difference:
     return Difference(
-        earlier=before,
+        prior=before,
         later=after,
         absolute=round(after - before, 4),
         percent=round(100 * (after / before - 1), 4) if before else None,

@@ -10,24 +10,31 @@ from dicom_node.prior import PriorSearch
 from worker.findings import Finding, Findings
 from worker.follow_up.acquisition import Acquisition
 from worker.follow_up.change import Change, Observation, change_of
-from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline, Origin, Statement, TimelineScan
+from worker.follow_up.comparison import (
+    Comparison,
+    ComparisonStatus,
+    LesionObservation,
+    LesionTimeline,
+    Origin,
+    TimelineScan,
+)
 from worker.follow_up.lesion_history import KnownLesion, comparable, known_lesions
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.follow_up.scan_match import identify
 from worker.follow_up.timepoints import current_time_point, prior_time_point
-from worker.follow_up.tracking import Absence, Identity, absences, identities
+from worker.follow_up.tracking import Absence, LesionIdentity, absences, identities
 from worker.lesions.uncertainty import sizes_of
-from worker.recist.assessment import course_of
+from worker.recist.assessment import assess_timeline
 from worker.registration.register import Method
 
 WITHOUT_COMPARISON = {
-    PriorSearch.FOUND: Statement.NOT_COMPARABLE,
-    PriorSearch.NONE_EXISTS: Statement.NO_PRIOR,
-    PriorSearch.NOT_FETCHED: Statement.NOT_FETCHED,
-    PriorSearch.NOT_QUERIED: Statement.NOT_QUERIED,
+    PriorSearch.FOUND: ComparisonStatus.NOT_COMPARABLE,
+    PriorSearch.NONE_EXISTS: ComparisonStatus.NO_PRIOR,
+    PriorSearch.NOT_FETCHED: ComparisonStatus.NOT_FETCHED,
+    PriorSearch.NOT_QUERIED: ComparisonStatus.NOT_QUERIED,
 }
-"""Statement for each result of the prior search if there is no comparable prior scan."""
+"""ComparisonStatus for each result of the prior search if there is no comparable prior scan."""
 ONE_TO_ONE = (Event.SAME, Event.RETURNED)
 """Events with a change: the sizes of merged or split lesions on two scans are not those of one lesion."""
 
@@ -37,7 +44,7 @@ Known = Mapping[str, KnownLesion]
 def follow_up(findings: Findings, acquisition: Acquisition, collected: CollectedPriors) -> Findings:
     """Return the findings with their comparison; a lesion that certainly is a known one gets its tracking UID."""
     if acquisition.date is None:
-        return _without_comparison(findings, Statement.NOT_COMPARABLE, "the current scan has no study date")
+        return _without_comparison(findings, ComparisonStatus.NOT_COMPARABLE, "the current scan has no study date")
     priors = comparable(collected.priors, acquisition.date)
     if not priors:
         reason = collected.reason or ("no prior scan has an earlier date" if collected.priors else None)
@@ -45,7 +52,7 @@ def follow_up(findings: Findings, acquisition: Acquisition, collected: Collected
     known = known_lesions(priors)
     identification = identify(findings, tuple(known.values()), priors[-1])
     if identification.registration.method is Method.NONE and not _shares_frame(findings, priors[-1]):
-        return _without_comparison(findings, Statement.NOT_COMPARABLE, identification.registration.reason)
+        return _without_comparison(findings, ComparisonStatus.NOT_COMPARABLE, identification.registration.reason)
     identity_of = identities(
         identification.matches, known, [finding.lesion.tracking_uid for finding in findings.findings]
     )
@@ -59,18 +66,18 @@ def follow_up(findings: Findings, acquisition: Acquisition, collected: Collected
     )
     scans = (*map(_scan, priors), _current_scan(findings, acquisition.date))
     comparison = Comparison(
-        statement=Statement.COMPARED,
+        statement=ComparisonStatus.COMPARED,
         reason=collected.reason,
         scans=scans,
         registration=identification.registration,
         lesions=lesions,
-        recist=course_of([*map(prior_time_point, priors), current_time_point(scans[-1], lesions)]),
+        recist=assess_timeline([*map(prior_time_point, priors), current_time_point(scans[-1], lesions)]),
     )
     renamed = tuple(_renamed(finding, identity_of) for finding in findings.findings)
     return replace(findings, findings=renamed, comparison=comparison)
 
 
-def _without_comparison(findings: Findings, statement: Statement, reason: str | None) -> Findings:
+def _without_comparison(findings: Findings, statement: ComparisonStatus, reason: str | None) -> Findings:
     """Return the findings without a comparison, with the reason."""
     comparison = Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
     return replace(findings, comparison=comparison)
@@ -81,7 +88,11 @@ def _shares_frame(findings: Findings, prior: Prior) -> bool:
 
 
 def _observed(
-    finding: Finding, identity_of: Mapping[str, Identity], known: Known, scan: tuple[Findings, Acquisition], day: date
+    finding: Finding,
+    identity_of: Mapping[str, LesionIdentity],
+    known: Known,
+    scan: tuple[Findings, Acquisition],
+    day: date,
 ) -> LesionTimeline:
     """Return the timeline of a lesion of the current scan."""
     findings, acquisition = scan
@@ -116,14 +127,14 @@ def _change(known_lesion: KnownLesion, current: Observation) -> Change | None:
         return None
     prior, lesion = known_lesion.last_measured
     assert lesion.sizes is not None  # noqa: S101  (measured)
-    earlier = Observation(
+    prior_observation = Observation(
         date=prior.date,
         sizes=lesion.sizes,
         mass_g=lesion.mass_g,
         kernel=prior.kernel,
         has_contrast=prior.has_contrast,
     )
-    return change_of(earlier, current)
+    return change_of(prior_observation, current)
 
 
 def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
@@ -139,7 +150,7 @@ def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
     )
 
 
-def _renamed(finding: Finding, identity_of: Mapping[str, Identity]) -> Finding:
+def _renamed(finding: Finding, identity_of: Mapping[str, LesionIdentity]) -> Finding:
     identity = identity_of[finding.lesion.tracking_uid]
     lesion = replace(finding.lesion, tracking_uid=identity.tracking_uid, tracking_id=identity.name)
     return replace(finding, lesion=lesion)

@@ -9,12 +9,12 @@ from enum import StrEnum
 from worker.follow_up.change import Change
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import Sizes
-from worker.recist.assessment import Course
+from worker.recist.assessment import ResponseTimeline
 from worker.recist.timepoints import State
 from worker.registration.register import Registration
 
 
-class Statement(StrEnum):
+class ComparisonStatus(StrEnum):
     """Outcome of the comparison with prior scans; each report contains exactly one."""
 
     COMPARED = "compared with a prior"
@@ -108,7 +108,7 @@ class LesionTimeline:
 class Comparison:
     """Comparison of the current scan with the patient's prior scans."""
 
-    statement: Statement
+    statement: ComparisonStatus
     reason: str | None
     """Why there is no comparison or a prior scan is missing from it, in one line without patient data."""
     scans: tuple[TimelineScan, ...]
@@ -117,5 +117,5 @@ class Comparison:
     """With the latest prior scan; None without a comparison."""
     lesions: tuple[LesionTimeline, ...]
     """Lesions of the current scan, largest first, then absent lesions."""
-    recist: Course | None
+    recist: ResponseTimeline | None
     """None without a comparison."""

@@ -24,7 +24,7 @@ class Days:
             raise ValueError("no first scan to count days from")
         return (day - self.start).days
 
-    def words(self, text: str) -> str:
+    def replace_dates(self, text: str) -> str:
         """Return the text with every date replaced by its day number ("day 90")."""
         return _DATE.sub(self._replacement, text)
 

@@ -84,14 +84,14 @@ class Growth:
     doubling_time: DoublingTime
 
 
-def growth_of(earlier: VolumeEstimate, later: VolumeEstimate, interval_days: float, chance: float = 0.0) -> Growth:
+def growth_of(prior: VolumeEstimate, later: VolumeEstimate, interval_days: float, chance: float = 0.0) -> Growth:
     """Return the growth between two volumes. Raises ValueError if `interval_days` is not above 0.
 
     chance: additional variation of an unchanged lesion between two scans, as the 95 % limit of |ln(V2 / V1)|.
     """
     if interval_days <= 0:
         raise ValueError(f"growth requires an interval above 0 days, got {interval_days}")
-    low, change, high = (each * DAYS_PER_YEAR / interval_days for each in _log_ratio(earlier, later, chance))
+    low, change, high = (each * DAYS_PER_YEAR / interval_days for each in _log_ratio(prior, later, chance))
     return Growth(
         rate_per_year=round(change, 4),
         rate_interval=Interval(low=round(low, 4), high=round(high, 4)),
@@ -102,10 +102,10 @@ def growth_of(earlier: VolumeEstimate, later: VolumeEstimate, interval_days: flo
     )
 
 
-def _log_ratio(earlier: VolumeEstimate, later: VolumeEstimate, chance: float) -> tuple[float, float, float]:
+def _log_ratio(prior: VolumeEstimate, later: VolumeEstimate, chance: float) -> tuple[float, float, float]:
     """Return the lower limit, the value and the upper limit of ln(V2 / V1)."""
-    (below_1, above_1), (below_2, above_2) = _log_errors(earlier), _log_errors(later)
-    change = math.log(later.volume_ml / earlier.volume_ml)
+    (below_1, above_1), (below_2, above_2) = _log_errors(prior), _log_errors(later)
+    change = math.log(later.volume_ml / prior.volume_ml)
     return change - math.hypot(below_2, above_1, chance), change, change + math.hypot(above_2, below_1, chance)
 
 

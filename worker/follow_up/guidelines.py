@@ -55,13 +55,13 @@ class DoublingTimeClass(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class GuidelineStatement:
     """Result of one guideline's rule for a change."""
 
     guideline: Guideline
     is_met: bool | None
     """None if the rule does not apply to this change."""
-    pace: DoublingTimeClass | None = None
+    doubling_time_class: DoublingTimeClass | None = None
     """Only if growth by BTS or NELSON is met."""
     text: str
     """The arithmetic."""
@@ -69,38 +69,52 @@ class Statement:
 
 def statements(
     diameters_mm: tuple[float, float], volume_percent: float, growth: Growth | None, interval_days: int
-) -> tuple[Statement, ...]:
+) -> tuple[GuidelineStatement, ...]:
     """Return the statement of each guideline; `diameters_mm`: earlier and later mean diameter, rounded to a tenth."""
     increase_mm = round(diameters_mm[1] - diameters_mm[0], 1)
-    pace = _doubling_time_class(growth) if volume_percent >= GROWN_PERCENT else None
+    doubling_time_class = _doubling_time_class(growth) if volume_percent >= GROWN_PERCENT else None
     return (
         _lung_rads(increase_mm, interval_days),
         _fleischner(increase_mm),
-        _by_volume(Guideline.BTS, volume_percent, pace, pace.span if pace else None),
-        _by_volume(Guideline.NELSON, volume_percent, pace, f"{pace.span}, {pace.nelson}" if pace else None),
+        _by_volume(
+            Guideline.BTS,
+            volume_percent,
+            doubling_time_class,
+            doubling_time_class.span if doubling_time_class else None,
+        ),
+        _by_volume(
+            Guideline.NELSON,
+            volume_percent,
+            doubling_time_class,
+            f"{doubling_time_class.span}, {doubling_time_class.nelson}" if doubling_time_class else None,
+        ),
     )
 
 
-def _lung_rads(increase_mm: float, interval_days: int) -> Statement:
+def _lung_rads(increase_mm: float, interval_days: int) -> GuidelineStatement:
     text = f"mean diameter {increase_mm:+.1f} mm in {interval_days} days, growth is over {LUNG_RADS_MM} mm in 12 months"
     if interval_days > LUNG_RADS_DAYS:
-        return Statement(guideline=Guideline.LUNG_RADS, is_met=None, text=f"{text}: the scans are further apart")
+        return GuidelineStatement(
+            guideline=Guideline.LUNG_RADS, is_met=None, text=f"{text}: the scans are further apart"
+        )
     is_met = increase_mm > LUNG_RADS_MM
-    return Statement(guideline=Guideline.LUNG_RADS, is_met=is_met, text=f"{text}: {_grown(is_met)}")
+    return GuidelineStatement(guideline=Guideline.LUNG_RADS, is_met=is_met, text=f"{text}: {_grown(is_met)}")
 
 
-def _fleischner(increase_mm: float) -> Statement:
+def _fleischner(increase_mm: float) -> GuidelineStatement:
     is_met = increase_mm >= FLEISCHNER_MM
     text = f"mean diameter {increase_mm:+.1f} mm, growth is {FLEISCHNER_MM:.0f} mm or more: {_grown(is_met)}"
-    return Statement(guideline=Guideline.FLEISCHNER, is_met=is_met, text=text)
+    return GuidelineStatement(guideline=Guideline.FLEISCHNER, is_met=is_met, text=text)
 
 
-def _by_volume(guideline: Guideline, percent: float, pace: DoublingTimeClass | None, doubling: str | None) -> Statement:
+def _by_volume(
+    guideline: Guideline, percent: float, doubling_time_class: DoublingTimeClass | None, doubling: str | None
+) -> GuidelineStatement:
     is_met = percent >= GROWN_PERCENT
     text = f"volume {percent:+.1f} %, growth is {GROWN_PERCENT:.0f} % or more: {_grown(is_met)}"
     if doubling:
         text = f"{text}; doubling time {doubling}"
-    return Statement(guideline=guideline, is_met=is_met, pace=pace, text=text)
+    return GuidelineStatement(guideline=guideline, is_met=is_met, doubling_time_class=doubling_time_class, text=text)
 
 
 def _doubling_time_class(growth: Growth | None) -> DoublingTimeClass | None:

@@ -90,6 +90,6 @@ def may_return(lesion: PriorLesion) -> bool:
     return lesion.state in (State.VANISHED, State.NOT_EVALUABLE)
 
 
-def _is_continued(earlier: Prior, later: Prior) -> bool:
-    uids = {lesion.tracking_uid for lesion in earlier.lesions}
+def _is_continued(prior: Prior, later: Prior) -> bool:
+    uids = {lesion.tracking_uid for lesion in prior.lesions}
     return not uids or any(lesion.tracking_uid in uids for lesion in later.lesions)

@@ -54,7 +54,7 @@ class Event(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class LesionPoints:
     """A lesion as a set of points in the later scan's coordinates.
 
     points_mm: (n, 3), LPS, the centres of its voxels or an even sample of them.
@@ -90,7 +90,7 @@ class Match:
     """
 
     event: Event
-    earlier: tuple[str, ...]
+    prior: tuple[str, ...]
     later: tuple[str, ...]
     confidence: float
     """Posterior of the pair, 0 to 1."""
@@ -98,28 +98,30 @@ class Match:
     """Whether identity is asserted; only then the tracking UID is kept."""
 
 
-def match(earlier: Sequence[Body], later: Sequence[Body], error_mm: float = ERROR_MM) -> tuple[Match, ...]:
+def match(
+    prior: Sequence[LesionPoints], later: Sequence[LesionPoints], error_mm: float = ERROR_MM
+) -> tuple[Match, ...]:
     """Return the events of all lesions; each key is in exactly one match.
 
     error_mm: registration error, one standard deviation on each axis.
     """
-    log_odds = np.array([[_log_odds(a, b, error_mm) for b in later] for a in earlier]).reshape(len(earlier), len(later))
+    log_odds = np.array([[_log_odds(a, b, error_mm) for b in later] for a in prior]).reshape(len(prior), len(later))
     pairs, _ = _assign(log_odds)
     reach_mm = max(MIN_REACH_MM, error_mm / 2)
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
-    merged = _absorbed(earlier, later, columns, rows, reach_mm)
-    split = _absorbed(later, earlier, rows, columns, reach_mm)
+    merged = _absorbed(prior, later, columns, rows, reach_mm)
+    split = _absorbed(later, prior, rows, columns, reach_mm)
     return (
-        *(_matched((a, b), earlier, later, log_odds, (merged.get(b, ()), split.get(a, ()))) for a, b in pairs),
-        *_single(Event.VANISHED, earlier, [*rows, *(i for found in merged.values() for i in found)]),
+        *(_matched((a, b), prior, later, log_odds, (merged.get(b, ()), split.get(a, ()))) for a, b in pairs),
+        *_single(Event.VANISHED, prior, [*rows, *(i for found in merged.values() for i in found)]),
         *_single(Event.NEW, later, [*columns, *(i for found in split.values() for i in found)]),
     )
 
 
 def _matched(
     pair: tuple[int, int],
-    earlier: Sequence[Body],
-    later: Sequence[Body],
+    prior: Sequence[LesionPoints],
+    later: Sequence[LesionPoints],
     log_odds: Floats,
     partners: tuple[Sequence[int], Sequence[int]],
 ) -> Match:
@@ -127,15 +129,15 @@ def _matched(
     confidence = _confidence(log_odds, pair, partners)
     return Match(
         event=Event.MERGED if merged else Event.SPLIT if split else Event.SAME,
-        earlier=_largest_first(earlier, (pair[0], *merged)),
+        prior=_largest_first(prior, (pair[0], *merged)),
         later=_largest_first(later, (pair[1], *split)),
         confidence=round(confidence, 3),
         is_confident=confidence >= CONFIDENT,
     )
 
 
-def _largest_first(bodies: Sequence[Body], indices: Sequence[int]) -> tuple[str, ...]:
-    return tuple(bodies[index].key for index in sorted(indices, key=lambda index: -bodies[index].volume_ml))
+def _largest_first(lesions: Sequence[LesionPoints], indices: Sequence[int]) -> tuple[str, ...]:
+    return tuple(lesions[index].key for index in sorted(indices, key=lambda index: -lesions[index].volume_ml))
 
 
 def _confidence(log_odds: Floats, pair: tuple[int, int], partners: tuple[Sequence[int], Sequence[int]]) -> float:
@@ -147,10 +149,10 @@ def _confidence(log_odds: Floats, pair: tuple[int, int], partners: tuple[Sequenc
     return 1 / (1 + math.exp(min(_assign(without)[1] - _assign(log_odds)[1], 0.0)))
 
 
-def _single(event: Event, bodies: Sequence[Body], matched: Collection[int]) -> list[Match]:
-    keys = [body.key for index, body in enumerate(bodies) if index not in matched]
+def _single(event: Event, lesions: Sequence[LesionPoints], matched: Collection[int]) -> list[Match]:
+    keys = [lesion.key for index, lesion in enumerate(lesions) if index not in matched]
     sides = [((key,), ()) if event is Event.VANISHED else ((), (key,)) for key in keys]
-    return [Match(event=event, earlier=a, later=b, confidence=1.0, is_confident=True) for a, b in sides]
+    return [Match(event=event, prior=a, later=b, confidence=1.0, is_confident=True) for a, b in sides]
 
 
 def _assign(log_odds: Floats) -> tuple[list[tuple[int, int]], float]:
@@ -161,7 +163,7 @@ def _assign(log_odds: Floats) -> tuple[list[tuple[int, int]], float]:
     return pairs, float(sum(gain[pair] for pair in pairs))
 
 
-def _log_odds(a: Body, b: Body, error_mm: float) -> float:
+def _log_odds(a: LesionPoints, b: LesionPoints, error_mm: float) -> float:
     sigma_mm = math.hypot(error_mm, CENTRE_SHARE * max(a.radius_mm, b.radius_mm))
     distance = _distance_mm(a, b) / sigma_mm
     place = math.log(LUNGS_MM3 / (math.sqrt(2 * math.pi) * sigma_mm) ** 3) - distance**2 / 2
@@ -170,7 +172,7 @@ def _log_odds(a: Body, b: Body, error_mm: float) -> float:
     return place + size
 
 
-def _distance_mm(a: Body, b: Body) -> float:
+def _distance_mm(a: LesionPoints, b: LesionPoints) -> float:
     """Return the distance of two lesions for matching.
 
     The distance of their centres, or half of it if one lies within the other: a tumour may grow or shrink to one side.
@@ -179,19 +181,23 @@ def _distance_mm(a: Body, b: Body) -> float:
     return min(centres_mm, centres_mm / 2 + min(_outside_mm(a, b), _outside_mm(b, a)))
 
 
-def _outside_mm(body: Body, of: Body) -> float:
+def _outside_mm(lesion: LesionPoints, of: LesionPoints) -> float:
     """Return the mean distance by which the points of one lesion lie outside of another; 0 if inside."""
-    distances = KDTree(of.points_mm).query(body.points_mm)[0]
+    distances = KDTree(of.points_mm).query(lesion.points_mm)[0]
     return float(np.maximum(distances - of.grain_mm, 0.0).mean())
 
 
 def _absorbed(
-    bodies: Sequence[Body], others: Sequence[Body], among: Sequence[int], paired: Sequence[int], reach_mm: float
+    lesions: Sequence[LesionPoints],
+    others: Sequence[LesionPoints],
+    among: Sequence[int],
+    paired: Sequence[int],
+    reach_mm: float,
 ) -> dict[int, tuple[int, ...]]:
-    """Return, for each matched lesion of `others`, the unmatched `bodies` within it, largest first."""
+    """Return, for each matched lesion of `others`, the unmatched `lesions` within it, largest first."""
     found: dict[int, list[int]] = defaultdict(list)
-    for index in sorted(set(range(len(bodies))) - set(paired), key=lambda index: -bodies[index].volume_ml):
-        outside = [(_outside_mm(bodies[index], others[other]), other) for other in among]
+    for index in sorted(set(range(len(lesions))) - set(paired), key=lambda index: -lesions[index].volume_ml):
+        outside = [(_outside_mm(lesions[index], others[other]), other) for other in among]
         if outside and min(outside)[0] <= reach_mm:
             found[min(outside)[1]].append(index)
     return {other: tuple(indices) for other, indices in found.items()}

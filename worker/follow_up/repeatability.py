@@ -35,44 +35,44 @@ class Repeatability:
     short_axis_mm: Interval
 
 
-def repeatability_of(earlier: Sizes, later: Sizes) -> Repeatability:
+def repeatability_of(prior: Sizes, later: Sizes) -> Repeatability:
     """Return the 95 % limits for two scans of one lesion."""
     return Repeatability(
-        volume_percent=_volume_limits(earlier, later),
+        volume_percent=_volume_limits(prior, later),
         long_axis_mm=_axis_limits(
-            (earlier.long_axis_mm, uncertainty_of(earlier).long_axis_mm),
+            (prior.long_axis_mm, uncertainty_of(prior).long_axis_mm),
             (later.long_axis_mm, uncertainty_of(later).long_axis_mm),
         ),
         short_axis_mm=_axis_limits(
-            (earlier.short_axis_mm, uncertainty_of(earlier).short_axis_mm),
+            (prior.short_axis_mm, uncertainty_of(prior).short_axis_mm),
             (later.short_axis_mm, uncertainty_of(later).short_axis_mm),
         ),
     )
 
 
-def is_within_repeatability(earlier: Sizes, later: Sizes) -> bool:
+def is_within_repeatability(prior: Sizes, later: Sizes) -> bool:
     """Return whether the change in volume may be chance."""
-    limits = repeatability_of(earlier, later).volume_percent
-    return limits.low <= 100 * (later.volume_ml / earlier.volume_ml - 1) <= limits.high
+    limits = repeatability_of(prior, later).volume_percent
+    return limits.low <= 100 * (later.volume_ml / prior.volume_ml - 1) <= limits.high
 
 
-def is_axis_within_repeatability(earlier: Sizes, later: Sizes) -> bool:
+def is_axis_within_repeatability(prior: Sizes, later: Sizes) -> bool:
     """Return whether the change in the long axis may be chance."""
-    limits = repeatability_of(earlier, later).long_axis_mm
-    return limits.low <= later.long_axis_mm - earlier.long_axis_mm <= limits.high
+    limits = repeatability_of(prior, later).long_axis_mm
+    return limits.low <= later.long_axis_mm - prior.long_axis_mm <= limits.high
 
 
-def _volume_limits(earlier: Sizes, later: Sizes) -> Interval:
+def _volume_limits(prior: Sizes, later: Sizes) -> Interval:
     """Return the limits in per cent; apparent growth is an underestimate before and an overestimate after."""
     floor = math.log1p(VOLUME_FLOOR)
-    before, after = uncertainty_of(earlier).volume_ml, uncertainty_of(later).volume_ml
-    growth = math.hypot(floor, math.log(before.high / earlier.volume_ml), math.log(later.volume_ml / after.low))
-    shrinkage = math.hypot(floor, math.log(earlier.volume_ml / before.low), math.log(after.high / later.volume_ml))
+    before, after = uncertainty_of(prior).volume_ml, uncertainty_of(later).volume_ml
+    growth = math.hypot(floor, math.log(before.high / prior.volume_ml), math.log(later.volume_ml / after.low))
+    shrinkage = math.hypot(floor, math.log(prior.volume_ml / before.low), math.log(after.high / later.volume_ml))
     return Interval(low=round(100 * math.expm1(-shrinkage), 1), high=round(100 * math.expm1(growth), 1))
 
 
-def _axis_limits(earlier: tuple[float, Interval], later: tuple[float, Interval]) -> Interval:
-    (first_mm, before), (second_mm, after) = earlier, later
+def _axis_limits(prior: tuple[float, Interval], later: tuple[float, Interval]) -> Interval:
+    (first_mm, before), (second_mm, after) = prior, later
     floor = max(AXIS_FLOOR_MM, AXIS_FLOOR * (first_mm + second_mm) / 2)
     growth = math.hypot(floor, before.high - first_mm, second_mm - after.low)
     shrinkage = math.hypot(floor, first_mm - before.low, after.high - second_mm)

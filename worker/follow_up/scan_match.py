@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.volume import Mask
 from worker.findings import Findings
 from worker.follow_up.lesion_history import KnownLesion, may_return
-from worker.follow_up.matching import Body, Event, Match, match
+from worker.follow_up.matching import Event, LesionPoints, Match, match
 from worker.follow_up.prior import Prior
 from worker.lesions.lesion import Lesion
 from worker.registration.register import Method, Registration, register
@@ -39,11 +39,11 @@ def identify(findings: Findings, known: Iterable[KnownLesion], latest: Prior) ->
     registration = register_scans(latest, findings)
     current = [body_of(finding.lesion, findings) for finding in findings.findings]
     listed = [lesion for lesion in known if lesion.history[-1][0] is latest and lesion.last.outline is not None]
-    earlier = [_prior_body(lesion, registration) for lesion in listed]
-    matches = match(earlier, current, ERROR_MM[registration.method])
+    prior = [_prior_body(lesion, registration) for lesion in listed]
+    matches = match(prior, current, ERROR_MM[registration.method])
     matches = _with_returned(matches, current, [lesion for lesion in known if may_return(lesion.last)], findings)
-    vanished = {match.earlier[0] for match in matches if match.event is Event.VANISHED}
-    out_of_view = {body.key for body in earlier if body.key in vanished and not _is_in_view(body, findings)}
+    vanished = {match.prior[0] for match in matches if match.event is Event.VANISHED}
+    out_of_view = {body.key for body in prior if body.key in vanished and not _is_in_view(body, findings)}
     return Identification(registration=registration, matches=matches, out_of_view=frozenset(out_of_view))
 
 
@@ -53,24 +53,24 @@ def register_scans(prior: Prior, findings: Findings) -> Registration:
     return register(prior.lungs, Mask(voxels=lungs.lobes > 0, affine=lungs.affine) if lungs else None)
 
 
-def body_of(lesion: Lesion, findings: Findings) -> Body:
+def body_of(lesion: Lesion, findings: Findings) -> LesionPoints:
     """Return the points of a lesion of the current scan for matching."""
     affine = findings.volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ lesion.corner
     outline = Mask(voxels=lesion.voxels, affine=affine)
-    return Body(key=lesion.tracking_uid, points_mm=_points(outline), volume_ml=_volume_ml(outline))
+    return LesionPoints(key=lesion.tracking_uid, points_mm=_points(outline), volume_ml=_volume_ml(outline))
 
 
-def _prior_body(lesion: KnownLesion, registration: Registration) -> Body:
+def _prior_body(lesion: KnownLesion, registration: Registration) -> LesionPoints:
     outlined = lesion.last_outlined
     assert outlined is not None and outlined[1].outline is not None  # noqa: PT018, S101  (outlined lesions only)
     outline = outlined[1].outline
     points_mm = registration.to_later(_points(outline))
-    return Body(key=lesion.tracking_uid, points_mm=points_mm, volume_ml=_volume_ml(outline))
+    return LesionPoints(key=lesion.tracking_uid, points_mm=points_mm, volume_ml=_volume_ml(outline))
 
 
 def _with_returned(
-    matches: Sequence[Match], current: Sequence[Body], absent: Sequence[KnownLesion], findings: Findings
+    matches: Sequence[Match], current: Sequence[LesionPoints], absent: Sequence[KnownLesion], findings: Findings
 ) -> tuple[Match, ...]:
     """Replace NEW by RETURNED for lesions that match a lesion absent from the latest prior scan."""
     by_scan: dict[str, list[KnownLesion]] = {}
@@ -85,17 +85,17 @@ def _with_returned(
         new = {match.later[0] for match in updated if match.event is Event.NEW}
         if new:
             registration = register_scans(scans[series_uid], findings)
-            earlier = [_prior_body(lesion, registration) for lesion in lesions]
-            rematched = match(earlier, [body for body in current if body.key in new], ERROR_MM[registration.method])
+            prior = [_prior_body(lesion, registration) for lesion in lesions]
+            rematched = match(prior, [body for body in current if body.key in new], ERROR_MM[registration.method])
             updated = _replaced(updated, rematched)
     return tuple(updated)
 
 
 def _replaced(matches: Sequence[Match], rematched: Sequence[Match]) -> list[Match]:
     returned = {
-        key: replace(match, event=Event.RETURNED, earlier=match.earlier[:1], later=match.later[:1])
+        key: replace(match, event=Event.RETURNED, prior=match.prior[:1], later=match.later[:1])
         for match in rematched
-        if match.earlier and match.later and match.is_confident
+        if match.prior and match.later and match.is_confident
         for key in match.later[:1]
     }
     return [returned.get(match.later[0], match) if match.event is Event.NEW else match for match in matches]
@@ -112,7 +112,7 @@ def _volume_ml(outline: Mask) -> float:
     return float(np.count_nonzero(outline.voxels)) * outline.voxel_ml
 
 
-def _is_in_view(body: Body, findings: Findings) -> bool:
+def _is_in_view(body: LesionPoints, findings: Findings) -> bool:
     """Return whether the centre of a lesion lies within the current scan."""
     inverse = np.linalg.inv(findings.volume.affine)
     index = inverse[:3, :3] @ body.centre_mm + inverse[:3, 3]

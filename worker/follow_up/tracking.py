@@ -16,7 +16,7 @@ from worker.recist.timepoints import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class LesionIdentity:
     """Tracking UID, name and state of a lesion of the current scan, with its event."""
 
     tracking_uid: str
@@ -37,7 +37,9 @@ class Absence:
     merged_into: str | None = None
 
 
-def identities(matches: Sequence[Match], known: Mapping[str, KnownLesion], order: Sequence[str]) -> dict[str, Identity]:
+def identities(
+    matches: Sequence[Match], known: Mapping[str, KnownLesion], order: Sequence[str]
+) -> dict[str, LesionIdentity]:
     """Return the identity of each current lesion by its assigned tracking UID; `order`: these UIDs, largest first."""
     used_names = {lesion.name for lesion in known.values()}
     free_names = (name for name in (f"lesion-{number}" for number in count(1)) if name not in used_names)
@@ -47,13 +49,13 @@ def identities(matches: Sequence[Match], known: Mapping[str, KnownLesion], order
 
 def _identity(
     key: str, match: Match, place: int, known: Mapping[str, KnownLesion], free_names: Iterator[str]
-) -> Identity:
-    known_uid = match.earlier[0] if match.earlier else None
+) -> LesionIdentity:
+    known_uid = match.prior[0] if match.prior else None
     if known_uid is not None and match.is_confident and place == 0:
-        return Identity(
+        return LesionIdentity(
             tracking_uid=known_uid, name=known[known_uid].name, event=match.event, confidence=match.confidence
         )
-    own = Identity(tracking_uid=key, name=next(free_names), event=Event.NEW, confidence=match.confidence)
+    own = LesionIdentity(tracking_uid=key, name=next(free_names), event=Event.NEW, confidence=match.confidence)
     if known_uid is None:
         return own
     if match.is_confident:
@@ -65,7 +67,7 @@ def absences(
     matches: Sequence[Match], known: Mapping[str, KnownLesion], out_of_view: frozenset[str]
 ) -> dict[str, Absence]:
     """Return the state of each known lesion that no lesion of the current scan continues, by tracking UID."""
-    by_uid = {uid: (match, place) for match in matches for place, uid in enumerate(match.earlier)}
+    by_uid = {uid: (match, place) for match in matches for place, uid in enumerate(match.prior)}
     found = {uid: _absence(lesion, by_uid.get(uid), out_of_view) for uid, lesion in known.items()}
     return {uid: absence for uid, absence in found.items() if absence is not None}
 
@@ -79,7 +81,7 @@ def _absence(lesion: KnownLesion, matched: tuple[Match, int] | None, out_of_view
         return Absence(state=State.NOT_EVALUABLE) if is_hidden else Absence(state=State.VANISHED, event=Event.VANISHED)
     if not match.is_confident:
         return Absence(state=State.NOT_EVALUABLE)
-    return Absence(state=State.MERGED, event=Event.MERGED, merged_into=match.earlier[0]) if place else None
+    return Absence(state=State.MERGED, event=Event.MERGED, merged_into=match.prior[0]) if place else None
 
 
 def _still_absent(lesion: KnownLesion) -> Absence:

@@ -54,7 +54,7 @@ def change_quantities(change: Change) -> Iterable[Quantity]:
 
 
 def _absolute(key: str, name: Code, difference: Difference, unit: Code, limits: Interval | None = None) -> Quantity:
-    prior = quantity(key, over_time.PRIOR_VALUE, difference.earlier, unit)
+    prior = quantity(key, over_time.PRIOR_VALUE, difference.prior, unit)
     return replace(quantity(key, name, difference.absolute, unit), properties=(prior, *_limits(key, limits, unit)))
 
 

@@ -53,7 +53,7 @@ class Canvas:
     shape: tuple[int, int, int]
     spacing_mm: Point
     background_hu: float
-    posture: PatientPose | None = None
+    pose: PatientPose | None = None
     """None: the scan is the reference chest."""
     hu: Array = field(init=False)
     grid: Axes = field(init=False)
@@ -69,8 +69,8 @@ class Canvas:
         self.hu = np.full(self.shape, self.background_hu, np.float32)
         self.grid = (z[:, None, None], y[None, :, None], x[None, None, :])
         self.chest = self.grid
-        if self.posture is not None:
-            u, v, w = self.posture.to_chest(*self.grid[::-1])
+        if self.pose is not None:
+            u, v, w = self.pose.to_chest(*self.grid[::-1])
             self.chest = (w, v, u)
 
     def paint(self, inside: Array, value: float | Array, where: tuple[slice, ...] = (slice(None),) * 3) -> None:
@@ -84,8 +84,8 @@ class Canvas:
 
     def stamp(self, centre: Point, radius: float, value: float, *, is_hollow: bool = False) -> None:
         """Draw a small ball with its centre in the reference chest; a row of balls makes a tube."""
-        if self.posture is not None:
-            centre = self.posture.to_scan(centre)
+        if self.pose is not None:
+            centre = self.pose.to_scan(centre)
         where = self._box(centre, radius + max(self.spacing_mm))
         z, y, x = _cut(self.grid, where)
         r = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
@@ -101,7 +101,7 @@ class Canvas:
         Broadcastable to the volume; a single slice if the ellipsoid is unbounded along z.
         """
         z, y, x = self.chest
-        if self.posture is not None and half_axes[2] >= UNBOUNDED_MM:
+        if self.pose is not None and half_axes[2] >= UNBOUNDED_MM:
             z = np.full_like(z[:1], centre[2])  # the same in every slice
         u, v, w = x - centre[0], y - centre[1], z - centre[2]
         a, b, c = half_axes

@@ -51,7 +51,7 @@ class PhantomSpec:
     lesions: tuple[PhantomLesion, ...] = DEMO_LESIONS
     noise_hu: float = 18.0
     vessels_per_lung: int = 26
-    posture: PatientPose | None = None
+    pose: PatientPose | None = None
     """None: the reference chest. With a posture, one seed gives the same chest on every grid."""
 
 
@@ -67,8 +67,8 @@ class Phantom:
 def chest_phantom(spec: PhantomSpec | None = None) -> Phantom:
     """Generate the chest of `spec`; the same spec gives the same voxels."""
     spec = spec or PhantomSpec()
-    rng = np.random.default_rng(spec.seed if spec.posture is None else [spec.seed, spec.posture.noise_seed])
-    canvas = Canvas(spec.shape, spec.spacing_mm, AIR, spec.posture)
+    rng = np.random.default_rng(spec.seed if spec.pose is None else [spec.seed, spec.pose.noise_seed])
+    canvas = Canvas(spec.shape, spec.spacing_mm, AIR, spec.pose)
     _paint_trunk(canvas)
     _paint_lungs(canvas, rng)
     _paint_mediastinum(canvas)
@@ -122,7 +122,7 @@ def _paint_mediastinum(canvas: Canvas) -> None:
 
 def _vessels(spec: PhantomSpec, rng: np.random.Generator) -> list[Ball]:
     """Return the seed's vessel tree; with a posture, the tree that the seed gives on the default grid."""
-    if spec.posture is not None:
+    if spec.pose is not None:
         spec = PhantomSpec(seed=spec.seed, vessels_per_lung=spec.vessels_per_lung)
         rng = np.random.default_rng(spec.seed)
         rng.normal(0, 1, spec.shape)  # skip the random numbers of the lung texture

@@ -25,21 +25,21 @@ class Visit:
     """Axes (0 slice, 1 row, 2 column) that are stored in reverse order."""
 
 
-def placed(posture: PatientPose, anchor_mm: Point, *bodies: PhantomLesion) -> tuple[PhantomLesion, ...]:
+def placed(pose: PatientPose, anchor_mm: Point, *ellipsoids: PhantomLesion) -> tuple[PhantomLesion, ...]:
     """Return ellipsoids in the coordinates of the scan: rigid bodies whose anchor moves with the chest.
 
     anchor_mm: a point of the reference chest. bodies: ellipsoids with centres relative to the anchor.
     """
-    x, y, z = posture.to_scan(anchor_mm)
-    cos, sin = math.cos(posture.turn_rad), math.sin(posture.turn_rad)
+    x, y, z = pose.to_scan(anchor_mm)
+    cos, sin = math.cos(pose.turn_rad), math.sin(pose.turn_rad)
     return tuple(
         replace(
-            body,
+            ellipsoid,
             centre_mm=(x + cos * u - sin * v, y + sin * u + cos * v, z + w),
-            turn_rad=body.turn_rad + posture.turn_rad,
+            turn_rad=ellipsoid.turn_rad + pose.turn_rad,
         )
-        for body in bodies
-        for u, v, w in (body.centre_mm,)
+        for ellipsoid in ellipsoids
+        for u, v, w in (ellipsoid.centre_mm,)
     )
 
 

@@ -46,7 +46,7 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class ResponseTimeline:
     """Baseline and assessments of a patient over time."""
 
     baseline: Baseline
@@ -56,7 +56,7 @@ class Course:
     """Date of the first PD, or of the previous scan in which its new lesion was doubtful; None without PD."""
 
 
-def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Course:
+def assess_timeline(points: Iterable[TimePoint], baseline: date | None = None) -> ResponseTimeline:
     """Return baseline and assessments of time points given in any order.
 
     baseline: date of the baseline time point, None for the first. Raises ValueError if two time points have the same
@@ -67,7 +67,7 @@ def course_of(points: Iterable[TimePoint], baseline: date | None = None) -> Cour
     assessments: tuple[Assessment, ...] = ()
     for lesion_graph in later:
         assessments += (_assess(lesion_graph, start, assessments),)
-    return Course(baseline=start, assessments=assessments, progressed_on=_progressed_on(assessments, later))
+    return ResponseTimeline(baseline=start, assessments=assessments, progressed_on=_progressed_on(assessments, later))
 
 
 def _assess(lesion_graph: LesionGraph, baseline: Baseline, previous: Sequence[Assessment]) -> Assessment:

@@ -39,7 +39,7 @@ class Method(StrEnum):
     LUNG_BOX = "lung box"
     """Fallback: scales the bounding box of the lungs."""
     NONE = "none"
-    """Identity mapping, e.g. because the lungs of one scan are unknown."""
+    """LesionIdentity mapping, e.g. because the lungs of one scan are unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from worker.outputs.json.read import NoTimeline, Report
 from worker.outputs.json.recist import recist_json
 from worker.outputs.json.values import Json
 from worker.product import RESEARCH_SENTENCE
-from worker.recist.assessment import course_of
+from worker.recist.assessment import assess_timeline
 from worker.recist.timepoints import State, TimePoint, TrackedLesion
 from worker.timeline.model import TimelineForm, TimelineLesion, TimelineObservation, TimelinePoint
 
@@ -162,7 +162,7 @@ def _recist(points: Sequence[TimePointForm], lesions: Sequence[LesionForm]) -> R
         )
         for point in points
     ]
-    return recist_json(course_of(found), Days(start=_DAY_0))
+    return recist_json(assess_timeline(found), Days(start=_DAY_0))
 
 
 def _tracked_lesions(day: int, lesions: Sequence[LesionForm]) -> Iterator[TrackedLesion]:

@@ -83,7 +83,7 @@ class Site:
     def send(self, files: list[Path]) -> None:
         node = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=self.node_port)
         outcomes = PacsClient(node, NodeSettings(ae_title=self.peer.ae_title)).store(files)
-        assert [outcome.refusal for outcome in outcomes] == [None] * len(files)
+        assert [outcome.error for outcome in outcomes] == [None] * len(files)
 
     def work(self) -> None:
         """Finish every queued job as a worker does; the documents are CT images of the same study."""
@@ -285,7 +285,7 @@ def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.
     outcomes = PacsClient(node, NodeSettings(ae_title="SMALLPACS")).store(write_ct(200))
     with contextlib.suppress(PacsUnavailable):
         for outcome in outcomes:
-            acknowledged += outcome.refusal is None
+            acknowledged += outcome.error is None
             if acknowledged == 57:
                 os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=10)

@@ -127,7 +127,7 @@ def files_of(scan: Scan, folder: Path) -> list[Path]:
 
 def send(files: list[Path], to: Peer, by: str) -> None:
     outcomes = PacsClient(to, NodeSettings(ae_title=by)).store(files)
-    assert [outcome.refusal for outcome in outcomes] == [None] * len(files)
+    assert [outcome.error for outcome in outcomes] == [None] * len(files)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dicom_node.network.scu import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_M
 from dicom_node.network.status import COMMITMENT, COMPRESSED, VERIFICATION
 from dicom_node.prior import CT_IMAGE, REPORTS, RESULTS, SEGMENTATIONS
 from dicom_node.priors import query as prior_query
-from dicom_node.priors.patient_identity import Identity
+from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.settings import NodeSettings
 
 STATEMENT = (Path(prior_query.__file__).parents[1] / "CONFORMANCE.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_every_sop_class_is_stated_by_its_uid() -> None:
 
 
 def test_every_key_of_a_query_is_stated_at_its_level() -> None:
-    queries = (prior_query.study_query(Identity(patient_id="A")), prior_query.series_query("1.2"))
+    queries = (prior_query.study_query(PatientIdentity(patient_id="A")), prior_query.series_query("1.2"))
     for query in queries:
         (row,) = [line for line in STATEMENT.splitlines() if line.startswith(f"| {query.QueryRetrieveLevel} |")]
         _, _, matching, returned, _ = row.split("|")

@@ -22,7 +22,7 @@ from dicom_node.prior import (
     key_parts,
     select_priors,
 )
-from dicom_node.priors.patient_identity import UNKNOWN, Identity, identity_of, read_identity
+from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, identity_of, read_identity
 from dicom_node.priors.query import best_ct, prior_studies, series_of, series_query, study_query
 from dicom_node.priors.result_header import OUR_MANUFACTURER, read_results
 from dicom_node.storage.spool import patient_salt
@@ -30,7 +30,7 @@ from tests.fixtures.dicom_node.small_network import SEG, SR, Scan
 from worker.product import PRODUCT
 
 MakeCt = Callable[..., Dataset]
-PATIENT_IDENTITY = Identity(
+PATIENT_IDENTITY = PatientIdentity(
     patient_id="SECRET-ID", issuer="HOSPITAL", birth_date="19500101", sex="F", acquired_on="20260703101500"
 )
 NONE_FOUND = Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
@@ -153,7 +153,7 @@ def test_an_incomplete_identity_has_no_patient_key(missing: str) -> None:
 
 
 def test_the_repr_of_an_identity_has_no_patient_data() -> None:
-    assert repr(PATIENT_IDENTITY) == "Identity()"
+    assert repr(PATIENT_IDENTITY) == "PatientIdentity()"
 
 
 def test_identities_contradict_by_different_values_and_not_by_missing_ones() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from worker.follow_up.change import Change, Difference
 from worker.follow_up.growth import Growth
-from worker.follow_up.guidelines import Statement
+from worker.follow_up.guidelines import GuidelineStatement
 from worker.lesions.uncertainty import Interval
 from worker.outputs.json.values import Json, ends, rounded
 
@@ -33,7 +33,7 @@ def change_json(change: Change, day: int) -> Json:
 def _difference(difference: Difference, unit: str, chance: tuple[str, Interval] | None = None) -> Json:
     """chance: unit, per cent for volumes and mm for axes, and repeatability limits of later minus earlier."""
     return {
-        f"earlier_{unit}": rounded(difference.earlier),
+        f"earlier_{unit}": rounded(difference.prior),
         f"later_{unit}": rounded(difference.later),
         f"absolute_{unit}": rounded(difference.absolute),
         "percent": rounded(difference.percent),
@@ -55,13 +55,13 @@ def _growth(growth: Growth) -> Json:
     }
 
 
-def _guideline(statement: Statement) -> Json:
+def _guideline(statement: GuidelineStatement) -> Json:
     guideline = statement.guideline
     return {
         "guideline": guideline.title,
         "source": guideline.source,
         "scope": guideline.scope,
         "is_met": statement.is_met,
-        "doubling_time": statement.pace.span if statement.pace else None,
+        "doubling_time": statement.doubling_time_class.span if statement.doubling_time_class else None,
         "text": statement.text,
     }

@@ -22,7 +22,7 @@ def comparison_json(comparison: Comparison) -> ComparisonForm:
     days = days_of(comparison)
     return {
         "statement": comparison.statement.value,
-        "reason": days.words(comparison.reason) if comparison.reason else None,
+        "reason": days.replace_dates(comparison.reason) if comparison.reason else None,
         "registration": _registration(comparison.registration, days) if comparison.registration else None,
         "time_points": [_time_point(scan, comparison, days) for scan in comparison.scans],
         "lesions": [_lesion(lesion, days) for lesion in comparison.lesions],
@@ -34,7 +34,7 @@ def _registration(registration: Registration, days: Days) -> Json:
     quality = registration.quality
     return {
         "method": registration.method.value,
-        "reason": days.words(registration.reason) if registration.reason else None,
+        "reason": days.replace_dates(registration.reason) if registration.reason else None,
         "surface_mm": rounded(quality.surface_mm) if quality else None,
         "surface_95_mm": rounded(quality.surface_95_mm) if quality else None,
         "smallest_jacobian": rounded(quality.smallest_jacobian) if quality else None,

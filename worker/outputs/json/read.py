@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from dicom_node.errors import NodeError
-from worker.follow_up.comparison import Origin, Statement
+from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.outputs.json.model import ComparisonForm, LesionForm, SizesForm, TimePointForm
 from worker.outputs.json.values import Json
 from worker.outputs.json.write import SCHEMA_VERSION
@@ -71,7 +71,7 @@ def _without_comparison(content: Json, comparison: ComparisonForm | None) -> Com
         is_burden_complete=True,
     )
     return ComparisonForm(
-        statement=comparison["statement"] if comparison else Statement.NOT_QUERIED.value,
+        statement=comparison["statement"] if comparison else ComparisonStatus.NOT_QUERIED.value,
         reason=comparison["reason"] if comparison else None,
         registration=None,
         time_points=[point],

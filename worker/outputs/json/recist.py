@@ -10,17 +10,17 @@ from datetime import date
 
 from worker.follow_up.days import Days
 from worker.outputs.json.model import AssessmentForm, BaselineForm, RecistForm, TotalForm, VolumetricForm
-from worker.recist.assessment import Assessment, Course
+from worker.recist.assessment import Assessment, ResponseTimeline
 from worker.recist.targets import Baseline, TargetSum
 from worker.recist.volumetric import VolumetricResponse
 
 
-def recist_json(course: Course, days: Days) -> RecistForm:
+def recist_json(timeline: ResponseTimeline, days: Days) -> RecistForm:
     """Return baseline and assessments as JSON values, dates as days."""
     return {
-        "baseline": _baseline(course.baseline, days),
-        "assessments": [_assessment(assessment, days) for assessment in course.assessments],
-        "progressed_on_day": days.of(course.progressed_on) if course.progressed_on else None,
+        "baseline": _baseline(timeline.baseline, days),
+        "assessments": [_assessment(assessment, days) for assessment in timeline.assessments],
+        "progressed_on_day": days.of(timeline.progressed_on) if timeline.progressed_on else None,
     }
 
 
@@ -53,8 +53,8 @@ def _total(total: TargetSum, day: date, basis: Sequence[str], days: Days) -> Tot
         "sum_mm": total.sum_mm,
         "sum_ml": total.sum_ml,
         "is_complete": total.is_complete,
-        "addends": days.words(total.text),
-        "basis": [days.words(line) for line in basis],
+        "addends": days.replace_dates(total.text),
+        "basis": [days.replace_dates(line) for line in basis],
     }
 
 
@@ -65,5 +65,5 @@ def _volumetric(volumetric: VolumetricResponse, days: Days) -> VolumetricForm:
         "from_baseline_percent": volumetric.from_baseline_percent,
         "nadir_ml": volumetric.nadir_ml,
         "from_nadir_percent": volumetric.from_nadir_percent,
-        "basis": days.words(volumetric.basis),
+        "basis": days.replace_dates(volumetric.basis),
     }

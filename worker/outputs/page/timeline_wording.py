@@ -78,7 +78,7 @@ def lesion_lines(lesion: LesionTimeline, days: Days) -> Iterator[str]:
     if change is None:
         yield f"{sizes.volume_ml:.2f} ml, {_axes(sizes)}"
         return
-    yield f"{change.volume_ml.earlier:.2f} \N{RIGHTWARDS ARROW} {sizes.volume_ml:.2f} ml, {_axes(sizes)}"
+    yield f"{change.volume_ml.prior:.2f} \N{RIGHTWARDS ARROW} {sizes.volume_ml:.2f} ml, {_axes(sizes)}"
     limits = change.repeatability.volume_percent
     percent = "" if change.volume_ml.percent is None else f"{signed(change.volume_ml.percent)} % "
     chance = f"chance {signed(limits.low)} to {signed(limits.high)} %"
@@ -137,8 +137,8 @@ def is_comparable(
     lesion: LesionTimeline, pair: tuple[LesionObservation, LesionObservation], comparison: Comparison
 ) -> bool:
     """Return whether two volumes of a lesion are comparable: no merge and no split of it between the two."""
-    earlier, later = pair
-    return not any(earlier.date < day <= later.date for _, day, _ in _merges_and_splits(lesion, comparison))
+    prior, later = pair
+    return not any(prior.date < day <= later.date for _, day, _ in _merges_and_splits(lesion, comparison))
 
 
 def _merges_and_splits(lesion: LesionTimeline, comparison: Comparison) -> Iterator[tuple[LesionTimeline, date, bool]]:

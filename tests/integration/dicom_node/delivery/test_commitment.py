@@ -94,7 +94,7 @@ def scp(start_scp: StartScp, sender_peer: Peer) -> RunningScp:
 @pytest.fixture
 def filled(scp: RunningScp, write_ct: WriteCt) -> RunningScp:
     peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=scp.port)
-    assert all(o.refusal is None for o in PacsClient(peer, NodeSettings(ae_title="SENDER")).store(write_ct(3)))
+    assert all(o.error is None for o in PacsClient(peer, NodeSettings(ae_title="SENDER")).store(write_ct(3)))
     return scp
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT, Acquisition
+from dicom_node.journal.priors import FETCHED, SENT, AcquisitionRecord
 from dicom_node.prior import NOT_QUERIED, Priors, PriorScan, PriorSearch, Result
 from dicom_node.series import Document, Instance, Series
 from dicom_node.settings import Peer
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
 PATIENT = "ab" * 32
-EARLIER = Acquisition(
+EARLIER = AcquisitionRecord(
     series_uid="1.2",
     study_uid="1",
     patient_key=PATIENT,

@@ -10,11 +10,11 @@ import pytest
 
 from dicom_node.errors import PacsUnavailable
 from dicom_node.network.dicomweb import DicomwebSource
-from dicom_node.priors.patient_identity import Identity
+from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import series_query, study_query
 from dicom_node.settings import NodeSettings, Peer
 
-PATIENT = Identity(patient_id="SECRET-ID")
+PATIENT = PatientIdentity(patient_id="SECRET-ID")
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 

@@ -314,5 +314,5 @@ def test_our_own_client_stores_to_the_scp(scp: RunningScp, write_ct: WriteCt) ->
     client_of(scp).echo()
     outcomes = list(client_of(scp).store(write_ct(3)))
 
-    assert [outcome.refusal for outcome in outcomes] == [None, None, None]
+    assert [outcome.error for outcome in outcomes] == [None, None, None]
     assert len(scp.files()) == 3

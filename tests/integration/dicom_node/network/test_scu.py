@@ -44,7 +44,7 @@ def client(pacs: SmallPacs) -> PacsClient:
 
 
 def refusals(outcomes: list[StoreOutcome]) -> list[str | None]:
-    return [None if outcome.refusal is None else str(outcome.refusal) for outcome in outcomes]
+    return [None if outcome.error is None else str(outcome.error) for outcome in outcomes]
 
 
 # -- store --
@@ -97,8 +97,8 @@ def test_a_failure_status_is_final(pacs: SmallPacs, client: PacsClient, write_ct
 
     (outcome,) = client.store(write_ct(1))
 
-    assert isinstance(outcome.refusal, PacsRefused)
-    assert (outcome.refusal.sop_instance_uid, outcome.refusal.status) == ("1.2.3.1", status)
+    assert isinstance(outcome.error, PacsRefused)
+    assert (outcome.error.sop_instance_uid, outcome.error.status) == ("1.2.3.1", status)
 
 
 @pytest.mark.parametrize("status", [0xA700, 0xA7FF, 0x0110, 0x0213])
@@ -128,8 +128,8 @@ def test_a_file_that_is_not_dicom_is_refused_without_its_name(
 
     outcomes = list(client.store([letter, *write_ct(1)]))
 
-    assert isinstance(outcomes[0].refusal, UnreadableInstance)
-    assert "SECRET" not in str(outcomes[0].refusal)
+    assert isinstance(outcomes[0].error, UnreadableInstance)
+    assert "SECRET" not in str(outcomes[0].error)
     assert len(pacs.stored()) == 1
 
 

@@ -14,7 +14,7 @@ from models.engines.torch_engine import TorchEngine
 from models.lung_tumour.efficientnet import Depthwise
 from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.network import IN_TURN, NETWORKS, RELEASED, build_network, kinds_of
-from models.lung_tumour.predictors import EVERYWHERE, BlockPredictor, SlicePredictor
+from models.lung_tumour.predictors import BlockPredictor, SlicePredictor
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.stored_networks import named_tensors
 from models.registry import load_model, model_card
@@ -127,10 +127,7 @@ def test_networks_of_several_kinds_are_averaged_in_turn(tmp_path: Path) -> None:
     predicted = model.probability(hu, spacing, lambda _: None).astype(np.float64)
 
     with torch.inference_mode():
-        alone = [
-            SlicePredictor(ensemble(one, flip_tta=True), 32).probability(hu, spacing, EVERYWHERE, ignore)
-            for one in networks
-        ]
+        alone = [SlicePredictor(ensemble(one, flip_tta=True), 32).probability(hu, spacing, ignore) for one in networks]
     logits = [np.log(one / (1 - one)) for one in np.asarray(alone, np.float64)]
     assert kinds_of(card.network, 3) == kinds
     assert np.log(predicted / (1 - predicted)) == pytest.approx(np.mean(logits, 0), abs=0.01)
@@ -172,9 +169,7 @@ def test_a_file_of_several_networks_gives_the_requested_number(tmp_path: Path) -
         return np.log(probability / (1 - probability))
 
     with torch.inference_mode():
-        alone = [
-            SlicePredictor(ensemble(network), 32).probability(hu, spacing, EVERYWHERE, ignore) for network in networks
-        ]
+        alone = [SlicePredictor(ensemble(network), 32).probability(hu, spacing, ignore) for network in networks]
     truth = [np.log(probability / (1 - probability)) for probability in np.asarray(alone, np.float64)]
     assert logits(1) == pytest.approx(truth[0], abs=0.01)
     assert logits(2) == pytest.approx(np.mean(truth[:2], 0), abs=0.02)
@@ -193,7 +188,7 @@ def test_the_prediction_is_at_the_position_of_the_input(
     ball = ((grid - (32, 40, 66)) ** 2).sum(-1) <= 18**2
     hu = np.where(ball, 200, -900).astype(np.float32)
 
-    probability = predictor(ensemble(Denser()), 16).probability(hu, spacing, EVERYWHERE, ignore)
+    probability = predictor(ensemble(Denser()), 16).probability(hu, spacing, ignore)
 
     marked = probability > 0.5
     assert 2 * (marked & ball).sum() / (marked.sum() + ball.sum()) > 0.93
@@ -203,7 +198,7 @@ def test_the_prediction_is_at_the_position_of_the_input(
 def test_overlapping_blocks_give_the_same_as_one_block() -> None:
     hu = np.random.default_rng(1).uniform(-1000, 400, (60, 230, 200)).astype(np.float32)
 
-    probability = BlockPredictor(ensemble(Denser()), 16).probability(hu, (2.5, 1.0, 1.0), EVERYWHERE, ignore)
+    probability = BlockPredictor(ensemble(Denser()), 16).probability(hu, (2.5, 1.0, 1.0), ignore)
 
     expected = 1 / (1 + np.exp(-10 * np.clip((hu + 1000) * 2 / 1400 - 1, -1, 1)))
     assert np.abs(probability - expected).max() < 0.02  # bfloat16 has eight bits
@@ -214,7 +209,7 @@ def test_the_probability_of_a_thick_slice_is_the_mean_over_its_parts() -> None:
     hu = np.full((3, 32, 32), -1000, np.float32)
     hu[1] = 400
 
-    predicted = SlicePredictor(ensemble(Denser()), 32).probability(hu, (5.0, 1.0, 1.0), EVERYWHERE, ignore)
+    predicted = SlicePredictor(ensemble(Denser()), 32).probability(hu, (5.0, 1.0, 1.0), ignore)
 
     high, low, lowest = (1 / (1 + np.exp(-logit)) for logit in (5.0, -5.0, -10.0))
     assert predicted[:, 16, 16] == pytest.approx([(low + lowest) / 2, high, (low + lowest) / 2], rel=1e-4)

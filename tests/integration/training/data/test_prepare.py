@@ -21,17 +21,17 @@ from tests.fixtures.training.msd_data import SPACING_MM, chest, save_image, writ
 from training.cli import app
 from training.data.cache import manifest, read_stacks
 from training.data.datasets import Stack
-from training.data.prepare import Prepared, Request, Source, parse_source, prepare
+from training.data.prepare import DataSource, Prepared, Request, parse_source, prepare
 from training.readers.case import DataRefused
 
 ROOT = Path(__file__).parents[4]
 
 
-def msd_of(folder: Path) -> Source:
-    return Source(kind="msd", path=folder)
+def msd_of(folder: Path) -> DataSource:
+    return DataSource(kind="msd", path=folder)
 
 
-def prepared(cache: Path, *sources: Source, splits: Path | None = None, folds: int = 5) -> Prepared:
+def prepared(cache: Path, *sources: DataSource, splits: Path | None = None, folds: int = 5) -> Prepared:
     return prepare(Request(sources=sources, cache=cache, splits=splits, folds=folds))
 
 
@@ -281,7 +281,7 @@ def test_refused_data_leaves_the_cache_unchanged(data: Path, tmp_path: Path) -> 
 
 
 def test_a_source_is_written_kind_and_path() -> None:
-    assert parse_source("msd:/data/Task06:Lung") == Source(kind="msd", path=Path("/data/Task06:Lung"))
+    assert parse_source("msd:/data/Task06:Lung") == DataSource(kind="msd", path=Path("/data/Task06:Lung"))
     for text in ("nifti:/data", "/data", "msd"):
         with pytest.raises(DataRefused, match="KIND:PATH is needed, KIND one of msd"):
             parse_source(text)

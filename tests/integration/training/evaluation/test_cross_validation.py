@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from models.engines.torch_engine import TorchEngine
 from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.network import build_network
-from models.lung_tumour.predictors import EVERYWHERE, SlicePredictor
+from models.lung_tumour.predictors import SlicePredictor
 from models.lung_tumour.scoring import outlined
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lungs.field import lung_field
@@ -101,7 +101,7 @@ def of_run(run: Path, stack: Stack) -> np.ndarray:
     alone = Ensemble([TorchEngine(network, torch.device("cpu"), torch.float32)], flip_tta=False)
     hu, predictor = np.asarray(stack.hu, np.float32), SlicePredictor(alone, 16)
     seen, mirrored = (
-        logits(predictor.probability(np.ascontiguousarray(image), stack.spacing_mm, EVERYWHERE, lambda _: None))
+        logits(predictor.probability(np.ascontiguousarray(image), stack.spacing_mm, lambda _: None))
         for image in (hu, np.flip(hu, 2))
     )
     return np.asarray(1 / (1 + np.exp(-(seen + np.flip(mirrored, 2)) / 2)), np.float32) * near

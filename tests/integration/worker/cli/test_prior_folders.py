@@ -14,7 +14,7 @@ from models.volume import Mask, Volume
 from tests.fixtures.worker.phantom_timeline import CARD, TrueLesion, true_mask
 from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -33,7 +33,7 @@ class FixedLesionSegmenter:
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         progress(1.0)
-        lesion = TrueLesion(key="one", bodies=(LESION,))
+        lesion = TrueLesion(key="one", ellipsoids=(LESION,))
         return Mask(voxels=true_mask(lesion, volume.hu.shape, volume.affine), affine=volume.affine)
 
 
@@ -62,7 +62,7 @@ def test_a_prior_ct_without_results_is_analysed_before_the_comparison(scans: dic
     comparison = compare(scans["later"], tmp_path, priors)
 
     assert {path.name for path in (tmp_path / "priors" / "1").iterdir()} >= {"seg.dcm", "sr.dcm", "lungs.nii.gz"}
-    assert comparison.statement is Statement.COMPARED
+    assert comparison.statement is ComparisonStatus.COMPARED
     (lesion,) = comparison.lesions
     assert lesion.event is Event.SAME
     first = dcmread(tmp_path / "priors" / "1" / "seg.dcm").SegmentSequence[0].TrackingUID
@@ -75,7 +75,7 @@ def test_results_without_ct_are_sufficient(scans: dict[str, Path], tmp_path: Pat
     comparison = compare(scans["later"], tmp_path / "now", priors_in(tmp_path / "now", tmp_path / "before"))
 
     assert not (tmp_path / "now" / "priors").exists(), "nothing is analysed again"
-    assert comparison.statement is Statement.COMPARED
+    assert comparison.statement is ComparisonStatus.COMPARED
     assert [lesion.event for lesion in comparison.lesions] == [Event.SAME]
 
 

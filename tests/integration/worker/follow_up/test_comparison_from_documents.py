@@ -17,7 +17,7 @@ from tests.fixtures.worker.analysed_series import CARD
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
 from worker.findings import Findings
 from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.priors.acquisition import acquisition_of
 from worker.priors.read import PriorFiles, read_prior
@@ -79,7 +79,9 @@ def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Fin
     uids = [[finding.lesion.tracking_uid for finding in findings.findings] for findings in scans]
 
     growing, stable, _ = uids[0]
-    assert [compared(findings).statement for findings in scans] == [Statement.NO_PRIOR] + [Statement.COMPARED] * 2
+    assert [compared(findings).statement for findings in scans] == [ComparisonStatus.NO_PRIOR] + [
+        ComparisonStatus.COMPARED
+    ] * 2
     assert uids[1] == [growing, stable]
     assert uids[2] == [growing, stable, "1.2.9.2.3"]
 

@@ -38,21 +38,21 @@ def tallies(masks: Path) -> dict[str, Tally]:
 
 def decided_bodies(pair: Pair) -> int:
     """Return the number of bodies with a decided event in the reference."""
-    return sum(len(earlier) + len(later) for event, earlier, later in pair.said if event != "undecidable")
+    return sum(len(prior) + len(later) for event, prior, later in pair.said if event != "undecidable")
 
 
 def test_the_reference_has_an_event_and_a_reason_for_every_body_of_at_least_20_patients() -> None:
     pairs = reference()
     assert len({pair.patient for pair in pairs}) >= 20
     for pair in pairs:
-        bodies = [key for _, earlier, later in pair.said for key in (*earlier, *later)]
+        bodies = [key for _, prior, later in pair.said for key in (*prior, *later)]
         numbered = {"E": len(pair.earlier_ml), "L": len(pair.later_ml)}
         assert sorted(bodies) == sorted(f"{side}{n}" for side, count in numbered.items() for n in range(1, count + 1))
         assert all(pair.reasons)
 
 
 def test_each_event_of_the_reference_has_the_right_number_of_bodies() -> None:
-    said = [(event, len(earlier), len(later)) for pair in reference() for event, earlier, later in pair.said]
+    said = [(event, len(prior), len(later)) for pair in reference() for event, prior, later in pair.said]
     counts = {event: {(a, b) for word, a, b in said if word == event} for event, _, _ in said}
     assert counts["same"] == {(1, 1)}
     assert counts["new"] == {(0, 1)}
@@ -63,7 +63,7 @@ def test_each_event_of_the_reference_has_the_right_number_of_bodies() -> None:
 
 HAND_COUNTED = Pair(
     patient="P",
-    earlier="20200101",
+    prior="20200101",
     later="20200601",
     earlier_ml=(9.0, 8.0, 7.0, 6.0),
     later_ml=(9.0, 5.0, 4.0, 3.0, 2.0),
@@ -108,7 +108,7 @@ def test_no_answers_have_zero_precision_and_recall() -> None:
 @needs_masks
 def test_the_bodies_of_the_reference_are_those_of_the_masks(masks: Path) -> None:
     for pair in reference()[::3]:
-        for date, expected_ml in ((pair.earlier, pair.earlier_ml), (pair.later, pair.later_ml)):
+        for date, expected_ml in ((pair.prior, pair.earlier_ml), (pair.later, pair.later_ml)):
             bodies = read(masks / f"{pair.patient}_{date}_0.nii").bodies
             assert [volume_ml(body) for body in bodies] == pytest.approx(expected_ml, abs=0.006), pair.name
 

@@ -17,12 +17,12 @@ import pytest
 from dicom_node.prior import PriorSearch
 from tests.fixtures.worker.phantom_timeline import INTERVAL_DAYS, TimePoint, TrueSegmenter, phantom_timeline
 from worker.findings import Findings
-from worker.follow_up.comparison import Comparison, LesionTimeline, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus, LesionTimeline
 from worker.follow_up.matching import Event
 from worker.pipeline import AnalysisRequest, analyse
 from worker.priors.collect import LUNGS_FILE, CollectedFiles
 from worker.priors.read import PriorFiles
-from worker.recist.assessment import Course
+from worker.recist.assessment import ResponseTimeline
 from worker.recist.response import Response
 from worker.recist.timepoints import State
 from worker.registration.register import Method
@@ -57,7 +57,7 @@ class Scan:
         return self.findings.comparison
 
     @property
-    def recist(self) -> Course:
+    def recist(self) -> ResponseTimeline:
         """The RECIST response up to this scan."""
         assert self.comparison.recist is not None
         return self.comparison.recist
@@ -79,20 +79,20 @@ class Scan:
 def scans(course_files: list[list[Path]], tmp_path_factory: pytest.TempPathFactory) -> list[Scan]:
     """Each scan analysed with the files of its prior scans: CT, SEG, SR and lungs."""
     found: list[Scan] = []
-    earlier: list[PriorFiles] = []
+    priors: list[PriorFiles] = []
     for number, (truth, files) in enumerate(zip(phantom_timeline(), course_files, strict=True)):
         out = tmp_path_factory.mktemp("out")
-        search = PriorSearch.FOUND if earlier else PriorSearch.NONE_EXISTS
+        search = PriorSearch.FOUND if priors else PriorSearch.NONE_EXISTS
         request = AnalysisRequest(
             job_key=f"{number:064d}",
             config_hash="r",
             outputs=("seg", "sr"),
-            earlier=CollectedFiles(search=search, scans=tuple(earlier)),
+            priors=CollectedFiles(search=search, scans=tuple(priors)),
         )
         analysis = analyse(files, request, TrueSegmenter(lesions=truth.lesions), out, lambda _: None)
         found.append(Scan(truth=truth, findings=analysis.findings))
         documents = (out / "seg.dcm", out / "sr.dcm")
-        earlier.append(PriorFiles(ct=tuple(files), documents=documents, lungs=_existing(out / LUNGS_FILE)))
+        priors.append(PriorFiles(ct=tuple(files), documents=documents, lungs=_existing(out / LUNGS_FILE)))
     return found
 
 
@@ -102,8 +102,8 @@ def _existing(path: Path) -> Path:
 
 
 def test_the_first_scan_has_no_prior(scans: list[Scan]) -> None:
-    assert scans[0].comparison.statement is Statement.NO_PRIOR
-    assert [scan.comparison.statement for scan in scans[1:]] == [Statement.COMPARED] * 4
+    assert scans[0].comparison.statement is ComparisonStatus.NO_PRIOR
+    assert [scan.comparison.statement for scan in scans[1:]] == [ComparisonStatus.COMPARED] * 4
 
 
 def test_the_comparison_lists_all_scans_by_date(scans: list[Scan]) -> None:

@@ -51,27 +51,27 @@ def test_the_volumes_are_the_computed_ones() -> None:
 
 
 def test_a_point_moves_as_computed() -> None:
-    posture = PatientPose(breath=0.08, turn_deg=90.0, shift_mm=(1.0, 2.0, 3.0))
+    pose = PatientPose(breath=0.08, turn_deg=90.0, shift_mm=(1.0, 2.0, 3.0))
     # 128 mm below the apex: 128 + 0.08 x 128^2 / 256 = 133.12, so z = 116 - 133.12. 88 mm in front of the back:
     # 88 + 0.04 x 88^2 / 176 = 89.76, so y = 86 - 89.76 = -3.76. Rotated by 90 degrees, (10, -3.76) becomes (3.76, 10).
-    assert posture.to_scan((10.0, -2.0, -12.0)) == pytest.approx((4.76, 12.0, -14.12))
+    assert pose.to_scan((10.0, -2.0, -12.0)) == pytest.approx((4.76, 12.0, -14.12))
 
 
 @pytest.mark.parametrize("point", TIMELINE, ids=lambda point: point.visit.name)
 def test_to_chest_inverts_to_scan(point: TimePoint) -> None:
-    posture = point.visit.spec.posture or PatientPose()
+    pose = point.visit.spec.pose or PatientPose()
     for reference_point in [(-80.0, 40.0, 130.0), (100.0, -60.0, -120.0), (0.0, 95.0, 0.0)]:
-        x, y, z = (np.array(value, np.float32) for value in posture.to_scan(reference_point))
-        assert [float(value) for value in posture.to_chest(x, y, z)] == pytest.approx(reference_point, abs=1e-3)
+        x, y, z = (np.array(value, np.float32) for value in pose.to_scan(reference_point))
+        assert [float(value) for value in pose.to_chest(x, y, z)] == pytest.approx(reference_point, abs=1e-3)
 
 
 def test_no_two_scans_have_the_same_grid_pose_or_storage() -> None:
     specs = [point.visit.spec for point in TIMELINE]
-    postures = [spec.posture for spec in specs if spec.posture]
+    poses = [spec.pose for spec in specs if spec.pose]
     for values in (
         [spec.spacing_mm[0] for spec in specs], [spec.spacing_mm[1] for spec in specs],
         [spec.shape[1:] for spec in specs], [point.visit.flipped for point in TIMELINE],
-        [posture.breath for posture in postures], [posture.shift_mm for posture in postures],
+        [pose.breath for pose in poses], [pose.shift_mm for pose in poses],
     ):  # fmt: skip
         assert len(set(values)) == len(TIMELINE)
 
@@ -123,8 +123,8 @@ def test_all_scans_belong_to_one_patient_and_each_to_its_own_study(course_files:
 
 def _grown(lesion: TrueLesion, by_mm: float, series: LoadedSeries) -> NDArray[np.bool_]:
     """Return the voxels of the lesion with its half axes lengthened by `by_mm`."""
-    bodies = tuple(
-        replace(body, half_axes_mm=tuple(half_axis + by_mm for half_axis in body.half_axes_mm))
-        for body in lesion.bodies
+    ellipsoids = tuple(
+        replace(ellipsoid, half_axes_mm=tuple(half_axis + by_mm for half_axis in ellipsoid.half_axes_mm))
+        for ellipsoid in lesion.ellipsoids
     )
-    return true_mask(replace(lesion, bodies=bodies), series.volume.hu.shape, series.volume.affine)
+    return true_mask(replace(lesion, ellipsoids=ellipsoids), series.volume.hu.shape, series.volume.affine)

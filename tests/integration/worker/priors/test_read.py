@@ -22,7 +22,7 @@ from tests.fixtures.worker.described import LUNGS, described
 from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, alone, compared
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
 from worker.findings import Finding, Findings
-from worker.follow_up.comparison import Origin, Statement
+from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import sizes_of
 from worker.outputs.dicom.sr.report import encode_rejection
@@ -154,7 +154,7 @@ def test_a_doubtful_lesion_has_outline_and_sizes(analysed: Analyse, tmp_path: Pa
 def test_lesions_of_a_report_without_comparison_are_present(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
 
-    for findings in (made.findings, alone(made.findings, Statement.NO_PRIOR)):
+    for findings in (made.findings, alone(made.findings, ComparisonStatus.NO_PRIOR)):
         lesions = read(made, tmp_path, findings=findings).lesions
         assert [lesion.state for lesion in lesions] == [State.PRESENT] * 5
 

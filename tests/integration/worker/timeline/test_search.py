@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import Acquisition
+from dicom_node.journal.priors import AcquisitionRecord
 from dicom_node.series import Document, Instance
 from dicom_node.storage.spool import Spool, journal_file
 from tests.fixtures.worker.drawn_scans import findings, two_lesion_scan
@@ -27,7 +27,7 @@ from tests.fixtures.worker.make_comparisons import STORY, alone, uid
 from tests.fixtures.worker.make_courses import day
 from tests.fixtures.worker.make_reports import window
 from worker.cli.timeline import timeline as timeline_command
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.outputs.json.write import write_findings
 from worker.phantom.chest import PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -63,7 +63,7 @@ class Node:
         )
         self.journal.record_instance(instance, 100.0)
         self.journal.record_acquisition(
-            Acquisition(
+            AcquisitionRecord(
                 series_uid=header.SeriesInstanceUID,
                 study_uid=header.StudyInstanceUID,
                 patient_key=patient_key,
@@ -134,11 +134,11 @@ def comparison_of(header: Sequence[Dataset], days: Sequence[int]) -> Comparison:
 def add_followed_patient(node: Node) -> list[Dataset]:
     """Add a patient with three compared scans and two that are not part of the timeline, and another patient."""
     headers = [node.receive(days) for days in (0, 92, 184, 276, 364)]
-    node.analyse(headers[0], alone(Statement.NOT_FETCHED, "the peer did not answer within 30 s"))
-    node.analyse(headers[1], alone(Statement.NO_PRIOR))
+    node.analyse(headers[0], alone(ComparisonStatus.NOT_FETCHED, "the peer did not answer within 30 s"))
+    node.analyse(headers[1], alone(ComparisonStatus.NO_PRIOR))
     node.analyse(headers[2], comparison_of(headers[1:3], (92, 184)))
     node.analyse(headers[4], comparison_of([headers[2], headers[4]], (184, 364)))
-    node.analyse(node.receive(10, OTHER), alone(Statement.NO_PRIOR))
+    node.analyse(node.receive(10, OTHER), alone(ComparisonStatus.NO_PRIOR))
     node.journal.close()
     return headers
 

@@ -10,7 +10,7 @@ from torch import nn
 from models.engines.torch_engine import TorchEngine
 from models.lung_tumour.cascade import Rule
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.predictors import EVERYWHERE, CascadePredictor, SlicePredictor
+from models.lung_tumour.predictors import CascadePredictor, SlicePredictor
 
 RULE = Rule(outline_logit=1.386, score_logit=3.892)  # thresholds of 0.8 and 0.98
 SPACING = (1.5, 0.8, 0.8)
@@ -49,11 +49,11 @@ BALLS = (((30.0, 60.0, 60.0), 8.0), ((20.0, 140.0, 150.0), 4.0))
 def test_if_all_networks_agree_the_cascade_equals_the_whole_ensemble() -> None:
     hu, networks = chest(BALLS), [Tissue(), Tissue(8.0), Tissue(12.0)]
 
-    whole = SlicePredictor(ensemble(*networks), 32).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+    whole = SlicePredictor(ensemble(*networks), 32).probability(hu, SPACING, lambda _: None)
     by_whole = sum(sum(one.pixels) for one in networks)
     for one in networks:
         one.pixels.clear()
-    seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+    seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(hu, SPACING, lambda _: None)
 
     assert np.array_equal(seen > 0.8, whole > 0.8)
     assert seen[whole > 0.8] == pytest.approx(whole[whole > 0.8], abs=1e-4)
@@ -64,7 +64,7 @@ def test_if_all_networks_agree_the_cascade_equals_the_whole_ensemble() -> None:
 def test_a_candidate_rejected_by_the_other_networks_is_dropped_early() -> None:
     hu, first, deny, third = chest(BALLS), Tissue(), Tissue(-10.0), Tissue()
 
-    seen = CascadePredictor(ensemble(first, deny, third), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+    seen = CascadePredictor(ensemble(first, deny, third), 32, RULE).probability(hu, SPACING, lambda _: None)
 
     assert not seen.any()
     assert third.pixels == []
@@ -74,7 +74,7 @@ def test_nothing_is_marked_outside_the_area() -> None:
     hu = chest(BALLS)
     left = (slice(0, 250), slice(0, 110))  # columns up to 88 mm: the first ball alone
 
-    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, left, lambda _: None)
+    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, lambda _: None, left)
 
     columns = np.flatnonzero((seen > 0.8).any((0, 1))) * SPACING[2]
     assert columns.min() == pytest.approx(52, abs=2)
@@ -86,7 +86,7 @@ def test_tiny_components_are_not_candidates() -> None:
     networks = [Tissue(), Tissue()]
 
     seen = CascadePredictor(ensemble(*networks), 32, RULE).probability(
-        chest([((30.0, 60.0, 60.0), 1.2)]), SPACING, EVERYWHERE, lambda _: None
+        chest([((30.0, 60.0, 60.0), 1.2)]), SPACING, lambda _: None
     )
 
     assert not seen.any()
@@ -96,9 +96,7 @@ def test_tiny_components_are_not_candidates() -> None:
 def test_progress_rises_to_one() -> None:
     shares: list[float] = []
 
-    CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(
-        chest(BALLS), SPACING, EVERYWHERE, shares.append
-    )
+    CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(chest(BALLS), SPACING, shares.append)
 
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -108,6 +106,6 @@ def test_progress_rises_to_one() -> None:
 def test_a_stack_of_few_slices_is_segmented(slices: int) -> None:
     hu = np.repeat(chest(BALLS)[20:21], slices, 0)
 
-    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, EVERYWHERE, lambda _: None)
+    seen = CascadePredictor(ensemble(Tissue(), Tissue()), 32, RULE).probability(hu, SPACING, lambda _: None)
 
     assert (seen > 0.8).any((1, 2)).all()

@@ -15,7 +15,7 @@ from pydicom.sr.codedict import codes
 from tests.fixtures.training.dicom_data import chest, write_ct, write_own_seg, write_rtstruct, write_seg
 from training.data.cache import read_stacks
 from training.data.datasets import Stack
-from training.data.prepare import Prepared, Request, Source, prepare
+from training.data.prepare import DataSource, Prepared, Request, prepare
 from training.readers.case import DataRefused
 from training.readers.outline import TumourNames
 from training.readers.rtstruct import inside
@@ -26,7 +26,7 @@ Point = tuple[float, float, float]
 
 
 def prepared(tmp_path: Path, kind: str = "dicom", tumour: TumourNames | None = None) -> Prepared:
-    sources = (Source(kind=kind, path=tmp_path / "data"),)
+    sources = (DataSource(kind=kind, path=tmp_path / "data"),)
     return prepare(Request(sources=sources, cache=tmp_path / "cache", tumour=tumour or TumourNames()))
 
 

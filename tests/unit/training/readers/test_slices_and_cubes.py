@@ -12,12 +12,14 @@ from PIL import Image
 
 from tests.fixtures.training.msd_data import write_msd
 from training.data.cache import read_stacks
-from training.data.prepare import Prepared, Request, Source, prepare
+from training.data.prepare import DataSource, Prepared, Request, prepare
 from training.readers.case import DataRefused
 
 
 def prepared(cache: Path, **sources: Path) -> Prepared:
-    return prepare(Request(sources=tuple(Source(kind=kind, path=path) for kind, path in sources.items()), cache=cache))
+    return prepare(
+        Request(sources=tuple(DataSource(kind=kind, path=path) for kind, path in sources.items()), cache=cache)
+    )
 
 
 def save(path: Path, grey: np.ndarray) -> None:

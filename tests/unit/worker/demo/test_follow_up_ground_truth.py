@@ -21,7 +21,7 @@ from worker.demo.outcome import LesionOutcome, Outcome, read_outcome
 from worker.demo.patient import INTERVAL_DAYS, TRUE_TIMELINES, VISITS, TrueTimeline
 from worker.demo.tables import FALSE_POSITIVE_MARK, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
 from worker.outputs.json.comparison import comparison_json
@@ -74,7 +74,8 @@ def comparisons_of(*lesions: LesionOutcome) -> list[TimelineComparison]:
 
 def outcome_of(*lesions: LesionOutcome) -> Outcome:
     return Outcome(
-        statement=Statement.COMPARED, reason=None, interval_days=INTERVAL_DAYS, registration="registration: rigid",
+        statement=ComparisonStatus.COMPARED, reason=None, interval_days=INTERVAL_DAYS,
+        registration="registration: rigid",
         lesions=lesions, response="PD", arithmetic=("sum 30.0 mm",),
     )  # fmt: skip
 
@@ -103,7 +104,7 @@ def test_the_comparison_is_read_from_findings_json(tmp_path: Path) -> None:
     outcome = read(compared(), tmp_path)
 
     assert outcome is not None
-    assert (outcome.statement, outcome.interval_days) == (Statement.COMPARED, 88)  # day 276 to day 364
+    assert (outcome.statement, outcome.interval_days) == (ComparisonStatus.COMPARED, 88)  # day 276 to day 364
     lesions = {lesion.tracking_uid: lesion for lesion in outcome.lesions}
     grown = lesions[uid(1)]
     # Balls of 27 and 30 mm: pi / 6 27^3 = 10306 mm3, 14137 mm3, +37.2 %.
@@ -121,7 +122,7 @@ def test_the_comparison_is_read_from_findings_json(tmp_path: Path) -> None:
 
 
 def test_a_scan_without_a_comparison_has_a_reason(tmp_path: Path) -> None:
-    outcome = read(alone(Statement.NOT_FETCHED, "no answer within 300 s"), tmp_path)
+    outcome = read(alone(ComparisonStatus.NOT_FETCHED, "no answer within 300 s"), tmp_path)
 
     assert outcome is not None
     assert list(outcome_lines(outcome)) == ["priors could not be fetched: no answer within 300 s"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worker.follow_up.change import Change, Condition, Observation, change_of
-from worker.follow_up.guidelines import DoublingTimeClass, Guideline, Statement
+from worker.follow_up.guidelines import DoublingTimeClass, Guideline, GuidelineStatement
 from worker.follow_up.repeatability import is_axis_within_repeatability, is_within_repeatability, repeatability_of
 from worker.lesions.uncertainty import Sizes
 
@@ -45,7 +45,7 @@ def changed(first: Sizes, second: Sizes, days: int = 90) -> Change:
     return change_of(seen(0, first), seen(days, second))
 
 
-def stated(change: Change, guideline: Guideline) -> Statement:
+def stated(change: Change, guideline: Guideline) -> GuidelineStatement:
     (statement,) = [each for each in change.statements if each.guideline is guideline]
     return statement
 
@@ -57,7 +57,7 @@ def test_change_is_given_in_units_and_in_per_cent_of_the_earlier_value() -> None
     assert (change.volume_ml.absolute, change.volume_ml.percent) == (4.0, 100.0)
     assert (change.long_axis_mm.absolute, change.long_axis_mm.percent) == (6.0, 30.0)
     assert (change.short_axis_mm.absolute, change.short_axis_mm.percent) == (4.0, 25.0)
-    assert (change.mean_diameter_mm.earlier, change.mean_diameter_mm.later) == (18.0, 23.0)
+    assert (change.mean_diameter_mm.prior, change.mean_diameter_mm.later) == (18.0, 23.0)
     assert change.mass_g is not None
     assert (change.mass_g.absolute, change.mass_g.percent) == (4.62, 110.0)
     assert change.growth is not None
@@ -148,7 +148,7 @@ def test_two_scans_of_one_day_have_a_change_but_no_growth() -> None:
     assert change.volume_ml.percent == pytest.approx(30)
     assert change.growth is None
     assert stated(change, Guideline.NELSON).is_met
-    assert stated(change, Guideline.NELSON).pace is None
+    assert stated(change, Guideline.NELSON).doubling_time_class is None
 
 
 def test_a_later_scan_dated_before_the_earlier_one_raises_an_error() -> None:
@@ -198,7 +198,7 @@ def test_fleischner_growth_is_not_caused_by_rounding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("volume_ml", "days", "is_met", "pace"),
+    ("volume_ml", "days", "is_met", "doubling_time_class"),
     [
         (1.24, 90, False, None),
         (1.25, 90, True, DoublingTimeClass.FAST),  # 280 days
@@ -209,11 +209,16 @@ def test_fleischner_growth_is_not_caused_by_rounding() -> None:
         (0.5, 90, False, None),
     ],
 )
-def test_bts_and_nelson_growth(volume_ml: float, days: int, is_met: bool, pace: DoublingTimeClass | None) -> None:
+def test_bts_and_nelson_growth(
+    volume_ml: float, days: int, is_met: bool, doubling_time_class: DoublingTimeClass | None
+) -> None:
     change = changed(ball(1.0), ball(volume_ml), days)
 
     for guideline, source in ((Guideline.BTS, BTS), (Guideline.NELSON, NELSON)):
-        assert (stated(change, guideline).is_met, stated(change, guideline).pace) == (is_met, pace), source
+        assert (stated(change, guideline).is_met, stated(change, guideline).doubling_time_class) == (
+            is_met,
+            doubling_time_class,
+        ), source
 
 
 @pytest.mark.parametrize(

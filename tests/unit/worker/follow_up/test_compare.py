@@ -13,7 +13,7 @@ from tests.fixtures.worker.make_priors import absent, present, prior
 from worker.findings import Finding, Findings
 from worker.follow_up.acquisition import Acquisition
 from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import Comparison, LesionTimeline, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus, LesionTimeline
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.lesions.lesion import find_lesions
@@ -126,8 +126,8 @@ def test_a_vanished_lesion_seen_again_at_its_position_has_returned() -> None:
 def test_merged_lesions_are_one_lesion_without_a_change() -> None:
     """Two cubes with 6 mm between them, and one bar that contains both."""
     bar: list[Cube] = [((40 + 10 * n, 50, 50), 10) for n in range(4)]
-    earlier = prior(0, present("a", (40, 50, 50), 16), present("b", (62, 50, 50), 14))
-    timelines = by_uid(compared(scan(*bar), 90, earlier))
+    before = prior(0, present("a", (40, 50, 50), 16), present("b", (62, 50, 50), 14))
+    timelines = by_uid(compared(scan(*bar), 90, before))
 
     assert timelines["a"].event is Event.MERGED
     assert timelines["a"].change is None
@@ -160,7 +160,7 @@ def test_a_doubtful_match_is_not_progression() -> None:
 def test_another_frame_of_reference_without_lungs_cannot_be_compared() -> None:
     comparison = compared(scan(((50, 50, 50), 10), frame_uid="2.25.8"), 90, prior(0, present("a", (50, 50, 50))))
 
-    assert comparison.statement is Statement.NOT_COMPARABLE
+    assert comparison.statement is ComparisonStatus.NOT_COMPARABLE
     assert comparison.reason
     assert comparison.recist is None
 
@@ -168,13 +168,13 @@ def test_another_frame_of_reference_without_lungs_cannot_be_compared() -> None:
 @pytest.mark.parametrize(
     ("search", "statement"),
     [
-        (PriorSearch.NONE_EXISTS, Statement.NO_PRIOR),
-        (PriorSearch.NOT_FETCHED, Statement.NOT_FETCHED),
-        (PriorSearch.NOT_QUERIED, Statement.NOT_QUERIED),
-        (PriorSearch.FOUND, Statement.NOT_COMPARABLE),
+        (PriorSearch.NONE_EXISTS, ComparisonStatus.NO_PRIOR),
+        (PriorSearch.NOT_FETCHED, ComparisonStatus.NOT_FETCHED),
+        (PriorSearch.NOT_QUERIED, ComparisonStatus.NOT_QUERIED),
+        (PriorSearch.FOUND, ComparisonStatus.NOT_COMPARABLE),
     ],
 )
-def test_without_a_prior_the_statement_gives_the_reason(search: PriorSearch, statement: Statement) -> None:
+def test_without_a_prior_the_statement_gives_the_reason(search: PriorSearch, statement: ComparisonStatus) -> None:
     followed = follow_up(scan(((50, 50, 50), 10)), acquired_on(0), CollectedPriors(search=search, reason="2 of 3"))
 
     assert followed.comparison is not None
@@ -187,7 +187,7 @@ def test_a_scan_without_a_date_cannot_be_compared() -> None:
     followed = follow_up(scan(), undated, CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0),)))
 
     assert followed.comparison is not None
-    assert followed.comparison.statement is Statement.NOT_COMPARABLE
+    assert followed.comparison.statement is ComparisonStatus.NOT_COMPARABLE
 
 
 def test_scans_are_sorted_by_date_with_the_current_one_last() -> None:

@@ -7,29 +7,29 @@ import math
 import numpy as np
 import pytest
 
-from worker.follow_up.matching import Body, Event, Match, match
+from worker.follow_up.matching import Event, LesionPoints, Match, match
 
 
-def ball(key: str, centre_mm: tuple[float, float, float], radius_mm: float) -> Body:
+def ball(key: str, centre_mm: tuple[float, float, float], radius_mm: float) -> LesionPoints:
     steps = np.arange(-math.ceil(radius_mm), math.ceil(radius_mm) + 1.0)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     inside = grid[np.linalg.norm(grid, axis=1) <= radius_mm]
-    return Body(key=key, points_mm=inside + centre_mm, volume_ml=4 / 3 * math.pi * radius_mm**3 / 1000)
+    return LesionPoints(key=key, points_mm=inside + centre_mm, volume_ml=4 / 3 * math.pi * radius_mm**3 / 1000)
 
 
-def union(key: str, *balls: Body) -> Body:
+def union(key: str, *balls: LesionPoints) -> LesionPoints:
     points = np.unique(np.concatenate([each.points_mm for each in balls]), axis=0)
-    return Body(key=key, points_mm=points, volume_ml=len(points) / 1000)
+    return LesionPoints(key=key, points_mm=points, volume_ml=len(points) / 1000)
 
 
 def events_of(matches: tuple[Match, ...]) -> set[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    return {(found.event.value, found.earlier, found.later) for found in matches}
+    return {(found.event.value, found.prior, found.later) for found in matches}
 
 
 def test_a_lesion_at_the_same_position_is_the_same_with_high_confidence() -> None:
     (found,) = match([ball("a", (50, 0, 0), 6)], [ball("x", (54, 2, -3), 8)])
 
-    assert (found.event, found.earlier, found.later, found.is_confident) == (Event.SAME, ("a",), ("x",), True)
+    assert (found.event, found.prior, found.later, found.is_confident) == (Event.SAME, ("a",), ("x",), True)
     assert found.confidence > 0.99
 
 
@@ -47,10 +47,10 @@ def test_without_lesions_on_a_side_there_are_no_matches() -> None:
 
 def test_lesions_are_assigned_jointly_and_not_each_to_its_nearest() -> None:
     """A row of three, all moved by 9 mm towards the next: `a` is now nearest to the former position of `b`."""
-    earlier = [ball("a", (0, 0, 0), 5), ball("b", (17, 0, 0), 5), ball("c", (34, 0, 0), 5)]
+    prior = [ball("a", (0, 0, 0), 5), ball("b", (17, 0, 0), 5), ball("c", (34, 0, 0), 5)]
     later = [ball("x", (9, 0, 0), 5), ball("y", (26, 0, 0), 5), ball("z", (43, 0, 0), 5)]
 
-    assert events_of(match(earlier, later)) == {
+    assert events_of(match(prior, later)) == {
         ("same", ("a",), ("x",)),
         ("same", ("b",), ("y",)),
         ("same", ("c",), ("z",)),
@@ -59,10 +59,10 @@ def test_lesions_are_assigned_jointly_and_not_each_to_its_nearest() -> None:
 
 def test_size_distinguishes_lesions_at_the_same_position() -> None:
     """Both later lesions are at equal distances from both earlier ones, so only volume differs: 0.1 and 14 ml."""
-    earlier = [ball("small", (0, 0, 0), 3), ball("large", (0, 30, 0), 15)]
+    prior = [ball("small", (0, 0, 0), 3), ball("large", (0, 30, 0), 15)]
     later = [ball("y", (8, 15, 0), 15), ball("x", (8, 15, 1), 3)]
 
-    pairs = {(found.earlier, found.later) for found in match(earlier, later, error_mm=12.0)}
+    pairs = {(found.prior, found.later) for found in match(prior, later, error_mm=12.0)}
 
     assert pairs == {(("small",), ("x",)), (("large",), ("y",))}
 
@@ -94,30 +94,30 @@ def test_a_large_tumour_may_move_further_than_a_nodule() -> None:
 
 
 def test_two_lesions_that_grew_together_have_merged_with_the_larger_one_first() -> None:
-    earlier = [ball("a", (0, 0, 0), 10), ball("b", (24, 0, 0), 8)]
+    prior = [ball("a", (0, 0, 0), 10), ball("b", (24, 0, 0), 8)]
     later = [union("x", ball("", (0, 0, 0), 13), ball("", (22, 0, 0), 12))]
 
-    (found,) = match(earlier, later)
+    (found,) = match(prior, later)
 
-    assert (found.event, found.earlier, found.later) == (Event.MERGED, ("a", "b"), ("x",))
+    assert (found.event, found.prior, found.later) == (Event.MERGED, ("a", "b"), ("x",))
     assert found.is_confident
 
 
 def test_a_divided_lesion_has_split_with_its_largest_part_first() -> None:
-    earlier = [union("a", ball("", (-9, 0, 0), 9), ball("", (9, 0, 0), 8))]
+    prior = [union("a", ball("", (-9, 0, 0), 9), ball("", (9, 0, 0), 8))]
     later = [ball("small", (11, 0, 0), 5), ball("large", (-9, 0, 0), 7)]
 
-    (found,) = match(earlier, later)
+    (found,) = match(prior, later)
 
-    assert (found.event, found.earlier, found.later) == (Event.SPLIT, ("a",), ("large", "small"))
+    assert (found.event, found.prior, found.later) == (Event.SPLIT, ("a",), ("large", "small"))
     assert found.is_confident
 
 
 def test_a_merger_of_equal_halves_is_confident() -> None:
-    earlier = [ball("a", (-12, 0, 0), 9), ball("b", (12, 0, 0), 9)]
+    prior = [ball("a", (-12, 0, 0), 9), ball("b", (12, 0, 0), 9)]
     later = [union("x", ball("", (-10, 0, 0), 12), ball("", (10, 0, 0), 12))]
 
-    (found,) = match(earlier, later)
+    (found,) = match(prior, later)
 
     assert found.event is Event.MERGED
     assert found.is_confident
@@ -125,10 +125,10 @@ def test_a_merger_of_equal_halves_is_confident() -> None:
 
 def test_a_satellite_that_vanished_beside_a_stable_tumour_has_not_merged() -> None:
     """The surface of the satellite, a sphere of 4 mm radius, is 8 mm from the tumour."""
-    earlier = [ball("tumour", (0, 0, 0), 15), ball("satellite", (27, 0, 0), 4)]
+    prior = [ball("tumour", (0, 0, 0), 15), ball("satellite", (27, 0, 0), 4)]
     later = [ball("x", (0, 0, 0), 15)]
 
-    assert events_of(match(earlier, later)) == {("same", ("tumour",), ("x",)), ("vanished", ("satellite",), ())}
+    assert events_of(match(prior, later)) == {("same", ("tumour",), ("x",)), ("vanished", ("satellite",), ())}
 
 
 def test_a_tumour_that_grew_to_one_side_is_the_same() -> None:
@@ -140,10 +140,10 @@ def test_a_tumour_that_grew_to_one_side_is_the_same() -> None:
 
 def test_every_lesion_is_in_exactly_one_match() -> None:
     rng = np.random.default_rng(5)
-    earlier = [ball(f"a{n}", tuple(rng.uniform(-60, 60, 3)), rng.uniform(2, 14)) for n in range(9)]
+    prior = [ball(f"a{n}", tuple(rng.uniform(-60, 60, 3)), rng.uniform(2, 14)) for n in range(9)]
     later = [ball(f"x{n}", tuple(rng.uniform(-60, 60, 3)), rng.uniform(2, 14)) for n in range(11)]
 
-    found = match(earlier, later)
+    found = match(prior, later)
 
-    assert sorted(key for each in found for key in each.earlier) == sorted(body.key for body in earlier)
+    assert sorted(key for each in found for key in each.prior) == sorted(body.key for body in prior)
     assert sorted(key for each in found for key in each.later) == sorted(body.key for body in later)

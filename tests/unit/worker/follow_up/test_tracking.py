@@ -12,11 +12,11 @@ def known(*lesions: PriorLesion) -> dict[str, KnownLesion]:
     return known_lesions([prior(0, *lesions)])
 
 
-def matched(event: Event, earlier: str, later: str, confidence: float = 0.99) -> Match:
+def matched(event: Event, prior: str, later: str, confidence: float = 0.99) -> Match:
     """A match whose keys are single letters: `ab` are two lesions."""
     return Match(
         event=event,
-        earlier=tuple(earlier),
+        prior=tuple(prior),
         later=tuple(later),
         confidence=confidence,
         is_confident=confidence >= 0.9,

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from tests.fixtures.worker.make_courses import at, day, doubtful, gone, hidden, lesion, merged, part, too_small
-from worker.recist.assessment import Assessment, Course, course_of
+from worker.recist.assessment import Assessment, ResponseTimeline, assess_timeline
 from worker.recist.response import Response
 from worker.recist.rules import NonTargets
 from worker.recist.timepoints import TimePoint, TrackedLesion
@@ -23,16 +23,16 @@ LASTING = "EORTC: Managing PR when TP measurements change slightly over time"
 
 
 def assessed(*points: TimePoint) -> Assessment:
-    return course_of(points).assessments[-1]
+    return assess_timeline(points).assessments[-1]
 
 
-def responses(timeline: Course) -> list[str]:
+def responses(timeline: ResponseTimeline) -> list[str]:
     return [str(each.response) for each in timeline.assessments]
 
 
-def one_target(*long_axes_mm: float) -> Course:
+def one_target(*long_axes_mm: float) -> ResponseTimeline:
     """One target, every 60 days."""
-    return course_of(at(60 * n, lesion("a", mm) if mm else gone("a")) for n, mm in enumerate(long_axes_mm))
+    return assess_timeline(at(60 * n, lesion("a", mm) if mm else gone("a")) for n, mm in enumerate(long_axes_mm))
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_a_response_is_confirmed_after_four_weeks(days: int, response: str) -> N
         at(200, lesion("a", 80)),
     ]
 
-    assert responses(course_of(points)) == ["PR", "PR", response], LASTING
+    assert responses(assess_timeline(points)) == ["PR", "PR", response], LASTING
 
 
 def test_a_response_is_confirmed_across_a_time_point_that_is_not_evaluable_and_not_across_stable_disease() -> None:
-    across_ne = course_of([at(0, lesion("a", 100)), at(30, lesion("a", 70)), at(60, hidden("a")),
+    across_ne = assess_timeline([at(0, lesion("a", 100)), at(30, lesion("a", 70)), at(60, hidden("a")),
                            at(90, lesion("a", 70)), at(120, lesion("a", 80))])  # fmt: skip
 
     assert responses(across_ne) == ["PR", "NE", "PR", "PR"], LASTING
@@ -140,7 +140,7 @@ def test_a_response_is_confirmed_across_a_time_point_that_is_not_evaluable_and_n
 
 
 def test_a_new_lesion_alone_is_progression() -> None:
-    timeline = course_of([at(0, lesion("a", 50)), at(60, lesion("a", 20), lesion("n", 6))])
+    timeline = assess_timeline([at(0, lesion("a", 50)), at(60, lesion("a", 20), lesion("n", 6))])
 
     (assessment,) = timeline.assessments
     assert (assessment.response, assessment.by_targets) == (Response.PD, Response.PR), NEW_LESIONS
@@ -166,7 +166,7 @@ def test_a_doubtful_lesion_is_not_counted_and_if_confirmed_progression_dates_fro
         at(180, lesion("a", 50), lesion("n", 9)),
     ]
 
-    unconfirmed, confirmed = course_of(points[:-1]), course_of(points)
+    unconfirmed, confirmed = assess_timeline(points[:-1]), assess_timeline(points)
     assert (responses(unconfirmed), unconfirmed.progressed_on) == (["SD", "SD", "SD"], None), NEW_LESIONS
     assert "doubtful, not counted as new: n" in unconfirmed.assessments[1].basis
     assert (responses(confirmed), confirmed.progressed_on) == (["SD", "SD", "SD", "PD"], day(60)), NEW_LESIONS
@@ -239,23 +239,27 @@ def test_targets_that_progress_without_the_missing_one_are_progression() -> None
 def test_a_lesion_that_returns_after_a_complete_response_is_progression() -> None:
     points = [at(0, lesion("a", 30)), at(60, gone("a")), at(120, lesion("a", 4))]
 
-    assert responses(course_of(points)) == ["CR", "PD"], RETURNED
-    assert "a lesion returned after a complete response: PD" in course_of(points).assessments[1].basis
-    assert responses(course_of([*points[:2], at(90, hidden("a")), points[2]])) == ["CR", "NE", "PD"], RETURNED
+    assert responses(assess_timeline(points)) == ["CR", "PD"], RETURNED
+    assert "a lesion returned after a complete response: PD" in assess_timeline(points).assessments[1].basis
+    assert responses(assess_timeline([*points[:2], at(90, hidden("a")), points[2]])) == ["CR", "NE", "PD"], RETURNED
 
 
 def test_a_non_target_that_returns_after_a_complete_response_is_progression() -> None:
     points = [with_non_target(), at(60, gone("a"), gone("c")), at(120, gone("a"), lesion("c", 5))]
 
-    assert responses(course_of(points)) == ["CR", "PD"], RETURNED
+    assert responses(assess_timeline(points)) == ["CR", "PD"], RETURNED
 
 
 def test_a_lesion_that_returns_without_a_complete_response_only_adds_to_the_sum() -> None:
     first, second = at(0, lesion("a", 60), lesion("b", 20)), at(60, lesion("a", 40), gone("b"))
 
     # 40 + 7 = 47: +17.5 % from 40; 40 + 8 = 48: +20 % and 8 mm.
-    assert responses(course_of([first, second, at(120, lesion("a", 40), lesion("b", 7))])) == ["PR", "PR"], RETURNED
-    assert responses(course_of([first, second, at(120, lesion("a", 40), lesion("b", 8))])) == ["PR", "PD"], RETURNED
+    assert responses(assess_timeline([first, second, at(120, lesion("a", 40), lesion("b", 7))])) == ["PR", "PR"], (
+        RETURNED
+    )
+    assert responses(assess_timeline([first, second, at(120, lesion("a", 40), lesion("b", 8))])) == ["PR", "PD"], (
+        RETURNED
+    )
 
 
 @pytest.mark.parametrize(("returned_mm", "response"), [(4.9, "PR"), (5.0, "PD")])
@@ -263,15 +267,15 @@ def test_from_a_nadir_of_0_mm_progression_takes_5_mm(returned_mm: float, respons
     """Targets vanished, a non-target present: a partial response, and a nadir of 0."""
     points = [with_non_target(), at(60, gone("a"), lesion("c", 8)), at(80, lesion("a", returned_mm), lesion("c", 8))]
 
-    assert responses(course_of(points)) == ["PR", response], RETURNED
+    assert responses(assess_timeline(points)) == ["PR", response], RETURNED
 
 
 def test_targets_that_merge_are_judged_by_one_long_axis() -> None:
     points = [at(0, lesion("a", 30), lesion("b", 20)), at(60, lesion("a", 35), merged("b", "a"))]
     grown = [*points, at(120, lesion("a", 42))]
 
-    assert responses(course_of(points)) == ["PR"], SPECIAL_NOTES  # 35 of 50 is just -30 %
-    assert responses(course_of(grown)) == ["PR", "PD"], SPECIAL_NOTES  # 42 is +20 % of 35
+    assert responses(assess_timeline(points)) == ["PR"], SPECIAL_NOTES  # 35 of 50 is just -30 %
+    assert responses(assess_timeline(grown)) == ["PR", "PD"], SPECIAL_NOTES  # 42 is +20 % of 35
 
 
 def test_a_lesion_merged_from_known_ones_is_not_new() -> None:
@@ -290,8 +294,8 @@ def test_the_parts_of_a_split_target_are_not_new_lesions() -> None:
     ]
 
     # 30 is -25 %; 32 is -20 %; 36 is +20 % and 6 mm from 30.
-    assert responses(course_of(points)) == ["SD", "SD", "PD"], SPECIAL_NOTES
-    assert all(each.new_lesions == () for each in course_of(points).assessments)
+    assert responses(assess_timeline(points)) == ["SD", "SD", "PD"], SPECIAL_NOTES
+    assert all(each.new_lesions == () for each in assess_timeline(points).assessments)
 
 
 def test_parts_of_a_split_non_target_are_not_new_and_parts_of_a_new_lesion_are() -> None:
@@ -335,7 +339,7 @@ def test_without_a_target_the_other_lesions_determine_the_response(later: Tracke
 
 
 def test_without_any_lesion_the_response_is_not_evaluable_until_a_new_one_appears() -> None:
-    timeline = course_of([at(0), at(60), at(120, lesion("n", 9))])
+    timeline = assess_timeline([at(0), at(60), at(120, lesion("n", 9))])
 
     assert responses(timeline) == ["NE", "PD"]
     assert "no lesion at baseline: NE" in timeline.assessments[0].basis
@@ -349,38 +353,38 @@ def test_time_points_may_be_given_in_any_order() -> None:
         at(180, lesion("a", 40), lesion("b", 8), lesion("n", 5)),
     ]
 
-    ordered = course_of(points)
+    ordered = assess_timeline(points)
     assert responses(ordered) == ["PR", "PR", "PD"]
-    assert all(course_of(order) == ordered for order in permutations(points))
+    assert all(assess_timeline(order) == ordered for order in permutations(points))
 
 
 def test_an_older_scan_added_later_becomes_the_baseline() -> None:
     later = [at(60, lesion("a", 40)), at(120, lesion("a", 44))]
 
-    assert responses(course_of(later)) == ["SD"]
-    assert responses(course_of([*later, at(0, lesion("a", 80))])) == ["PR", "PR"]
+    assert responses(assess_timeline(later)) == ["SD"]
+    assert responses(assess_timeline([*later, at(0, lesion("a", 80))])) == ["PR", "PR"]
 
 
 def test_the_baseline_may_be_a_later_time_point() -> None:
     points = [at(0, lesion("a", 20)), at(60, lesion("a", 60)), at(120, lesion("a", 40))]
 
-    assert responses(course_of(points)) == ["PD", "PD"]
-    from_treatment = course_of(points, baseline=day(60))
+    assert responses(assess_timeline(points)) == ["PD", "PD"]
+    from_treatment = assess_timeline(points, baseline=day(60))
     assert from_treatment.baseline.date == day(60)
     assert responses(from_treatment) == ["PR"]
 
 
 def test_a_missing_baseline_or_two_time_points_of_one_date_raise_an_error() -> None:
     with pytest.raises(ValueError, match="no time point has the date of the baseline"):
-        course_of([])
+        assess_timeline([])
     with pytest.raises(ValueError, match="no time point has the date of the baseline"):
-        course_of([at(0, lesion("a", 20)), at(60, lesion("a", 20))], baseline=day(30))
+        assess_timeline([at(0, lesion("a", 20)), at(60, lesion("a", 20))], baseline=day(30))
     with pytest.raises(ValueError, match="two time points have the same date"):
-        course_of([at(0, lesion("a", 20)), at(0, lesion("a", 21))])
+        assess_timeline([at(0, lesion("a", 20)), at(0, lesion("a", 21))])
 
 
 def test_a_baseline_alone_has_no_assessments() -> None:
-    timeline = course_of([at(0, lesion("a", 20))])
+    timeline = assess_timeline([at(0, lesion("a", 20))])
 
     assert (timeline.baseline.targets, timeline.assessments, timeline.progressed_on) == (("a",), (), None)
 

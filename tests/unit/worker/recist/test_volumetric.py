@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fixtures.worker.make_courses import at, gone, hidden, lesion, merged, part
-from worker.recist.assessment import course_of
+from worker.recist.assessment import assess_timeline
 from worker.recist.response import Response
 from worker.recist.volumetric import volumetric_response
 
@@ -42,13 +42,13 @@ def test_a_missing_volume_is_not_evaluable(sum_ml: float | None, earlier: list[f
 def test_a_sphere_has_the_same_response_by_diameter_and_by_volume() -> None:
     for later_mm in (15.0, 20.9, 21.0, 21.1, 30.0, 35.9, 36.0, 40.0):
         balls = [lesion("a", mm, 0.0005 * mm**3) for mm in (30.0, later_mm)]
-        (assessment,) = course_of(at(60 * n, ball) for n, ball in enumerate(balls)).assessments
+        (assessment,) = assess_timeline(at(60 * n, ball) for n, ball in enumerate(balls)).assessments
         assert assessment.volumetric.response is assessment.by_targets, THERASSE_2000
 
 
 def test_the_responses_by_volume_and_diameter_may_differ() -> None:
     # A lesion that grows along the spine: the axial long axis stays.
-    timeline = course_of([at(0, lesion("a", 30, 10.0)), at(60, lesion("a", 31, 19.0))])
+    timeline = assess_timeline([at(0, lesion("a", 30, 10.0)), at(60, lesion("a", 31, 19.0))])
 
     (assessment,) = timeline.assessments
     assert (assessment.response, assessment.volumetric.response) == (Response.SD, Response.PD)
@@ -56,7 +56,7 @@ def test_the_responses_by_volume_and_diameter_may_differ() -> None:
 
 
 def test_volumes_follow_lesions_that_merge_split_and_vanish() -> None:
-    timeline = course_of([
+    timeline = assess_timeline([
         at(0, lesion("a", 30, 9.0), lesion("b", 20, 3.0)),
         at(60, lesion("a", 44, 14.0), merged("b", "a")),
         at(120, lesion("a", 20, 2.0), part("p", 10, of="a", volume_ml=0.5)),

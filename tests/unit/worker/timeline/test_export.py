@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, Told, compared, uid
+from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, LesionSpec, compared, uid
 from tests.fixtures.worker.make_reports import report
 from worker.follow_up.comparison import Comparison
 from worker.outputs.json.read import NoTimeline
@@ -99,7 +99,7 @@ def test_roles_are_those_of_recist(tmp_path: Path) -> None:
 
 
 def test_a_scan_without_a_lesion_has_one_row(tmp_path: Path) -> None:
-    specs = [Told(number=1, seen={90: 12.0})]
+    specs = [LesionSpec(number=1, seen={90: 12.0})]
     write_csv(table(tmp_path, compared(specs, (0, 90))), tmp_path / "course.csv")
 
     first, second = rows_of(tmp_path / "course.csv")
@@ -109,7 +109,10 @@ def test_a_scan_without_a_lesion_has_one_row(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_sum_is_marked(tmp_path: Path) -> None:
-    specs = [Told(number=1, seen={0: 20.0, 90: 20.0}), Told(number=2, seen={0: 15.0, 90: State.NOT_EVALUABLE})]
+    specs = [
+        LesionSpec(number=1, seen={0: 20.0, 90: 20.0}),
+        LesionSpec(number=2, seen={0: 15.0, 90: State.NOT_EVALUABLE}),
+    ]
     write_csv(table(tmp_path, compared(specs, (0, 90))), tmp_path / "course.csv")
 
     last = rows_of(tmp_path / "course.csv")[-1]
@@ -176,7 +179,7 @@ def test_an_invalid_label_is_rejected(tmp_path: Path, subject: str) -> None:
 
 def test_names_and_uids_of_other_software_are_not_in_the_table(tmp_path: Path) -> None:
     foreign_uid = "1.3.12.2.1107.5.1.4.20240101093000"
-    comparison = compared([Told(number=1, seen={0: 20.0, 364: 20.0})], (0, 364))
+    comparison = compared([LesionSpec(number=1, seen={0: 20.0, 364: 20.0})], (0, 364))
     lesions = tuple(replace(each, name="Mr Doe's lesion", tracking_uid=foreign_uid) for each in comparison.lesions)
 
     rows = table(tmp_path, replace(comparison, lesions=lesions, recist=None)).rows

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, Told, alone, compared, uid
+from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, LesionSpec, alone, compared, uid
 from tests.fixtures.worker.make_courses import START
 from tests.fixtures.worker.make_reports import key, report, window, write_report
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.days import Days
 from worker.outputs.json.comparison import comparison_json
 from worker.outputs.json.read import NoTimeline, Report, read_report
@@ -19,12 +19,12 @@ from worker.outputs.json.recist import recist_json
 from worker.timeline.model import TimelineForm, TimelineLesion
 from worker.timeline.patient_timeline import build_timeline
 
-GROWING = Told(number=1, seen={0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0})
+GROWING = LesionSpec(number=1, seen={0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0})
 
 
 def pairwise_reports(folder: Path, days: tuple[int, ...] = FIVE_DAYS) -> list[Report]:
     """Reports of scans that were each compared with only the previous one, the first with none."""
-    first = report(folder, days[0], alone(Statement.NO_PRIOR))
+    first = report(folder, days[0], alone(ComparisonStatus.NO_PRIOR))
     story = tuple(lesion for lesion in STORY if lesion.number in (1, 2))
     return [first, *(report(folder, days[n], window(days[n - 1 : n + 1], story)) for n in range(1, len(days)))]
 
@@ -71,7 +71,7 @@ def test_the_response_of_joined_reports_is_that_of_the_whole_timeline(tmp_path: 
 
 def test_a_scan_without_a_comparison_is_a_timeline_of_one_scan(tmp_path: Path) -> None:
     reports = pairwise_reports(tmp_path)[:3]
-    last = report(tmp_path, 276, alone(Statement.NOT_FETCHED, "the peer did not answer within 30 s"))
+    last = report(tmp_path, 276, alone(ComparisonStatus.NOT_FETCHED, "the peer did not answer within 30 s"))
 
     timeline = build_timeline([*reports, last])
 
@@ -94,7 +94,7 @@ def test_a_scan_without_a_comparison_is_a_timeline_of_one_scan(tmp_path: Path) -
 
 def test_a_timeline_begins_where_the_chain_of_comparisons_is_broken(tmp_path: Path) -> None:
     reports = pairwise_reports(tmp_path)
-    reports[2] = report(tmp_path, 184, alone(Statement.NOT_FETCHED))
+    reports[2] = report(tmp_path, 184, alone(ComparisonStatus.NOT_FETCHED))
 
     timeline = build_timeline(reports)
 
@@ -102,7 +102,7 @@ def test_a_timeline_begins_where_the_chain_of_comparisons_is_broken(tmp_path: Pa
     assert [point["day"] for point in timeline["time_points"]] == [0, 92, 180]
 
 
-@pytest.mark.parametrize("comparison", [None, alone(Statement.NO_PRIOR)], ids=["none", "no prior"])
+@pytest.mark.parametrize("comparison", [None, alone(ComparisonStatus.NO_PRIOR)], ids=["none", "no prior"])
 def test_a_report_without_time_points_is_the_first_of_its_timeline(
     tmp_path: Path, comparison: Comparison | None
 ) -> None:
@@ -115,8 +115,8 @@ def test_a_report_without_time_points_is_the_first_of_its_timeline(
 
 def test_a_split_lesion_remains_a_part_if_the_newest_report_does_not_mention_it(tmp_path: Path) -> None:
     split = [
-        Told(number=1, seen={0: 30.0, 90: 18.0, 180: 18.0}),
-        Told(number=2, seen={90: 17.0, 180: 17.0}, split_from=1),
+        LesionSpec(number=1, seen={0: 30.0, 90: 18.0, 180: 18.0}),
+        LesionSpec(number=2, seen={90: 17.0, 180: 17.0}, split_from=1),
     ]
     later = [split[0], replace(split[1], split_from=None)]
     reports = [

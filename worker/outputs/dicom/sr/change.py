@@ -13,7 +13,7 @@ from worker.codes import follow_up as codes
 from worker.findings import Finding
 from worker.follow_up.change import Change, Difference
 from worker.follow_up.comparison import ImageReference, LesionTimeline
-from worker.follow_up.guidelines import Statement
+from worker.follow_up.guidelines import GuidelineStatement
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import sizes_of
 from worker.outputs.dicom.sr.items import evaluation, measurement, text, uid_reference, yes_no
@@ -73,7 +73,9 @@ def _change_evaluations(change: Change) -> Iterable[hd.sr.QualitativeEvaluation]
         yield from _beyond_chance(name, difference)
     yield from (evaluation(codes.CONDITION, codes.CONDITIONS[condition]) for condition in change.conditions)
     yield from (_guideline(statement) for statement in change.statements)
-    classes = dict.fromkeys(statement.pace for statement in change.statements if statement.pace)
+    classes = dict.fromkeys(
+        statement.doubling_time_class for statement in change.statements if statement.doubling_time_class
+    )
     yield from (
         evaluation(codes.DOUBLING_TIME_CLASS, codes.DOUBLING_TIME_CLASSES[doubling_time_class])
         for doubling_time_class in classes
@@ -85,7 +87,7 @@ def _beyond_chance(name: Code, difference: Difference) -> Iterable[hd.sr.Qualita
         yield yes_no(name, difference.is_beyond_chance)
 
 
-def _guideline(statement: Statement) -> hd.sr.QualitativeEvaluation:
+def _guideline(statement: GuidelineStatement) -> hd.sr.QualitativeEvaluation:
     name = codes.GUIDELINES[statement.guideline]
     if statement.is_met is None:
         return evaluation(name, codes.RULE_NOT_APPLICABLE)

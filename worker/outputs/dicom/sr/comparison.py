@@ -16,10 +16,10 @@ from worker.codes import lesions as codes
 from worker.findings import Findings
 from worker.follow_up.comparison import (
     Comparison,
+    ComparisonStatus,
     ImageReference,
     LesionTimeline,
     ReportReference,
-    Statement,
     TimelineScan,
 )
 from worker.follow_up.days import days_of
@@ -122,7 +122,7 @@ def _comparison_group(comparison: Comparison, findings: Findings, headers: Seque
 def _evaluations(comparison: Comparison) -> list[hd.sr.QualitativeEvaluation]:
     registration, recist = comparison.registration, comparison.recist
     return [
-        yes_no(over_time.IS_COMPARED, comparison.statement is Statement.COMPARED),
+        yes_no(over_time.IS_COMPARED, comparison.statement is ComparisonStatus.COMPARED),
         evaluation(over_time.STATEMENT, over_time.STATEMENTS[comparison.statement]),
         *([evaluation(over_time.REGISTRATION, over_time.REGISTRATIONS[registration.method])] if registration else []),
         *(recist_evaluations(recist, comparison.scans[-1].date) if recist else ()),
@@ -175,9 +175,9 @@ def _items(comparison: Comparison) -> Iterable[hd.sr.ContentItem]:
     days = days_of(comparison)
     registration, recist = comparison.registration, comparison.recist
     if comparison.reason:
-        yield text(over_time.STATEMENT_REASON, days.words(comparison.reason))
+        yield text(over_time.STATEMENT_REASON, days.replace_dates(comparison.reason))
     if registration and registration.reason:
-        yield text(over_time.REGISTRATION_REASON, days.words(registration.reason))
+        yield text(over_time.REGISTRATION_REASON, days.replace_dates(registration.reason))
     for report in (scan.report for scan in comparison.scans if scan.report):
         yield hd.sr.CompositeContentItem(
             name=over_time.PRIOR_REPORT,

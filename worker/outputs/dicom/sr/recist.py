@@ -13,29 +13,29 @@ from worker.codes import lesions as codes
 from worker.follow_up.days import Days
 from worker.outputs.dicom.sr.items import evaluation, text, uid_reference, yes_no
 from worker.outputs.quantities import Quantity, quantity
-from worker.recist.assessment import Assessment, Course
+from worker.recist.assessment import Assessment, ResponseTimeline
 from worker.recist.response import Response
 from worker.recist.volumetric import VolumetricResponse
 
 NOT_CONFIRMED = "Proposed by software from what it outlined: not an assessment by a reader."
 
 
-def recist_quantities(course: Course, today: date) -> list[Quantity]:
+def recist_quantities(timeline: ResponseTimeline, today: date) -> list[Quantity]:
     """Return the sums of the current scan with the baseline, the nadir and the changes; at baseline, only the sums."""
-    current = assessment_of(course, today)
-    total = current.total if current else course.baseline.total
+    current = assessment_of(timeline, today)
+    total = current.total if current else timeline.baseline.total
     rows: list[tuple[str, Code, float | None, Code]] = []
-    if course.baseline.targets:
+    if timeline.baseline.targets:
         rows.append(("sum_mm", over_time.SUM_OF_DIAMETERS, total.sum_mm, codes.MILLIMETRE))
         rows.append(("sum_ml", over_time.TARGET_VOLUME, total.sum_ml, codes.MILLILITRE))
-        rows.extend(_comparison_rows(course, current) if current else ())
+        rows.extend(_comparison_rows(timeline, current) if current else ())
     return [quantity(key, name, value, unit) for key, name, value, unit in rows if value is not None]
 
 
-def _comparison_rows(course: Course, current: Assessment) -> list[tuple[str, Code, float | None, Code]]:
+def _comparison_rows(timeline: ResponseTimeline, current: Assessment) -> list[tuple[str, Code, float | None, Code]]:
     volume = current.volumetric
     return [
-        ("baseline_mm", over_time.SUM_BASELINE, course.baseline.total.sum_mm, codes.MILLIMETRE),
+        ("baseline_mm", over_time.SUM_BASELINE, timeline.baseline.total.sum_mm, codes.MILLIMETRE),
         ("nadir_mm", over_time.SUM_NADIR, current.nadir_mm, codes.MILLIMETRE),
         ("from_baseline_percent", over_time.FROM_BASELINE, current.from_baseline_percent, codes.PERCENT),
         ("from_nadir_percent", over_time.FROM_NADIR, current.from_nadir_percent, codes.PERCENT),
@@ -46,9 +46,9 @@ def _comparison_rows(course: Course, current: Assessment) -> list[tuple[str, Cod
     ]
 
 
-def recist_evaluations(course: Course, today: date) -> list[hd.sr.QualitativeEvaluation]:
+def recist_evaluations(timeline: ResponseTimeline, today: date) -> list[hd.sr.QualitativeEvaluation]:
     """Return the proposed categories of the current scan; an empty list at baseline."""
-    current = assessment_of(course, today)
+    current = assessment_of(timeline, today)
     if current is None:
         return []
     return [
@@ -69,19 +69,19 @@ def _volume_response(volumetric: VolumetricResponse) -> Iterable[hd.sr.Qualitati
     yield evaluation(over_time.VOLUME_RESPONSE, over_time.RESPONSES[volumetric.response])
 
 
-def recist_items(course: Course, today: date, days: Days) -> list[hd.sr.ContentItem]:
+def recist_items(timeline: ResponseTimeline, today: date, days: Days) -> list[hd.sr.ContentItem]:
     """Return the UIDs of target, non-target and new lesions, and the arithmetic line by line, dates as days."""
-    current = assessment_of(course, today)
-    basis = (*course.baseline.basis, *(current.basis if current else ()))
+    current = assessment_of(timeline, today)
+    basis = (*timeline.baseline.basis, *(current.basis if current else ()))
     return [
-        *(uid_reference(over_time.TARGET, uid) for uid in course.baseline.targets),
-        *(uid_reference(over_time.NON_TARGET, uid) for uid in course.baseline.non_targets),
+        *(uid_reference(over_time.TARGET, uid) for uid in timeline.baseline.targets),
+        *(uid_reference(over_time.NON_TARGET, uid) for uid in timeline.baseline.non_targets),
         *(uid_reference(over_time.NEW_LESION, uid) for uid in (current.new_lesions if current else ())),
-        *(text(over_time.RECIST_BASIS, days.words(line)) for line in basis),
+        *(text(over_time.RECIST_BASIS, days.replace_dates(line)) for line in basis),
         text(over_time.RECIST_BASIS, NOT_CONFIRMED),
     ]
 
 
-def assessment_of(course: Course, today: date) -> Assessment | None:
+def assessment_of(timeline: ResponseTimeline, today: date) -> Assessment | None:
     """Return the assessment of this date, or None at baseline."""
-    return next((assessment for assessment in course.assessments if assessment.date == today), None)
+    return next((assessment for assessment in timeline.assessments if assessment.date == today), None)

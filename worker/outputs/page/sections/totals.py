@@ -20,7 +20,7 @@ from worker.outputs.page.sections.lesion_timeline import CURVE, MISSING, Timelin
 from worker.outputs.page.sections.overview import spaced_positions
 from worker.outputs.page.sheet import BLACK, MM_PER_PT, WHITE, LineStyle, Rect, Sheet, TextStyle
 from worker.outputs.page.timeline_wording import MINUS, signed
-from worker.recist.assessment import Course
+from worker.recist.assessment import ResponseTimeline
 from worker.recist.rules import LEAST_INCREASE_MM
 
 TITLE, LABEL = TextStyle(size_pt=7.5, bold=True), TextStyle(size_pt=6.2)
@@ -54,18 +54,18 @@ def draw_burden(sheet: Sheet, rect: Rect, view: TimelineView) -> None:
     _draw_labels(sheet, chart, labels)
 
 
-def draw_sum(sheet: Sheet, rect: Rect, course: Course, view: TimelineView) -> None:
+def draw_sum(sheet: Sheet, rect: Rect, timeline: ResponseTimeline, view: TimelineView) -> None:
     """Draw the sum of diameters at each scan, its nadir, and the limits of partial response and progression."""
-    base = course.baseline
+    base = timeline.baseline
     if not base.targets:
         sheet.text((rect.left, rect.top + 2.6), "Sum of diameters, RECIST 1.1", TITLE, rect.width)
         sheet.text((rect.left, rect.top + 7.0), "No lesion of the baseline is a target.", LABEL, rect.width)
         return
-    sums = [(view.days.of(base.date), base.total), *((view.days.of(a.date), a.total) for a in course.assessments)]
-    limits = _limits(course, view)
+    sums = [(view.days.of(base.date), base.total), *((view.days.of(a.date), a.total) for a in timeline.assessments)]
+    limits = _limits(timeline, view)
     top = HEADROOM * max(*(total.sum_mm for _, total in sums), *(limit.sum_mm for limit in limits))
     responses = [(view.days.of(base.date), "baseline")]
-    responses += [(view.days.of(each.date), str(each.response)) for each in course.assessments]
+    responses += [(view.days.of(each.date), str(each.response)) for each in timeline.assessments]
     title = "Sum of diameters of the targets, RECIST 1.1" + _title_suffix(total.is_complete for _, total in sums)
     chart = _chart(sheet, rect, view, title, (top, "mm", RESPONSE_ROWS))
     draw_axes(sheet, chart)
@@ -104,18 +104,18 @@ class _Limit:
     line_style: LineStyle
 
 
-def _limits(course: Course, view: TimelineView) -> list[_Limit]:
+def _limits(timeline: ResponseTimeline, view: TimelineView) -> list[_Limit]:
     """Return the limits for the current sum, by the rules of worker/recist/rules.py."""
-    base = course.baseline
+    base = timeline.baseline
     first, base_mm = view.days.of(base.date), base.total.sum_mm
     partial = _Limit(
         since=first, sum_mm=0.7 * base_mm, text=f"PR, {MINUS}30 %: {0.7 * base_mm:.1f}", line_style=PARTIAL
     )
-    if not course.assessments:
+    if not timeline.assessments:
         return [partial]
-    nadir_mm = course.assessments[-1].nadir_mm
+    nadir_mm = timeline.assessments[-1].nadir_mm
     since = next(
-        (view.days.of(each.date) for each in course.assessments[:-1]
+        (view.days.of(each.date) for each in timeline.assessments[:-1]
          if each.total.is_complete and each.total.sum_mm == nadir_mm),
         first,
     ) if nadir_mm < base_mm else first  # fmt: skip

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.worker.make_comparisons import STORY, Told, alone, ball, compared, uid
+from tests.fixtures.worker.make_comparisons import STORY, LesionSpec, alone, ball, compared, uid
 from tests.fixtures.worker.make_courses import START
 from worker.follow_up.burden import burden_at
-from worker.follow_up.comparison import Comparison, Origin, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus, Origin
 from worker.follow_up.days import Days
 from worker.follow_up.matching import Event
 from worker.outputs.json import write as findings_json
@@ -103,7 +103,7 @@ def test_the_burden_is_the_sum_of_the_volumes_of_each_scan() -> None:
 @pytest.mark.parametrize("state", [State.NOT_EVALUABLE, State.TOO_SMALL, State.DOUBTFUL])
 def test_a_burden_without_the_volume_of_a_lesion_is_incomplete(state: State) -> None:
     comparison = compared(
-        [Told(number=1, seen={0: 20.0, 90: state}), Told(number=2, seen={0: 10.0, 90: 10.0})], (0, 90)
+        [LesionSpec(number=1, seen={0: 20.0, 90: state}), LesionSpec(number=2, seen={0: 10.0, 90: 10.0})], (0, 90)
     )
 
     burden = burden_at(comparison, comparison.scans[-1].date)
@@ -116,8 +116,8 @@ def test_recist_has_targets_sums_nadir_response_and_the_arithmetic() -> None:
     # 50 mm at first, 40 (-20 %), 30 (-40 %), 37 mm: +23.3 % and +7 mm from the nadir.
     comparison = compared(
         [
-            Told(number=1, seen={0: 30.0, 90: 25.0, 180: 20.0, 270: 25.0, 360: 25.0}),
-            Told(number=2, seen={0: 20.0, 90: 15.0, 180: 10.0, 270: 12.0, 360: 12.0}),
+            LesionSpec(number=1, seen={0: 30.0, 90: 25.0, 180: 20.0, 270: 25.0, 360: 25.0}),
+            LesionSpec(number=2, seen={0: 20.0, 90: 15.0, 180: 10.0, 270: 12.0, 360: 12.0}),
         ],
         (0, 90, 180, 270, 360),
     )
@@ -153,13 +153,13 @@ def test_the_comparison_has_no_date() -> None:
     ],
 )
 def test_dates_in_texts_become_days_and_other_numbers_stay(before: str, after: str) -> None:
-    assert FROM_START.words(before) == after
+    assert FROM_START.replace_dates(before) == after
 
 
 def test_days_need_a_first_scan() -> None:
     nothing = Days(start=None)
 
-    assert nothing.words("on 2024-01-01") == "on a day"
+    assert nothing.replace_dates("on 2024-01-01") == "on a day"
     with pytest.raises(ValueError, match="no first scan"):
         nothing.of(date(2024, 1, 1))
 
@@ -167,9 +167,9 @@ def test_days_need_a_first_scan() -> None:
 COMPARISONS = {
     "story": compared(),
     "first": replace(compared(STORY[:2], (0,)), recist=None, registration=None),
-    "same day": compared([Told(number=1, seen={0: 20.0, 1: 20.0})], (0, 1)),
+    "same day": compared([LesionSpec(number=1, seen={0: 20.0, 1: 20.0})], (0, 1)),
     "nothing": compared([], (0, 90)),
-    **{statement.name: alone(statement, "2 peers did not answer within 30 s") for statement in Statement},
+    **{statement.name: alone(statement, "2 peers did not answer within 30 s") for statement in ComparisonStatus},
 }
 
 
@@ -209,7 +209,7 @@ def test_the_schema_rejects_invalid_values(corrupt: Callable[[Any], object]) -> 
 @pytest.mark.parametrize(
     ("enum", "place"),
     [
-        (Statement, ("comparison", "statement")),
+        (ComparisonStatus, ("comparison", "statement")),
         (Method, ("registration", "method")),
         (Origin, ("time_point", "outlined_by")),
         (Event, ("lesion_course", "event")),

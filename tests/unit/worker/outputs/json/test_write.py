@@ -14,7 +14,7 @@ from tests.fixtures.worker.make_comparisons import alone, compared
 from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, saved
 from tests.fixtures.worker.ucum import dimension
 from worker.findings import Findings
-from worker.follow_up.comparison import Statement
+from worker.follow_up.comparison import ComparisonStatus
 from worker.outputs.json import write as findings_json
 from worker.outputs.json.write import as_json, write_findings
 from worker.outputs.quantities import extent_quantities, lesion_quantities, lobe_quantities, location_quantities
@@ -108,7 +108,7 @@ def variants(findings: Findings) -> list[Findings]:
         burden_share=None,
         by_lobe=(),
     )
-    first = replace(findings, comparison=alone(Statement.NO_PRIOR))
+    first = replace(findings, comparison=alone(ComparisonStatus.NO_PRIOR))
     return [full, first, findings, replace(findings, findings=bare), replace(findings, extent=unplaced)]
 
 

@@ -26,9 +26,9 @@ from tests.fixtures.worker.drawn_scans import (
     two_lesion_scan,
     with_lungs,
 )
-from tests.fixtures.worker.make_comparisons import STORY, Seen, Told, alone, ball, compared, uid
+from tests.fixtures.worker.make_comparisons import STORY, LesionSpec, Seen, alone, ball, compared, uid
 from worker.findings import Findings
-from worker.follow_up.comparison import Comparison, Statement
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
 from worker.outputs.page.chart import axis_number, nice_step
@@ -65,24 +65,26 @@ def many_lesions(lesions: int, scans: int) -> Comparison:
     return compared(specs, days)
 
 
-def _spec(number: int, days: Sequence[int]) -> Told:
+def _spec(number: int, days: Sequence[int]) -> LesionSpec:
     diameters = [round(8 + 3.1 * (number % 9) + (number % 5 - 2) * 0.004 * each * (number % 3), 1) for each in days]
     seen: dict[int, Seen] = dict(zip(days, [max(4.0, each) for each in diameters], strict=True))
     last, later = days[-1], days[len(days) // 2 :]
     special_cases = {
-        3: Told(number=number, seen={**seen, last: State.VANISHED}, event=Event.VANISHED),
-        4: Told(number=number, seen={each: seen[each] for each in later}, event=Event.NEW),
-        5: Told(number=number, seen={**seen, **dict.fromkeys(days[1:-1:2], State.NOT_EVALUABLE)}, event=Event.RETURNED),
-        6: Told(
+        3: LesionSpec(number=number, seen={**seen, last: State.VANISHED}, event=Event.VANISHED),
+        4: LesionSpec(number=number, seen={each: seen[each] for each in later}, event=Event.NEW),
+        5: LesionSpec(
+            number=number, seen={**seen, **dict.fromkeys(days[1:-1:2], State.NOT_EVALUABLE)}, event=Event.RETURNED
+        ),
+        6: LesionSpec(
             number=number,
             seen={**seen, **dict.fromkeys(later, State.MERGED)},
             event=Event.MERGED,
             merged_into=number - 1,
         ),
-        7: Told(number=number, seen={last: 9.0}, event=Event.SPLIT, split_from=1),
-        8: Told(number=number, seen={last: (State.DOUBTFUL, 9.0)}, event=Event.NEW, possible_match=2),
+        7: LesionSpec(number=number, seen={last: 9.0}, event=Event.SPLIT, split_from=1),
+        8: LesionSpec(number=number, seen={last: (State.DOUBTFUL, 9.0)}, event=Event.NEW, possible_match=2),
     }
-    return special_cases.get(number % 9, Told(number=number, seen=seen))
+    return special_cases.get(number % 9, LesionSpec(number=number, seen=seen))
 
 
 def with_long_texts(comparison: Comparison) -> Comparison:
@@ -118,8 +120,8 @@ def test_no_text_of_the_story_of_five_scans_overlaps_anything() -> None:
     assert struck_texts(sheet, DPI) == []
 
 
-@pytest.mark.parametrize("statement", Statement)
-def test_the_first_page_has_room_for_the_statement(statement: Statement) -> None:
+@pytest.mark.parametrize("statement", ComparisonStatus)
+def test_the_first_page_has_room_for_the_statement(statement: ComparisonStatus) -> None:
     for lesions in (0, 3, 20):
         sheet = draw_page(with_comparison(alone(statement, "2 of 3 peers did not answer within 30 s " * 3), lesions))
         assert collisions(sheet, DPI) == []
@@ -178,11 +180,11 @@ def test_the_response_is_proposed_with_its_arithmetic() -> None:
     assert "registration with the scan before: deformable, lungs 1.2 mm apart (95 %: 3.5 mm)" in joined
 
 
-@pytest.mark.parametrize("statement", Statement)
-def test_each_statement_is_on_the_first_page(statement: Statement) -> None:
+@pytest.mark.parametrize("statement", ComparisonStatus)
+def test_each_statement_is_on_the_first_page(statement: ComparisonStatus) -> None:
     strings = strings_of(draw_page(with_comparison(alone(statement, "the peer was away since 2024-01-01"))))
 
-    if statement is not Statement.COMPARED:
+    if statement is not ComparisonStatus.COMPARED:
         assert f"Follow-up: {statement}" in strings
     assert "the peer was away since a day" in strings
     assert draw_timeline(with_comparison(alone(statement))) == []
@@ -241,7 +243,7 @@ ALONE = Rect(left=103, top=19.5, width=112, height=82)
 
 def test_volumes_are_drawn_at_the_values_of_the_axis() -> None:
     diameters = {0: 20.0, 92: 22.0, 184: 24.0, 276: 27.0, 364: 30.0}
-    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen=diameters)])))
+    (sheet,) = draw_timeline(with_comparison(compared([LesionSpec(number=1, seen=diameters)])))
     for rect in (ALONE, SIDE):  # the burden of one lesion is its volume
         chart = region_box(sheet, rect)
         zero, per_ml = vertical_scale(sheet, chart)
@@ -256,7 +258,7 @@ def test_volumes_are_drawn_at_the_values_of_the_axis() -> None:
 
 
 def test_repeatability_limits_are_shaded_from_the_previous_scan() -> None:
-    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
+    (sheet,) = draw_timeline(with_comparison(compared([LesionSpec(number=1, seen={0: 20.0, 90: 20.5})], (0, 90))))
     chart = region_box(sheet, ALONE)
     zero, per_ml = vertical_scale(sheet, chart)
     (shade,) = (
@@ -276,8 +278,8 @@ def test_repeatability_limits_are_shaded_from_the_previous_scan() -> None:
 
 def test_a_volume_after_a_merge_is_not_compared_with_the_one_before() -> None:
     merged = [
-        Told(number=1, seen={0: 20.0, 90: 26.0, 180: 26.0}),
-        Told(number=2, seen={0: 19.0, 90: State.MERGED, 180: State.MERGED}, merged_into=1, event=None),
+        LesionSpec(number=1, seen={0: 20.0, 90: 26.0, 180: 26.0}),
+        LesionSpec(number=2, seen={0: 19.0, 90: State.MERGED, 180: State.MERGED}, merged_into=1, event=None),
     ]
     (sheet,) = draw_timeline(with_comparison(compared(merged, (0, 90, 180))))
 
@@ -313,7 +315,10 @@ def level_heights(sheet: Sheet, line_style: LineStyle, within: Bbox) -> list[flo
 
 
 def test_the_sum_is_drawn_against_nadir_response_and_progression() -> None:
-    lesions = [Told(number=1, seen={0: 30.0, 90: 20.0, 180: 25.0}), Told(number=2, seen={0: 20.0, 90: 12.0, 180: 12.0})]
+    lesions = [
+        LesionSpec(number=1, seen={0: 30.0, 90: 20.0, 180: 25.0}),
+        LesionSpec(number=2, seen={0: 20.0, 90: 12.0, 180: 12.0}),
+    ]
     (sheet,) = draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))
     chart = region_box(sheet, SUM)
     zero, per_mm = vertical_scale(sheet, chart)
@@ -328,7 +333,7 @@ def test_the_sum_is_drawn_against_nadir_response_and_progression() -> None:
 
 
 def test_from_a_small_nadir_progression_takes_5_mm() -> None:
-    lesions = [Told(number=1, seen={0: 14.0, 90: 12.0, 180: 13.0})]
+    lesions = [LesionSpec(number=1, seen={0: 14.0, 90: 12.0, 180: 13.0})]
     strings = strings_of(draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))[0])
 
     assert "PD, +5 mm: 17.0" in strings
@@ -336,7 +341,9 @@ def test_from_a_small_nadir_progression_takes_5_mm() -> None:
 
 def test_a_vanished_lesion_has_a_cross_and_a_returned_one_a_label() -> None:
     seen: dict[int, Seen] = {0: 12.0, 90: State.VANISHED, 180: 9.0}
-    (sheet,) = draw_timeline(with_comparison(compared([Told(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180))))
+    (sheet,) = draw_timeline(
+        with_comparison(compared([LesionSpec(number=1, seen=seen, event=Event.RETURNED)], (0, 90, 180)))
+    )
     strings = strings_of(sheet)
 
     assert "vanished" in strings
@@ -349,13 +356,13 @@ def test_a_vanished_lesion_has_a_cross_and_a_returned_one_a_label() -> None:
     [(State.TOO_SMALL, "too small"), (State.NOT_EVALUABLE, "not evaluable"), (State.DOUBTFUL, "in doubt")],
 )
 def test_a_lesion_without_sizes_has_its_state_as_label(state: State, expected: str) -> None:
-    comparison = compared([Told(number=1, seen={0: 12.0, 90: 12.0, 180: state})], (0, 90, 180))
+    comparison = compared([LesionSpec(number=1, seen={0: 12.0, 90: 12.0, 180: state})], (0, 90, 180))
 
     assert expected in strings_of(draw_timeline(with_comparison(comparison))[0])
 
 
 def test_an_incomplete_burden_is_marked_as_at_least() -> None:
-    hidden = Told(number=9, seen={0: 20.0, 364: State.NOT_EVALUABLE})
+    hidden = LesionSpec(number=9, seen={0: 20.0, 364: State.NOT_EVALUABLE})
 
     assert "Burden, all lesions (white: at least)" in strings_of(
         draw_timeline(with_comparison(compared([*STORY, hidden])))[0]
@@ -436,7 +443,7 @@ def test_no_text_is_too_small_to_be_read() -> None:
 
 def test_an_incomplete_sum_is_not_joined_by_a_line() -> None:
     hidden: dict[int, Seen] = {0: 20.0, 90: State.NOT_EVALUABLE, 180: 20.0}
-    lesions = [Told(number=1, seen=hidden), Told(number=2, seen={0: 30.0, 90: 30.0, 180: 30.0})]
+    lesions = [LesionSpec(number=1, seen=hidden), LesionSpec(number=2, seen={0: 30.0, 90: 30.0, 180: 30.0})]
     (sheet,) = draw_timeline(with_comparison(compared(lesions, (0, 90, 180))))
     chart = region_box(sheet, SUM)
     zero, per_mm = vertical_scale(sheet, chart)

@@ -20,7 +20,7 @@ from tests.unit.worker.outputs.dicom.sr.test_units import unit_of
 from worker.codes import lesions as codes
 from worker.findings import Findings
 from worker.follow_up.change import Change
-from worker.follow_up.comparison import Statement
+from worker.follow_up.comparison import ComparisonStatus
 
 Analyse = Callable[..., Made]
 
@@ -173,15 +173,15 @@ def test_a_vanished_or_merged_lesion_has_a_group_with_its_tracking_uid(analysed:
 @pytest.mark.parametrize(
     ("statement", "code"),
     [
-        (Statement.NO_PRIOR, "NO_PRIOR"),
-        (Statement.NOT_FETCHED, "NOT_FETCHED"),
-        (Statement.NOT_COMPARABLE, "NOT_COMPARABLE"),
-        (Statement.NOT_QUERIED, "NOT_QUERIED"),
+        (ComparisonStatus.NO_PRIOR, "NO_PRIOR"),
+        (ComparisonStatus.NOT_FETCHED, "NOT_FETCHED"),
+        (ComparisonStatus.NOT_COMPARABLE, "NOT_COMPARABLE"),
+        (ComparisonStatus.NOT_QUERIED, "NOT_QUERIED"),
     ],
 )
 @pytest.mark.parametrize("boxes", [FIVE, []], ids=["five", "none"])
 def test_each_reason_for_no_comparison_has_its_code(
-    analysed: Analyse, tmp_path: Path, boxes: list[Any], statement: Statement, code: str
+    analysed: Analyse, tmp_path: Path, boxes: list[Any], statement: ComparisonStatus, code: str
 ) -> None:
     case = analysed(boxes)
 
@@ -378,7 +378,7 @@ def test_units_of_time_are_ucum_and_every_code_is_in_the_conformance_statement(
 def test_noise_is_stored_for_the_next_comparison(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    for findings in (compared(case.findings), alone(case.findings, Statement.NO_PRIOR)):
+    for findings in (compared(case.findings), alone(case.findings, ComparisonStatus.NO_PRIOR)):
         (noise,) = items(
             group_of(report(case, tmp_path, findings), case.findings.findings[0].lesion.tracking_uid),
             "Noise as a share of the contrast to the lung",
@@ -391,7 +391,7 @@ def test_dciodvfy_finds_nothing_in_a_report_over_time(analysed: Analyse, tmp_pat
     case = analysed(FIVE)
     scan = described(case.findings)
 
-    for findings in (compared(scan), alone(scan, Statement.NOT_FETCHED, "the peer was away")):
+    for findings in (compared(scan), alone(scan, ComparisonStatus.NOT_FETCHED, "the peer was away")):
         file = saved(case, tmp_path, findings=findings)["sr"]
         done = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True, check=False)
         lines = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
