@@ -21,12 +21,14 @@ from models.segmenter import ON_CPU
 from models.volume import Mask
 from training.data.datasets import lesion_mask
 from worker.ct.reader import load
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
+from worker.report import Report
 
 JOB_KEY = "0" * 64
 LIMIT = 0.10
@@ -42,6 +44,11 @@ def lesions(count: int) -> tuple[PhantomLesion, ...]:
         centre = (side * float(rng.uniform(60, 100)), float(rng.uniform(-40, 40)), -90.0 + 180.0 * number / count)
         found.append(PhantomLesion(centre_mm=centre, half_axes_mm=(size, size * 0.8, size)))
     return tuple(found)
+
+
+NOT_COMPARED = Comparison(
+    statement=ComparisonStatus.NOT_QUERIED, reason=None, scans=(), registration=None, lesions=(), recist=None
+)
 
 
 class Clock:
@@ -72,10 +79,11 @@ def run(slices: int, count: int, folder: Path) -> Clock:
     with clock.part("measure"):
         findings = find(series, mask, segmenter.card, JOB_KEY)
     with clock.part("page"):
-        write_page(findings, folder)
+        report = Report(findings=findings, comparison=NOT_COMPARED)
+        write_page(report, folder)
     with clock.part("encode"):
-        write_findings(findings, folder / "findings.json")
-        encode(findings, series.datasets, ("seg", "sr"))
+        write_findings(report, folder / "findings.json")
+        encode(report, series.datasets, ("seg", "sr"))
     if len(findings.findings) != count:
         raise SystemExit(f"{len(findings.findings)} lesions were measured, expected {count}")
     return clock

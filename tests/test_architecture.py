@@ -60,11 +60,6 @@ EVERYWHERE = {"uids", "product"}
 # Modules that put the outputs together: they alone import the rooms of outputs.
 OUTPUTS_OF_ALL = {"worker/outputs/encode.py"}
 DOMAIN = ("lesions", "staging", "registration", "recist", "follow_up")
-# What goes against the arrows today. The test fails, too, where a line here is not needed any more: delete it then.
-ALLOWED = {
-    # Findings loses `comparison`; Report(findings, comparison) goes to the encoders.
-    ("worker/findings.py", "worker.follow_up.comparison"),
-}
 # Library: where it may be imported. The demo's PACS is a peer of its own, not a part of the node.
 ALLOWED_IMPORTERS = {
     "pynetdicom": (
@@ -189,8 +184,7 @@ def test_the_arrows_of_worker_go_in_no_circle() -> None:
 
 def test_the_rooms_of_worker_follow_the_arrows() -> None:
     found = against_the_arrows()
-    assert found - ALLOWED == set(), "against the arrows"
-    assert ALLOWED - found == set(), "no longer needed in ALLOWED"
+    assert found == set(), "against the arrows"
 
 
 @pytest.mark.parametrize("room", DOMAIN)

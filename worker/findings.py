@@ -1,4 +1,4 @@
-"""Findings of one series: the input of every encoder."""
+"""Findings of one series: its lesions, lungs and their extent."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from models.lungs.lungs import Lungs
 from models.segmenter import ModelCard
 from models.volume import Volume
-from worker.follow_up.comparison import Comparison
 from worker.lesions.lesion import Lesion
 from worker.lesions.location import LesionLocation
 from worker.lesions.measure import Measurement
-from worker.lesions.uncertainty import Uncertainty
+from worker.lesions.uncertainty import Sizes, Uncertainty
 from worker.staging.extent import Extent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One lesion with its measurements and its location."""
+    """One lesion with its measurements, their uncertainty and its location."""
 
     lesion: Lesion
     measurement: Measurement
-    uncertainty: Uncertainty | None = None
-    place: LesionLocation | None = None
+    sizes: Sizes
+    uncertainty: Uncertainty
+    location: LesionLocation | None
     """None if the lungs were not found."""
 
 
@@ -40,7 +40,6 @@ class Findings:
     card: ModelCard
     findings: tuple[Finding, ...]
     """Largest first."""
-    lungs: Lungs | None = None
-    extent: Extent | None = None
-    comparison: Comparison | None = None
-    """Comparison with the patient's priors; its lesions refer to `findings` by tracking UID."""
+    lungs: Lungs | None
+    """None if they were not found."""
+    extent: Extent

@@ -14,9 +14,9 @@ from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
 from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
-from worker.follow_up.compare import follow_up
+from worker.follow_up.compare import compare, with_known_identities
 from worker.lesions.lesion import Lesion, find_lesions
-from worker.lesions.location import place
+from worker.lesions.location import locate
 from worker.lesions.measure import measure
 from worker.lesions.uncertainty import sizes_of, uncertainty_of
 from worker.outputs.encode import encode
@@ -25,6 +25,7 @@ from worker.outputs.page.page import write_page
 from worker.priors.acquisition import acquisition_of
 from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles, read_priors
 from worker.priors.lung_mask import write_lungs
+from worker.report import Report
 from worker.staging.extent import extent_of
 
 PAGE = "page"
@@ -43,9 +44,9 @@ class AnalysisRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """Result of one analysis: the findings, and the DICOM documents in the output folder."""
+    """Result of one analysis: the report, and its DICOM documents in the output folder."""
 
-    findings: Findings
+    report: Report
     documents: list[Document]
 
 
@@ -60,14 +61,14 @@ def analyse(
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, segmenter.card, request.job_key, images_key)
-    priors = read_priors(request.priors, segmenter.card)
-    findings = follow_up(findings, acquisition_of(series.datasets[0]), priors)
-    write_findings(findings, out / "findings.json")
+    comparison = compare(findings, acquisition_of(series.datasets[0]), read_priors(request.priors, segmenter.card))
+    report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
+    write_findings(report, out / "findings.json")
     if findings.lungs is not None:
         write_lungs(findings.lungs, out / LUNGS_FILE)
     if PAGE in request.outputs:
-        write_page(findings, out)
-    return Analysis(findings=findings, documents=_write_documents(series, findings, request.outputs, out))
+        write_page(report, out)
+    return Analysis(report=report, documents=_write_documents(series, report, request.outputs, out))
 
 
 def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images_key: str | None = None) -> Findings:
@@ -95,17 +96,19 @@ def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images
 
 def _finding(lesion: Lesion, volume: Volume, lungs: Lungs | None) -> Finding:
     measurement = measure(lesion, volume)
+    sizes = sizes_of(lesion, measurement, volume)
     return Finding(
         lesion=lesion,
         measurement=measurement,
-        uncertainty=uncertainty_of(sizes_of(lesion, measurement, volume)),
-        place=place(lesion, volume.affine, lungs) if lungs is not None else None,
+        sizes=sizes,
+        uncertainty=uncertainty_of(sizes),
+        location=locate(lesion, volume.affine, lungs) if lungs is not None else None,
     )
 
 
-def _write_documents(series: LoadedSeries, findings: Findings, outputs: Sequence[str], out: Path) -> list[Document]:
+def _write_documents(series: LoadedSeries, report: Report, outputs: Sequence[str], out: Path) -> list[Document]:
     documents = []
-    for name, dataset in encode(findings, series.datasets, outputs).items():
+    for name, dataset in encode(report, series.datasets, outputs).items():
         dataset.save_as(out / f"{name}.dcm", enforce_file_format=True)
         documents.append(
             Document(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.segmenter import ModelCard
 from models.volume import Mask
 from tests.fixtures.orthanc_stack import SHARED, OrthancStack, needs_shared
+from tests.fixtures.worker.measured import report_of
 from worker.ct.reader import load
 from worker.findings import Findings
 from worker.outputs.encode import encode
@@ -84,7 +85,7 @@ def stored(site: OrthancStack, folder: Path, lesions: tuple[PhantomLesion, ...],
     series = load(files)
     mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
     findings = find(series, mask, CARD, f"{seed:064x}")
-    for name, document in encode(findings, series.datasets, ("seg", "sr")).items():
+    for name, document in encode(report_of(findings), series.datasets, ("seg", "sr")).items():
         files.append(folder / f"{name}.dcm")
         document.save_as(files[-1], enforce_file_format=True)
     for file in files:

@@ -13,8 +13,8 @@ from models.volume import Mask
 from tests.acceptance.test_viewer import CARD, Shown, truth
 from tests.fixtures.orthanc_stack import OrthancStack, needs_shared
 from worker.ct.reader import load
-from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import ComparisonStatus
+from worker.follow_up.compare import compare, with_known_identities
+from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.outputs.encode import encode
@@ -23,6 +23,7 @@ from worker.phantom.dicom import write_series
 from worker.pipeline import find
 from worker.priors.acquisition import acquisition_of
 from worker.priors.read import PriorFiles, read_prior
+from worker.report import Report
 
 FIRST, LATER = datetime(2026, 1, 5, 9, 30), datetime(2026, 5, 4, 9, 30)
 NEW = PhantomLesion(centre_mm=(-70.0, 45.0, 10.0), half_axes_mm=(8.0, 8.0, 8.0))
@@ -37,6 +38,8 @@ class TwoScans:
     first: Shown
     later: Shown
     prior: Prior
+    comparison: Comparison
+    """Of the later one."""
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +51,32 @@ def two_scans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoScans]:
     grown = replace(first, half_axes_mm=tuple(1.2 * half for half in first.half_axes_mm))
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "later")]
     no_priors = CollectedPriors(search=PriorSearch.NONE_EXISTS)
-    first_shown, prior = stored(site, folders[0], DEMO_LESIONS, FIRST, no_priors)
+    first_shown, prior, _ = stored(site, folders[0], DEMO_LESIONS, FIRST, no_priors)
     found = CollectedPriors(search=PriorSearch.FOUND, priors=(prior,))
-    later_shown, _ = stored(site, folders[1], (grown, *others, NEW), LATER, found)
-    yield TwoScans(first=first_shown, later=later_shown, prior=prior)
+    later_shown, _, comparison = stored(site, folders[1], (grown, *others, NEW), LATER, found)
+    yield TwoScans(first=first_shown, later=later_shown, prior=prior, comparison=comparison)
     site.stop_pacs()
 
 
 def stored(
     site: OrthancStack, folder: Path, lesions: tuple[PhantomLesion, ...], when: datetime, priors: CollectedPriors
-) -> tuple[Shown, Prior]:
+) -> tuple[Shown, Prior, Comparison]:
     spec = PhantomSpec(seed=1, shape=(52, 128, 128), spacing_mm=(5.0, 2.7, 2.7), lesions=lesions)
     files = write_series(folder / "ct", chest_phantom(spec), when=when)
     series = load(files)
     mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
-    findings = follow_up(find(series, mask, CARD, f"{when:%Y%m%d}"), acquisition_of(series.datasets[0]), priors)
+    findings = find(series, mask, CARD, f"{when:%Y%m%d}")
+    comparison = compare(findings, acquisition_of(series.datasets[0]), priors)
+    report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
     documents = []
-    for name, document in encode(findings, series.datasets, ("seg", "sr")).items():
+    for name, document in encode(report, series.datasets, ("seg", "sr")).items():
         documents.append(folder / f"{name}.dcm")
         document.save_as(documents[-1], enforce_file_format=True)
     for file in (*files, *documents):
         url = f"http://127.0.0.1:{site.http_port}/instances"
         urllib.request.urlopen(url, file.read_bytes(), timeout=30).close()
     prior = read_prior(PriorFiles(ct=tuple(files), documents=tuple(documents)), CARD)
-    return Shown(site=site, findings=findings, pictures=folder), prior
+    return Shown(site=site, findings=report.findings, pictures=folder), prior, comparison
 
 
 def test_both_reports_draw_the_same_lesions(two_scans: TwoScans) -> None:
@@ -91,8 +96,7 @@ def test_both_reports_draw_the_same_lesions(two_scans: TwoScans) -> None:
 
 
 def test_the_later_scan_is_compared_with_the_results_read_back(two_scans: TwoScans) -> None:
-    comparison = two_scans.later.findings.comparison
-    assert comparison
+    comparison = two_scans.comparison
     assert comparison.statement is ComparisonStatus.COMPARED
     events = sorted(str(lesion.event) for lesion in comparison.lesions)
     assert events == sorted([Event.SAME, Event.SAME, Event.NEW, Event.VANISHED])

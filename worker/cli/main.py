@@ -16,6 +16,7 @@ from worker.cli.models import app as models_app
 from worker.cli.node import node
 from worker.cli.retry import retry
 from worker.cli.run import run
+from worker.cli.schema import schema
 from worker.cli.send import send
 from worker.cli.serve import serve
 from worker.cli.timeline import timeline
@@ -23,7 +24,7 @@ from worker.cli.worker import worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_app, name="models")
-for command in (timeline, run, serve, node, worker, demo, send, jobs, retry, doctor):
+for command in (timeline, schema, run, serve, node, worker, demo, send, jobs, retry, doctor):
     app.command()(command)
 
 

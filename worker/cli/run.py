@@ -33,7 +33,7 @@ def run(
         settings = load_settings(config).worker
         segmenter = load_model(settings.model, settings.inference)
         priors = priors_in_folders(prior or [], out_folder, settings, segmenter, progress)
-        findings = analyse_folder(ct_folder, out_folder, settings, segmenter, progress, priors).findings
+        findings = analyse_folder(ct_folder, out_folder, settings, segmenter, progress, priors).report.findings
         if pictures:
             draw(findings, out_folder)
     table = Table(
@@ -42,5 +42,7 @@ def run(
     for finding in findings.findings:
         measured = finding.measurement
         axes = f"{measured.long_axis.length_mm:.1f}", f"{measured.short_axis.length_mm:.1f}"
-        table.add_row(finding.lesion.tracking_id, f"{measured.volume_ml:.2f}", *axes, f"{measured.mean_hu:.0f}")
+        table.add_row(
+            finding.lesion.tracking_id, f"{measured.volume_ml:.2f}", *axes, f"{measured.intensity.mean_hu:.0f}"
+        )
     out.print(table)

@@ -46,4 +46,4 @@ def _write_timeline(
     found = find_timeline(load_settings(config), patient)
     if any(tables):
         write_tables(table_of(found, subject), *tables)
-    sys.stdout.write(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    sys.stdout.write(json.dumps(found.as_json(), indent=1, sort_keys=True) + "\n")

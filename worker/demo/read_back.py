@@ -15,7 +15,7 @@ from worker.pipeline import find
 from worker.priors.read import read_labels
 
 
-def read_findings(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:
+def findings_in_seg(series: LoadedSeries, seg: Dataset | None, card: ModelCard, job_key: str) -> Findings:
     """Return the findings of a LungSpread SEG on its series, measured again; without a SEG there are no lesions."""
     voxels = np.zeros(series.volume.hu.shape, bool)
     if seg is not None:

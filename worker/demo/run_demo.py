@@ -17,12 +17,13 @@ from worker.ct.reader import load
 from worker.demo.examinations import Examination, own_examinations, phantom_examinations
 from worker.demo.follow_up_ground_truth import compare_timelines
 from worker.demo.ground_truth import compare, truth_table
-from worker.demo.outcome import Outcome, read_outcome
+from worker.demo.outcome import Outcome, outcome_of
 from worker.demo.patient import TRUE_TIMELINES
-from worker.demo.read_back import read_findings
+from worker.demo.read_back import findings_in_seg
 from worker.demo.stack import DemoFailed, DemoFolders, DemoStack, start_stack
 from worker.demo.tables import FALSE_POSITIVE_NOTE, found_table, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
+from worker.outputs.json.read import read_findings
 from worker.outputs.page.pictures import draw
 
 
@@ -32,7 +33,7 @@ class DemoResult:
 
     examination: Examination
     findings: Findings
-    outcome: Outcome | None
+    outcome: Outcome
     pictures: int
 
 
@@ -73,11 +74,11 @@ def _process(out: Console, folders: DemoFolders, stack: DemoStack, examination: 
         out.print(f"not analysed: {record.reason}")
         return None
     key, card = record.job.job_key, model_card(stack.settings.worker.model)
-    findings = read_findings(load(examination.files), stack.segmentation(examination.series_uid), card, key)
+    findings = findings_in_seg(load(examination.files), stack.segmentation(examination.series_uid), card, key)
     folder = folders.pictures / examination.name
     pictures = draw(findings, folder)
     pages = [shutil.copy(page, folder) for page in sorted(stack.outbox(key).glob("report*"))]
-    outcome = read_outcome(stack.outbox(key) / "findings.json")
+    outcome = outcome_of(read_findings(stack.outbox(key) / "findings.json").comparison)
     return DemoResult(examination=examination, findings=findings, outcome=outcome, pictures=len(pictures) + len(pages))
 
 
@@ -103,11 +104,10 @@ def _print_result(out: Console, result: DemoResult, true_uids: set[str]) -> bool
     comparisons = compare(findings, truth)
     true_uids |= {each.found.lesion.tracking_uid for each in comparisons if each.found}
     timelines = []
-    if result.outcome and result.outcome.lesions:
+    if result.outcome.lesions:
         timelines = compare_timelines(result.outcome, findings, TRUE_TIMELINES)
     false_positives = {finding.lesion.tracking_uid for finding in findings.findings} - true_uids
-    if result.outcome:
-        false_positives |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
+    false_positives |= {lesion.tracking_uid for lesion in result.outcome.lesions} - true_uids
     out.print(found_table(result.examination.name, findings, false_positives))
     out.print(truth_table(comparisons, len(findings.findings)))
     _print_outcome(out, result.outcome, false_positives)
@@ -118,9 +118,7 @@ def _print_result(out: Console, result: DemoResult, true_uids: set[str]) -> bool
     return all(each.is_within for each in comparisons) and all(each.is_right for each in timelines)
 
 
-def _print_outcome(out: Console, outcome: Outcome | None, false_positives: Collection[str]) -> None:
-    if outcome is None:
-        return
+def _print_outcome(out: Console, outcome: Outcome, false_positives: Collection[str]) -> None:
     if outcome.lesions:
         out.print(outcome_table(outcome, false_positives))
     for line in outcome_lines(outcome):

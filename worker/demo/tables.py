@@ -31,7 +31,7 @@ def found_table(name: str, findings: Findings, false_positives: Collection[str])
             " ".join(f"{value:.0f}" for value in lesion.centroid_mm),
             f"{measured.volume_ml:.2f}",
             f"{measured.long_axis.length_mm:.1f} x {measured.short_axis.length_mm:.1f}",
-            f"{measured.mean_hu:.0f}",
+            f"{measured.intensity.mean_hu:.0f}",
         )
     return table
 

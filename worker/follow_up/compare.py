@@ -24,7 +24,6 @@ from worker.follow_up.prior import CollectedPriors, Prior
 from worker.follow_up.scan_match import identify
 from worker.follow_up.timepoints import current_time_point, prior_time_point
 from worker.follow_up.tracking import Absence, LesionIdentity, absences, identities
-from worker.lesions.uncertainty import sizes_of
 from worker.recist.assessment import assess_timeline
 from worker.registration.register import Method
 
@@ -41,31 +40,31 @@ ONE_TO_ONE = (Event.SAME, Event.RETURNED)
 Known = Mapping[str, KnownLesion]
 
 
-def follow_up(findings: Findings, acquisition: Acquisition, collected: CollectedPriors) -> Findings:
-    """Return the findings with their comparison; a lesion that certainly is a known one gets its tracking UID."""
+def compare(findings: Findings, acquisition: Acquisition, collected: CollectedPriors) -> Comparison:
+    """Return the comparison of the findings with the priors; its lesions begin with those of the findings, in order.
+
+    A lesion that certainly is a known one has the known tracking UID and name there (`with_known_identities`).
+    """
     if acquisition.date is None:
-        return _without_comparison(findings, ComparisonStatus.NOT_COMPARABLE, "the current scan has no study date")
+        return _without_comparison(ComparisonStatus.NOT_COMPARABLE, "the current scan has no study date")
     priors = comparable(collected.priors, acquisition.date)
     if not priors:
         reason = collected.reason or ("no prior scan has an earlier date" if collected.priors else None)
-        return _without_comparison(findings, WITHOUT_COMPARISON[collected.search], reason)
+        return _without_comparison(WITHOUT_COMPARISON[collected.search], reason)
     known = known_lesions(priors)
     identification = identify(findings, tuple(known.values()), priors[-1])
     if identification.registration.method is Method.NONE and not _shares_frame(findings, priors[-1]):
-        return _without_comparison(findings, ComparisonStatus.NOT_COMPARABLE, identification.registration.reason)
+        return _without_comparison(ComparisonStatus.NOT_COMPARABLE, identification.registration.reason)
     identity_of = identities(
         identification.matches, known, [finding.lesion.tracking_uid for finding in findings.findings]
     )
     absent = absences(identification.matches, known, identification.out_of_view)
     lesions = (
-        *(
-            _observed(finding, identity_of, known, (findings, acquisition), acquisition.date)
-            for finding in findings.findings
-        ),
+        *(_observed(finding, identity_of, known, acquisition, acquisition.date) for finding in findings.findings),
         *(_absent(known[uid], absence, acquisition.date) for uid, absence in absent.items()),
     )
     scans = (*map(_scan, priors), _current_scan(findings, acquisition.date))
-    comparison = Comparison(
+    return Comparison(
         statement=ComparisonStatus.COMPARED,
         reason=collected.reason,
         scans=scans,
@@ -73,14 +72,19 @@ def follow_up(findings: Findings, acquisition: Acquisition, collected: Collected
         lesions=lesions,
         recist=assess_timeline([*map(prior_time_point, priors), current_time_point(scans[-1], lesions)]),
     )
-    renamed = tuple(_renamed(finding, identity_of) for finding in findings.findings)
-    return replace(findings, findings=renamed, comparison=comparison)
 
 
-def _without_comparison(findings: Findings, statement: ComparisonStatus, reason: str | None) -> Findings:
-    """Return the findings without a comparison, with the reason."""
-    comparison = Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
-    return replace(findings, comparison=comparison)
+def with_known_identities(findings: Findings, comparison: Comparison) -> Findings:
+    """Return the findings with the tracking UIDs and names that the comparison gave to their lesions."""
+    if not comparison.lesions:
+        return findings
+    current = comparison.lesions[: len(findings.findings)]
+    renamed = tuple(_renamed(*pair) for pair in zip(findings.findings, current, strict=True))
+    return replace(findings, findings=renamed)
+
+
+def _without_comparison(statement: ComparisonStatus, reason: str | None) -> Comparison:
+    return Comparison(statement=statement, reason=reason, scans=(), registration=None, lesions=(), recist=None)
 
 
 def _shares_frame(findings: Findings, prior: Prior) -> bool:
@@ -91,17 +95,16 @@ def _observed(
     finding: Finding,
     identity_of: Mapping[str, LesionIdentity],
     known: Known,
-    scan: tuple[Findings, Acquisition],
+    acquisition: Acquisition,
     day: date,
 ) -> LesionTimeline:
     """Return the timeline of a lesion of the current scan."""
-    findings, acquisition = scan
     identity = identity_of[finding.lesion.tracking_uid]
     known_lesion = known.get(identity.tracking_uid)
     current = Observation(
         date=day,
-        sizes=sizes_of(finding.lesion, finding.measurement, findings.volume),
-        mass_g=finding.measurement.density.mass_g if finding.measurement.density else None,
+        sizes=finding.sizes,
+        mass_g=finding.measurement.density.mass_g,
         kernel=acquisition.kernel,
         has_contrast=acquisition.has_contrast,
     )
@@ -150,9 +153,8 @@ def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
     )
 
 
-def _renamed(finding: Finding, identity_of: Mapping[str, LesionIdentity]) -> Finding:
-    identity = identity_of[finding.lesion.tracking_uid]
-    lesion = replace(finding.lesion, tracking_uid=identity.tracking_uid, tracking_id=identity.name)
+def _renamed(finding: Finding, timeline: LesionTimeline) -> Finding:
+    lesion = replace(finding.lesion, tracking_uid=timeline.tracking_uid, tracking_id=timeline.name)
     return replace(finding, lesion=lesion)
 
 

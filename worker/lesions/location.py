@@ -59,7 +59,7 @@ class _Site:
     """Distance of the lesion's centre to the lobe; 0 if any voxel of the lesion lies in the lobe."""
 
 
-def place(lesion: Lesion, affine: Points, lungs: Lungs) -> LesionLocation:
+def locate(lesion: Lesion, affine: Points, lungs: Lungs) -> LesionLocation:
     """Return the location of a lesion in the lungs.
 
     affine: of the scan that the lesion was found in, as in Volume. Raises ValueError if the lungs have no lobe.

@@ -20,11 +20,9 @@ class Measurement:
     volume_ml: float
     long_axis: Axis
     short_axis: Axis
-    mean_hu: float
-    sd_hu: float
-    shape: Shape | None = None
-    intensity: Intensity | None = None
-    density: Density | None = None
+    shape: Shape
+    intensity: Intensity
+    density: Density
 
 
 def measure(lesion: Lesion, volume: Volume) -> Measurement:
@@ -36,8 +34,6 @@ def measure(lesion: Lesion, volume: Volume) -> Measurement:
         volume_ml=round(float(np.count_nonzero(lesion.voxels)) * volume.voxel_ml, 4),
         long_axis=long_axis,
         short_axis=short_axis,
-        mean_hu=round(float(hu.mean()), 2),
-        sd_hu=round(float(hu.std()), 2),
         shape=shape_of(lesion.voxels, volume.affine),
         intensity=intensity_of(hu),
         density=density_of(lesion, volume),

@@ -61,7 +61,7 @@ class Uncertainty:
     volume_ml: Interval
     long_axis_mm: Interval
     short_axis_mm: Interval
-    another_reader: SizeIntervals | None = None
+    another_reader: SizeIntervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Encoders from findings to DICOM documents."""
+"""Encoders from a report to DICOM documents."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Callable, Collection, Mapping
 
 from pydicom.dataset import Dataset
 
-from worker.findings import Findings
 from worker.outputs.dicom.seg import encode_seg
 from worker.outputs.dicom.source import SourceImages
 from worker.outputs.dicom.sr.report import encode_sr
+from worker.report import Report
 
-Encoder = Callable[[Findings, SourceImages, Mapping[str, Dataset]], Dataset | None]
+Encoder = Callable[[Report, SourceImages, Mapping[str, Dataset]], Dataset | None]
 """The last argument holds the documents encoded so far, by name. Returns None if the document would be empty."""
 
 OUTPUTS: Mapping[str, Encoder] = {
-    "seg": lambda findings, images, _: encode_seg(findings, images),
-    "sr": lambda findings, images, encoded: encode_sr(findings, images, encoded.get("seg")),
+    "seg": lambda report, images, _: encode_seg(report.findings, images),
+    "sr": lambda report, images, encoded: encode_sr(report, images, encoded.get("seg")),
 }
 """Encoders by output name (setting `worker.outputs`), in encoding order."""
 
 
-def encode(findings: Findings, source_images: SourceImages, names: Collection[str]) -> dict[str, Dataset]:
+def encode(report: Report, source_images: SourceImages, names: Collection[str]) -> dict[str, Dataset]:
     """Return the requested documents by output name, in the order of OUTPUTS."""
     documents: dict[str, Dataset] = {}
     for name, encoder in OUTPUTS.items():
-        if name in names and (document := encoder(findings, source_images, documents)) is not None:
+        if name in names and (document := encoder(report, source_images, documents)) is not None:
             documents[name] = document
     return documents

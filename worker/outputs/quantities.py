@@ -15,7 +15,6 @@ from worker.codes import lesions as codes
 from worker.findings import Finding
 from worker.lesions.density import Density, Intensity
 from worker.lesions.location import LesionLocation
-from worker.lesions.measure import Measurement
 from worker.lesions.shape import Shape
 from worker.lesions.uncertainty import Interval, SizeIntervals, Uncertainty
 from worker.staging.extent import Extent, LobeBurden
@@ -59,20 +58,20 @@ class Quantity:
 
 
 def lesion_quantities(finding: Finding) -> list[Quantity]:
-    """Return the measurements of one lesion, without those that were not made."""
+    """Return the measurements of one lesion."""
     measured = finding.measurement
     return [
         *_sizes(finding),
-        *_hounsfield_units(measured),
-        *(_density(measured.density) if measured.density else ()),
-        *(_shape(measured.shape) if measured.shape else ()),
+        *_intensity(measured.intensity),
+        *_density(measured.density),
+        *_shape(measured.shape),
     ]
 
 
 def _sizes(finding: Finding) -> Iterable[Quantity]:
     measured, uncertainty = finding.measurement, finding.uncertainty
     scan = _intervals(uncertainty)
-    reader = _intervals(uncertainty.another_reader if uncertainty else None)
+    reader = _intervals(uncertainty.another_reader)
     rows = (
         ("volume_ml", codes.VOLUME, measured.volume_ml, codes.MILLILITRE),
         ("long_axis_mm", codes.LONG_AXIS, measured.long_axis.length_mm, codes.MILLIMETRE),
@@ -83,8 +82,8 @@ def _sizes(finding: Finding) -> Iterable[Quantity]:
         yield replace(size, interval=rounded_ends(by_scan, unit), reader_interval=rounded_ends(by_reader, unit))
 
 
-def _intervals(sizes: Uncertainty | SizeIntervals | None) -> tuple[Interval | None, ...]:
-    return (sizes.volume_ml, sizes.long_axis_mm, sizes.short_axis_mm) if sizes else (None, None, None)
+def _intervals(sizes: Uncertainty | SizeIntervals) -> tuple[Interval, ...]:
+    return sizes.volume_ml, sizes.long_axis_mm, sizes.short_axis_mm
 
 
 def rounded_ends(interval: Interval | None, unit: Code) -> Interval | None:
@@ -117,14 +116,6 @@ def _shape(shape: Shape) -> Iterable[Quantity]:
         ("convex_surface_ratio", codes.CONVEX_SURFACE_RATIO, shape.convex_surface_ratio),
     ):
         yield quantity(key, name, value, codes.NO_UNITS)
-
-
-def _hounsfield_units(measured: Measurement) -> Iterable[Quantity]:
-    if measured.intensity is None:
-        yield _attenuation("mean_hu", measured.mean_hu, codes.MEAN)
-        yield _attenuation("sd_hu", measured.sd_hu, codes.STANDARD_DEVIATION)
-    else:
-        yield from _intensity(measured.intensity)
 
 
 def _intensity(intensity: Intensity) -> Iterable[Quantity]:

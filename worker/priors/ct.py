@@ -71,8 +71,7 @@ def measured(outline: Mask, ct: PriorCt | None) -> Measured:
         lesion = _in_volume(outline, volume)
         if lesion is not None:
             measurement = measure(lesion, volume)
-            mass_g = measurement.density.mass_g if measurement.density else None
-            return Measured(sizes=sizes_of(lesion, measurement, volume), mass_g=mass_g)
+            return Measured(sizes=sizes_of(lesion, measurement, volume), mass_g=measurement.density.mass_g)
     return Measured(sizes=_by_voxels(outline), mass_g=None)
 
 

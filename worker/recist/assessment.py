@@ -9,10 +9,11 @@ Not covered: lymph nodes, clinical progression, the best overall response, iRECI
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from worker.recist.basis import BasisLine, DatedLine
 from worker.recist.lesion_graph import LesionGraph, lesion_graphs
 from worker.recist.response import Response, per_cent, percent_change
 from worker.recist.rules import Evidence, NonTargets, Sums, by_targets, overall
@@ -41,7 +42,7 @@ class Assessment:
     new_lesions: tuple[str, ...]
     """Tracking UIDs."""
     volumetric: VolumetricResponse
-    basis: tuple[str, ...]
+    basis: tuple[BasisLine, ...]
     """The arithmetic, one line for each rule."""
 
 
@@ -93,7 +94,7 @@ def _assess(lesion_graph: LesionGraph, baseline: Baseline, previous: Sequence[As
         basis=(
             *_arithmetic(total, sums, target_response),
             *_remarks(lesion_graph, new, evidence),
-            f"{reason}: {response}",
+            reason,
             volumetric.basis,
         ),
     )
@@ -159,15 +160,15 @@ def _arithmetic(total: TargetSum, sums: Sums, target_response: Response | None) 
     )
 
 
-def _remarks(lesion_graph: LesionGraph, new: Sequence[TrackedLesion], evidence: Evidence) -> tuple[str, ...]:
+def _remarks(lesion_graph: LesionGraph, new: Sequence[TrackedLesion], evidence: Evidence) -> Iterator[BasisLine]:
     doubtful = [each.label for each in lesion_graph.point.lesions if each.state is State.DOUBTFUL]
     progressed = next((day for day, response in evidence.previous if response is Response.PD), None)
-    return (
-        f"non-target lesions: {evidence.non_targets}",
-        f"new lesions: {', '.join(lesion.label for lesion in new) or 'none'}",
-        *([f"doubtful, not counted as new: {', '.join(doubtful)}"] if doubtful else []),
-        *([f"progression was proposed on {progressed}: RECIST 1.1 follows no further"] if progressed else []),
-    )
+    yield f"non-target lesions: {evidence.non_targets}"
+    yield f"new lesions: {', '.join(lesion.label for lesion in new) or 'none'}"
+    if doubtful:
+        yield f"doubtful, not counted as new: {', '.join(doubtful)}"
+    if progressed:
+        yield DatedLine(text="progression was proposed on {date}: RECIST 1.1 follows no further", on=progressed)
 
 
 def _progressed_on(assessments: Sequence[Assessment], later: Sequence[LesionGraph]) -> date | None:

@@ -18,10 +18,11 @@ Source: Eisenhauer et al., Eur J Cancer 2009;45:228; clarifications: recist.eort
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from worker.recist.basis import BasisLine, DatedLine
 from worker.recist.response import Response
 
 CONFIRMED_AFTER_DAYS = 28
@@ -79,8 +80,15 @@ def by_targets(sums: Sums) -> Response:
     return Response.PR if 10 * now <= 7 * baseline else Response.SD
 
 
-def overall(evidence: Evidence) -> tuple[Response, str]:
-    """Return the overall response, and the reason as text."""
+def overall(evidence: Evidence) -> tuple[Response, BasisLine]:
+    """Return the overall response, and the reason with it."""
+    response, reason = _overall(evidence)
+    if isinstance(reason, DatedLine):
+        return response, replace(reason, text=f"{reason.text}: {response}")
+    return response, f"{reason}: {response}"
+
+
+def _overall(evidence: Evidence) -> tuple[Response, BasisLine]:
     if evidence.has_new:
         return Response.PD, "new lesion, if it is unequivocal"
     if evidence.is_any_known_seen and any(response is Response.CR for _, response in evidence.previous):
@@ -90,13 +98,14 @@ def overall(evidence: Evidence) -> tuple[Response, str]:
     return _with_targets(evidence, evidence.by_targets)
 
 
-def _with_targets(evidence: Evidence, by_targets: Response) -> tuple[Response, str]:
+def _with_targets(evidence: Evidence, by_targets: Response) -> tuple[Response, BasisLine]:
     are_non_targets_absent = evidence.non_targets in (NonTargets.NONE, NonTargets.ABSENT)
     if by_targets is Response.CR and not are_non_targets_absent:
         return Response.PR, f"targets CR, non-target lesions {evidence.non_targets}"
     confirmed_on = _confirmed_on(evidence.previous)
     if by_targets is Response.SD and confirmed_on:
-        return Response.PR, f"targets SD, but a response confirmed on {confirmed_on} lasts until progression"
+        text = "targets SD, but a response confirmed on {date} lasts until progression"
+        return Response.PR, DatedLine(text=text, on=confirmed_on)
     return by_targets, "all lesions"
 
 

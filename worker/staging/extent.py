@@ -63,21 +63,21 @@ def extent_of(findings: Sequence[LocatedLesion], lungs: Lungs | None) -> Extent:
     """Return the extent of all lesions of one scan; without lungs, fields that require them are None or empty."""
     volumes_ml = np.array([finding.measurement.volume_ml for finding in findings])
     centres_mm = np.array([finding.lesion.centroid_mm for finding in findings]).reshape(-1, 3)
-    places = [finding.place for finding in findings if finding.place is not None]
-    are_located = lungs is not None and len(places) == len(findings)
-    right = sum(place.lobe.is_right for place in places)
+    locations = [finding.location for finding in findings if finding.location is not None]
+    are_located = lungs is not None and len(locations) == len(findings)
+    right = sum(location.lobe.is_right for location in locations)
     burden_ml = float(volumes_ml.sum())
     lungs_ml = None if lungs is None else sum(lungs.volume_ml(lobe) for lobe in Lobe)
     return Extent(
         lesions=len(findings),
         lesions_right=right if are_located else None,
-        lesions_left=len(places) - right if are_located else None,
+        lesions_left=len(locations) - right if are_located else None,
         burden_ml=round(burden_ml, 4),
         lungs_ml=None if lungs_ml is None else round(lungs_ml, 1),
         burden_share=None if lungs_ml is None else _share(burden_ml, lungs_ml),
         largest_distance_mm=round(float(pdist(centres_mm).max()), 1) if len(findings) > 1 else 0.0,
         dispersion_mm=_dispersion_mm(centres_mm, volumes_ml),
-        satellites=_satellites(places, volumes_ml) if are_located else None,
+        satellites=_satellites(locations, volumes_ml) if are_located else None,
         by_lobe=() if lungs is None else tuple(_lobe_burden(lobe, findings, lungs) for lobe in Lobe),
         proposal=propose_t(findings),
     )
@@ -91,15 +91,15 @@ def _dispersion_mm(centres_mm: Array, volumes_ml: Array) -> float:
     return round(math.sqrt(float(np.average(squares, weights=volumes_ml))), 1)
 
 
-def _satellites(places: Sequence[LesionLocation], volumes_ml: Array) -> int:
-    if not places:
+def _satellites(locations: Sequence[LesionLocation], volumes_ml: Array) -> int:
+    if not locations:
         return 0
-    lobe = places[int(volumes_ml.argmax())].lobe
-    return sum(place.lobe is lobe for place in places) - 1
+    lobe = locations[int(volumes_ml.argmax())].lobe
+    return sum(location.lobe is lobe for location in locations) - 1
 
 
 def _lobe_burden(lobe: Lobe, findings: Sequence[LocatedLesion], lungs: Lungs) -> LobeBurden:
-    volumes_ml = [f.measurement.volume_ml for f in findings if f.place is not None and f.place.lobe is lobe]
+    volumes_ml = [f.measurement.volume_ml for f in findings if f.location is not None and f.location.lobe is lobe]
     lobe_ml = lungs.volume_ml(lobe)
     return LobeBurden(
         lobe=lobe,

@@ -57,11 +57,11 @@ class LocatedLesion(Protocol):
         """Size and density."""
 
     @property
-    def uncertainty(self) -> Uncertainty | None:
+    def uncertainty(self) -> Uncertainty:
         """95 % intervals of the size."""
 
     @property
-    def place(self) -> LesionLocation | None:
+    def location(self) -> LesionLocation | None:
         """Location in the lungs; None if the lungs were not found."""
 
 
@@ -118,8 +118,7 @@ def _size(finding: LocatedLesion) -> SizeOfT:
 
 
 def _is_subsolid(finding: LocatedLesion) -> bool:
-    density = finding.measurement.density
-    return density is not None and density.consistency is not Consistency.SOLID
+    return finding.measurement.density.consistency is not Consistency.SOLID
 
 
 def _multifocal(primary: LocatedLesion, others: Sequence[LocatedLesion]) -> TProposal:
@@ -136,8 +135,8 @@ def _multifocal(primary: LocatedLesion, others: Sequence[LocatedLesion]) -> TPro
 
 
 def _is_tiny_ground_glass(finding: LocatedLesion) -> bool:
-    density, size = finding.measurement.density, whole_mm(finding.measurement.long_axis.length_mm)
-    is_ground_glass = density is not None and density.consistency is Consistency.GROUND_GLASS
+    size = whole_mm(finding.measurement.long_axis.length_mm)
+    is_ground_glass = finding.measurement.density.consistency is Consistency.GROUND_GLASS
     return is_ground_glass and size < SMALLEST_GROUND_GLASS_MM
 
 
@@ -162,12 +161,12 @@ def _relation(primary: LocatedLesion, other: LocatedLesion) -> Relation:
         return Relation.SUBSOLID
     if whole_mm(other.measurement.long_axis.length_mm) < SMALLEST_NODULE_MM:
         return Relation.TINY
-    if primary.place is None or other.place is None:
+    if primary.location is None or other.location is None:
         return Relation.UNKNOWN
-    return _relation_of_places(primary.place, other.place)
+    return _relation_of_locations(primary.location, other.location)
 
 
-def _relation_of_places(primary: LesionLocation, other: LesionLocation) -> Relation:
+def _relation_of_locations(primary: LesionLocation, other: LesionLocation) -> Relation:
     if primary.lobe.is_right != other.lobe.is_right:
         return Relation.OTHER_LUNG
     if not (primary.is_lobe_sure and other.is_lobe_sure):
@@ -179,10 +178,10 @@ def _primary_clauses(primary: LocatedLesion, *, is_alone: bool) -> Iterator[str]
     first, *doubts = _size(primary).basis
     yield first if is_alone else f"lesion {primary.lesion.number}, {first}"
     yield from doubts
-    if primary.place is None:
+    if primary.location is None:
         yield "place in the lungs not known: by size alone"
         return
-    if primary.place.touches_wall:
+    if primary.location.touches_wall:
         yield "touches the chest wall or diaphragm: contact is no invasion, T is not raised"
-    if primary.place.touches_mediastinum:
+    if primary.location.touches_mediastinum:
         yield "touches the mediastinum: contact is no invasion, T is not raised"

@@ -53,29 +53,27 @@ def category_of(size_mm: float) -> str:
     return next((category for limit, category in TABLE if size <= limit), "T4")
 
 
-def t_by_size(measured: Measurement, uncertainty: Uncertainty | None = None) -> SizeOfT:
-    """Return the T category of a lesion by size and density; a lesion without a density is taken as solid."""
+def t_by_size(measured: Measurement, uncertainty: Uncertainty) -> SizeOfT:
+    """Return the T category of a lesion by size and density."""
     density = measured.density
-    if density is None:
-        return _solid(measured, uncertainty, ", taken as solid")
     if density.consistency is Consistency.GROUND_GLASS:
         return _ground_glass(whole_mm(measured.long_axis.length_mm))
     if density.consistency is Consistency.PART_SOLID:
         return _part_solid(whole_mm(measured.long_axis.length_mm), whole_mm(density.solid_long_axis_mm))
-    return _solid(measured, uncertainty, "")
+    return _solid(measured, uncertainty)
 
 
-def _solid(measured: Measurement, uncertainty: Uncertainty | None, remark: str) -> SizeOfT:
+def _solid(measured: Measurement, uncertainty: Uncertainty) -> SizeOfT:
     size = whole_mm(measured.long_axis.length_mm)
     category = category_of(size)
     doubts = [
         _longest_diameter_clause(measured, category),
-        _interval_clause(uncertainty.long_axis_mm if uncertainty else None),
+        _interval_clause(uncertainty.long_axis_mm),
     ]
     return SizeOfT(
         category=category,
         counted_mm=size,
-        basis=(f"{size} mm: {category} by size{remark}", *(doubt for doubt in doubts if doubt)),
+        basis=(f"{size} mm: {category} by size", *(doubt for doubt in doubts if doubt)),
     )
 
 
@@ -95,8 +93,6 @@ def _part_solid(size: int, solid: int) -> SizeOfT:
 
 
 def _longest_diameter_clause(measured: Measurement, category: str) -> str | None:
-    if measured.shape is None:
-        return None
     longest = measured.shape.largest_diameter_mm
     higher = category_of(longest)
     if CATEGORIES.index(higher) <= CATEGORIES.index(category):
@@ -104,8 +100,6 @@ def _longest_diameter_clause(measured: Measurement, category: str) -> str | None
     return f"longest diameter in any direction {whole_mm(longest)} mm: {higher} if measured in that plane"
 
 
-def _interval_clause(interval: Interval | None) -> str | None:
-    if interval is None:
-        return None
+def _interval_clause(interval: Interval) -> str | None:
     low, high = category_of(interval.low), category_of(interval.high)
     return None if low == high else f"within the size's 95 % interval: {low} to {high}"

@@ -1,64 +1,78 @@
-"""Types of the JSON that `lungspread timeline` writes. Times are days since the first scan, not dates."""
+"""Model of the JSON that `lungspread timeline` writes. Times are days since the first scan, not dates.
+
+Its schema is timeline.schema.json.
+"""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Final, Literal
 
-from worker.outputs.json.model import RecistForm, SizesForm, TimePointForm
-from worker.outputs.json.values import Json
+from dicom_node.errors import NodeError
+from worker.follow_up.comparison import ComparisonStatus
+from worker.follow_up.matching import Event
+from worker.outputs.json.change_model import ChangeJson
+from worker.outputs.json.comparison_model import ObservationJson, RegistrationJson, TimePointJson
+from worker.outputs.json.recist_model import RecistJson
+from worker.outputs.json.values import JobKey, JsonModel, Share, Uid
+
+SCHEMA_VERSION: Final = 2
 
 
-class OtherScan(TypedDict):
+class NoTimeline(NodeError):  # noqa: N818 - named for the fact
+    """There is no timeline: no such patient, no finished job, or an unusable label."""
+
+
+class OtherScanJson(JsonModel):
     """A scan of the patient that is not part of the timeline."""
 
-    series_uid: str
+    series_uid: Uid
     day: int | None
-    """Days since the first scan of the timeline; None if the timeline has no scan of the journal."""
+    """Days since the first scan of the timeline, below 0 before it; null if the timeline has no scan of the journal."""
     state: str
     """State of its job, or RECEIVED without a job."""
-    statement: str | None
+    statement: ComparisonStatus | None
     reason: str | None
 
 
-class TimelineObservation(TypedDict):
+class TimelineObservationJson(ObservationJson):
     """State and sizes of one lesion at one scan; event and change are those in the report of that scan."""
 
-    day: int
-    state: str
-    sizes: SizesForm | None
-    event: str | None
-    confidence: float | None
-    change: Json | None
+    event: Event | None
+    confidence: Share | None
+    change: ChangeJson | None
 
 
-class TimelineLesion(TypedDict):
+class TimelineLesionJson(JsonModel):
     """One lesion over all scans."""
 
-    tracking_uid: str
+    tracking_uid: Uid
     name: str
-    possible_match: str | None
-    merged_into: str | None
-    split_from: str | None
-    observations: list[TimelineObservation]
+    possible_match: Uid | None
+    """Tracking UID of the known lesion that it may be."""
+    merged_into: Uid | None
+    split_from: Uid | None
+    observations: tuple[TimelineObservationJson, ...]
 
 
-class TimelinePoint(TimePointForm):
-    """One scan, with the comparison in its own report; None if there is no report by LungSpread."""
+class TimelinePointJson(TimePointJson):
+    """One scan, with the comparison in its own report; null if there is no report by LungSpread."""
 
-    job_key: str | None
-    statement: str | None
+    job_key: JobKey | None
+    statement: ComparisonStatus | None
     reason: str | None
-    registration: Json | None
+    registration: RegistrationJson | None
 
 
-class TimelineForm(TypedDict):
-    """The whole timeline."""
+class TimelineJson(JsonModel):
+    """What `lungspread timeline` writes: a patient's lesions over all scans, without dates."""
 
-    schema_version: int
+    schema_version: Literal[2]
     notice: str
     patient_key: str | None
-    """None for an output folder."""
-    time_points: list[TimelinePoint]
-    lesions: list[TimelineLesion]
-    recist: RecistForm | None
-    other_scans: list[OtherScan]
+    """Null for an output folder."""
+    time_points: tuple[TimelinePointJson, ...]
+    """By day."""
+    lesions: tuple[TimelineLesionJson, ...]
+    """Those of the newest scan first."""
+    recist: RecistJson | None
+    other_scans: tuple[OtherScanJson, ...]

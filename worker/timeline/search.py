@@ -5,17 +5,18 @@ Patients are identified by patient key only; times are days since the first scan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import KnownScan
 from dicom_node.storage.spool import Spool
-from worker.outputs.json.read import NoTimeline, Report, read_report
+from worker.outputs.json.read import UnreadableFindings, read_findings
 from worker.settings import Settings
-from worker.timeline.model import OtherScan, TimelineForm
+from worker.timeline.model import NoTimeline, OtherScanJson, TimelineJson
 from worker.timeline.patient_timeline import build_timeline
+from worker.timeline.scan_report import ScanReport, scan_report
 
 RECEIVED = "RECEIVED"
 
@@ -28,13 +29,13 @@ def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
     return [(key, len(found), sum(map(_is_finished, found))) for key, found in scans.items()]
 
 
-def find_timeline(settings: Settings, patient: str) -> TimelineForm:
+def find_timeline(settings: Settings, patient: str) -> TimelineJson:
     """Return the timeline of a patient by key, or of an output folder by path. Raises NoTimeline if there is none."""
     folder = Path(patient)
     return timeline_in(folder) if folder.is_dir() else timeline_of_patient(settings, patient)
 
 
-def timeline_of_patient(settings: Settings, key_prefix: str) -> TimelineForm:
+def timeline_of_patient(settings: Settings, key_prefix: str) -> TimelineJson:
     """Return the timeline of the patient whose key has this prefix. Raises NoTimeline unless exactly one matches."""
     journal = _journal(settings)
     keys = [key for key in journal.patients() if key.startswith(key_prefix)]
@@ -44,12 +45,12 @@ def timeline_of_patient(settings: Settings, key_prefix: str) -> TimelineForm:
     journal.close()
     reports = {scan.series_uid: report for scan in scans if (report := _report(settings, scan))}
     timeline = build_timeline(list(reports.values()), keys[0])
-    return {**timeline, "other_scans": _other_scans(timeline, scans, reports)}
+    return timeline.model_copy(update={"other_scans": _other_scans(timeline, scans, reports)})
 
 
-def timeline_in(folder: Path) -> TimelineForm:
-    """Return the timeline in an output folder of `lungspread run --prior`. Raises NoTimeline without findings.json."""
-    return build_timeline([read_report(folder / "findings.json")])
+def timeline_in(folder: Path) -> TimelineJson:
+    """Return the timeline in an output folder of `lungspread run --prior`. Raises UnreadableFindings without one."""
+    return build_timeline([scan_report(read_findings(folder / "findings.json"))])
 
 
 def _journal(settings: Settings) -> Journal:
@@ -60,30 +61,37 @@ def _is_finished(scan: KnownScan) -> bool:
     return scan.job is not None and scan.job.is_finished
 
 
-def _report(settings: Settings, scan: KnownScan) -> Report | None:
+def _report(settings: Settings, scan: KnownScan) -> ScanReport | None:
     """Return the report of the scan's job, or None if it has none in the current schema version."""
     if scan.job is None or not scan.job.is_finished:
         return None
     try:
-        return read_report(Spool(settings.node.data_dir).document_path(scan.job.job_key, "findings.json"))
-    except NoTimeline:
+        return scan_report(
+            read_findings(Spool(settings.node.data_dir).document_path(scan.job.job_key, "findings.json"))
+        )
+    except UnreadableFindings:
         return None
 
 
-def _other_scans(timeline: TimelineForm, scans: Sequence[KnownScan], reports: dict[str, Report]) -> list[OtherScan]:
-    days = {point["series_uid"]: point["day"] for point in timeline["time_points"]}
+def _other_scans(
+    timeline: TimelineJson, scans: Sequence[KnownScan], reports: Mapping[str, ScanReport]
+) -> tuple[OtherScanJson, ...]:
+    days = {point.series_uid: point.day for point in timeline.time_points}
     start = next((_date(scan).toordinal() - days[scan.series_uid] for scan in scans if scan.series_uid in days), None)
-    return [
-        {
-            "series_uid": scan.series_uid,
-            "day": None if start is None else _date(scan).toordinal() - start,
-            "state": scan.job.state.value if scan.job else RECEIVED,
-            "statement": reports[scan.series_uid].comparison["statement"] if scan.series_uid in reports else None,
-            "reason": reports[scan.series_uid].comparison["reason"] if scan.series_uid in reports else None,
-        }
-        for scan in scans
-        if scan.series_uid not in days
-    ]
+    return tuple(
+        _other_scan(scan, start, reports.get(scan.series_uid)) for scan in scans if scan.series_uid not in days
+    )
+
+
+def _other_scan(scan: KnownScan, start: int | None, report: ScanReport | None) -> OtherScanJson:
+    """start: ordinal of the date of day 0."""
+    return OtherScanJson(
+        series_uid=scan.series_uid,
+        day=None if start is None else _date(scan).toordinal() - start,
+        state=scan.job.state.value if scan.job else RECEIVED,
+        statement=report.comparison.statement if report else None,
+        reason=report.comparison.reason if report else None,
+    )
 
 
 def _date(scan: KnownScan) -> date:

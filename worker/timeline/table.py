@@ -7,13 +7,19 @@ are left out, as they may hold anything; its tracking UIDs are replaced, as many
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from worker.outputs.json.model import AssessmentForm, RecistForm
-from worker.outputs.json.read import NoTimeline
-from worker.outputs.json.values import Json
-from worker.timeline.model import TimelineForm, TimelineLesion, TimelineObservation, TimelinePoint
+from worker.outputs.json.change_model import ChangeJson
+from worker.outputs.json.recist_model import AssessmentJson, RecistJson
+from worker.outputs.json.values import Ends
+from worker.timeline.model import (
+    NoTimeline,
+    TimelineJson,
+    TimelineLesionJson,
+    TimelineObservationJson,
+    TimelinePointJson,
+)
 from worker.uids import derived_uid
 
 Value = str | int | float | bool | None
@@ -68,55 +74,50 @@ class TimelineTable:
     rows: tuple[tuple[Value, ...], ...]
 
 
-def table_of(timeline: TimelineForm, subject: str | None = None) -> TimelineTable:
+def table_of(timeline: TimelineJson, subject: str | None = None) -> TimelineTable:
     """Return the table. Raises NoTimeline for an invalid subject label, or without both label and patient key."""
-    label = subject if subject is not None else (timeline["patient_key"] or "")[:SUBJECT_DIGITS]
+    label = subject if subject is not None else (timeline.patient_key or "")[:SUBJECT_DIGITS]
     if not _SUBJECT.fullmatch(label):
         raise NoTimeline("--subject must be a label of 1 to 64 letters, digits, dots, dashes and underscores")
-    filled = [{"subject": label, **row} for point in timeline["time_points"] for row in _rows(point, timeline)]
+    filled = [{"subject": label, **row} for point in timeline.time_points for row in _rows(point, timeline)]
     return TimelineTable(rows=tuple(tuple(row.get(column) for column in COLUMNS) for row in filled))
 
 
-def _rows(point: TimelinePoint, timeline: TimelineForm) -> Iterator[dict[str, Value]]:
+def _rows(point: TimelinePointJson, timeline: TimelineJson) -> Iterator[dict[str, Value]]:
     """Yield a row for each lesion observed at the scan, or a single row without a lesion."""
-    shared = {**_point_columns(point), **_response_columns(point["day"], timeline["recist"])}
-    observed = [
-        (lesion, each)
-        for lesion in timeline["lesions"]
-        for each in lesion["observations"]
-        if each["day"] == point["day"]
-    ]
+    shared = {**_point_columns(point), **_response_columns(point.day, timeline.recist)}
+    observed = [(lesion, each) for lesion in timeline.lesions for each in lesion.observations if each.day == point.day]
     for lesion, observation in observed:
-        role = _role(lesion, point["day"], timeline)
+        role = _role(lesion, point.day, timeline)
         yield {
             **shared,
             **_lesion_columns(lesion, role),
             **_observation_columns(observation),
-            **_change_columns(observation["change"]),
+            **_change_columns(observation.change),
         }
     if not observed:
         yield shared
 
 
-def _point_columns(point: TimelinePoint) -> dict[str, Value]:
+def _point_columns(point: TimelinePointJson) -> dict[str, Value]:
     return {
-        "day": point["day"],
-        "slice_mm": point["slice_mm"],
-        "outlined_by": point["outlined_by"],
-        "burden_ml": point["burden_ml"],
-        "is_burden_complete": point["is_burden_complete"],
+        "day": point.day,
+        "slice_mm": point.slice_mm,
+        "outlined_by": point.outlined_by.value,
+        "burden_ml": point.burden_ml,
+        "is_burden_complete": point.is_burden_complete,
     }
 
 
-def _lesion_columns(lesion: TimelineLesion, role: str | None) -> dict[str, Value]:
-    name = lesion["name"] if _OUR_NAME.fullmatch(lesion["name"]) else None
+def _lesion_columns(lesion: TimelineLesionJson, role: str | None) -> dict[str, Value]:
+    name = lesion.name if _OUR_NAME.fullmatch(lesion.name) else None
     return {
-        "tracking_uid": _anonymous_uid(lesion["tracking_uid"]),
+        "tracking_uid": _anonymous_uid(lesion.tracking_uid),
         "lesion": name,
         "role": role,
-        "merged_into": _anonymous_uid(lesion["merged_into"]),
-        "split_from": _anonymous_uid(lesion["split_from"]),
-        "possible_match": _anonymous_uid(lesion["possible_match"]),
+        "merged_into": _anonymous_uid(lesion.merged_into),
+        "split_from": _anonymous_uid(lesion.split_from),
+        "possible_match": _anonymous_uid(lesion.possible_match),
     }
 
 
@@ -127,68 +128,70 @@ def _anonymous_uid(tracking_uid: str | None) -> str | None:
     return derived_uid("course", tracking_uid)
 
 
-def _observation_columns(observation: TimelineObservation) -> dict[str, Value]:
-    sizes = observation["sizes"]
-    row: dict[str, Value] = {key: observation[key] for key in ("state", "event", "confidence")}
+def _observation_columns(observation: TimelineObservationJson) -> dict[str, Value]:
+    sizes = observation.sizes
+    row: dict[str, Value] = {
+        "state": observation.state.value,
+        "event": observation.event.value if observation.event else None,
+        "confidence": observation.confidence,
+    }
     if sizes:
-        row |= {key: sizes[key] for key in ("volume_ml", "long_axis_mm", "short_axis_mm")}
-        row |= _interval_ends("volume_ml", sizes.get("volume_ml_95"))
-        row |= _interval_ends("long_axis_mm", sizes.get("long_axis_mm_95"))
-        row |= _interval_ends("short_axis_mm", sizes.get("short_axis_mm_95"))
+        row |= {
+            "volume_ml": sizes.volume_ml,
+            "long_axis_mm": sizes.long_axis_mm,
+            "short_axis_mm": sizes.short_axis_mm,
+            **_interval_ends("volume_ml", sizes.volume_ml_95),
+            **_interval_ends("long_axis_mm", sizes.long_axis_mm_95),
+            **_interval_ends("short_axis_mm", sizes.short_axis_mm_95),
+        }
     return row
 
 
-def _interval_ends(name: str, interval: Sequence[float] | None) -> dict[str, Value]:
-    return dict(zip((f"{name}_low", f"{name}_high"), interval, strict=True)) if interval else {}
+def _interval_ends(name: str, interval: Ends) -> dict[str, Value]:
+    return dict(zip((f"{name}_low", f"{name}_high"), interval, strict=True))
 
 
-def _change_columns(change: Json | None) -> dict[str, Value]:
+def _change_columns(change: ChangeJson | None) -> dict[str, Value]:
     if change is None:
         return {}
     return {
-        "volume_change_percent": _number(change, "volume", "percent"),
-        "is_beyond_chance": bool(change["is_beyond_chance"]),
-        "doubling_days": _number(change, "growth", "doubling_days"),
+        "volume_change_percent": change.volume.percent,
+        "is_beyond_chance": change.is_beyond_chance,
+        "doubling_days": change.growth.doubling_days if change.growth else None,
     }
 
 
-def _number(change: Json, part: str, key: str) -> float | None:
-    values = change[part]
-    value = values.get(key) if isinstance(values, dict) else None
-    return value if isinstance(value, int | float) else None
-
-
-def _response_columns(day: int, recist: RecistForm | None) -> dict[str, Value]:
+def _response_columns(day: int, recist: RecistJson | None) -> dict[str, Value]:
     if recist is None:
         return {}
-    if day == recist["baseline"]["day"]:
-        base = recist["baseline"]
-        return {"sum_of_diameters_mm": base["sum_mm"], "is_sum_complete": base["is_complete"]}
-    return next((_assessment_columns(each) for each in recist["assessments"] if each["day"] == day), {})
+    if day == recist.baseline.day:
+        base = recist.baseline
+        return {"sum_of_diameters_mm": base.sum_mm, "is_sum_complete": base.is_complete}
+    return next((_assessment_columns(each) for each in recist.assessments if each.day == day), {})
 
 
-def _assessment_columns(each: AssessmentForm) -> dict[str, Value]:
+def _assessment_columns(each: AssessmentJson) -> dict[str, Value]:
     return {
-        "sum_of_diameters_mm": each["sum_mm"],
-        "is_sum_complete": each["is_complete"],
-        "nadir_mm": each["nadir_mm"],
-        "from_baseline_percent": each["from_baseline_percent"],
-        "from_nadir_percent": each["from_nadir_percent"],
-        "response": each["response"],
-        "response_by_volume": each["volumetric"]["response"],
+        "sum_of_diameters_mm": each.sum_mm,
+        "is_sum_complete": each.is_complete,
+        "nadir_mm": each.nadir_mm,
+        "from_baseline_percent": each.from_baseline_percent,
+        "from_nadir_percent": each.from_nadir_percent,
+        "response": each.response.value,
+        "response_by_volume": each.volumetric.response.value,
     }
 
 
-def _role(lesion: TimelineLesion, day: int, timeline: TimelineForm) -> str | None:
+def _role(lesion: TimelineLesionJson, day: int, timeline: TimelineJson) -> str | None:
     """Return the RECIST role of the lesion at this day, or None, for instance for a doubtful lesion."""
-    recist, uid = timeline["recist"], lesion["tracking_uid"]
+    recist, uid = timeline.recist, lesion.tracking_uid
     if recist is None:
         return None
-    if uid in recist["baseline"]["targets"]:
+    if uid in recist.baseline.targets:
         return "target"
-    if uid in recist["baseline"]["non_targets"]:
+    if uid in recist.baseline.non_targets:
         return "non-target"
-    if any(uid in each["new_lesions"] for each in recist["assessments"] if each["day"] <= day):
+    if any(uid in each.new_lesions for each in recist.assessments if each.day <= day):
         return "new"
-    origin = next((each for each in timeline["lesions"] if each["tracking_uid"] == lesion["split_from"]), None)
+    origin = next((each for each in timeline.lesions if each.tracking_uid == lesion.split_from), None)
     return _role(origin, day, timeline) if origin and origin is not lesion else None

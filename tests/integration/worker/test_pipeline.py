@@ -75,7 +75,7 @@ def run_pipeline(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, 
 
 
 def test_the_pipeline_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tmp_path: Path) -> None:
-    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter()).findings.findings
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter()).report.findings.findings
 
     assert len(findings) == 2
     for finding, truth in zip(findings, LESIONS, strict=True):
@@ -106,7 +106,7 @@ def test_only_the_requested_outputs_are_written(ct: list[Path], tmp_path: Path) 
 def test_a_scan_without_a_lesion_has_a_report_and_no_segmentation(ct: list[Path], tmp_path: Path) -> None:
     analysis = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=()))
 
-    assert analysis.findings.findings == ()
+    assert analysis.report.findings.findings == ()
     assert [document.file_name for document in analysis.documents] == ["sr.dcm"]
     assert json.loads((tmp_path / "findings.json").read_text())["lesions"] == []
 
@@ -152,10 +152,10 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
 
     assert written["schema_version"] == 3
     assert written["model"]["weights_sha256"] == "f" * 64
-    assert written["series_uid"] == analysis.findings.series_uid
-    assert written["frame_of_reference_uid"] == analysis.findings.frame_of_reference_uid
+    assert written["series_uid"] == analysis.report.findings.series_uid
+    assert written["frame_of_reference_uid"] == analysis.report.findings.frame_of_reference_uid
     assert [lesion["tracking_uid"] for lesion in written["lesions"]] == [
-        finding.lesion.tracking_uid for finding in analysis.findings.findings
+        finding.lesion.tracking_uid for finding in analysis.report.findings.findings
     ]
     assert list(written) == sorted(written)
     for identifying in ("PHANTOM", "PH-0001", "19500101", "20260504"):
@@ -165,7 +165,7 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
 def test_lesions_below_the_cards_smallest_volume_are_not_reported(ct: list[Path], tmp_path: Path) -> None:
     card = replace(CARD, smallest_lesion_ml=10.0)
 
-    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(card=card)).findings.findings
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(card=card)).report.findings.findings
 
     assert len(findings) == 1
 

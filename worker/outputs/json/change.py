@@ -1,7 +1,4 @@
-"""Change of one lesion as JSON values: absolute, relative, against repeatability, per year, by guidelines.
-
-Each key ends with the unit of its number.
-"""
+"""Writes the change of one lesion: absolute, relative, against repeatability, per year, by guidelines."""
 
 from __future__ import annotations
 
@@ -9,59 +6,96 @@ from worker.follow_up.change import Change, Difference
 from worker.follow_up.growth import Growth
 from worker.follow_up.guidelines import GuidelineStatement
 from worker.lesions.uncertainty import Interval
-from worker.outputs.json.values import Json, ends, rounded
+from worker.outputs.json.change_model import (
+    AxisDifferenceJson,
+    ChangeJson,
+    DiameterDifferenceJson,
+    GrowthJson,
+    GuidelineJson,
+    MassDifferenceJson,
+    VolumeDifferenceJson,
+)
+from worker.outputs.json.values import ends, round_number, rounded
 
 
-def change_json(change: Change, day: int) -> Json:
-    """Return a change as JSON values. day: day of the later scan."""
+def change_json(change: Change, day: int) -> ChangeJson:
+    """Return a change as JSON. day: day of the later scan."""
     limits = change.repeatability
-    return {
-        "since_day": day - change.interval_days,
-        "interval_days": change.interval_days,
-        "is_beyond_chance": change.is_significant,
-        "volume": _difference(change.volume_ml, "ml", ("percent", limits.volume_percent)),
-        "long_axis": _difference(change.long_axis_mm, "mm", ("mm", limits.long_axis_mm)),
-        "short_axis": _difference(change.short_axis_mm, "mm", ("mm", limits.short_axis_mm)),
-        "mean_diameter": _difference(change.mean_diameter_mm, "mm"),
-        "mass": _difference(change.mass_g, "g") if change.mass_g else None,
-        "growth": _growth(change.growth) if change.growth else None,
-        "conditions": [condition.value for condition in change.conditions],
-        "guidelines": [_guideline(statement) for statement in change.statements],
-    }
+    return ChangeJson(
+        since_day=day - change.interval_days,
+        interval_days=change.interval_days,
+        is_beyond_chance=change.is_significant,
+        volume=_volume(change.volume_ml, limits.volume_percent),
+        long_axis=_axis(change.long_axis_mm, limits.long_axis_mm),
+        short_axis=_axis(change.short_axis_mm, limits.short_axis_mm),
+        mean_diameter=_diameter(change.mean_diameter_mm),
+        mass=_mass(change.mass_g) if change.mass_g else None,
+        growth=_growth(change.growth) if change.growth else None,
+        conditions=change.conditions,
+        guidelines=tuple(_guideline(statement) for statement in change.statements),
+    )
 
 
-def _difference(difference: Difference, unit: str, chance: tuple[str, Interval] | None = None) -> Json:
-    """chance: unit, per cent for volumes and mm for axes, and repeatability limits of later minus earlier."""
-    return {
-        f"earlier_{unit}": rounded(difference.prior),
-        f"later_{unit}": rounded(difference.later),
-        f"absolute_{unit}": rounded(difference.absolute),
-        "percent": rounded(difference.percent),
-        **({f"chance_{chance[0]}": ends(chance[1]), "is_beyond_chance": difference.is_beyond_chance} if chance else {}),
-    }
+def _volume(difference: Difference, chance_percent: Interval) -> VolumeDifferenceJson:
+    return VolumeDifferenceJson(
+        earlier_ml=round_number(difference.prior),
+        later_ml=round_number(difference.later),
+        absolute_ml=round_number(difference.absolute),
+        percent=rounded(difference.percent),
+        chance_percent=ends(chance_percent),
+        is_beyond_chance=bool(difference.is_beyond_chance),
+    )
 
 
-def _growth(growth: Growth) -> Json:
-    """A negative doubling time is a halving time; null means no change (worker/follow_up/growth.py)."""
+def _axis(difference: Difference, chance_mm: Interval) -> AxisDifferenceJson:
+    return AxisDifferenceJson(
+        earlier_mm=round_number(difference.prior),
+        later_mm=round_number(difference.later),
+        absolute_mm=round_number(difference.absolute),
+        percent=rounded(difference.percent),
+        chance_mm=ends(chance_mm),
+        is_beyond_chance=bool(difference.is_beyond_chance),
+    )
+
+
+def _diameter(difference: Difference) -> DiameterDifferenceJson:
+    return DiameterDifferenceJson(
+        earlier_mm=round_number(difference.prior),
+        later_mm=round_number(difference.later),
+        absolute_mm=round_number(difference.absolute),
+        percent=rounded(difference.percent),
+    )
+
+
+def _mass(difference: Difference) -> MassDifferenceJson:
+    return MassDifferenceJson(
+        earlier_g=round_number(difference.prior),
+        later_g=round_number(difference.later),
+        absolute_g=round_number(difference.absolute),
+        percent=rounded(difference.percent),
+    )
+
+
+def _growth(growth: Growth) -> GrowthJson:
     doubling = growth.doubling_time
-    return {
-        "rate_per_year": growth.rate_per_year,
-        "rate_per_year_95": ends(growth.rate_interval),
-        "percent_per_year": growth.percent_per_year,
-        "doubling_days": doubling.days,
-        "doubling_days_fastest": doubling.fastest_days,
-        "doubling_days_slowest": doubling.slowest_days,
-        "text": doubling.text,
-    }
+    return GrowthJson(
+        rate_per_year=growth.rate_per_year,
+        rate_per_year_95=ends(growth.rate_interval),
+        percent_per_year=growth.percent_per_year,
+        doubling_days=doubling.days,
+        doubling_days_fastest=doubling.fastest_days,
+        doubling_days_slowest=doubling.slowest_days,
+        text=doubling.text,
+    )
 
 
-def _guideline(statement: GuidelineStatement) -> Json:
-    guideline = statement.guideline
-    return {
-        "guideline": guideline.title,
-        "source": guideline.source,
-        "scope": guideline.scope,
-        "is_met": statement.is_met,
-        "doubling_time": statement.doubling_time_class.span if statement.doubling_time_class else None,
-        "text": statement.text,
-    }
+def _guideline(statement: GuidelineStatement) -> GuidelineJson:
+    guideline, doubling_time_class = statement.guideline, statement.doubling_time_class
+    return GuidelineJson(
+        guideline=guideline.title,
+        source=guideline.source,
+        scope=guideline.scope,
+        is_met=statement.is_met,
+        doubling_time=doubling_time_class.span if doubling_time_class else None,
+        text=statement.text,
+    )

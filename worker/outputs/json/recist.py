@@ -1,69 +1,77 @@
-"""Proposed RECIST 1.1 assessments as JSON values: targets, sums, nadir, response, and their arithmetic.
-
-Times are days since the first scan, not dates.
-"""
+"""Writes the proposed RECIST 1.1 assessments: targets, sums, nadir, response, and their arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TypedDict
 
-from worker.follow_up.days import Days
-from worker.outputs.json.model import AssessmentForm, BaselineForm, RecistForm, TotalForm, VolumetricForm
+from worker.outputs.days import Days
+from worker.outputs.json.recist_model import AssessmentJson, BaselineJson, RecistJson, VolumetricJson
 from worker.recist.assessment import Assessment, ResponseTimeline
+from worker.recist.basis import BasisLine
 from worker.recist.targets import Baseline, TargetSum
 from worker.recist.volumetric import VolumetricResponse
 
 
-def recist_json(timeline: ResponseTimeline, days: Days) -> RecistForm:
-    """Return baseline and assessments as JSON values, dates as days."""
-    return {
-        "baseline": _baseline(timeline.baseline, days),
-        "assessments": [_assessment(assessment, days) for assessment in timeline.assessments],
-        "progressed_on_day": days.of(timeline.progressed_on) if timeline.progressed_on else None,
-    }
+class _Sum(TypedDict):
+    day: int
+    sum_mm: float
+    sum_ml: float | None
+    is_complete: bool
+    addends: str
+    basis: tuple[str, ...]
 
 
-def _baseline(baseline: Baseline, days: Days) -> BaselineForm:
-    return {
-        **_total(baseline.total, baseline.date, baseline.basis, days),
-        "targets": list(baseline.targets),
-        "non_targets": list(baseline.non_targets),
-    }
+def recist_json(timeline: ResponseTimeline, days: Days) -> RecistJson:
+    """Return baseline and assessments as JSON, dates as days."""
+    return RecistJson(
+        baseline=_baseline(timeline.baseline, days),
+        assessments=tuple(_assessment(assessment, days) for assessment in timeline.assessments),
+        progressed_on_day=days.of(timeline.progressed_on) if timeline.progressed_on else None,
+    )
 
 
-def _assessment(assessment: Assessment, days: Days) -> AssessmentForm:
-    return {
-        **_total(assessment.total, assessment.date, assessment.basis, days),
-        "response": assessment.response.value,
-        "response_of_targets": assessment.by_targets.value if assessment.by_targets else None,
-        "from_baseline_percent": assessment.from_baseline_percent,
-        "nadir_mm": assessment.nadir_mm,
-        "from_nadir_percent": assessment.from_nadir_percent,
-        "from_nadir_mm": assessment.from_nadir_mm,
-        "non_targets": assessment.non_targets.value,
-        "new_lesions": list(assessment.new_lesions),
-        "volumetric": _volumetric(assessment.volumetric, days),
-    }
+def _baseline(baseline: Baseline, days: Days) -> BaselineJson:
+    return BaselineJson(
+        **_sum(baseline.total, baseline.date, baseline.basis, days),
+        targets=baseline.targets,
+        non_targets=baseline.non_targets,
+    )
 
 
-def _total(total: TargetSum, day: date, basis: Sequence[str], days: Days) -> TotalForm:
+def _assessment(assessment: Assessment, days: Days) -> AssessmentJson:
+    return AssessmentJson(
+        **_sum(assessment.total, assessment.date, assessment.basis, days),
+        response=assessment.response,
+        response_of_targets=assessment.by_targets,
+        from_baseline_percent=assessment.from_baseline_percent,
+        nadir_mm=assessment.nadir_mm,
+        from_nadir_percent=assessment.from_nadir_percent,
+        from_nadir_mm=assessment.from_nadir_mm,
+        non_targets=assessment.non_targets,
+        new_lesions=assessment.new_lesions,
+        volumetric=_volumetric(assessment.volumetric, days),
+    )
+
+
+def _sum(total: TargetSum, day: date, basis: Sequence[BasisLine], days: Days) -> _Sum:
     return {
         "day": days.of(day),
         "sum_mm": total.sum_mm,
         "sum_ml": total.sum_ml,
         "is_complete": total.is_complete,
         "addends": days.replace_dates(total.text),
-        "basis": [days.replace_dates(line) for line in basis],
+        "basis": tuple(days.line(line) for line in basis),
     }
 
 
-def _volumetric(volumetric: VolumetricResponse, days: Days) -> VolumetricForm:
-    return {
-        "response": volumetric.response.value,
-        "sum_ml": volumetric.sum_ml,
-        "from_baseline_percent": volumetric.from_baseline_percent,
-        "nadir_ml": volumetric.nadir_ml,
-        "from_nadir_percent": volumetric.from_nadir_percent,
-        "basis": days.replace_dates(volumetric.basis),
-    }
+def _volumetric(volumetric: VolumetricResponse, days: Days) -> VolumetricJson:
+    return VolumetricJson(
+        response=volumetric.response,
+        sum_ml=volumetric.sum_ml,
+        from_baseline_percent=volumetric.from_baseline_percent,
+        nadir_ml=volumetric.nadir_ml,
+        from_nadir_percent=volumetric.from_nadir_percent,
+        basis=days.replace_dates(volumetric.basis),
+    )

@@ -138,9 +138,9 @@ def _draw_heading(sheet: Sheet, rect: Rect, lesion_view: LesionView) -> None:
     baseline = rect.bottom - 1.1
     sheet.text((rect.left, baseline), number, bold)
     left = rect.left + sheet.text_width_mm(number, bold) + 1.5
-    place, axis = lesion_view.finding.place, measured.long_axis
+    location, axis = lesion_view.finding.location, measured.long_axis
     facts = [
-        *([lobe_text(place)] if place else []),
+        *([lobe_text(location)] if location else []),
         f"{measured.volume_ml:.2f} ml",
         f"{axis.length_mm:.1f} {TIMES} {measured.short_axis.length_mm:.1f} mm",
         f"slice {axis.slice_index + 1} of {len(lesion_view.findings.sop_instance_uids)}, z {axis.start_mm[2]:.1f} mm",

@@ -18,6 +18,7 @@ from worker.outputs.page.sections.timeline import draw_timeline
 from worker.outputs.page.sheet import Rect, Sheet, TextStyle, plain_style, save_pdf
 from worker.outputs.page.table import MAX_ROWS, draw_table, table_height_mm
 from worker.product import PRODUCT, RESEARCH
+from worker.report import Report
 
 MAX_LESION_VIEWS = 6
 GAP_MM = 3.5
@@ -27,11 +28,11 @@ OVERVIEW, OVERVIEW_ALONE = 0.52, 0.7
 """The overview's share of the height of that column, with lesions and without."""
 
 
-def write_page(findings: Findings, folder: Path) -> list[Path]:
+def write_page(report: Report, folder: Path) -> list[Path]:
     """Write report.png, report.pdf and, for timeline pages, report-2.png and so on; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     with plain_style():
-        first, *more = sheets = draw_pages(findings)
+        first, *more = sheets = draw_pages(report)
         return [
             first.save_png(folder / "report.png"),
             save_pdf(sheets, folder / "report.pdf", f"{PRODUCT}: {RESEARCH}"),
@@ -39,20 +40,21 @@ def write_page(findings: Findings, folder: Path) -> list[Path]:
         ]
 
 
-def draw_pages(findings: Findings) -> list[Sheet]:
+def draw_pages(report: Report) -> list[Sheet]:
     """Return the page of the scan, followed by the timeline pages if the scan was compared with priors."""
-    return [draw_page(findings), *draw_timeline(findings)]
+    return [draw_page(report), *draw_timeline(report)]
 
 
-def draw_page(findings: Findings) -> Sheet:
+def draw_page(report: Report) -> Sheet:
     """Return the page of one scan."""
+    findings = report.findings
     count = len(findings.findings)
     sheet, below = new_sheet(findings, "no lesion" if not count else "1 lesion" if count == 1 else f"{count} lesions")
     upper, table = below.split_below(below.height - table_height_mm(count) - (GAP_MM if count else 0), GAP_MM)
     side, lesion_views = upper.split_beside(SIDE_MM if count else upper.width / 2, 5.0)
     overview, extent = side.split_below((OVERVIEW if count else OVERVIEW_ALONE) * side.height, 2.0)
     draw_overview(sheet, overview, findings, MAX_ROWS)
-    draw_extent(sheet, extent, findings)
+    draw_extent(sheet, extent, report)
     if count:
         draw_lesions(sheet, lesion_views, findings, MAX_LESION_VIEWS)
     else:

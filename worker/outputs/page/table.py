@@ -38,76 +38,64 @@ def _number(finding: Finding) -> str:
 
 
 def _lobe(finding: Finding) -> str:
-    return lobe_text(finding.place) if finding.place else DASH
+    return lobe_text(finding.location) if finding.location else DASH
 
 
 def _volume(finding: Finding) -> str:
-    sizes = finding.uncertainty
-    return f"{finding.measurement.volume_ml:.2f}{bracketed_interval(sizes.volume_ml if sizes else None, 2)}"
+    interval = bracketed_interval(finding.uncertainty.volume_ml, 2)
+    return f"{finding.measurement.volume_ml:.2f}{interval}"
 
 
 def _long_axis(finding: Finding) -> str:
-    sizes = finding.uncertainty
-    return (
-        f"{finding.measurement.long_axis.length_mm:.1f}{bracketed_interval(sizes.long_axis_mm if sizes else None, 1)}"
-    )
+    interval = bracketed_interval(finding.uncertainty.long_axis_mm, 1)
+    return f"{finding.measurement.long_axis.length_mm:.1f}{interval}"
 
 
 def _short_axis(finding: Finding) -> str:
-    sizes = finding.uncertainty
-    return (
-        f"{finding.measurement.short_axis.length_mm:.1f}{bracketed_interval(sizes.short_axis_mm if sizes else None, 1)}"
-    )
+    interval = bracketed_interval(finding.uncertainty.short_axis_mm, 1)
+    return f"{finding.measurement.short_axis.length_mm:.1f}{interval}"
 
 
 def _volume_other_reader(finding: Finding) -> str:
-    other = finding.uncertainty.another_reader if finding.uncertainty else None
-    return interval_text(other.volume_ml, 2) if other else DASH
+    return interval_text(finding.uncertainty.another_reader.volume_ml, 2)
 
 
 def _long_axis_other_reader(finding: Finding) -> str:
-    other = finding.uncertainty.another_reader if finding.uncertainty else None
-    return interval_text(other.long_axis_mm, 1) if other else DASH
+    return interval_text(finding.uncertainty.another_reader.long_axis_mm, 1)
 
 
 def _diameter(finding: Finding) -> str:
-    shape = finding.measurement.shape
-    return f"{shape.largest_diameter_mm:.1f}" if shape else DASH
+    return f"{finding.measurement.shape.largest_diameter_mm:.1f}"
 
 
 def _mean_hu(finding: Finding) -> str:
-    return f"{finding.measurement.mean_hu:.0f}"
+    return f"{finding.measurement.intensity.mean_hu:.0f}"
 
 
 def _consistency(finding: Finding) -> str:
-    density = finding.measurement.density
-    return str(density.consistency) if density else DASH
+    return str(finding.measurement.density.consistency)
 
 
 def _solid(finding: Finding) -> str:
-    density = finding.measurement.density
-    return percent(density.solid_fraction) if density else DASH
+    return percent(finding.measurement.density.solid_fraction)
 
 
 def _mass(finding: Finding) -> str:
-    density = finding.measurement.density
-    return f"{density.mass_g:.2f}" if density else DASH
+    return f"{finding.measurement.density.mass_g:.2f}"
 
 
 def _wall(finding: Finding) -> str:
-    place = finding.place
-    return DASH if place is None else "touches" if place.touches_wall else f"{place.wall_mm:.0f}"
+    location = finding.location
+    return DASH if location is None else "touches" if location.touches_wall else f"{location.wall_mm:.0f}"
 
 
 def _mediastinum(finding: Finding) -> str:
-    place = finding.place
-    return DASH if place is None else "touches" if place.touches_mediastinum else f"{place.mediastinum_mm:.0f}"
+    location = finding.location
+    return DASH if location is None else "touches" if location.touches_mediastinum else f"{location.mediastinum_mm:.0f}"
 
 
 def _flags(finding: Finding) -> str:
     density = finding.measurement.density
-    if density is None:
-        return DASH
     return ", ".join(
         text for text, holds in (("calcified", density.is_calcified), ("cavity", density.is_cavitated)) if holds
     )

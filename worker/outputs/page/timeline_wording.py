@@ -7,10 +7,10 @@ from datetime import date
 
 from worker.follow_up.change import Change
 from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline
-from worker.follow_up.days import Days
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
 from worker.lesions.uncertainty import Sizes
+from worker.outputs.days import Days
 from worker.outputs.page.wording import DASH, TIMES
 from worker.recist.timepoints import State
 

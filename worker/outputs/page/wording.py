@@ -16,9 +16,9 @@ def lobe_name(lobe: Lobe) -> str:
     return lobe.name.replace("_", " ").lower()
 
 
-def lobe_text(place: LesionLocation) -> str:
+def lobe_text(location: LesionLocation) -> str:
     """Return the name of the lobe, with a question mark if a fissure is near and the lobe is uncertain."""
-    return lobe_name(place.lobe) + ("" if place.is_lobe_sure else " ?")
+    return lobe_name(location.lobe) + ("" if location.is_lobe_sure else " ?")
 
 
 def interval_text(interval: Interval, decimals: int) -> str:
@@ -26,9 +26,9 @@ def interval_text(interval: Interval, decimals: int) -> str:
     return f"{interval.low:.{decimals}f}{DASH}{interval.high:.{decimals}f}"
 
 
-def bracketed_interval(interval: Interval | None, decimals: int) -> str:
-    """Return an interval in brackets, with a leading space, or an empty text for None."""
-    return f" ({interval_text(interval, decimals)})" if interval else ""
+def bracketed_interval(interval: Interval, decimals: int) -> str:
+    """Return an interval in brackets, with a leading space."""
+    return f" ({interval_text(interval, decimals)})"
 
 
 def percent(share: float) -> str:

@@ -52,9 +52,7 @@ def priors_in(out: Path, *folders: Path) -> CollectedFiles:
 
 
 def compare(ct: Path, out: Path, priors: CollectedFiles) -> Comparison:
-    findings = analyse_folder(ct, out, SETTINGS, FixedLesionSegmenter(), lambda _: None, priors).findings
-    assert findings.comparison is not None
-    return findings.comparison
+    return analyse_folder(ct, out, SETTINGS, FixedLesionSegmenter(), lambda _: None, priors).report.comparison
 
 
 def test_a_prior_ct_without_results_is_analysed_before_the_comparison(scans: dict[str, Path], tmp_path: Path) -> None:

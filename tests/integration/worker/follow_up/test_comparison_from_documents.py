@@ -15,13 +15,13 @@ from pydicom.dataset import Dataset
 from dicom_node.prior import PriorSearch
 from tests.fixtures.worker.analysed_series import CARD
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
-from worker.findings import Findings
-from worker.follow_up.compare import follow_up
-from worker.follow_up.comparison import Comparison, ComparisonStatus
+from worker.follow_up.compare import compare, with_known_identities
+from worker.follow_up.comparison import ComparisonStatus
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.priors.acquisition import acquisition_of
 from worker.priors.read import PriorFiles, read_prior
 from worker.recist.timepoints import State
+from worker.report import Report
 
 Analyse = Callable[..., Made]
 
@@ -34,9 +34,9 @@ DATES = (date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6))
 
 
 @pytest.fixture(params=[True, False], ids=["with CT", "without CT"])
-def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> list[Findings]:
+def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> list[Report]:
     """The findings of each scan; only documents, and the CT if present, are passed to the next."""
-    found: list[Findings] = []
+    found: list[Report] = []
     priors: list[Prior] = []
     for number, boxes in enumerate(SCANS):
         made = analysed(boxes, change=scan_of(number), spacing_mm=SPACING_MM)
@@ -45,9 +45,10 @@ def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> 
         )
         search = PriorSearch.FOUND if priors else PriorSearch.NONE_EXISTS
         collected = CollectedPriors(search=search, priors=tuple(priors))
-        found.append(follow_up(made.findings, acquisition_of(made.series.datasets[0]), collected))
+        comparison = compare(made.findings, acquisition_of(made.series.datasets[0]), collected)
+        found.append(Report(findings=with_known_identities(made.findings, comparison), comparison=comparison))
         (tmp_path / str(number)).mkdir()
-        documents = tuple(saved(made, tmp_path / str(number), findings=found[-1]).values())
+        documents = tuple(saved(made, tmp_path / str(number), report=found[-1]).values())
         ct = tuple(made.ct_files) if request.param else ()
         priors.append(read_prior(PriorFiles(ct=ct, documents=documents), CARD))
     return found
@@ -70,26 +71,21 @@ def with_own_uids(made: Made, number: int) -> tuple[Any, ...]:
     )
 
 
-def compared(findings: Findings) -> Comparison:
-    assert findings.comparison
-    return findings.comparison
-
-
-def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Findings]) -> None:
-    uids = [[finding.lesion.tracking_uid for finding in findings.findings] for findings in scans]
+def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Report]) -> None:
+    uids = [[finding.lesion.tracking_uid for finding in scan.findings.findings] for scan in scans]
 
     growing, stable, _ = uids[0]
-    assert [compared(findings).statement for findings in scans] == [ComparisonStatus.NO_PRIOR] + [
+    assert [scan.comparison.statement for scan in scans] == [ComparisonStatus.NO_PRIOR] + [
         ComparisonStatus.COMPARED
     ] * 2
     assert uids[1] == [growing, stable]
     assert uids[2] == [growing, stable, "1.2.9.2.3"]
 
 
-def test_the_last_report_contains_the_whole_timeline(scans: list[Findings], tmp_path: Path) -> None:
-    comparison = compared(scans[-1])
+def test_the_last_report_contains_the_whole_timeline(scans: list[Report], tmp_path: Path) -> None:
+    comparison = scans[-1].comparison
 
-    _, _, vanishing = (finding.lesion.tracking_uid for finding in scans[0].findings)
+    _, _, vanishing = (finding.lesion.tracking_uid for finding in scans[0].findings.findings)
     states = {
         each.tracking_uid: [observation.state for observation in each.observations] for each in comparison.lesions
     }
@@ -105,14 +101,14 @@ def test_the_last_report_contains_the_whole_timeline(scans: list[Findings], tmp_
     assert len(vanished_groups) == 1
 
 
-def test_the_sums_are_those_of_the_three_scans(scans: list[Findings]) -> None:
+def test_the_sums_are_those_of_the_three_scans(scans: list[Report]) -> None:
     """The targets are the two largest lesions of the first scan; a new lesion is progression."""
-    recist = compared(scans[-1]).recist
+    recist = scans[-1].comparison.recist
     assert recist
 
     sums = [
-        round(sum(round(each.measurement.long_axis.length_mm, 1) for each in findings.findings[:2]), 1)
-        for findings in scans
+        round(sum(round(each.measurement.long_axis.length_mm, 1) for each in scan.findings.findings[:2]), 1)
+        for scan in scans
     ]
     assert recist.baseline.total.sum_mm == sums[0]
     assert [assessment.total.sum_mm for assessment in recist.assessments] == sums[1:]

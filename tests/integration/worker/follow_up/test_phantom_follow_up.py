@@ -45,16 +45,11 @@ EVENTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One scan of the phantom, and its findings."""
+    """One scan of the phantom, and its report."""
 
     truth: TimePoint
     findings: Findings
-
-    @property
-    def comparison(self) -> Comparison:
-        """The comparison with the prior scans."""
-        assert self.findings.comparison is not None
-        return self.findings.comparison
+    comparison: Comparison
 
     @property
     def recist(self) -> ResponseTimeline:
@@ -90,7 +85,7 @@ def scans(course_files: list[list[Path]], tmp_path_factory: pytest.TempPathFacto
             priors=CollectedFiles(search=search, scans=tuple(priors)),
         )
         analysis = analyse(files, request, TrueSegmenter(lesions=truth.lesions), out, lambda _: None)
-        found.append(Scan(truth=truth, findings=analysis.findings))
+        found.append(Scan(truth=truth, findings=analysis.report.findings, comparison=analysis.report.comparison))
         documents = (out / "seg.dcm", out / "sr.dcm")
         priors.append(PriorFiles(ct=tuple(files), documents=documents, lungs=_existing(out / LUNGS_FILE)))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.worker.described import described
+from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
 from worker.outputs.dicom.sr.report import encode_rejection
 from worker.outputs.encode import encode
@@ -30,9 +31,9 @@ SCANS = {
 def test_the_seg_is_encoded_before_the_sr_that_refers_to_it(analysed: Analyse) -> None:
     case = analysed(ONE)
 
-    assert list(encode(case.findings, case.series.datasets, ("sr", "seg"))) == ["seg", "sr"]
-    assert list(encode(case.findings, case.series.datasets, ("sr",))) == ["sr"]
-    assert encode(case.findings, case.series.datasets, ()) == {}
+    assert list(encode(report_of(case.findings), case.series.datasets, ("sr", "seg"))) == ["seg", "sr"]
+    assert list(encode(report_of(case.findings), case.series.datasets, ("sr",))) == ["sr"]
+    assert encode(report_of(case.findings), case.series.datasets, ()) == {}
 
 
 def complaints(file: Path) -> list[str]:

@@ -19,9 +19,11 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tests.fixtures.worker.analysed_series import CARD
 from tests.fixtures.worker.described import LUNGS, described
-from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, alone, compared
+from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, compared
+from tests.fixtures.worker.make_comparisons import alone
+from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
-from worker.findings import Finding, Findings
+from worker.findings import Finding
 from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import sizes_of
@@ -30,6 +32,7 @@ from worker.priors.lung_mask import write_lungs
 from worker.priors.read import PriorFiles, PriorUnreadable, read_prior
 from worker.priors.seg import read_outlines
 from worker.recist.timepoints import State
+from worker.report import Report
 
 Analyse = Callable[..., Made]
 
@@ -43,8 +46,8 @@ SCANS = {
 }
 
 
-def read(made: Made, folder: Path, *documents: Path, findings: Findings | None = None, ct: bool = True) -> Prior:
-    files = saved(made, folder, findings=findings)
+def read(made: Made, folder: Path, *documents: Path, report: Report | None = None, ct: bool = True) -> Prior:
+    files = saved(made, folder, report=report)
     files_of_ct = tuple(made.ct_files) if ct else ()
     return read_prior(PriorFiles(ct=files_of_ct, documents=(*files.values(), *documents)), CARD)
 
@@ -104,7 +107,7 @@ def test_a_lesion_has_the_image_through_its_centre(analysed: Analyse, tmp_path: 
 def test_the_timeline_in_our_report_is_read_back(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
     made = analysed(FIVE)
 
-    prior = read(made, tmp_path, findings=compared(described(made.findings)), ct=ct)
+    prior = read(made, tmp_path, report=compared(described(made.findings)), ct=ct)
 
     lesions = by_uid(prior)
     first, second, third, fourth, fifth = uids_of(made)
@@ -122,12 +125,13 @@ def test_the_timeline_in_our_report_is_read_back(analysed: Analyse, tmp_path: Pa
 @pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
 def test_sizes_are_taken_from_the_report_and_not_measured_again(analysed: Analyse, tmp_path: Path, ct: bool) -> None:
     made = analysed(FIVE)
-    findings = compared(made.findings)
+    report = compared(made.findings)
+    findings = report.findings
     first = findings.findings[0]
     larger = replace(first, measurement=replace(first.measurement, volume_ml=7.7777))
     findings = replace(findings, findings=(larger, *findings.findings[1:]))
 
-    prior = read(made, tmp_path, findings=findings, ct=ct)
+    prior = read(made, tmp_path, report=replace(report, findings=findings), ct=ct)
 
     for lesion, finding in zip(prior.lesions, findings.findings, strict=False):
         known = sizes_of(finding.lesion, finding.measurement, findings.volume)
@@ -138,13 +142,12 @@ def test_sizes_are_taken_from_the_report_and_not_measured_again(analysed: Analys
 
 def test_a_doubtful_lesion_has_outline_and_sizes(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    findings = compared(made.findings)
-    assert findings.comparison
-    first, *others = findings.comparison.lesions
+    report = compared(made.findings)
+    first, *others = report.comparison.lesions
     doubtful = replace(first, observations=(replace(first.now, state=State.DOUBTFUL),))
-    comparison = replace(findings.comparison, lesions=(doubtful, *others))
+    comparison = replace(report.comparison, lesions=(doubtful, *others))
 
-    lesion = read(made, tmp_path, findings=replace(findings, comparison=comparison)).lesions[0]
+    lesion = read(made, tmp_path, report=replace(report, comparison=comparison)).lesions[0]
 
     assert lesion.state is State.DOUBTFUL
     assert lesion.outline is not None
@@ -154,8 +157,8 @@ def test_a_doubtful_lesion_has_outline_and_sizes(analysed: Analyse, tmp_path: Pa
 def test_lesions_of_a_report_without_comparison_are_present(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
 
-    for findings in (made.findings, alone(made.findings, ComparisonStatus.NO_PRIOR)):
-        lesions = read(made, tmp_path, findings=findings).lesions
+    for status in (ComparisonStatus.NOT_QUERIED, ComparisonStatus.NO_PRIOR):
+        lesions = read(made, tmp_path, report=report_of(made.findings, alone(status))).lesions
         assert [lesion.state for lesion in lesions] == [State.PRESENT] * 5
 
 
@@ -165,7 +168,7 @@ def test_the_scan_is_identified_by_its_ct_headers(analysed: Analyse, tmp_path: P
 
     made = analysed(FIVE, change=agent)
 
-    prior = read(made, tmp_path, findings=compared(made.findings))
+    prior = read(made, tmp_path, report=compared(made.findings))
 
     assert prior.date.isoformat() == "2026-05-04"
     assert (prior.study_uid, prior.series_uid, prior.frame_of_reference_uid) == ("1.2.1", "1.2.2", "1.2.3")
@@ -206,15 +209,15 @@ def test_the_lungs_file_is_read_without_the_ct_unless_it_is_damaged(analysed: An
 
 def test_a_report_alone_gives_the_sizes(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE, spacing_mm=(3.0, 0.6, 1.1))
-    findings = compared(made.findings)
-    saved(made, tmp_path, findings=findings)
+    report = compared(made.findings)
+    saved(made, tmp_path, report=report)
 
     prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm",)), CARD)
 
     assert prior.slice_mm == pytest.approx(3.0)
     assert prior.frame_of_reference_uid == "1.2.3"
-    for lesion, finding in zip(prior.lesions, findings.findings, strict=False):
-        known = sizes_of(finding.lesion, finding.measurement, findings.volume)
+    for lesion, finding in zip(prior.lesions, report.findings.findings, strict=False):
+        known = finding.sizes
         assert lesion.outline is None
         assert lesion.sizes == replace(
             known, noise=pytest.approx(known.noise, abs=1e-6), spacing_mm=pytest.approx((3.0, 0.6, 1.1))
@@ -223,7 +226,7 @@ def test_a_report_alone_gives_the_sizes(analysed: Analyse, tmp_path: Path) -> No
 
 def test_a_readers_axes_are_assigned_by_uid_with_our_report_alone(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    saved(made, tmp_path, findings=compared(made.findings))
+    saved(made, tmp_path, report=compared(made.findings))
     sr = ohif_sr(made, tmp_path, made.findings.findings[2], uids_of(made)[2], (9.5, 4.25))
 
     prior = read_prior(PriorFiles(ct=(), documents=(tmp_path / "sr.dcm", sr)), CARD)
@@ -302,7 +305,7 @@ def test_a_readers_outline_replaces_ours_and_keeps_its_identity(analysed: Analys
     corrected[4, 12:15, 20:30] = True
     seg = reader_seg(made, tmp_path, [made.mask == 1, corrected])
 
-    prior = read(made, tmp_path, seg, findings=compared(described(made.findings)))
+    prior = read(made, tmp_path, seg, report=compared(described(made.findings)))
 
     lesions = by_uid(prior)
     first, second, third, fourth, fifth = uids_of(made)
@@ -553,7 +556,7 @@ def test_a_readers_axes_replace_those_of_the_lesion_they_were_drawn_in(
     made = analysed(FIVE)
     sr = ohif_sr(made, tmp_path, made.findings.findings[2], generate_uid(), (9.5, 4.25), scheme)
 
-    prior = read(made, tmp_path, sr, findings=compared(made.findings), ct=ct)
+    prior = read(made, tmp_path, sr, report=compared(made.findings), ct=ct)
 
     third = prior.lesions[2]
     assert third.sizes

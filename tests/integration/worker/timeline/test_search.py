@@ -26,11 +26,14 @@ from tests.fixtures.worker.drawn_scans import findings, two_lesion_scan
 from tests.fixtures.worker.make_comparisons import STORY, alone, uid
 from tests.fixtures.worker.make_courses import day
 from tests.fixtures.worker.make_reports import window
+from tests.fixtures.worker.measured import report_of
 from worker.cli.timeline import timeline as timeline_command
 from worker.follow_up.comparison import Comparison, ComparisonStatus
+from worker.outputs.json.schema import schema_text
 from worker.outputs.json.write import write_findings
 from worker.phantom.chest import PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
+from worker.timeline.model import TimelineJson
 
 ROOT = Path(__file__).parents[4]
 PATIENT, OTHER = "ab" * 32, "cd" * 32
@@ -86,10 +89,9 @@ class Node:
             job_key=job.job_key,
             study_uid=found.study_uid,
             series_uid=found.series_uid,
-            comparison=comparison,
         )
         with self.spool.new_outbox(job.job_key) as folder:
-            write_findings(scan_findings, folder / "findings.json")
+            write_findings(report_of(scan_findings, comparison), folder / "findings.json")
             self.spool.publish(folder, job.job_key)
         sr = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="1.2.9", file_name="sr.dcm")
         assert self.journal.mark_analysed(job.job_key, "worker", [sr], 201.0)
@@ -162,8 +164,7 @@ def test_the_timeline_of_a_patient_is_found_by_the_first_digits_of_the_key(node:
 def test_the_timeline_conforms_to_the_schema(node: Node, config: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     add_followed_patient(node)
-    defs = json.loads((ROOT / "worker" / "outputs" / "json" / "findings.schema.json").read_text())["$defs"]
-    validator = jsonschema.Draft202012Validator({"$defs": defs, "$ref": "#/$defs/patient_course"})
+    validator = jsonschema.Draft202012Validator(json.loads(schema_text(TimelineJson)))
 
     for key in (PATIENT, OTHER):
         timeline = json.loads(call_timeline(key, "--config", config).stdout)
@@ -218,7 +219,7 @@ def test_a_patient_without_an_analysed_scan_has_no_timeline(node: Node, config: 
 def test_the_timeline_of_an_output_folder(node: Node, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_findings(
-        replace(findings(*two_lesion_scan()), comparison=window((0, 92), SEEN_TWICE)),
+        report_of(findings(*two_lesion_scan()), window((0, 92), SEEN_TWICE)),
         tmp_path / "out" / "findings.json",
     )
 

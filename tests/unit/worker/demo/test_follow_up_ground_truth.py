@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from rich.console import Console
 from tests.fixtures.worker.make_comparisons import alone, compared, uid
 from worker.demo.examinations import own_examinations
 from worker.demo.follow_up_ground_truth import TimelineComparison, compare_timelines
-from worker.demo.outcome import LesionOutcome, Outcome, read_outcome
+from worker.demo.outcome import LesionOutcome, Outcome, outcome_of
 from worker.demo.patient import INTERVAL_DAYS, TRUE_TIMELINES, VISITS, TrueTimeline
 from worker.demo.tables import FALSE_POSITIVE_MARK, outcome_lines, outcome_table, true_timeline_table
 from worker.findings import Findings
@@ -32,10 +31,8 @@ from worker.recist.timepoints import State
 SHRINKS, STAYS, GROWS, NEW = TRUE_TIMELINES
 
 
-def read(comparison: Comparison | None, folder: Path) -> Outcome | None:
-    written = comparison_json(comparison) if comparison else None
-    (folder / "findings.json").write_text(json.dumps({"comparison": written}), encoding="utf-8")
-    return read_outcome(folder / "findings.json")
+def read(comparison: Comparison) -> Outcome:
+    return outcome_of(comparison_json(comparison))
 
 
 def perfect_outcome(timeline: TrueTimeline, **changed: Any) -> LesionOutcome:  # noqa: ANN401  (a field of LesionOutcome)
@@ -69,10 +66,10 @@ def comparisons_of(*lesions: LesionOutcome) -> list[TimelineComparison]:
         if timeline.after
     ]
     later = cast(Findings, SimpleNamespace(findings=found, volume=SimpleNamespace(spacing=(3.0, 0.85, 0.85))))
-    return compare_timelines(outcome_of(*lesions), later, TRUE_TIMELINES)
+    return compare_timelines(outcome_with(*lesions), later, TRUE_TIMELINES)
 
 
-def outcome_of(*lesions: LesionOutcome) -> Outcome:
+def outcome_with(*lesions: LesionOutcome) -> Outcome:
     return Outcome(
         statement=ComparisonStatus.COMPARED, reason=None, interval_days=INTERVAL_DAYS,
         registration="registration: rigid",
@@ -100,8 +97,8 @@ def test_the_patient_has_the_computed_volumes_and_doubling_times() -> None:
     assert STAYS.doubling_days is NEW.doubling_days is None
 
 
-def test_the_comparison_is_read_from_findings_json(tmp_path: Path) -> None:
-    outcome = read(compared(), tmp_path)
+def test_the_comparison_is_read_from_findings_json() -> None:
+    outcome = read(compared())
 
     assert outcome is not None
     assert (outcome.statement, outcome.interval_days) == (ComparisonStatus.COMPARED, 88)  # day 276 to day 364
@@ -121,12 +118,11 @@ def test_the_comparison_is_read_from_findings_json(tmp_path: Path) -> None:
     assert any("new lesion" in line for line in outcome.arithmetic)
 
 
-def test_a_scan_without_a_comparison_has_a_reason(tmp_path: Path) -> None:
-    outcome = read(alone(ComparisonStatus.NOT_FETCHED, "no answer within 300 s"), tmp_path)
+def test_a_scan_without_a_comparison_has_a_reason() -> None:
+    outcome = read(alone(ComparisonStatus.NOT_FETCHED, "no answer within 300 s"))
 
     assert outcome is not None
     assert list(outcome_lines(outcome)) == ["priors could not be fetched: no answer within 300 s"]
-    assert read(None, tmp_path) is None
 
 
 def test_a_perfect_follow_up_is_right() -> None:
@@ -157,7 +153,7 @@ def test_each_deviation_from_the_ground_truth_is_wrong_or_missed(
 
 def test_false_positives_are_marked() -> None:
     lesions = [*map(perfect_outcome, TRUE_TIMELINES), perfect_outcome(NEW, tracking_uid="x", name="lesion-9")]
-    table = printed(outcome_table(outcome_of(*lesions), {"x"}))
+    table = printed(outcome_table(outcome_with(*lesions), {"x"}))
 
     assert [line.split()[1] for line in table.splitlines() if FALSE_POSITIVE_MARK in line] == ["lesion-9"]
     assert "120 (60, 400)" in table
@@ -167,7 +163,7 @@ def test_the_tables_fit_a_terminal_of_80_columns() -> None:
     lesions = [
         perfect_outcome(timeline, name=f"lesion-{number}") for number, timeline in enumerate(TRUE_TIMELINES, start=9)
     ]
-    for table in (outcome_table(outcome_of(*lesions), {"new"}), true_timeline_table(comparisons_of(*lesions))):
+    for table in (outcome_table(outcome_with(*lesions), {"new"}), true_timeline_table(comparisons_of(*lesions))):
         rows = [line for line in printed(table).splitlines() if "│" in line]
         assert len(rows) == len(TRUE_TIMELINES)
         assert max(map(len, rows)) <= 80

@@ -10,16 +10,17 @@ from models.segmenter import ModelCard
 from models.volume import Mask, Volume
 from tests.fixtures.worker.make_courses import START, day
 from tests.fixtures.worker.make_priors import absent, present, prior
-from worker.findings import Finding, Findings
+from tests.fixtures.worker.measured import measured
+from worker.findings import Findings
 from worker.follow_up.acquisition import Acquisition
-from worker.follow_up.compare import follow_up
+from worker.follow_up.compare import compare, with_known_identities
 from worker.follow_up.comparison import Comparison, ComparisonStatus, LesionTimeline
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.lesions.lesion import find_lesions
-from worker.lesions.measure import measure
 from worker.recist.response import Response
 from worker.recist.timepoints import State
+from worker.staging.extent import extent_of
 
 CARD = ModelCard(
     name="hand", version="1", weights_file="w", weights_sha256="0" * 64, licence="none", threshold=0.5,
@@ -41,10 +42,11 @@ def scan(*cubes: Cube, frame_uid: str = FRAME) -> Findings:
         mask[z : z + side, y : y + side, x : x + side] = True
         volume.hu[z : z + side, y : y + side, x : x + side] = 40
     lesions = find_lesions(Mask(voxels=mask, affine=affine), CARD, JOB_KEY)
+    found = tuple(measured(lesion, volume) for lesion in lesions)
     return Findings(
         job_key=JOB_KEY, study_uid="2.25.1", series_uid="2.25.2", frame_of_reference_uid=frame_uid,
         sop_instance_uids=tuple(f"2.25.3.{n}" for n in range(160)), volume=volume, card=CARD,
-        findings=tuple(Finding(lesion=lesion, measurement=measure(lesion, volume)) for lesion in lesions),
+        findings=found, lungs=None, extent=extent_of(found, None),
     )  # fmt: skip
 
 
@@ -53,9 +55,7 @@ def acquired_on(days: int) -> Acquisition:
 
 
 def compared(findings: Findings, days: int, *priors: Prior) -> Comparison:
-    followed = follow_up(findings, acquired_on(days), CollectedPriors(search=PriorSearch.FOUND, priors=priors))
-    assert followed.comparison is not None
-    return followed.comparison
+    return compare(findings, acquired_on(days), CollectedPriors(search=PriorSearch.FOUND, priors=priors))
 
 
 def by_uid(comparison: Comparison) -> dict[str, LesionTimeline]:
@@ -75,13 +75,14 @@ def test_a_cube_whose_volume_doubled_in_100_days_doubles_in_100_days() -> None:
 
 
 def test_the_findings_have_the_known_tracking_uid_and_name() -> None:
-    followed = follow_up(
-        scan(((50, 50, 50), 10), ((100, 100, 100), 12)),
+    findings = scan(((50, 50, 50), 10), ((100, 100, 100), 12))
+    comparison = compare(
+        findings,
         acquired_on(90),
         CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0, present("a", (50, 50, 50), name="lesion-7")),)),
     )
 
-    largest, smaller = (finding.lesion for finding in followed.findings)
+    largest, smaller = (finding.lesion for finding in with_known_identities(findings, comparison).findings)
     assert (smaller.tracking_uid, smaller.tracking_id) == ("a", "lesion-7")
     assert largest.tracking_id == "lesion-1"
     assert largest.tracking_uid not in ("a", "")
@@ -175,19 +176,19 @@ def test_another_frame_of_reference_without_lungs_cannot_be_compared() -> None:
     ],
 )
 def test_without_a_prior_the_statement_gives_the_reason(search: PriorSearch, statement: ComparisonStatus) -> None:
-    followed = follow_up(scan(((50, 50, 50), 10)), acquired_on(0), CollectedPriors(search=search, reason="2 of 3"))
+    findings = scan(((50, 50, 50), 10))
 
-    assert followed.comparison is not None
-    assert (followed.comparison.statement, followed.comparison.reason) == (statement, "2 of 3")
-    assert followed.findings[0].lesion.tracking_id == "lesion-1"
+    comparison = compare(findings, acquired_on(0), CollectedPriors(search=search, reason="2 of 3"))
+
+    assert (comparison.statement, comparison.reason) == (statement, "2 of 3")
+    assert with_known_identities(findings, comparison) == findings
 
 
 def test_a_scan_without_a_date_cannot_be_compared() -> None:
     undated = Acquisition(date=None, kernel=None, has_contrast=None)
-    followed = follow_up(scan(), undated, CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0),)))
+    comparison = compare(scan(), undated, CollectedPriors(search=PriorSearch.FOUND, priors=(prior(0),)))
 
-    assert followed.comparison is not None
-    assert followed.comparison.statement is ComparisonStatus.NOT_COMPARABLE
+    assert comparison.statement is ComparisonStatus.NOT_COMPARABLE
 
 
 def test_scans_are_sorted_by_date_with_the_current_one_last() -> None:

@@ -11,7 +11,7 @@ from models.segmenter import ModelCard
 from models.volume import Mask
 from tests.fixtures.worker.make_lungs import Mm3, centres, grid, lungs_on, shape_of
 from worker.lesions.lesion import Lesion, find_lesions
-from worker.lesions.location import MAX_VOXELS, contact_limit_mm, place, sure_from_mm
+from worker.lesions.location import MAX_VOXELS, contact_limit_mm, locate, sure_from_mm
 
 CARD = ModelCard(
     name="", version="", weights_file="", weights_sha256="", licence="", threshold=0.5, smallest_lesion_ml=0.0
@@ -53,7 +53,7 @@ def test_lobe_and_distances_are_the_analytic_values_for_any_grid_orientation(
 ) -> None:
     affine = grid(SCAN, scan_signs)
 
-    result = place(sphere(centre_mm, 5, affine), affine, lungs_on(signs=lung_signs))
+    result = locate(sphere(centre_mm, 5, affine), affine, lungs_on(signs=lung_signs))
 
     assert result.lobe is lobe
     assert result.fissure_mm == pytest.approx(fissure_mm, abs=1.5)
@@ -67,7 +67,7 @@ def test_lobe_and_distances_are_the_analytic_values_for_any_grid_orientation(
 def test_a_sheared_stack_does_not_change_the_location() -> None:
     affine = grid(SCAN, lean=0.3)
 
-    result = place(sphere((-30, 5, -40), 5, affine), affine, LUNGS)
+    result = locate(sphere((-30, 5, -40), 5, affine), affine, LUNGS)
 
     assert result.lobe is Lobe.RIGHT_LOWER
     assert result.fissure_mm == pytest.approx(30, abs=1.5)
@@ -77,15 +77,15 @@ def test_a_sheared_stack_does_not_change_the_location() -> None:
 def test_the_lobe_is_the_one_with_most_voxels() -> None:
     mostly_upper, mostly_middle = box((-34, -4, 10), (-26, 4, 34)), box((-34, -4, 6), (-26, 4, 30))
 
-    assert place(mostly_upper, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_UPPER  # 14 mm of 24 lie above the fissure
-    assert place(mostly_middle, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_MIDDLE  # 10 mm of 24
+    assert locate(mostly_upper, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_UPPER  # 14 mm of 24 lie above the fissure
+    assert locate(mostly_middle, grid(SCAN), LUNGS).lobe is Lobe.RIGHT_MIDDLE  # 10 mm of 24
 
 
 def test_voxels_outside_of_the_lobes_are_ignored() -> None:
     affine = grid(SCAN)
     mostly_in_the_mediastinum = box((-14, -4, 24), (8, 4, 36))
 
-    assert place(mostly_in_the_mediastinum, affine, LUNGS).lobe is Lobe.RIGHT_UPPER
+    assert locate(mostly_in_the_mediastinum, affine, LUNGS).lobe is Lobe.RIGHT_UPPER
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_voxels_outside_of_the_lobes_are_ignored() -> None:
 def test_a_lesion_outside_of_every_lobe_gets_the_nearest_lobe(centre_mm: Mm3, lobe: Lobe) -> None:
     affine = grid(SCAN)
 
-    assert place(sphere(centre_mm, 3, affine), affine, LUNGS).lobe is lobe
+    assert locate(sphere(centre_mm, 3, affine), affine, LUNGS).lobe is lobe
 
 
 def test_the_nearest_lobe_is_found_by_distance_and_not_by_search_box() -> None:
@@ -110,7 +110,7 @@ def test_the_nearest_lobe_is_found_by_distance_and_not_by_search_box() -> None:
     lobes[z - 12, y, x] = Lobe.RIGHT_LOWER  # 24 mm
     affine = grid(SCAN)
 
-    assert place(sphere((1, 1, 1), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
+    assert locate(sphere((1, 1, 1), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
 
 
 def test_a_single_lobe_is_found_at_any_distance() -> None:
@@ -118,21 +118,21 @@ def test_a_single_lobe_is_found_at_any_distance() -> None:
     lobes[0, 0, 0] = Lobe.RIGHT_LOWER
     affine = grid(SCAN)
 
-    assert place(sphere((55, 25, 55), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
+    assert locate(sphere((55, 25, 55), 3, affine), affine, replace(LUNGS, lobes=lobes)).lobe is Lobe.RIGHT_LOWER
 
 
 def test_lungs_without_a_lobe_raise_an_error() -> None:
     affine = grid(SCAN)
 
     with pytest.raises(ValueError, match="no lobe"):
-        place(sphere((30, 0, 30), 3, affine), affine, replace(LUNGS, lobes=np.zeros_like(LUNGS.lobes)))
+        locate(sphere((30, 0, 30), 3, affine), affine, replace(LUNGS, lobes=np.zeros_like(LUNGS.lobes)))
 
 
 def test_the_fissure_distance_is_read_inside_the_lobe_even_if_the_centre_is_outside() -> None:
     affine = grid(SCAN)
     over_the_mediastinum = box((-18, -4, 36), (14, 4, 44))  # its centre lies at x = -2
 
-    result = place(over_the_mediastinum, affine, LUNGS)
+    result = locate(over_the_mediastinum, affine, LUNGS)
 
     assert result.lobe is Lobe.RIGHT_UPPER
     assert result.fissure_mm == pytest.approx(20, abs=1.5)
@@ -141,7 +141,7 @@ def test_the_fissure_distance_is_read_inside_the_lobe_even_if_the_centre_is_outs
 def test_outside_of_the_lobes_the_distance_to_the_lobe_is_subtracted_from_the_fissure_distance() -> None:
     affine = grid(SCAN)
 
-    result = place(sphere((-58, 0, 40), 2, affine), affine, LUNGS)
+    result = locate(sphere((-58, 0, 40), 2, affine), affine, LUNGS)
 
     # The nearest voxel of the lobe has its centre at x = -49, 9 mm away, and is 19 or 21 mm above the fissure.
     assert result.fissure_mm == pytest.approx(11, abs=1.2)
@@ -153,11 +153,11 @@ def test_a_lobe_is_sure_from_10_mm_plus_a_third_of_the_radius() -> None:
     lesion = sphere((30, 0, 20), 9, affine)
 
     assert sure_from_mm(lesion, affine) == pytest.approx(13, abs=0.1)
-    assert not place(sphere((30, 0, 11), 9, affine), affine, LUNGS).is_lobe_sure
-    assert place(sphere((30, 0, 15), 9, affine), affine, LUNGS).is_lobe_sure
-    assert place(sphere((30, 0, -15), 9, affine), affine, LUNGS).is_lobe_sure
-    assert not place(sphere((30, 0, -11), 9, affine), affine, LUNGS).is_lobe_sure
-    assert not place(sphere((30, 0, 1), 9, affine), affine, LUNGS).is_lobe_sure
+    assert not locate(sphere((30, 0, 11), 9, affine), affine, LUNGS).is_lobe_sure
+    assert locate(sphere((30, 0, 15), 9, affine), affine, LUNGS).is_lobe_sure
+    assert locate(sphere((30, 0, -15), 9, affine), affine, LUNGS).is_lobe_sure
+    assert not locate(sphere((30, 0, -11), 9, affine), affine, LUNGS).is_lobe_sure
+    assert not locate(sphere((30, 0, 1), 9, affine), affine, LUNGS).is_lobe_sure
 
 
 def test_a_plane_a_third_of_the_radius_from_the_centre_leaves_three_quarters_of_a_sphere() -> None:
@@ -172,8 +172,8 @@ def test_a_plane_a_third_of_the_radius_from_the_centre_leaves_three_quarters_of_
 def test_a_lesion_touches_the_wall_within_one_coarse_voxel(gap_mm: float, touches: bool) -> None:
     affine = grid(SCAN)
 
-    right = place(sphere((-50 + 6 + gap_mm, 0, 40), 6, affine), affine, LUNGS)
-    left = place(sphere((50 - 6 - gap_mm, 0, 40), 6, affine), affine, LUNGS)
+    right = locate(sphere((-50 + 6 + gap_mm, 0, 40), 6, affine), affine, LUNGS)
+    left = locate(sphere((50 - 6 - gap_mm, 0, 40), 6, affine), affine, LUNGS)
 
     assert [right.touches_wall, left.touches_wall] == [touches, touches]
     assert right.wall_mm == (0 if touches else pytest.approx(gap_mm, abs=1.5))
@@ -184,7 +184,7 @@ def test_a_lesion_touches_the_wall_within_one_coarse_voxel(gap_mm: float, touche
 def test_a_lesion_touches_the_mediastinum_by_the_same_rule(gap_mm: float, touches: bool) -> None:
     affine = grid(SCAN)
 
-    result = place(sphere((10 + 6 + gap_mm, 0, -40), 6, affine), affine, LUNGS)
+    result = locate(sphere((10 + 6 + gap_mm, 0, -40), 6, affine), affine, LUNGS)
 
     assert result.touches_mediastinum is touches
     assert result.mediastinum_mm == (0 if touches else pytest.approx(gap_mm, abs=1.5))
@@ -207,13 +207,13 @@ def test_on_thick_slices_a_lesion_on_the_diaphragm_touches_it(bottom_mm: float, 
 
     lesion = sphere((30, 0, bottom_mm + 10), 10, affine, spacing)
 
-    assert place(lesion, affine, replace(lungs, wall_mm=to_diaphragm)).touches_wall is touches
+    assert locate(lesion, affine, replace(lungs, wall_mm=to_diaphragm)).touches_wall is touches
 
 
 def test_without_a_carina_its_distance_is_none() -> None:
     affine = grid(SCAN)
 
-    assert place(sphere((30, 0, 30), 3, affine), affine, lungs_on(carina_mm=None)).carina_mm is None
+    assert locate(sphere((30, 0, 30), 3, affine), affine, lungs_on(carina_mm=None)).carina_mm is None
 
 
 def test_a_very_large_lesion_is_subsampled_and_has_the_same_location() -> None:
@@ -221,7 +221,7 @@ def test_a_very_large_lesion_is_subsampled_and_has_the_same_location() -> None:
     lesion = sphere((30, 0, 40), 19, affine, (1.0, 0.5, 0.5))
     assert lesion.voxels.sum() > 1.1 * MAX_VOXELS
 
-    result = place(lesion, affine, LUNGS)
+    result = locate(lesion, affine, LUNGS)
 
     assert result.lobe is Lobe.LEFT_UPPER
     assert result.touches_wall
@@ -236,7 +236,7 @@ def test_outside_of_the_lungs_grid_its_edge_is_read() -> None:
         **{name: getattr(LUNGS, name)[:45] for name in ("lobes", "fissure_mm", "wall_mm", "mediastinum_mm")},
     )  # the grid ends at z = 30
 
-    result = place(sphere((30, 0, 50), 4, affine), affine, half)
+    result = locate(sphere((30, 0, 50), 4, affine), affine, half)
 
     assert result.lobe is Lobe.LEFT_UPPER
     assert result.wall_mm == pytest.approx(16, abs=1.5)
@@ -245,7 +245,7 @@ def test_outside_of_the_lungs_grid_its_edge_is_read() -> None:
 def test_a_lesion_of_one_voxel_has_a_location() -> None:
     affine = grid(SCAN)
 
-    assert place(sphere((30.5, 0.5, 31), 0.1, affine), affine, LUNGS).lobe is Lobe.LEFT_UPPER
+    assert locate(sphere((30.5, 0.5, 31), 0.1, affine), affine, LUNGS).lobe is Lobe.LEFT_UPPER
 
 
 def test_a_scan_may_be_coarser_than_the_lungs_grid() -> None:
@@ -253,7 +253,7 @@ def test_a_scan_may_be_coarser_than_the_lungs_grid() -> None:
     spacing = (6.0, 1.0, 1.0)
     affine = grid(spacing)
 
-    result = place(sphere((-30, 0, 39), 8, affine, spacing), affine, lungs_on((3, 2, 2)))
+    result = locate(sphere((-30, 0, 39), 8, affine, spacing), affine, lungs_on((3, 2, 2)))
 
     assert result.lobe is Lobe.RIGHT_UPPER
     assert result.wall_mm == pytest.approx(12, abs=2)

@@ -155,7 +155,7 @@ def test_a_lesion_of_one_voxel_is_measured() -> None:
 
     assert result.volume_ml == pytest.approx(0.0013, abs=1e-4)
     assert 0 < result.short_axis.length_mm <= result.long_axis.length_mm <= 0.8
-    assert (result.mean_hu, result.sd_hu) == (37, 0)
+    assert (result.intensity.mean_hu, result.intensity.sd_hu) == (37, 0)
 
 
 def test_unconnected_parts_on_a_slice_are_measured_separately() -> None:
@@ -193,8 +193,8 @@ def test_mean_and_population_standard_deviation_are_those_of_the_masked_voxels()
 
     result = measured(voxels, (1.0, 1.0, 1.0), hu)
 
-    assert result.mean_hu == 30
-    assert result.sd_hu == pytest.approx(((20**2 + 10**2 + 30**2) / 3) ** 0.5, abs=0.005)
+    assert result.intensity.mean_hu == 30
+    assert result.intensity.sd_hu == pytest.approx(((20**2 + 10**2 + 30**2) / 3) ** 0.5, abs=0.005)
 
 
 def test_volume_is_that_of_simpleitk() -> None:

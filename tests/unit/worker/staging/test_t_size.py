@@ -5,18 +5,23 @@ from dataclasses import replace
 import pytest
 
 from tests.fixtures.worker.make_findings import GROUND_GLASS, SOLID, finding, part_solid
+from worker.findings import Finding
 from worker.lesions.density import Density
 from worker.lesions.shape import Shape
-from worker.lesions.uncertainty import Interval, Uncertainty
-from worker.staging.t_size import CATEGORIES, category_of, t_by_size, whole_mm
+from worker.lesions.uncertainty import Interval, SizeIntervals, Uncertainty
+from worker.staging.t_size import CATEGORIES, SizeOfT, category_of, t_by_size, whole_mm
 
 VAN_SCHIL_2024 = "TNM 9th edition, T by size: Van Schil et al., J Thorac Oncol 2024;19:749"
 TRAVIS_2016 = "subsolid lesions: Travis et al., J Thorac Oncol 2016;11:1204"
 BANKIER_2017 = "whole millimetres: Bankier et al., Radiology 2017;285:584"
 
 
+def by_size(found: Finding) -> SizeOfT:
+    return t_by_size(found.measurement, found.uncertainty)
+
+
 def category(long_axis_mm: float, density: Density) -> str:
-    return t_by_size(finding(1, long_axis_mm, density=density).measurement).category
+    return by_size(finding(1, long_axis_mm, density=density)).category
 
 
 @pytest.mark.parametrize(
@@ -63,17 +68,11 @@ def test_a_part_solid_lesion_is_classified_by_its_solid_part(size_mm: float, sol
 
 
 def test_the_basis_gives_the_size() -> None:
-    assert t_by_size(finding(1, 48.2, density=SOLID).measurement).basis == ("48 mm: T2b by size",)
-    assert t_by_size(finding(1, 18, density=GROUND_GLASS).measurement).basis == (
-        "18 mm, ground-glass: Tis (AIS) by size",
-    )
-    assert t_by_size(finding(1, 25, density=part_solid(12)).measurement).basis == (
+    assert by_size(finding(1, 48.2, density=SOLID)).basis == ("48 mm: T2b by size",)
+    assert by_size(finding(1, 18, density=GROUND_GLASS)).basis == ("18 mm, ground-glass: Tis (AIS) by size",)
+    assert by_size(finding(1, 25, density=part_solid(12))).basis == (
         "25 mm, part-solid with a solid part of 12 mm: T1b by size",
     )
-
-
-def test_without_a_density_a_lesion_is_taken_as_solid_with_a_remark() -> None:
-    assert t_by_size(finding(1, 48).measurement).basis == ("48 mm: T2b by size, taken as solid",)
 
 
 def shape_of(largest_diameter_mm: float) -> Shape:
@@ -85,19 +84,25 @@ def test_a_longer_3d_diameter_adds_a_clause_and_does_not_raise_the_category() ->
     # Travis 2016 uses the greatest dimension in any plane; ours is axial.
     measured = replace(finding(1, 48, density=SOLID).measurement, shape=shape_of(53.0))
 
-    size = t_by_size(measured)
+    size = t_by_size(measured, uncertain(48, 48))
 
     assert size.category == "T2b"
     assert size.basis[1:] == ("longest diameter in any direction 53 mm: T3 if measured in that plane",)
 
 
 def test_a_longer_3d_diameter_of_the_same_category_adds_no_clause() -> None:
-    assert len(t_by_size(replace(finding(1, 44, density=SOLID).measurement, shape=shape_of(49.0))).basis) == 1
+    assert (
+        len(
+            t_by_size(replace(finding(1, 44, density=SOLID).measurement, shape=shape_of(49.0)), uncertain(44, 44)).basis
+        )
+        == 1
+    )
 
 
 def uncertain(low: float, high: float) -> Uncertainty:
     interval = Interval(low=low, high=high)
-    return Uncertainty(volume_ml=interval, long_axis_mm=interval, short_axis_mm=interval)
+    each = SizeIntervals(volume_ml=interval, long_axis_mm=interval, short_axis_mm=interval)
+    return Uncertainty(volume_ml=interval, long_axis_mm=interval, short_axis_mm=interval, another_reader=each)
 
 
 def test_an_interval_across_a_limit_gives_both_categories() -> None:

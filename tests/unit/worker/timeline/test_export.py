@@ -16,9 +16,9 @@ import pytest
 from tests.fixtures.worker.make_comparisons import FIVE_DAYS, STORY, LesionSpec, compared, uid
 from tests.fixtures.worker.make_reports import report
 from worker.follow_up.comparison import Comparison
-from worker.outputs.json.read import NoTimeline
 from worker.recist.timepoints import State
 from worker.timeline.export import write_csv, write_xlsx
+from worker.timeline.model import NoTimeline
 from worker.timeline.patient_timeline import build_timeline
 from worker.timeline.table import COLUMNS, TimelineTable, table_of
 
@@ -104,7 +104,7 @@ def test_a_scan_without_a_lesion_has_one_row(tmp_path: Path) -> None:
 
     first, second = rows_of(tmp_path / "course.csv")
 
-    assert (first["day"], first["tracking_uid"], first["burden_ml"]) == ("0", "", "0")
+    assert (first["day"], first["tracking_uid"], first["burden_ml"]) == ("0", "", "0.0")
     assert (second["day"], second["role"], second["response"]) == ("90", "new", "PD")
 
 

@@ -8,14 +8,12 @@ import highdicom as hd
 from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage
 
-from models.volume import Volume
 from worker.codes import follow_up as codes
 from worker.findings import Finding
 from worker.follow_up.change import Change, Difference
 from worker.follow_up.comparison import ImageReference, LesionTimeline
 from worker.follow_up.guidelines import GuidelineStatement
 from worker.follow_up.matching import Event
-from worker.lesions.uncertainty import sizes_of
 from worker.outputs.dicom.sr.items import evaluation, measurement, text, uid_reference, yes_no
 from worker.outputs.quantities_over_time import size_quantities, timeline_quantities
 
@@ -25,10 +23,9 @@ def timeline_measurements(timeline: LesionTimeline) -> list[hd.sr.Measurement]:
     return [measurement(quantity) for quantity in timeline_quantities(timeline)]
 
 
-def size_measurements(finding: Finding, volume: Volume) -> list[hd.sr.Measurement]:
+def size_measurements(finding: Finding) -> list[hd.sr.Measurement]:
     """Return slice count and noise, from which a later comparison derives the uncertainty of the sizes."""
-    sizes = sizes_of(finding.lesion, finding.measurement, volume)
-    return [measurement(quantity) for quantity in size_quantities(sizes)]
+    return [measurement(quantity) for quantity in size_quantities(finding.sizes)]
 
 
 def timeline_evaluations(timeline: LesionTimeline) -> list[hd.sr.QualitativeEvaluation]:

@@ -22,7 +22,7 @@ from worker.follow_up.comparison import (
     ReportReference,
     TimelineScan,
 )
-from worker.follow_up.days import days_of
+from worker.outputs.days import days_of
 from worker.outputs.dicom.sr.change import timeline_evaluations, timeline_items
 from worker.outputs.dicom.sr.extent import middle_slice, scan_group
 from worker.outputs.dicom.sr.items import (
@@ -40,27 +40,23 @@ from worker.outputs.dicom.sr.timepoint import offset_days, time_point
 from worker.outputs.quantities import Quantity, quantity
 from worker.recist.timepoints import SEEN
 from worker.registration.register import Registration
+from worker.report import Report
 from worker.uids import derived_uid
 
 
-def timeline_groups(findings: Findings, headers: Sequence[Dataset]) -> list[Group]:
-    """Return a group for each lesion that is no longer shown, and one for the comparison; [] without a comparison."""
-    comparison = findings.comparison
-    if comparison is None:
-        return []
+def timeline_groups(report: Report, headers: Sequence[Dataset]) -> list[Group]:
+    """Return a group for each lesion that is no longer shown, and one for the comparison."""
+    findings, comparison = report.findings, report.comparison
     shown = {finding.lesion.tracking_uid for finding in findings.findings}
     absent = [lesion for lesion in comparison.lesions if lesion.tracking_uid not in shown]
     return [
-        *(_absent_group(lesion, comparison, findings, headers) for lesion in absent),
-        _comparison_group(comparison, findings, headers),
+        *(_absent_group(lesion, report, headers) for lesion in absent),
+        _comparison_group(report, headers),
     ]
 
 
-def prior_evidence(findings: Findings) -> list[Dataset]:
+def prior_evidence(comparison: Comparison) -> list[Dataset]:
     """Return the reports and images of prior time points that the SR refers to."""
-    comparison = findings.comparison
-    if comparison is None:
-        return []
     reports = [scan.report for scan in comparison.scans if scan.report]
     images = {lesion.prior_image for lesion in comparison.lesions if lesion.prior_image}
     return [
@@ -76,16 +72,14 @@ def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -
     return dataset
 
 
-def _absent_group(
-    lesion: LesionTimeline, comparison: Comparison, findings: Findings, headers: Sequence[Dataset]
-) -> Group:
+def _absent_group(lesion: LesionTimeline, report: Report, headers: Sequence[Dataset]) -> Group:
     """The lesion has no outline; the whole scan was searched for it."""
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion.name),
-        time_point_context=time_point(comparison),
+        time_point_context=time_point(report.comparison),
         finding_sites=[site(None)],
-        algorithm_id=algorithm(findings.card),
-        measurements=[measurement(_last_seen(lesion), _searched_region(findings, headers))],
+        algorithm_id=algorithm(report.findings.card),
+        measurements=[measurement(_last_seen(lesion), _searched_region(report.findings, headers))],
         qualitative_evaluations=timeline_evaluations(lesion),
     )
     group[0].ContentSequence.extend(timeline_items(lesion))
@@ -104,7 +98,8 @@ def _last_seen(lesion: LesionTimeline) -> Quantity:
     return quantity("last_seen_days", over_time.LAST_SEEN, (lesion.now.date - last).days, over_time.DAY)
 
 
-def _comparison_group(comparison: Comparison, findings: Findings, headers: Sequence[Dataset]) -> Group:
+def _comparison_group(report: Report, headers: Sequence[Dataset]) -> Group:
+    findings, comparison = report.findings, report.comparison
     group = scan_group(
         hd.sr.TrackingIdentifier(
             uid=derived_uid(findings.job_key, "comparison"), identifier="Comparison with earlier scans"

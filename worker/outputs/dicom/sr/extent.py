@@ -24,15 +24,17 @@ from worker.outputs.dicom.sr.items import (
     yes_no,
 )
 from worker.outputs.dicom.sr.timepoint import time_point
-from worker.outputs.quantities import Quantity, extent_quantities, lobe_quantities
+from worker.outputs.quantities import extent_quantities, lobe_quantities
+from worker.report import Report
 from worker.staging.t_descriptor import TProposal
 from worker.uids import derived_uid
 
 NOT_CONFIRMED = "Proposed from this scan alone, by software: not a clinical or pathological stage."
 
 
-def extent_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
+def extent_group(report: Report, headers: Sequence[Dataset]) -> Group:
     """Return the group with the totals of all lesions, or with the statement that no lesion was found."""
+    findings = report.findings
     identifier, role = ("Spread", "spread") if findings.findings else ("No lesion found", "no lesion")
     group = scan_group(
         hd.sr.TrackingIdentifier(uid=derived_uid(findings.job_key, role), identifier=identifier),
@@ -40,27 +42,24 @@ def extent_group(findings: Findings, headers: Sequence[Dataset]) -> Group:
         evaluations=_evaluations(findings),
         measurements=[*_scan_measurements(findings, headers), *_lobe_measurements(findings)],
         algorithm_id=algorithm(findings.card),
-        time_point_context=time_point(findings.comparison),
+        time_point_context=time_point(report.comparison),
     )
-    proposal = findings.extent.proposal if findings.extent else None
-    if proposal is not None:
-        group[0].ContentSequence.extend(_proposal(proposal))
+    if findings.extent.proposal is not None:
+        group[0].ContentSequence.extend(_proposal(findings.extent.proposal))
     return group
 
 
 def _scan_measurements(findings: Findings, headers: Sequence[Dataset]) -> list[hd.sr.Measurement]:
-    if findings.extent is None:
-        number = len(findings.findings)
-        quantities = [Quantity(key="lesions", name=codes.NUMBER_OF_LESIONS, value=number, unit=codes.LESIONS)]
-    else:
-        quantities = extent_quantities(findings.extent)
     # OHIF 3.13 shows a black viewport if a report has lines and one of its groups has no coordinates.
     frame = [whole_image(headers[middle_slice(headers)])] if findings.findings else []
-    return [measurement(quantity, frame if quantity.key == "lesions" else ()) for quantity in quantities]
+    return [
+        measurement(quantity, frame if quantity.key == "lesions" else ())
+        for quantity in extent_quantities(findings.extent)
+    ]
 
 
 def _lobe_measurements(findings: Findings) -> list[hd.sr.Measurement]:
-    lobes = findings.extent.by_lobe if findings.extent else ()
+    lobes = findings.extent.by_lobe
     return [measurement_of_lobe(quantity, burden.lobe) for burden in lobes for quantity in lobe_quantities(burden)]
 
 

@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
-from worker.findings import Finding, Findings
+from worker.findings import Finding
 from worker.follow_up.comparison import Comparison, LesionTimeline
 from worker.lesions.density import Density
 from worker.lesions.location import LesionLocation
@@ -31,16 +31,16 @@ from worker.outputs.dicom.sr.change import (
 from worker.outputs.dicom.sr.items import Group, algorithm, evaluation, measurement, site, yes_no
 from worker.outputs.dicom.sr.timepoint import time_point, time_point_without_numbers
 from worker.outputs.quantities import lesion_quantities, location_quantities
+from worker.report import Report
 
 # OHIF 3.13 draws an axis only if the tracking identifier of its group begins with this; a suffix is allowed.
 _BIDIRECTIONAL = "Cornerstone3DTools@^0.1.0:Bidirectional"
 
 
-def lesion_groups(finding: Finding, findings: Findings, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
+def lesion_groups(finding: Finding, report: Report, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
     """Return the group with the lines of a lesion, and the group with its measurements, also over time."""
-    comparison = findings.comparison
-    content = _LesionContent(finding=finding, findings=findings, timeline=_timeline_of(finding, comparison))
-    lines = _line_group(finding, findings.card, headers, time_point_without_numbers(comparison))
+    content = _LesionContent(finding=finding, report=report, timeline=_timeline_of(finding, report.comparison))
+    lines = _line_group(finding, report.findings.card, headers, time_point_without_numbers(report.comparison))
     numbers = _number_group(content, headers) if seg is None else _volume_group(content, seg)
     if content.timeline is not None:
         numbers[0].ContentSequence.extend(timeline_items(content.timeline))
@@ -52,13 +52,12 @@ class _LesionContent:
     """Input of the group of measurements. timeline: None without a comparison."""
 
     finding: Finding
-    findings: Findings
+    report: Report
     timeline: LesionTimeline | None
 
 
-def _timeline_of(finding: Finding, comparison: Comparison | None) -> LesionTimeline | None:
-    lesions = comparison.lesions if comparison else ()
-    return next((each for each in lesions if each.tracking_uid == finding.lesion.tracking_uid), None)
+def _timeline_of(finding: Finding, comparison: Comparison) -> LesionTimeline | None:
+    return next((each for each in comparison.lesions if each.tracking_uid == finding.lesion.tracking_uid), None)
 
 
 def _line_group(
@@ -104,17 +103,17 @@ def _volume_group(content: _LesionContent, seg: Dataset) -> Group:
     finding = content.finding
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
-        time_point_context=time_point(content.findings.comparison),
+        time_point_context=time_point(content.report.comparison),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=seg.SOPClassUID,
             sop_instance_uid=seg.SOPInstanceUID,
             segment_number=finding.lesion.number,
-            source_series=hd.sr.SourceSeriesForSegmentation(content.findings.series_uid),
+            source_series=hd.sr.SourceSeriesForSegmentation(content.report.findings.series_uid),
         ),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(content.findings.card),
+        algorithm_id=algorithm(content.report.findings.card),
         measurements=_measurements(content),
         qualitative_evaluations=_evaluations(content),
     )
@@ -126,11 +125,11 @@ def _number_group(content: _LesionContent, headers: Sequence[Dataset]) -> Group:
     image = headers[finding.measurement.long_axis.slice_index]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
-        time_point_context=time_point(content.findings.comparison),
+        time_point_context=time_point(content.report.comparison),
         finding_category=codes.ABNORMAL_STRUCTURE,
         finding_type=codes.lesion_type(finding.measurement.long_axis.length_mm),
         finding_sites=[_site(finding)],
-        algorithm_id=algorithm(content.findings.card),
+        algorithm_id=algorithm(content.report.findings.card),
         measurements=_measurements(content),
         qualitative_evaluations=_evaluations(content),
         source_images=[hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
@@ -142,15 +141,15 @@ def _tracking(finding: Finding) -> hd.sr.TrackingIdentifier:
 
 
 def _site(finding: Finding) -> hd.sr.FindingSite:
-    return site(finding.place.lobe if finding.place else None)
+    return site(finding.location.lobe if finding.location else None)
 
 
 def _measurements(content: _LesionContent) -> list[hd.sr.Measurement]:
     finding = content.finding
-    quantities = [*lesion_quantities(finding), *(location_quantities(finding.place) if finding.place else ())]
+    quantities = [*lesion_quantities(finding), *(location_quantities(finding.location) if finding.location else ())]
     return [
         *(measurement(quantity) for quantity in quantities),
-        *(size_measurements(finding, content.findings.volume) if content.findings.comparison else ()),
+        *size_measurements(finding),
         *(timeline_measurements(content.timeline) if content.timeline else ()),
     ]
 
@@ -158,8 +157,8 @@ def _measurements(content: _LesionContent) -> list[hd.sr.Measurement]:
 def _evaluations(content: _LesionContent) -> list[hd.sr.QualitativeEvaluation]:
     density = content.finding.measurement.density
     return [
-        *(_composition_evaluations(density) if density else ()),
-        *_location_evaluations(content.finding.place),
+        *_composition_evaluations(density),
+        *_location_evaluations(content.finding.location),
         *(timeline_evaluations(content.timeline) if content.timeline else ()),
     ]
 

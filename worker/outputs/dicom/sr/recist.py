@@ -10,7 +10,7 @@ from pydicom.sr.coding import Code
 
 from worker.codes import follow_up as over_time
 from worker.codes import lesions as codes
-from worker.follow_up.days import Days
+from worker.outputs.days import Days
 from worker.outputs.dicom.sr.items import evaluation, text, uid_reference, yes_no
 from worker.outputs.quantities import Quantity, quantity
 from worker.recist.assessment import Assessment, ResponseTimeline
@@ -77,7 +77,7 @@ def recist_items(timeline: ResponseTimeline, today: date, days: Days) -> list[hd
         *(uid_reference(over_time.TARGET, uid) for uid in timeline.baseline.targets),
         *(uid_reference(over_time.NON_TARGET, uid) for uid in timeline.baseline.non_targets),
         *(uid_reference(over_time.NEW_LESION, uid) for uid in (current.new_lesions if current else ())),
-        *(text(over_time.RECIST_BASIS, days.replace_dates(line)) for line in basis),
+        *(text(over_time.RECIST_BASIS, days.line(line)) for line in basis),
         text(over_time.RECIST_BASIS, NOT_CONFIRMED),
     ]
 

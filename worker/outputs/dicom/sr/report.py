@@ -21,23 +21,25 @@ from worker.outputs.dicom.sr.extent import extent_group, middle_slice, scan_grou
 from worker.outputs.dicom.sr.items import Group, evaluation, text
 from worker.outputs.dicom.sr.lesion import lesion_groups
 from worker.product import PRODUCT, RESEARCH_SENTENCE
+from worker.report import Report
 from worker.uids import derived_uid
 
 _TITLE = "lung lesions report"
 
 
-def encode_sr(findings: Findings, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
+def encode_sr(report: Report, source_images: SourceImages, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
     """Return the report of all lesions, or that none was found. seg: the SEG to refer to, or None."""
+    findings = report.findings
     headers = volume_headers(source_images, findings)
-    lesions = [group for finding in findings.findings for group in lesion_groups(finding, findings, headers, seg)]
-    report = _report(
-        [*lesions, *timeline_groups(findings, headers), extent_group(findings, headers)],
+    lesions = [group for finding in findings.findings for group in lesion_groups(finding, report, headers, seg)]
+    content = _report(
+        [*lesions, *timeline_groups(report, headers), extent_group(report, headers)],
         findings.card,
         library=[headers[index] for index in _measured_slices(findings)] if findings.findings else [],
     )
-    evidence = [*headers, *([seg] if seg is not None else []), *prior_evidence(findings)]
+    evidence = [*headers, *([seg] if seg is not None else []), *prior_evidence(report.comparison)]
     document_attributes = document_identity(findings.job_key, "sr", findings.card, source_images, _TITLE)
-    return _document(report, evidence, document_attributes, source_images[0])
+    return _document(content, evidence, document_attributes, source_images[0])
 
 
 def encode_rejection(

@@ -12,9 +12,9 @@ from worker.codes import follow_up as codes
 from worker.follow_up.comparison import Comparison
 
 
-def time_point(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
+def time_point(comparison: Comparison) -> hd.sr.TimePointContext | None:
     """Return the full context of the current time point, or None without scans to compare."""
-    if comparison is None or not comparison.scans:
+    if not comparison.scans:
         return None
     return hd.sr.TimePointContext(
         time_point=_label(comparison),
@@ -27,9 +27,9 @@ def time_point(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
     )
 
 
-def time_point_without_numbers(comparison: Comparison | None) -> hd.sr.TimePointContext | None:
+def time_point_without_numbers(comparison: Comparison) -> hd.sr.TimePointContext | None:
     """Return the time point without NUM items: OHIF 3.13 draws no lines of a group that has other NUM items."""
-    if comparison is None or not comparison.scans:
+    if not comparison.scans:
         return None
     return hd.sr.TimePointContext(
         time_point=_label(comparison),

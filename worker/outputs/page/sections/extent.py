@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.findings import Findings
 from worker.outputs.page.sections.response import follow_up_paragraphs
 from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, PALE, Rect, Sheet, TextStyle
 from worker.outputs.page.text import REST, SIZES_PT, Paragraph, draw_text_line, line_mm, wrapped
 from worker.outputs.page.wording import lobe_name, percent
+from worker.report import Report
 from worker.staging.extent import Extent, LobeBurden
 from worker.staging.t_descriptor import TProposal
 
@@ -31,11 +31,11 @@ class _Bar:
 _Line = Paragraph | _Bar
 
 
-def draw_extent(sheet: Sheet, rect: Rect, findings: Findings) -> None:
+def draw_extent(sheet: Sheet, rect: Rect, report: Report) -> None:
     """Draw the box into a region of the sheet, in the largest font size at which it fits."""
     title, body = rect.split_below(TITLE_MM)
     sheet.text((title.left, title.top + 2.6), "Spread", TextStyle(size_pt=7.5, bold=True), title.width)
-    content = list(_content(findings))
+    content = list(_content(report))
     for size_pt in SIZES_PT:
         max_lines = int(body.height / line_mm(size_pt))
         lines = list(_wrapped(sheet, content, size_pt, body.width))
@@ -48,16 +48,12 @@ def draw_extent(sheet: Sheet, rect: Rect, findings: Findings) -> None:
         _draw(sheet, row, line, size_pt)
 
 
-def _content(findings: Findings) -> Iterator[_Line]:
-    extent = findings.extent
-    if extent is None:
-        yield Paragraph(text="not determined", colour=GREY)
-    else:
-        yield from _extent_lines(extent)
-    if findings.comparison is not None:
-        yield Paragraph(text="")
-        yield from follow_up_paragraphs(findings.comparison)
-    if extent is not None and extent.proposal is not None:
+def _content(report: Report) -> Iterator[_Line]:
+    extent = report.findings.extent
+    yield from _extent_lines(extent)
+    yield Paragraph(text="")
+    yield from follow_up_paragraphs(report.comparison)
+    if extent.proposal is not None:
         yield from _staging(extent.proposal)
 
 

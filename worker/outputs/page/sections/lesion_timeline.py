@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline
-from worker.follow_up.days import Days, days_of
 from worker.follow_up.repeatability import is_within_repeatability, repeatability_of
 from worker.lesions.uncertainty import uncertainty_of
+from worker.outputs.days import Days, days_of
 from worker.outputs.page.chart import (
     Chart,
     chart_in,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from worker.follow_up.comparison import Comparison, ComparisonStatus, Origin
-from worker.follow_up.days import Days, days_of
+from worker.outputs.days import Days, days_of
 from worker.outputs.page.sheet import GREY
 from worker.outputs.page.text import Paragraph
 from worker.recist.assessment import ResponseTimeline
@@ -50,13 +50,13 @@ def response_paragraphs(comparison: Comparison) -> Iterator[Paragraph]:
 def _response(timeline: ResponseTimeline, days: Days) -> Iterator[Paragraph]:
     if not timeline.assessments:
         yield Paragraph(text="RECIST 1.1: this is the baseline", bold=True)
-        yield from (Paragraph(text=BULLET + days.replace_dates(line), indent=0.6) for line in timeline.baseline.basis)
+        yield from (Paragraph(text=BULLET + days.line(line), indent=0.6) for line in timeline.baseline.basis)
         return
     now = timeline.assessments[-1]
     yield Paragraph(text=f"Proposed response, RECIST 1.1: {now.response}", bold=True)
     yield Paragraph(text=RADIOLOGIST, colour=GREY)
     for line in now.basis:
-        yield Paragraph(text=BULLET + days.replace_dates(line), indent=0.6)
+        yield Paragraph(text=BULLET + days.line(line), indent=0.6)
     if timeline.progressed_on and not _is_assessed_pd(timeline):
         yield Paragraph(text=f"{BULLET}progression proposed since day {days.of(timeline.progressed_on)}", indent=0.6)
 

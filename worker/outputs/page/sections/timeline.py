@@ -25,6 +25,7 @@ from worker.outputs.page.sections.totals import draw_burden, draw_sum
 from worker.outputs.page.sheet import GREY, WHITE, Rect, Sheet, TextStyle
 from worker.outputs.page.text import draw_paragraphs
 from worker.outputs.page.timeline_wording import scans_text
+from worker.report import Report
 
 SIDE_MM, SIDE_GAP_MM = 88.0, 6.0
 BURDEN_MM, SUM_MM, GAP_MM = 44.0, 54.0, 3.0
@@ -36,10 +37,10 @@ ASPECT = 1.4
 CELL_GAP_MM, LEGEND_MM = 4.5, 5.0
 
 
-def draw_timeline(findings: Findings) -> list[Sheet]:
+def draw_timeline(report: Report) -> list[Sheet]:
     """Return the timeline sheets; an empty list if there is no prior."""
-    comparison = findings.comparison
-    if comparison is None or len(comparison.scans) < 2:
+    findings, comparison = report.findings, report.comparison
+    if len(comparison.scans) < 2:
         return []
     view = timeline_view_of(comparison, findings)
     pages = _pages(comparison.lesions)

@@ -11,17 +11,20 @@ import pytest
 
 from tests.fixtures.worker.described import PROPOSAL, described, extent
 from tests.fixtures.worker.make_comparisons import alone, compared
+from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, saved
 from tests.fixtures.worker.ucum import dimension
 from worker.findings import Findings
 from worker.follow_up.comparison import ComparisonStatus
-from worker.outputs.json import write as findings_json
-from worker.outputs.json.write import as_json, write_findings
+from worker.outputs.json.findings_model import FindingsJson
+from worker.outputs.json.schema import schema_text
+from worker.outputs.json.write import findings_json, write_findings
 from worker.outputs.quantities import extent_quantities, lesion_quantities, lobe_quantities, location_quantities
+from worker.report import Report
 
 Analyse = Callable[..., Made]
 
-SCHEMA = Path(findings_json.__file__).with_name("findings.schema.json")
+SCHEMA = json.loads(schema_text(FindingsJson))
 
 
 def report_numbers(file: Path) -> set[float]:
@@ -58,14 +61,16 @@ def test_the_file_has_the_numbers_of_the_report_and_no_others(
     case = analysed(boxes)
     findings = described(case.findings)
 
-    written = as_json(findings)
+    written = findings_json(report_of(findings)).as_json()
 
-    in_file = set(json_numbers(written["lesions"])) | set(json_numbers(written["spread"]))
+    in_file = set(json_numbers(written["lesions"])) | set(json_numbers(written["extent"]))
     in_report = report_numbers(saved(case, tmp_path, findings=findings)["sr"])
     assert in_file <= in_report
-    differences = {95.0} | {
+    of_sizes = {value for each in findings.findings for value in (each.sizes.slices, round(each.sizes.noise, 6))}
+    priors = 0.0
+    differences = {95.0, priors, *of_sizes} | {
         round(abs(end - lesion[key]), 4)
-        for lesion in written["lesions"]  # type: ignore[attr-defined]
+        for lesion in written["lesions"]
         for key in ("volume_ml", "long_axis_mm", "short_axis_mm")
         for end in lesion[f"{key}_95"]
     }
@@ -78,10 +83,13 @@ ENDINGS = {"_ml": "ml", "_mm2": "mm2", "_per_mm": "/mm", "_mm": "mm", "_g": "g",
 def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
     findings = described(analysed(ONE).findings)
     (finding,) = findings.findings
-    assert finding.place
-    assert findings.extent
+    assert finding.location
 
-    quantities = [*lesion_quantities(finding), *location_quantities(finding.place), *extent_quantities(findings.extent)]
+    quantities = [
+        *lesion_quantities(finding),
+        *location_quantities(finding.location),
+        *extent_quantities(findings.extent),
+    ]
     quantities += [quantity for burden in findings.extent.by_lobe for quantity in lobe_quantities(burden)]
 
     for quantity in quantities:
@@ -92,13 +100,9 @@ def test_the_unit_in_a_key_is_that_of_the_report(analysed: Analyse) -> None:
             assert dimension(quantity.unit.value) == {}, quantity.key
 
 
-def variants(findings: Findings) -> list[Findings]:
-    """Findings with all values and priors, without priors, with sizes only, and without lungs."""
-    full = replace(described(findings), comparison=compared())
-    bare = tuple(
-        replace(one, measurement=replace(one.measurement, shape=None, intensity=None, density=None))
-        for one in findings.findings
-    )
+def variants(findings: Findings) -> list[Report]:
+    """Reports with all values and priors, without priors, and without lungs."""
+    full = report_of(described(findings), compared())
     unplaced = replace(
         extent(len(findings.findings), PROPOSAL if findings.findings else None),
         lesions_right=None,
@@ -108,19 +112,19 @@ def variants(findings: Findings) -> list[Findings]:
         burden_share=None,
         by_lobe=(),
     )
-    first = replace(findings, comparison=alone(ComparisonStatus.NO_PRIOR))
-    return [full, first, findings, replace(findings, findings=bare), replace(findings, extent=unplaced)]
+    first = report_of(findings, alone(ComparisonStatus.NO_PRIOR))
+    return [full, first, report_of(findings), report_of(replace(findings, extent=unplaced))]
 
 
 @pytest.mark.parametrize("boxes", [[], FIVE], ids=["none", "five"])
 def test_the_file_conforms_to_the_schema(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads(SCHEMA.read_text())
+    schema = SCHEMA
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
 
-    for number, findings in enumerate(variants(analysed(boxes).findings)):
-        write_findings(findings, tmp_path / f"{number}.json")
+    for number, report in enumerate(variants(analysed(boxes).findings)):
+        write_findings(report, tmp_path / f"{number}.json")
         assert [
             error.message for error in validator.iter_errors(json.loads((tmp_path / f"{number}.json").read_text()))
         ] == []
@@ -136,56 +140,53 @@ def test_the_file_conforms_to_the_schema(analysed: Analyse, tmp_path: Path, boxe
         lambda written: written.update(patient="A"),
         lambda written: written["lesions"][0].update(volume_mm3=1.0),
         lambda written: written["lesions"][0].update(volume_ml="1"),
-        lambda written: written["lesions"][0]["place"].update(lobe="middle"),
+        lambda written: written["lesions"][0]["location"].update(lobe="middle"),
         lambda written: written["lesions"][0].update(volume_ml_95=[1.0]),
-        lambda written: written["spread"]["proposal"].update(n="N1"),
-        lambda written: written["spread"]["proposal"].update(t="cT2b"),
-        lambda written: written["spread"]["by_lobe"].pop(),
+        lambda written: written["extent"]["proposal"].update(n="N1"),
+        lambda written: written["extent"]["proposal"].update(t="cT2b"),
+        lambda written: written["extent"]["by_lobe"].pop(),
     ],
 )  # fmt: skip
 def test_the_schema_rejects_invalid_values(analysed: Analyse, corrupt: Callable[[Any], object]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    written = json.loads(json.dumps(as_json(described(analysed(ONE).findings))))
+    written = findings_json(report_of(described(analysed(ONE).findings))).as_json()
 
     corrupt(written)
 
-    assert not jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).is_valid(written)
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(written)
 
 
 def test_the_schema_describes_every_written_key(analysed: Analyse) -> None:
-    schema = json.loads(SCHEMA.read_text())
-    written = as_json(described(analysed(FIVE).findings))
+    schema = SCHEMA
+    written = findings_json(report_of(described(analysed(FIVE).findings))).as_json()
 
-    lesion, overall = schema["$defs"]["lesion"]["properties"], schema["$defs"]["spread"]["properties"]
+    lesion, overall = schema["$defs"]["LesionJson"]["properties"], schema["$defs"]["ExtentJson"]["properties"]
     assert set(schema["properties"]) == set(written)
-    assert set(lesion) == set().union(*written["lesions"])  # type: ignore[misc]
-    assert set(overall) == set(written["spread"])  # type: ignore[call-overload]
+    assert set(lesion) == set().union(*written["lesions"])
+    assert set(overall) == set(written["extent"])
 
 
-def test_unknown_values_are_null_or_left_out(analysed: Analyse) -> None:
-    case = analysed(ONE)
-    (finding,) = case.findings.findings
-    bare = replace(finding, measurement=replace(finding.measurement, shape=None, intensity=None, density=None))
-
-    written = json.loads(json.dumps(as_json(replace(case.findings, findings=(bare,)))))
+def test_what_needs_lungs_or_priors_is_null_or_left_out_without_them(analysed: Analyse) -> None:
+    written = findings_json(report_of(analysed(ONE).findings)).as_json()
 
     (lesion,) = written["lesions"]
     assert written["lungs_found"] is False
-    assert written["spread"] is None
-    assert written["comparison"] is None
-    assert lesion["place"] is None
-    assert lesion["mean_hu"] == finding.measurement.mean_hu
-    assert not {"sphericity", "mass_g", "consistency", "skewness", "volume_ml_95"} & set(lesion)
+    assert lesion["location"] is None
+    assert written["extent"]["by_lobe"] == []
+    assert not {"lesions_right", "lesions_left", "satellites", "lungs_ml", "burden_share"} & set(written["extent"])
+    assert written["comparison"]["statement"] == "priors were not asked for"
+    assert written["comparison"]["time_points"] == written["comparison"]["lesions"] == []
+    assert written["comparison"]["registration"] is written["comparison"]["recist"] is None
 
 
 def test_location_and_proposal_are_written_as_words(analysed: Analyse) -> None:
-    written = json.loads(json.dumps(as_json(described(analysed(FIVE).findings))))
+    written = findings_json(report_of(described(analysed(FIVE).findings))).as_json()
 
-    place = written["lesions"][1]["place"]
-    assert (place["lobe"], place["side"], place["carina_mm"]) == ("right_middle", "right", None)
-    assert (place["touches_wall"], place["touches_mediastinum"], place["is_lobe_sure"]) == (True, False, False)
-    assert written["spread"]["proposal"] == {"t": "T2b", "m1a": True, "basis": list(PROPOSAL.basis)}
-    assert [one["lobe"] for one in written["spread"]["by_lobe"]] == [
+    location = written["lesions"][1]["location"]
+    assert (location["lobe"], location["side"], location["carina_mm"]) == ("right_middle", "right", None)
+    assert (location["touches_wall"], location["touches_mediastinum"], location["is_lobe_sure"]) == (True, False, False)
+    assert written["extent"]["proposal"] == {"t": "T2b", "m1a": True, "basis": list(PROPOSAL.basis)}
+    assert [one["lobe"] for one in written["extent"]["by_lobe"]] == [
         "right_upper",
         "right_middle",
         "right_lower",
@@ -199,7 +200,7 @@ def test_keys_are_sorted_and_the_same_findings_write_the_same_bytes(analysed: An
     findings = described(analysed(FIVE).findings)
 
     for name in ("first", "second"):
-        write_findings(findings, tmp_path / name)
+        write_findings(report_of(findings), tmp_path / name)
 
     text = (tmp_path / "first").read_text()
     assert text == (tmp_path / "second").read_text()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from tests.fixtures.worker.drawn_scans import (
     with_lungs,
 )
 from tests.fixtures.worker.make_comparisons import compared
+from tests.fixtures.worker.measured import report_of
 from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT
 from worker.outputs.page.page import draw_page
 from worker.outputs.page.sections.lesion_timeline import BEYOND, CHANCE, CURVE, FIRST
@@ -35,9 +35,9 @@ def style() -> Iterator[None]:
 def sheet(request: pytest.FixtureRequest) -> Sheet:
     scan_findings = with_lungs(findings(*scan_with_lesions(6)))
     return (
-        draw_page(scan_findings)
+        draw_page(report_of(scan_findings))
         if request.param == "scan"
-        else draw_timeline(replace(scan_findings, comparison=compared()))[0]
+        else draw_timeline(report_of(scan_findings, compared()))[0]
     )
 
 

@@ -26,6 +26,7 @@ from tests.fixtures.worker.drawn_scans import (
     two_lesion_scan,
     with_lungs,
 )
+from tests.fixtures.worker.measured import report_of
 from worker.outputs.page.lesion_view import LONG, OUTLINE, SHORT, arrange, cells
 from worker.outputs.page.page import draw_page
 from worker.outputs.page.sections.overview import FILL, UPPER, spaced_positions
@@ -45,7 +46,7 @@ def test_outlines_and_axes_lie_on_the_lesion_however_it_is_stored(
     hu, segmented, affine = two_lesion_scan()
     segmented[BOXES[1]] = False  # 33 x 17 x 11 mm (head to feet, front to back, right to left) are left
     scan_findings = stored_as((hu, segmented, affine), order, flipped)
-    sheet = draw_page(scan_findings)
+    sheet = draw_page(report_of(scan_findings))
     pixels, (_, axial, coronal, sagittal) = pixels_of(sheet), pictures_of(sheet)
     scale = _pixels_per_mm(sheet)
 
@@ -97,7 +98,7 @@ def test_edge_labels_agree_with_the_anatomy(order: tuple[int, int, int], flipped
     # Bright spots beside the lesion at slice 8 to 19, row 10 to 27, column 6 to 17: left of, in front of and above it.
     for spot in (np.s_[8:19, 10:27, 24:27], np.s_[8:19, 3:6, 6:17], np.s_[5:7, 10:27, 6:17]):
         hu[spot] = 30
-    sheet = draw_page(stored_as((hu, segmented, affine), order, flipped))
+    sheet = draw_page(report_of(stored_as((hu, segmented, affine), order, flipped)))
     pixels, (_, *views) = pixels_of(sheet), pictures_of(sheet)
 
     brightest = [_brightest_sides(crop(pixels, view)) for view in views]
@@ -122,7 +123,7 @@ def _brightest_sides(view: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> s
 
 def test_lobes_and_lesions_of_the_overview_are_at_their_anatomical_positions() -> None:
     scan_findings = with_lungs(findings(*two_lesion_scan()))
-    sheet = draw_page(scan_findings)
+    sheet = draw_page(report_of(scan_findings))
     view = crop(pixels_of(sheet), pictures_of(sheet)[0])
 
     # Lesion 1 ends at column 16 and slice 18, the right upper lobe at columns 4 and 21; the second lesion's box is
@@ -137,7 +138,7 @@ def test_lobes_and_lesions_of_the_overview_are_at_their_anatomical_positions() -
 
 
 def test_numbers_are_on_the_side_of_their_lesions() -> None:
-    sheet = draw_page(findings(*two_lesion_scan()))
+    sheet = draw_page(report_of(findings(*two_lesion_scan())))
     overview, renderer = pictures_of(sheet)[0], ruler(DPI)
     one, two = (
         next(text.get_window_extent(renderer) for text in texts_of(sheet) if text.get_text() == number)

@@ -27,7 +27,7 @@ from tests.fixtures.worker.drawn_scans import (
     with_lungs,
 )
 from tests.fixtures.worker.make_comparisons import STORY, LesionSpec, Seen, alone, ball, compared, uid
-from worker.findings import Findings
+from tests.fixtures.worker.measured import report_of
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
@@ -39,6 +39,7 @@ from worker.outputs.page.sections.totals import NADIR, PARTIAL, PROGRESSION
 from worker.outputs.page.sheet import DPI, LineStyle, Rect, Sheet, TextStyle, plain_style
 from worker.outputs.page.timeline_wording import doubling_text, signed
 from worker.recist.timepoints import State
+from worker.report import Report
 
 FINE_DPI = 4 * DPI
 
@@ -49,8 +50,8 @@ def style() -> Iterator[None]:
         yield
 
 
-def with_comparison(comparison: Comparison | None, lesions: int = 3) -> Findings:
-    return replace(with_lungs(findings(*scan_with_lesions(lesions))), comparison=comparison)
+def with_comparison(comparison: Comparison, lesions: int = 3) -> Report:
+    return report_of(with_lungs(findings(*scan_with_lesions(lesions))), comparison)
 
 
 def uneven_days(scans: int) -> tuple[int, ...]:
@@ -197,9 +198,8 @@ def test_the_first_page_refers_to_the_timeline() -> None:
     assert "RECIST 1.1, proposed: PD. Proposed by research software; a radiologist decides." in " ".join(strings)
 
 
-def test_without_a_comparison_there_is_one_page_without_follow_up() -> None:
-    assert len(draw_pages(with_comparison(None))) == 1
-    assert not any(string.startswith("Follow-up") for string in strings_of(draw_page(with_comparison(None))))
+def test_without_priors_there_is_one_page() -> None:
+    assert len(draw_pages(with_comparison(alone(ComparisonStatus.NOT_QUERIED)))) == 1
 
 
 def test_no_sheet_has_a_date() -> None:
@@ -293,11 +293,11 @@ def test_a_volume_after_a_merge_is_not_compared_with_the_one_before() -> None:
 
 
 def test_a_lesion_of_the_scan_has_its_number_of_the_first_page() -> None:
-    scan_findings = with_comparison(compared(STORY[:1]), lesions=2)
-    (first, second) = scan_findings.findings
+    report = with_comparison(compared(STORY[:1]), lesions=2)
+    (first, second) = report.findings.findings
     known = replace(first, lesion=replace(first.lesion, tracking_uid=uid(1)))
 
-    strings = strings_of(draw_timeline(replace(scan_findings, findings=(known, second)))[0])
+    strings = strings_of(draw_timeline(replace(report, findings=replace(report.findings, findings=(known, second))))[0])
 
     assert "no. 1, target" in strings
 
@@ -424,7 +424,7 @@ def test_the_text_of_a_doubling_time(ends: tuple[float | None, float, float], ex
 
 
 def test_the_timeline_is_in_the_pdf_and_in_a_separate_png(tmp_path: Path) -> None:
-    scan_findings = replace(findings(*two_lesion_scan()), comparison=compared())
+    scan_findings = report_of(findings(*two_lesion_scan()), compared())
 
     first, second = write_page(scan_findings, tmp_path / "one"), write_page(scan_findings, tmp_path / "two")
 

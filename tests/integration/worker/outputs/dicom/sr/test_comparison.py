@@ -11,24 +11,26 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.fixtures.worker.described import described
-from tests.fixtures.worker.five_compared import DAYS, IMAGE, MERGED_UID, REPORT, VANISHED_UID, alone, compared
+from tests.fixtures.worker.five_compared import DAYS, IMAGE, MERGED_UID, REPORT, VANISHED_UID, compared
+from tests.fixtures.worker.make_comparisons import alone
+from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import FIVE, GROUP, Made, everything, items, read_by_dcmqi, said, saved
 from tests.fixtures.worker.ucum import dimension
 from tests.integration.worker.outputs.test_encode import OWN_CODES
 from tests.unit.worker.codes.test_codes import CONFORMANCE
 from tests.unit.worker.outputs.dicom.sr.test_units import unit_of
 from worker.codes import lesions as codes
-from worker.findings import Findings
 from worker.follow_up.change import Change
 from worker.follow_up.comparison import ComparisonStatus
+from worker.report import Report
 
 Analyse = Callable[..., Made]
 
 TIME = {"d": {"time": 1}, "/a": {"time": -1}, "%/a": {"time": -1}}
 
 
-def report(case: Made, folder: Path, findings: Findings) -> Dataset:
-    return pydicom.dcmread(saved(case, folder, findings=findings)["sr"])
+def sr_of(case: Made, folder: Path, report: Report) -> Dataset:
+    return pydicom.dcmread(saved(case, folder, report=report)["sr"])
 
 
 def numbers_of(group: Any) -> dict[str, tuple[float, str]]:  # noqa: ANN401
@@ -72,12 +74,11 @@ def texts(group: Dataset, name: str) -> list[str]:
 def test_dcmqi_reads_the_change_of_a_lesion(analysed: Analyse, tmp_path: Path) -> None:
     """Growth from 2/3 of the volume to the whole in 110 days; the prior volume is rounded to 0.1181 ml."""
     case = analysed(FIVE)
-    findings = compared(described(case.findings))
+    report = compared(described(case.findings))
 
-    group = read_by_dcmqi(saved(case, tmp_path, findings=findings)["sr"])["Measurements"][1]
+    group = read_by_dcmqi(saved(case, tmp_path, report=report)["sr"])["Measurements"][1]
 
-    assert findings.comparison
-    change = findings.comparison.lesions[0].change
+    change = report.comparison.lesions[0].change
     assert isinstance(change, Change)
     assert change.growth
     known = {
@@ -111,9 +112,9 @@ def test_dcmqi_reads_the_change_of_a_lesion(analysed: Analyse, tmp_path: Path) -
 
 def test_event_and_change_of_a_lesion_are_written_as_codes_and_texts(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
-    findings = compared(described(case.findings))
+    report = compared(described(case.findings))
 
-    file = saved(case, tmp_path, findings=findings)["sr"]
+    file = saved(case, tmp_path, report=report)["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][1]
     assert (
@@ -145,7 +146,7 @@ def test_every_event_refers_to_the_related_lesions(analysed: Analyse, tmp_path: 
     case = analysed(FIVE)
     _, second, third, fourth, fifth = (each.lesion.tracking_uid for each in case.findings.findings)
 
-    sr = report(case, tmp_path, compared(described(case.findings)))
+    sr = sr_of(case, tmp_path, compared(described(case.findings)))
 
     event = "Event since the last time point"
     assert value(group_of(sr, second), event) == "New lesion"
@@ -158,7 +159,7 @@ def test_every_event_refers_to_the_related_lesions(analysed: Analyse, tmp_path: 
 def test_a_vanished_or_merged_lesion_has_a_group_with_its_tracking_uid(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    sr = report(case, tmp_path, compared(described(case.findings)))
+    sr = sr_of(case, tmp_path, compared(described(case.findings)))
 
     vanished, merged = group_of(sr, VANISHED_UID), group_of(sr, MERGED_UID)
     assert texts(vanished, "Tracking Identifier") == ["lesion-6"]
@@ -185,7 +186,7 @@ def test_each_reason_for_no_comparison_has_its_code(
 ) -> None:
     case = analysed(boxes)
 
-    group = scan_group(report(case, tmp_path, alone(case.findings, statement, "1.2.3: 40 s, limit 30 s")))
+    group = scan_group(sr_of(case, tmp_path, report_of(case.findings, alone(statement, "1.2.3: 40 s, limit 30 s"))))
 
     (item,) = items(group, "Comparison with earlier scans")
     stated = item.ConceptCodeSequence[0]
@@ -194,22 +195,12 @@ def test_each_reason_for_no_comparison_has_its_code(
     assert texts(group, "Reason why there is no comparison") == ["1.2.3: 40 s, limit 30 s"]
 
 
-def test_without_a_comparison_the_report_has_no_items_on_priors(analysed: Analyse, tmp_path: Path) -> None:
-    case = analysed(FIVE)
-
-    sr = report(case, tmp_path, described(case.findings))
-
-    names = {item.ConceptNameCodeSequence[0].CodeMeaning for item in everything(sr)}
-    assert not {name for name in names if "earlier" in name or "Time Point" in name or "prior" in name.lower()}
-
-
 def test_dates_in_a_reason_are_replaced_by_days(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
-    findings = compared(described(case.findings))
-    assert findings.comparison
-    findings = replace(findings, comparison=replace(findings.comparison, reason="the scan of 2024-03-31 is a slab"))
+    report = compared(described(case.findings))
+    report = replace(report, comparison=replace(report.comparison, reason="the scan of 2024-03-31 is a slab"))
 
-    sr = report(case, tmp_path, findings)
+    sr = sr_of(case, tmp_path, report)
 
     assert texts(scan_group(sr), "Reason why there is no comparison") == ["the scan of day 90 is a slab"]
     assert not [item for item in everything(sr) if "2024-" in str(item.get("TextValue", ""))]
@@ -219,7 +210,7 @@ def test_the_proposed_response_has_its_arithmetic(analysed: Analyse, tmp_path: P
     """40 + 20 = 60 mm at baseline, 30 + 20 = 50 the nadir, 21 + 15 = 36 now: -40 %, -28 %, but a new lesion."""
     case = analysed(FIVE)
     first, second, third, *_ = (each.lesion.tracking_uid for each in case.findings.findings)
-    file = saved(case, tmp_path, findings=compared(described(case.findings)))["sr"]
+    file = saved(case, tmp_path, report=compared(described(case.findings)))["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][-2]
 
@@ -254,7 +245,7 @@ def test_the_proposed_response_has_its_arithmetic(analysed: Analyse, tmp_path: P
 
 def test_the_registration_method_has_its_quality(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
-    file = saved(case, tmp_path, findings=compared(described(case.findings)))["sr"]
+    file = saved(case, tmp_path, report=compared(described(case.findings)))["sr"]
 
     group = read_by_dcmqi(file)["Measurements"][-2]
 
@@ -274,7 +265,7 @@ def test_the_registration_method_has_its_quality(analysed: Analyse, tmp_path: Pa
 def test_each_scan_has_its_days_and_uids(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    group = scan_group(report(case, tmp_path, compared(described(case.findings))))
+    group = scan_group(sr_of(case, tmp_path, compared(described(case.findings))))
 
     scans = list(items(group, "Time from the baseline to a scan of the course"))
     assert [item.MeasuredValueSequence[0].NumericValue for item in scans] == list(DAYS)
@@ -286,7 +277,7 @@ def test_each_scan_has_its_days_and_uids(analysed: Analyse, tmp_path: Path) -> N
 def test_a_prior_report_is_referenced_and_in_the_evidence(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    sr = report(case, tmp_path, compared(described(case.findings)))
+    sr = sr_of(case, tmp_path, compared(described(case.findings)))
 
     (item,) = items(scan_group(sr), "Prior report for current patient")
     assert item.ValueType == "COMPOSITE"
@@ -299,12 +290,12 @@ def test_a_prior_report_is_referenced_and_in_the_evidence(analysed: Analyse, tmp
 
 def test_a_lesion_refers_to_its_image_at_the_prior_time_point(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
-    findings = compared(described(case.findings))
+    report = compared(described(case.findings))
 
-    sr = report(case, tmp_path, findings)
+    sr = sr_of(case, tmp_path, report)
 
     name = "Image of the lesion at the earlier time point"
-    first, second = (group_of(sr, each.lesion.tracking_uid) for each in findings.findings[:2])
+    first, second = (group_of(sr, each.lesion.tracking_uid) for each in report.findings.findings[:2])
     (item,) = items(first, name)
     assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == IMAGE.sop_instance_uid
     assert not list(items(second, name)), "a new lesion has none"
@@ -320,7 +311,7 @@ def test_a_lesion_refers_to_its_image_at_the_prior_time_point(analysed: Analyse,
 def test_every_group_has_its_time_point(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    groups = list(items(report(case, tmp_path, compared(described(case.findings))), *GROUP))
+    groups = list(items(sr_of(case, tmp_path, compared(described(case.findings))), *GROUP))
 
     for group in groups:
         assert texts(group, "Time Point") == ["Time point 3"]
@@ -340,7 +331,7 @@ def test_groups_of_lines_have_no_other_numbers_and_every_tracking_uid_has_coordi
     """OHIF 3.13 draws no lines of a group with other numbers, and a Tracking UID without coordinates is black."""
     case = analysed(FIVE)
 
-    groups = list(items(report(case, tmp_path, compared(described(case.findings))), *GROUP))
+    groups = list(items(sr_of(case, tmp_path, compared(described(case.findings))), *GROUP))
 
     drawn: dict[str, bool] = {}
     for group in groups:
@@ -364,7 +355,7 @@ def test_units_of_time_are_ucum_and_every_code_is_in_the_conformance_statement(
     case = analysed(FIVE)
 
     found = set()
-    for item in measured_over_time(report(case, tmp_path, compared(described(case.findings)))):
+    for item in measured_over_time(sr_of(case, tmp_path, compared(described(case.findings)))):
         unit, name = unit_of(item), item.ConceptNameCodeSequence[0]
         found.add(unit)
         assert dimension(unit) == TIME.get(unit, dimension(unit))
@@ -378,9 +369,9 @@ def test_units_of_time_are_ucum_and_every_code_is_in_the_conformance_statement(
 def test_noise_is_stored_for_the_next_comparison(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    for findings in (compared(case.findings), alone(case.findings, ComparisonStatus.NO_PRIOR)):
+    for report in (compared(case.findings), report_of(case.findings, alone(ComparisonStatus.NO_PRIOR))):
         (noise,) = items(
-            group_of(report(case, tmp_path, findings), case.findings.findings[0].lesion.tracking_uid),
+            group_of(sr_of(case, tmp_path, report), case.findings.findings[0].lesion.tracking_uid),
             "Noise as a share of the contrast to the lung",
         )
         assert 0.005 <= float(noise.MeasuredValueSequence[0].NumericValue) <= 0.15
@@ -391,8 +382,8 @@ def test_dciodvfy_finds_nothing_in_a_report_over_time(analysed: Analyse, tmp_pat
     case = analysed(FIVE)
     scan = described(case.findings)
 
-    for findings in (compared(scan), alone(scan, ComparisonStatus.NOT_FETCHED, "the peer was away")):
-        file = saved(case, tmp_path, findings=findings)["sr"]
+    for report in (compared(scan), report_of(scan, alone(ComparisonStatus.NOT_FETCHED, "the peer was away"))):
+        file = saved(case, tmp_path, report=report)["sr"]
         done = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True, check=False)
         lines = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
         assert [line for line in lines if line != OWN_CODES] == []
@@ -400,8 +391,8 @@ def test_dciodvfy_finds_nothing_in_a_report_over_time(analysed: Analyse, tmp_pat
 
 def test_the_same_comparison_writes_the_same_bytes(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
-    findings = compared(described(case.findings))
+    report = compared(described(case.findings))
 
-    once = saved(case, tmp_path, findings=findings)["sr"].read_bytes()
+    once = saved(case, tmp_path, report=report)["sr"].read_bytes()
 
-    assert saved(case, tmp_path, findings=findings)["sr"].read_bytes() == once
+    assert saved(case, tmp_path, report=report)["sr"].read_bytes() == once

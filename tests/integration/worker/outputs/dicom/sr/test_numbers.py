@@ -14,7 +14,7 @@ from worker.findings import Finding
 
 Analyse = Callable[..., Made]
 
-ML, MM, MM2, PER_MM, G, HU, ONE_ = (
+ML, MM, MM2, PER_MM, G, HU, ONE_, SLICES = (
     ("ml", "UCUM", "milliliter"),
     ("mm", "UCUM", "mm"),
     ("mm2", "UCUM", "square millimeter"),
@@ -22,22 +22,23 @@ ML, MM, MM2, PER_MM, G, HU, ONE_ = (
     ("g", "UCUM", "gram"),
     ("[hnsf'U]", "UCUM", "Hounsfield unit"),
     ("1", "UCUM", "no units"),
+    ("{slices}", "UCUM", "slices"),
 )
 
 
 def number_groups(case: Made, folder: Path, findings: Any) -> list[Any]:  # noqa: ANN401
     """The group of measurements of each lesion, as dcmqi reads it."""
-    return list(read_by_dcmqi(saved(case, folder, findings=findings)["sr"])["Measurements"][1:-1:2])
+    return list(read_by_dcmqi(saved(case, folder, findings=findings)["sr"])["Measurements"][1:-2:2])
 
 
 def expected_numbers(finding: Finding) -> dict[tuple[str, ...], float | None]:
     """Expected numbers of a lesion by name, derivation and unit, written by hand."""
-    m, place = finding.measurement, finding.place
+    m, location = finding.measurement, finding.location
     shape, intensity, density = m.shape, m.intensity, m.density
     assert shape
     assert intensity
     assert density
-    assert place
+    assert location
     attenuation = "Attenuation Coefficient"
     return {
         ("Volume", "", *ML): m.volume_ml,
@@ -75,10 +76,12 @@ def expected_numbers(finding: Finding) -> dict[tuple[str, ...], float | None]:
         ("Cavity volume", "", *ML): density.cavity_ml,
         ("Spiculation index", "", *ONE_): density.spiculation,
         ("Lobulation index", "", *ONE_): density.lobulation,
-        ("Distance from chest wall", "", *MM): place.wall_mm,
-        ("Distance from mediastinum", "", *MM): place.mediastinum_mm,
-        ("Distance from carina", "", *MM): place.carina_mm,
-        ("Distance of the center from the next lobe", "", *MM): place.fissure_mm,
+        ("Distance from chest wall", "", *MM): location.wall_mm,
+        ("Distance from mediastinum", "", *MM): location.mediastinum_mm,
+        ("Distance from carina", "", *MM): location.carina_mm,
+        ("Distance of the center from the next lobe", "", *MM): location.fissure_mm,
+        ("Number of slices that show the lesion", "", *SLICES): finding.sizes.slices,
+        ("Noise as a share of the contrast to the lung", "", *ONE_): finding.sizes.noise,
     }
 
 
@@ -90,7 +93,7 @@ def test_dcmqi_reads_every_number_of_every_lesion_back(analysed: Analyse, tmp_pa
 
     for finding, group in zip(findings.findings, groups, strict=True):
         known = {name: value for name, value in expected_numbers(finding).items() if value is not None}
-        assert len(known) == (39 if finding.place and finding.place.carina_mm else 38)
+        assert len(known) == (41 if finding.location and finding.location.carina_mm else 40)
         assert numbers(group) == pytest.approx(known, abs=5e-7)
 
 
@@ -103,12 +106,12 @@ def test_no_number_that_was_measured_is_missing(analysed: Analyse, tmp_path: Pat
     assert m.shape
     assert m.intensity
     assert m.density
-    assert finding.place
+    assert finding.location
 
     (group,) = number_groups(case, tmp_path, findings)
 
     read = list(numbers(group).values())
-    for value in (*astuple(m.shape), *astuple(m.intensity), *astuple(m.density), *astuple(finding.place)):
+    for value in (*astuple(m.shape), *astuple(m.intensity), *astuple(m.density), *astuple(finding.location)):
         if isinstance(value, float):
             assert any(number == pytest.approx(value, abs=5e-7) for number in read), value
 
@@ -175,7 +178,7 @@ def test_density_and_contacts_of_a_lesion_are_coded(analysed: Analyse, tmp_path:
 def test_the_site_of_a_lesion_is_its_lobe_with_its_side(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(FIVE)
 
-    groups = read_by_dcmqi(saved(case, tmp_path, findings=described(case.findings))["sr"])["Measurements"][:-1]
+    groups = read_by_dcmqi(saved(case, tmp_path, findings=described(case.findings))["sr"])["Measurements"][:-2]
 
     sites = [(group["FindingSite"]["CodeMeaning"], group["Laterality"]["CodeMeaning"]) for group in groups]
     assert sites[::2] == sites[1::2] == [
@@ -195,17 +198,15 @@ def test_segments_and_groups_share_their_tracking_uids(analysed: Analyse, tmp_pa
 
     segments = pydicom.dcmread(files["seg"]).SegmentSequence
     expected = [(segment.SegmentNumber, segment.TrackingUID) for segment in segments]
-    assert [(group["ReferencedSegment"], group["TrackingUniqueIdentifier"]) for group in groups[1:-1:2]] == expected
-    assert [group["TrackingUniqueIdentifier"] for group in groups[:-1:2]] == [uid for _, uid in expected]
+    assert [(group["ReferencedSegment"], group["TrackingUniqueIdentifier"]) for group in groups[1:-2:2]] == expected
+    assert [group["TrackingUniqueIdentifier"] for group in groups[:-2:2]] == [uid for _, uid in expected]
 
 
-def test_without_intensity_mean_and_deviation_are_those_of_the_measurement(analysed: Analyse, tmp_path: Path) -> None:
+def test_without_lungs_a_lesion_has_no_location(analysed: Analyse, tmp_path: Path) -> None:
     case = analysed(ONE)
     (finding,) = described(case.findings).findings
-    plain = replace(finding, measurement=replace(finding.measurement, intensity=None, sd_hu=77.5), place=None)
 
-    (group,) = number_groups(case, tmp_path, replace(case.findings, findings=(plain,)))
+    (group,) = number_groups(case, tmp_path, replace(case.findings, findings=(replace(finding, location=None),)))
 
-    assert numbers(group)["Attenuation Coefficient", "Standard Deviation", *HU] == 77.5
     assert said(group)["Lungs and lobes found"] == "No"
     assert not [name for name, *_ in numbers(group) if "Distance" in name]

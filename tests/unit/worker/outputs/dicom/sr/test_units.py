@@ -31,7 +31,8 @@ NONE = {"Sphericity", "Asphericity", "Compactness 1", "Compactness 2", "Spherica
         "Spiculation index", "Lobulation index", "Share of the lungs that is tumor", "Share of the lobe that is tumor",
         "Number of lesions", "Number of lesions in the right lung", "Number of lesions in the left lung",
         "Number of satellite lesions", "Number of lesions in the lobe",
-        "Coverage probability of the uncertainty"}  # fmt: skip
+        "Coverage probability of the uncertainty", "Number of slices that show the lesion",
+        "Noise as a share of the contrast to the lung", "Number of earlier scans compared with"}  # fmt: skip
 DIMENSIONS: dict[str, dict[str, int]] = {
     **OF_IMAGES,
     **{name: {"length": 1} for name in LENGTH},

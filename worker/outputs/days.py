@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from worker.follow_up.comparison import Comparison
+from worker.recist.basis import BasisLine, DatedLine
 
 # ISO (2026-01-02) and DICOM (20260102) dates, but not parts of longer numbers or UIDs.
 _DATE = re.compile(r"(?<![\d.])((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
@@ -23,6 +24,12 @@ class Days:
         if self.start is None:
             raise ValueError("no first scan to count days from")
         return (day - self.start).days
+
+    def line(self, line: BasisLine) -> str:
+        """Return the text of a line with its date, and any date in the names of lesions, as a day number."""
+        if isinstance(line, DatedLine):
+            return self.replace_dates(line.text).replace("{date}", f"day {self.of(line.on)}")
+        return self.replace_dates(line)
 
     def replace_dates(self, text: str) -> str:
         """Return the text with every date replaced by its day number ("day 90")."""
