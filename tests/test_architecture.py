@@ -80,7 +80,7 @@ ALLOWED_IMPORTERS = {
     "highdicom": ("worker/outputs/dicom/",),
     "SimpleITK": ("worker/registration/transforms.py", "worker/priors/lung_mask.py"),
     "skimage": ("worker/lesions/mesh.py",),
-    "openpyxl": ("worker/timeline/export.py",),
+    "xlsxwriter": ("worker/timeline/export.py",),
     "nnunetv2": ("models/external/nnunet.py",),
     "openvino": ("models/engines/openvino_engine.py",),
     "blosc2": ("training/data/array.py",),
