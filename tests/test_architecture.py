@@ -79,7 +79,7 @@ ALLOWED_IMPORTERS = {
     "sqlalchemy": ("dicom_node/journal/",),
     "highdicom": ("worker/outputs/dicom/",),
     "SimpleITK": ("worker/registration/transforms.py", "worker/priors/lung_mask.py"),
-    "skimage": ("worker/lesions/mesh.py",),
+    "skimage": ("worker/lesions/mesh.py", "training/readers/grey.py"),
     "xlsxwriter": ("worker/timeline/export.py",),
     "nnunetv2": ("models/external/nnunet.py",),
     "openvino": ("models/engines/openvino_engine.py",),
