@@ -1,4 +1,4 @@
-"""Renders HTML pages from the Jinja2 templates of this folder; every value is escaped."""
+"""Opens Jinja2 templates, and renders the HTML pages of this folder."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import base64
 import json
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 ESTIMATE = {"value", "low", "high", "cases", "patients", "few_patients"}
 
 
-def rendered(template: str, values: Mapping[str, object]) -> str:
-    """Return the page of a template with these values. Raises UndefinedError if the template needs another one."""
-    environment = Environment(
-        loader=PackageLoader("training.reporting"),
-        autoescape=True,
+def templates_of(package: str) -> Environment:
+    """Return the templates of a package: in those of HTML every value is escaped; a missing value is an error."""
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def rendered(template: str, values: Mapping[str, object]) -> str:
+    """Return the page of a template with these values. Raises UndefinedError if the template needs another one."""
+    environment = templates_of("training.reporting")
     environment.filters |= {"text": _text, "label": _label, "base64": _base64}
     environment.tests |= {"estimate": _is_estimate, "plain": _is_plain}
     return environment.get_template(template).render(values)
