@@ -154,8 +154,8 @@ def _write_raw(folder: Path, patients: Mapping[str, Sequence[Stack]]) -> None:
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for patient, own in patients.items():
-        hu = np.concatenate([stack.hu for stack in own])
-        mask = np.concatenate([stack.mask for stack in own]).astype(np.uint8)
+        hu = np.concatenate([np.asarray(stack.hu) for stack in own])
+        mask = np.concatenate([np.asarray(stack.mask) for stack in own]).astype(np.uint8)
         _write(hu, folder / "imagesTr" / f"{patient}_0000.nii.gz", own[0].spacing_mm)
         _write(mask, folder / "labelsTr" / f"{patient}.nii.gz", own[0].spacing_mm)
     content = {

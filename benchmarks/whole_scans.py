@@ -148,7 +148,7 @@ def _donors(data: Path) -> list[Stack]:
     """Return the nodules of the held-out test patients that have at least three slices of tumour."""
     held_out = set(read_splits(SPLITS)["lidc"]["test"])
     stacks = [*lidc_slices(data / "lidc-slices"), *lidc_cubes(data / "lidc-cubes" / "cubes.npz")]
-    return [stack for stack in stacks if stack.patient in held_out and stack.mask.any((1, 2)).sum() >= 3]
+    return [stack for stack in stacks if stack.patient in held_out and stack.marked_slices().sum() >= 3]
 
 
 def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack], count: int) -> dict[str, object]:
@@ -161,7 +161,7 @@ def _inserted(model: Segmenter, chests: Sequence[Chest], donors: Sequence[Stack]
         chest = chests[number % len(chests)]
         stack = _with_tumours(chest, donors, [float(size) for size in sizes[first : first + AT_A_TIME]], rng)
         orientation = orientation_of(chest.volume.affine)
-        stored = orientation.stored(stack.hu.astype(np.float32))
+        stored = orientation.stored(np.asarray(stack.hu, np.float32))
         mask, _ = _lesions(model, replace(chest.volume, hu=stored))
         outside = orientation.upright(mask.voxels & ~chest.tumour_region).astype(np.float32)
         detection = detect(case_of([Predicted(stack=stack, probability=outside)]), MASK_POINT, model.card)
@@ -193,13 +193,15 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
         np.rint(volume.hu).astype(np.int16), empty, volume.affine, source="inserted", patient=chest.name, name="scan"
     )
     occupied = orientation_of(volume.affine).upright(chest.tumour_region)
-    hu, mask = stack.hu.astype(np.float32), stack.mask
+    hu, mask = np.asarray(stack.hu, np.float32), np.asarray(stack.mask)
     sites = Sites(hu, stack.spacing_mm)
     for number, size in enumerate(sizes):
         for _ in range(200):
             donor = donors[int(rng.integers(len(donors)))]
             scale = float(size) / _diameter_mm(donor)
-            body = real(donor.hu, donor.mask, _scaled(donor.spacing_mm, scale), stack.spacing_mm, rng)
+            body = real(
+                np.asarray(donor.hu), np.asarray(donor.mask), _scaled(donor.spacing_mm, scale), stack.spacing_mm, rng
+            )
             place = sites.find(body.radius_mm, "edge" if number % 2 else "free", rng)
             if place is None:
                 continue
@@ -218,7 +220,7 @@ def _with_tumours(chest: Chest, donors: Sequence[Stack], sizes: Sequence[float],
 
 def _diameter_mm(donor: Stack) -> float:
     """Return the longest in-plane side of the bounding box of a donor's tumour."""
-    rows, columns = (np.flatnonzero(donor.mask.any(axes)) for axes in ((0, 2), (0, 1)))
+    rows, columns = (np.flatnonzero(np.asarray(donor.mask).any(axes)) for axes in ((0, 2), (0, 1)))
     return max(np.ptp(rows) * donor.spacing_mm[1], np.ptp(columns) * donor.spacing_mm[2]) + donor.spacing_mm[1]
 
 

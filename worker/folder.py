@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.misc import is_dicom
 
 from dicom_node.jobs import job_key
 from models.segmenter import Progress, Segmenter
@@ -22,7 +23,7 @@ _RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", L
 def dicom_files(folder: Path) -> list[Path]:
     """Return the files below the folder that have a DICOM preamble (PS3.10 7.1), sorted, without DICOMDIR."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR")
-    return [path for path in files if _has_dicom_preamble(path)]
+    return [path for path in files if is_dicom(path)]
 
 
 def analyse_folder(
@@ -51,11 +52,6 @@ def analyse_folder(
         for result in Path(new_results).iterdir():
             shutil.move(result, out / result.name)
     return analysis
-
-
-def _has_dicom_preamble(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _uids(files: Sequence[Path]) -> tuple[str, ...]:

@@ -1,37 +1,25 @@
 """Unpacks zip and tar archives of models: only files and folders below the target folder.
 
-Links, devices and paths outside the folder are rejected; permissions in the archive are ignored.
+Links, devices and paths outside the folder are rejected; leading slashes, owners and special mode bits are ignored.
 """
 
 from __future__ import annotations
 
 import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from models.segmenter import ModelError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_BYTES = 32 * 2**30
 """Largest unpacked size of an archive: an ensemble of five 3D networks has about 3 GiB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Member:
-    """One entry of an archive; open: None for a folder."""
-
-    name: str
-    size: int
-    open: Callable[[], IO[bytes]] | None
+MAX_MEMBERS = 10_000
+"""Most files and folders of an archive."""
 
 
 def is_archive(name: str) -> bool:
@@ -42,57 +30,51 @@ def is_archive(name: str) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Write an archive's files below `folder`. Raises ModelError before anything is written if a member is rejected.
 
-    A damaged archive also raises ModelError; some of its files may then have been written.
+    A damaged archive also raises ModelError; some of its files may then have been written. Python 3.11.0 to 3.11.3 have
+    no extraction filters (PEP 706): there every archive is rejected.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise ModelError(f"{archive.name}: Python 3.11.4 or later is needed to unpack an archive")
     try:
-        with ExitStack() as opened:
-            members = list(_members(archive, opened))
-            for member in members:
-                _check(member)
-            if sum(member.size for member in members) > MAX_BYTES:
-                raise ModelError(f"{archive.name}: contains more than {MAX_BYTES} bytes")
-            for member in members:
-                _write(member, folder)
+        if archive.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(archive) as packed:
+                _check(map(_as_tar_member, packed.infolist()), folder)
+                packed.extractall(folder)  # noqa: S202 - checked, and a zip's modes are ignored
+        else:
+            with tarfile.open(archive) as packed:
+                _check(packed, folder)
+                packed.extractall(folder, filter="data")
+    except ModelError as rejected:
+        raise ModelError(f"{archive.name}: {rejected}") from None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise ModelError(f"{archive.name}: cannot be unpacked: {error}") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise ModelError(f"{archive.name}: two members have the same path") from None
 
 
-def _members(archive: Path, opened: ExitStack) -> Iterator[_Member]:
-    if archive.name.lower().endswith(".zip"):
-        packed = opened.enter_context(zipfile.ZipFile(archive))
-        for entry in packed.infolist():
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                raise ModelError(f"{archive.name}: {entry.filename} is a link")
-            reader = None if entry.is_dir() else partial(packed.open, entry)
-            yield _Member(name=entry.filename, size=entry.file_size, open=reader)
-        return
-    tape = opened.enter_context(tarfile.open(archive))  # noqa: SIM115 - the caller closes it
-    for item in tape:
-        if not item.isreg() and not item.isdir():
-            raise ModelError(f"{archive.name}: {item.name} is neither a file nor a folder")
-        yield _Member(name=item.name, size=item.size, open=None if item.isdir() else partial(_open_member, tape, item))
+def _as_tar_member(entry: zipfile.ZipInfo) -> tarfile.TarInfo:
+    """Return a zip's entry as a member of a tar, so that both are checked alike."""
+    member = tarfile.TarInfo(entry.filename)
+    member.size = entry.file_size
+    if entry.is_dir():
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(entry.external_attr >> 16):
+        member.type = tarfile.SYMTYPE
+    return member
 
 
-def _open_member(tape: tarfile.TarFile, item: tarfile.TarInfo) -> IO[bytes]:
-    file = tape.extractfile(item)
-    if file is None:
-        raise tarfile.TarError(f"{item.name} has no content")
-    return file
-
-
-def _check(member: _Member) -> None:
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name or "\0" in member.name:
-        raise ModelError(f"{member.name!r}: path outside the archive's folder")
-
-
-def _write(member: _Member, folder: Path) -> None:
-    target = folder / PurePosixPath(member.name)
-    if member.open is None:
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with member.open() as packed, target.open("xb") as file:
-        shutil.copyfileobj(packed, file)
+def _check(members: Iterable[tarfile.TarInfo], folder: Path) -> None:
+    """Raise ModelError for a member that is rejected, tarfile.FilterError for a path outside the folder."""
+    files: set[PurePosixPath] = set()
+    size = 0
+    for number, member in enumerate(members, start=1):
+        size += member.size
+        if number > MAX_MEMBERS or size > MAX_BYTES:
+            raise ModelError(f"contains more than {MAX_MEMBERS} members or {MAX_BYTES} bytes")
+        # Also links within the folder, which `data_filter` allows: it can be deceived by them (CVE-2025-4517).
+        if not member.isreg() and not member.isdir():
+            raise ModelError(f"{member.name} is neither a file nor a folder")
+        path = PurePosixPath(tarfile.data_filter(member, str(folder)).name)
+        if member.isreg() and path in files:
+            raise ModelError("two members have the same path")
+        files.add(path)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import blosc2  # type: ignore[import-untyped]
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import NDArray
 
 ONE_THREAD = {"nthreads": 1}
 """Examples are already drawn by several processes, and threads do not survive a fork."""
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
+class Slices(Protocol):
+    """A volume (slice, row, column), in memory or on disk: indexing reads slices, `np.asarray` reads all of it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of slices, rows and columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a voxel."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...  # noqa: ANN401 - numpy's indexing
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+def write_array(path: Path, array: Slices) -> None:
     """Write an array, each slice compressed as its own chunk: bit shuffle, then Zstandard."""
     packing = {"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.BITSHUFFLE], **ONE_THREAD}
     blosc2.asarray(
@@ -22,55 +41,15 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     )
 
 
-class OnDisk(NDArrayOperatorsMixin):
-    """A read-only array in a Blosc2 file; slices are read on access and not kept in memory.
+def open_array(path: str) -> Slices:
+    """Open a file of `write_array` as a read-only blosc2.NDArray."""
+    array: Slices = blosc2.open(path, mode="r", dparams=ONE_THREAD)
+    return array
 
-    Indexing by an integer, a slice of step 1 or a list of integers reads only those slices; any other access reads the
-    whole file and behaves as a numpy array.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = blosc2.open(str(path), mode="r", dparams=ONE_THREAD)
-        self.shape: tuple[int, ...] = self._file.shape
-        self.dtype: np.dtype[Any] = self._file.dtype
+def _reduced(array: blosc2.NDArray) -> tuple[Callable[[str], Slices], tuple[str]]:
+    return open_array, (array.urlpath,)
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the array in memory, not of its file."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - numpy's indexing
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if isinstance(first, int | np.integer) and not isinstance(first, bool):
-            return self._file[range(len(self))[int(first)]][rest]
-        if isinstance(first, slice) and first.step in {None, 1}:
-            return self._file[first][(slice(None), *rest)]
-        if isinstance(first, list) and first and not rest and all(isinstance(k, int) for k in first):
-            return np.stack([self[k] for k in first])
-        return np.asarray(self)[key]
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("an array on disk cannot be returned without a copy")
-        return np.asarray(self._file[:], dtype)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: ArrayLike, **options: Any) -> Any:  # noqa: ANN401
-        arrays = (np.asarray(value) if isinstance(value, OnDisk) else value for value in inputs)
-        return getattr(ufunc, method)(*arrays, **options)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - attributes of numpy's array: astype, any, sum ...
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(np.asarray(self), name)
-
-    def __reduce__(self) -> tuple[type[OnDisk], tuple[Path]]:
-        return OnDisk, (self._path,)
+# Where processes are started anew instead of forked (macOS, Windows), the loader pickles its stacks; blosc2 does not.
+copyreg.pickle(blosc2.NDArray, _reduced)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -20,12 +21,11 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.data.array import OnDisk, write_array
+from training.data.array import Slices, open_array, write_array
 from training.data.volume import Stack
 from training.readers.case import DataRefused
 
@@ -148,8 +148,8 @@ def _entry(stack: Stack, hashes: Mapping[str, str], recipe: str) -> Entry:
         whole=stack.whole,
         first_slice=stack.first_slice,
         has_readers=stack.readers is not None,
-        tumour_slices=int(stack.mask.any(axis=(1, 2)).sum()),
-        tumour_ml=round(int(stack.mask.sum()) * float(np.prod(stack.spacing_mm)) / 1000, 4),
+        tumour_slices=int(stack.marked_slices().sum()),
+        tumour_ml=round(int(np.asarray(stack.mask).sum()) * float(np.prod(stack.spacing_mm)) / 1000, 4),
         recipe=recipe,
         files=dict(hashes),
         estimated=stack.estimated,
@@ -167,19 +167,19 @@ def _stack(folder: Path, entry: Entry) -> Stack:
         source=entry.source,
         patient=entry.patient,
         name=entry.name,
-        hu=cast(NDArray[np.int16], _array(folder / "hu.b2nd")),
-        mask=cast(NDArray[np.bool_], _array(folder / "mask.b2nd")),
+        hu=_array(folder / "hu.b2nd"),
+        mask=_array(folder / "mask.b2nd"),
         spacing_mm=entry.spacing_mm,
         whole=entry.whole,
         first_slice=entry.first_slice,
-        readers=cast(NDArray[np.uint8], _array(folder / "readers.b2nd")) if entry.has_readers else None,
+        readers=_array(folder / "readers.b2nd") if entry.has_readers else None,
         estimated=entry.estimated,
     )
 
 
-def _array(path: Path) -> NDArray[Any] | OnDisk:
-    array = OnDisk(path)
-    return np.asarray(array) if array.nbytes <= IN_MEMORY_BYTES else array
+def _array(path: Path) -> Slices:
+    array = open_array(str(path))
+    return np.asarray(array) if math.prod(array.shape) * array.dtype.itemsize <= IN_MEMORY_BYTES else array
 
 
 def _stored_entry(path: Path) -> Entry | None:

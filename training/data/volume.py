@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from models.orientation import orientation_of
 from models.volume import spacing_of
+from training.data.array import Slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """Consecutive slices of one patient, upright: slices to the head, rows to posterior, columns to the left.
+
+    The arrays are in memory, or on disk: `np.asarray` reads a whole one, indexing reads slices.
 
     hu: int16 (slice, row, column). mask: bool, same shape. spacing_mm: along the same axes. whole: True for whole
     slices, in which everything outside the mask is known to be no tumour. first_slice: number of the first slice among
@@ -25,13 +28,17 @@ class Stack:
     source: str
     patient: str
     name: str
-    hu: NDArray[np.int16]
-    mask: NDArray[np.bool_]
+    hu: Slices
+    mask: Slices
     spacing_mm: tuple[float, float, float]
     whole: bool
     first_slice: int = 0
-    readers: NDArray[np.uint8] | None = None
+    readers: Slices | None = None
     estimated: bool = False
+
+    def marked_slices(self) -> NDArray[np.bool_]:
+        """Return for each slice whether the mask marks a voxel of it."""
+        return np.asarray(np.asarray(self.mask).any(axis=(1, 2)))
 
     @property
     def voxel_ml(self) -> float:

@@ -83,7 +83,7 @@ def case_of(items: Sequence[Predicted]) -> EvaluatedCase:
         seen=seen,
         spacing_mm=first.spacing_mm,
         whole=first.whole,
-        readers=first.readers if len(items) == 1 else None,
+        readers=np.asarray(first.readers) if len(items) == 1 and first.readers is not None else None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from models.segmenter import ModelCard
 from training.data.cache import Entry
 from training.data.splits import PARTS, Split, collection_of
+from training.reporting.pages import templates_of
 
 NAMED_BY_THE_SITE = ("dicom", "corrected")
 """Sources whose patient names are the folder names chosen by the site."""
@@ -45,78 +46,23 @@ class CardContent:
 
 def card_text(content: CardContent) -> str:
     """Return the card as Markdown."""
-    parts = (_head, _data, _splits, _figures, _limits, _budget)
-    return "\n".join(line for part in parts for line in (*part(content), ""))
-
-
-def _head(content: CardContent) -> Iterator[str]:
-    card = content.card
-    yield f"# Model card: {card.name} {card.version}"
-    yield ""
-    yield "Research use only; every mark is a proposal that a radiologist accepts or rejects."
-    yield ""
-    yield "| | |"
-    yield "| --- | --- |"
-    size = f"{content.parameters / 1e6:.2f} million parameters"
-    yield f"| weights | `{card.weights_file}`, {size}, SHA-256 `{card.weights_sha256}` |"
-    yield f"| licence of the weights | {card.licence} |"
-    yield "| input | chest CT in HU, any spacing, upright or not; window -1000 to 400 HU |"
-    yield (
-        f"| output | probability of tumour; a voxel counts above {card.threshold}, a component of at least "
-        f"{card.smallest_lesion_ml} ml with a score of at least {card.peak_threshold} |"
+    environment = templates_of("training.export")
+    environment.filters["span"] = _span
+    named_by_the_site = {collection_of(each.source) for each in content.entries if each.source in NAMED_BY_THE_SITE}
+    trained = _patients(content, "train")
+    return environment.get_template("model_card.md.j2").render(
+        content=content,
+        card=content.card,
+        run=content.run,
+        network=NETWORKS[content.card.network],
+        parts=PARTS,
+        names=lambda collection, names: _hashed(collection, names) if collection in named_by_the_site else names,
+        estimates=_estimates,
+        tested=_patients(content, "test"),
+        trained=[entry for entry in content.entries if entry.patient in trained],
+        duration=_duration(content.seconds),
+        initial_weights=_initial_weights(content.run["settings"]),
     )
-    yield f"| network | {NETWORKS[card.network]} |"
-    yield '| use | `model = "lung_tumour:THIS FOLDER"` in lungspread.toml |'
-
-
-def _data(content: CardContent) -> Iterator[str]:
-    yield "## Data"
-    yield ""
-    yield "| source | licence | patients | stacks | slices | with tumour | tumour ml | slice spacing mm |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for source in sorted({entry.source for entry in content.entries}):
-        own = [entry for entry in content.entries if entry.source == source]
-        numbers = (
-            len({entry.patient for entry in own}),
-            len(own),
-            sum(entry.shape[0] for entry in own),
-            sum(entry.tumour_slices for entry in own),
-            f"{sum(entry.tumour_ml for entry in own):.1f}",
-            _span([entry.spacing_mm[0] for entry in own]),
-        )
-        yield f"| {source} | {content.data_licence} | {' | '.join(map(str, numbers))} |"
-
-
-def _splits(content: CardContent) -> Iterator[str]:
-    yield "## Splits"
-    yield ""
-    yield (
-        "By patient, before training. Weights were trained on `train`, the operating point was chosen on `validation`, "
-        f"`test` was only evaluated. SHA-256 of the file: `{content.splits_sha256}`."
-    )
-    for collection, split in sorted(content.splits.items()):
-        site = any(entry.source in NAMED_BY_THE_SITE for entry in content.entries if _in(entry, collection))
-        for part in PARTS:
-            names = [_hashed(collection, name) if site else name for name in split[part]]
-            yield ""
-            yield f"* {collection}, {part}: {len(names)}{': ' if names else ''}{', '.join(names)}"
-
-
-def _figures(content: CardContent) -> Iterator[str]:
-    yield "## Figures on held-back patients"
-    yield ""
-    if content.evaluation is None:
-        yield "Not evaluated: `python -m training evaluate --model run` was not run with these weights."
-        return
-    yield "| source | what | value (95 % interval over patients) | cases | patients |"
-    yield "| --- | --- | --- | --- | --- |"
-    for source, numbers in content.evaluation["sources"].items():
-        for name, estimate in _estimates(numbers):
-            yield f"| {source} | {name} | {_interval(estimate)} | {estimate['cases']} | {estimate['patients']} |"
-    yield ""
-    yield "How each number is computed:"
-    yield ""
-    yield from (f"* {rule}" for rule in content.evaluation["rules"])
 
 
 def _estimates(numbers: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -137,31 +83,6 @@ def _estimates(numbers: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
     yield from ((name, value) for name, value in named.items() if value["value"] is not None)
 
 
-def _limits(content: CardContent) -> Iterator[str]:
-    trained = [entry for entry in content.entries if entry.patient in _patients(content, "train")]
-    tested = _patients(content, "test")
-    yield "## Limits"
-    yield ""
-    yield f"* Evaluated on {len(tested)} patients of the training sources, not on scans of other hospitals."
-    if len(tested) < 20:
-        yield "* Below 20 patients the intervals are too narrow, and only a hint."
-    yield f"* Trained on slices of {_span([entry.spacing_mm[0] for entry in trained])} mm; not tested on others."
-    yield "* It does badly on what is rare in its data: read the figures by size, and test on your own scans first."
-    yield "* It outlines possible tumour. It does not distinguish benign from malignant, and is no diagnostic device."
-
-
-def _budget(content: CardContent) -> Iterator[str]:
-    settings, run = content.run["settings"], content.run
-    where = ", ".join(run["gpus"]) or f"CPU ({run['machine']}), {run['threads']} threads"
-    yield "## Budget"
-    yield ""
-    yield f"* {settings['steps']} steps in {_duration(content.seconds)} on {where}; crops of {settings['crop']} pixels."
-    yield f"* Initial weights: {_initial_weights(settings)}."
-    yield f"* Code: {run['git_revision'] or 'revision not known'}. Python {run['python']}."
-    yield f"* Libraries: {', '.join(f'{name} {version}' for name, version in sorted(run['libraries'].items()))}."
-    yield "* Dice + cross-entropy, AdamW, moving average of the weights; no early stopping."
-
-
 def _initial_weights(settings: Mapping[str, Any]) -> str:
     if settings.get("init_from"):
         is_run = str(settings["init_from"]).endswith(".pt")
@@ -175,21 +96,13 @@ def _patients(content: CardContent, part: str) -> set[str]:
     return {patient for split in content.splits.values() for patient in split[part]}
 
 
-def _in(entry: Entry, collection: str) -> bool:
-    return collection_of(entry.source) == collection
+def _hashed(collection: str, names: Sequence[str]) -> list[str]:
+    return [hashlib.sha256(f"{collection}/{name}".encode()).hexdigest()[:12] for name in names]
 
 
-def _hashed(collection: str, name: str) -> str:
-    return hashlib.sha256(f"{collection}/{name}".encode()).hexdigest()[:12]
-
-
-def _interval(estimate: Mapping[str, Any]) -> str:
-    if estimate["low"] is None:
-        return f"{estimate['value']} (no interval)"
-    return f"{estimate['value']} ({estimate['low']} to {estimate['high']})"
-
-
-def _span(values: Sequence[float]) -> str:
+def _span(entries: Sequence[Entry]) -> str:
+    """Return the range of the slice spacings in mm."""
+    values = [entry.spacing_mm[0] for entry in entries]
     low, high = min(values, default=0.0), max(values, default=0.0)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.misc import is_dicom
 from pydicom.uid import CTImageStorage
 
 from training.readers.case import Case, DataRefused, FoundCases
@@ -65,10 +66,7 @@ def _patients(folder: Path) -> Iterator[tuple[str, list[Path]]]:
 
 def _is_dicom(path: Path) -> bool:
     """Return whether a file has the preamble of PS3.10 7.1; DICOMDIR is excluded."""
-    if not path.is_file() or path.name == "DICOMDIR":
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    return path.is_file() and path.name != "DICOMDIR" and is_dicom(path)
 
 
 def _cases_of(patient: str, files: Sequence[Path], choice: OutlineChoice) -> tuple[list[Case], int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.filters import threshold_otsu
 
 from training.readers.case import DataRefused
 
@@ -40,11 +41,8 @@ def recalibrated(grey: Grey) -> NDArray[np.int16]:
     """
     if grey.min() == grey.max():
         raise DataRefused("all of its pixels have one value")
-    histogram = np.bincount(grey.ravel(), minlength=256).astype(float)
-    weight = np.cumsum(histogram)
-    mean = np.cumsum(histogram * np.arange(256))
-    between = (mean[-1] * weight / weight[-1] - mean) ** 2 / np.maximum(weight * (weight[-1] - weight), 1)
-    soft_tissue = float(np.median(grey[grey > int(np.argmax(between))]))
+    threshold = int(threshold_otsu(grey))  # type: ignore[no-untyped-call]
+    soft_tissue = float(np.median(grey[grey > threshold]))
     return np.asarray(np.rint(grey * (1024.0 / soft_tissue) - 1024.0), np.int16)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageColor
 from scipy import ndimage
 
 from training.evaluation.case import Bools
@@ -48,4 +49,4 @@ def enlarged(pixels: Pixels, factor: int) -> Pixels:
 
 def rgb(colour: str) -> NDArray[np.float32]:
     """Return `#rrggbb` as three numbers, 0 to 255."""
-    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
+    return np.array(ImageColor.getrgb(colour), np.float32)

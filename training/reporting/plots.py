@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def froc_plot(source: Json) -> Figure:
     at = detection["false_per_scan_at_operating_point"]["value"]
     _interval(axes, max(at, least), detection["sensitivity_at_operating_point"], COLOURS[1], "D")
     axes.set_xscale("log", base=2)
-    axes.set_xticks(RATES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xticks(RATES, [str(Fraction(rate)) for rate in RATES])
     axes.set_ylim(-0.02, 1.02)
     axes.set_title(f"{detection['lesions']} lesions, {detection['scans']} scans; diamond: operating point", fontsize=10)
     return figure

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 from io import BytesIO
 from pathlib import Path
 
@@ -13,34 +10,11 @@ from PIL import Image
 
 from training.reporting.figures import CaseView
 from training.reporting.overlay import PREDICTION, REFERENCE, Pixels, enlarged, outlined_in, painted, rgb
+from training.reporting.pages import rendered
 
 MILLISECONDS = 120
 WIDTH_PX = 512
 OUTLINES = (REFERENCE, PREDICTION)
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-img{{width:100%;max-width:44rem;aspect-ratio:{aspect};image-rendering:pixelated;background:#000}}
-input{{width:100%;max-width:44rem}} b{{padding:0 .6em}}</style></head><body>
-<h1>{title}</h1><p>{mask_name}. Outlines: <b style="background:{reference}">ground truth</b>
-<b style="background:{prediction}">prediction</b></p>
-<p><img id="picture" alt="one slice"></p>
-<p><label>slice <output id="number"></output> of {count}<br>
-<input id="slice" type="range" min="1" max="{count}" value="{start}"></label></p>
-<p>Arrow keys move by one slice. Research use only.</p>
-<script>
-const slices = {slices};
-const slider = document.getElementById("slice");
-function show() {{
-  document.getElementById("picture").src = "data:image/png;base64," + slices[slider.value - 1];
-  document.getElementById("number").value = slider.value;
-}}
-slider.addEventListener("input", show);
-slider.focus();
-show();
-</script></body></html>
-"""
 
 
 def viewer_page(view: CaseView, path: Path) -> None:
@@ -50,17 +24,16 @@ def viewer_page(view: CaseView, path: Path) -> None:
     width_mm, height_mm = (
         n * size for n, size in zip(view.case.hu.shape[:0:-1], view.case.spacing_mm[:0:-1], strict=True)
     )
-    page = PAGE.format(
-        title=html.escape(view.case.name),
-        mask_name=html.escape(view.mask_name.capitalize()),
-        reference=REFERENCE,
-        prediction=PREDICTION,
-        aspect=f"{width_mm:.1f}/{height_mm:.1f}",
-        count=len(pictures),
-        start=int(areas.argmax()) + 1,
-        slices=json.dumps([base64.b64encode(_png(picture)).decode("ascii") for picture in pictures]),
-    )
-    path.write_text(page, encoding="utf-8")
+    values = {
+        "title": view.case.name,
+        "mask_name": view.mask_name.capitalize(),
+        "reference": REFERENCE,
+        "prediction": PREDICTION,
+        "aspect": f"{width_mm:.1f}/{height_mm:.1f}",
+        "start": int(areas.argmax()) + 1,
+        "slices": [_png(picture) for picture in pictures],
+    }
+    path.write_text(rendered("slice_viewer.html.j2", values), encoding="utf-8")
 
 
 def viewer_gif(view: CaseView, path: Path) -> None:

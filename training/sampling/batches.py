@@ -93,7 +93,7 @@ def recipe_for(stacks: Sequence[Stack], network: str = "2.5d") -> Recipe:
     shares = []
     for source in dict.fromkeys(stack.source for stack in stacks):
         times = 4 if network != "3d" and source != "phantom" else 1
-        own = [stack.mask.any((1, 2)) for stack in stacks if stack.source == source]
+        own = [stack.marked_slices() for stack in stacks if stack.source == source]
         if any(marked.any() for marked in own):
             shares.append(Share(source=source, centre="tumour", tumour=True, count=2 * times))
         shares.append(Share(source=source, centre="lung", tumour=None, count=times))
@@ -110,7 +110,7 @@ def whole_slices(stacks: Sequence[Stack], count: int) -> Recipe:
     """
     shares: list[Share] = []
     for source in dict.fromkeys(stack.source for stack in stacks if stack.whole and stack.source != "phantom"):
-        marked = np.concatenate([stack.mask.any((1, 2)) for stack in stacks if stack.source == source])
+        marked = np.concatenate([stack.marked_slices() for stack in stacks if stack.source == source])
         tumour = count - count // 3 if marked.any() else 0
         free = count // 6 if not marked.all() else 0
         kinds = {True: tumour, None: count - tumour - free, False: free}
@@ -139,7 +139,7 @@ class Batches(Dataset[Batch]):
     ) -> None:
         self.by_patient: dict[str, dict[str, list[Marked]]] = defaultdict(lambda: defaultdict(list))
         for stack in stacks:
-            self.by_patient[stack.source][stack.patient].append((stack, np.asarray(stack.mask.any((1, 2)))))
+            self.by_patient[stack.source][stack.patient].append((stack, stack.marked_slices()))
         self.by_patient = {source: dict(patients) for source, patients in self.by_patient.items()}
         self._alternating = [(self._of_sources(recipe), crop)]
         if whole:

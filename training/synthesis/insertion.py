@@ -55,9 +55,9 @@ def inserted(stacks: Sequence[Stack], copies: int, seed: int) -> Iterator[Stack]
 
     Half of the lesions are real ones of the given stacks, so held-back patients contribute none.
     """
-    donors = [stack for stack in stacks if (stack.mask.any((1, 2))).sum() >= FEWEST_SLICES]
+    donors = [stack for stack in stacks if stack.marked_slices().sum() >= FEWEST_SLICES]
     for number, stack in enumerate(stack for stack in stacks if stack.whole):
-        sites = Sites(stack.hu.astype(np.float32), stack.spacing_mm)
+        sites = Sites(np.asarray(stack.hu, np.float32), stack.spacing_mm)
         for copy in range(copies):
             copied = with_lesions(stack, sites, donors, np.random.default_rng([seed, number, copy]))
             if copied is not None:
@@ -66,7 +66,8 @@ def inserted(stacks: Sequence[Stack], copies: int, seed: int) -> Iterator[Stack]
 
 def with_lesions(stack: Stack, sites: Sites, donors: Sequence[Stack], rng: np.random.Generator) -> Stack | None:
     """Return the stack with 1 to MOST more lesions, half of them real ones of the donors; None if none is visible."""
-    hu, mask, before = stack.hu.astype(np.float32), stack.mask.copy(), int(stack.mask.sum())
+    hu, mask = np.asarray(stack.hu, np.float32), np.asarray(stack.mask)
+    before = int(mask.sum())
     remaining, kinds = int(rng.integers(1, MAX_LESIONS + 1)), get_args(Site)
     for _ in range(TRIES):
         if remaining == 0:
@@ -86,7 +87,7 @@ def _patch(donors: Sequence[Stack], spacing: Spacing, rng: np.random.Generator) 
     if donors and rng.random() < 0.5:
         donor, scale = donors[int(rng.integers(len(donors)))], _drawn(*ENLARGED, rng)
         first, row, column = (size * scale for size in donor.spacing_mm)
-        return real(donor.hu, donor.mask, (first, row, column), spacing, rng)
+        return real(np.asarray(donor.hu), np.asarray(donor.mask), (first, row, column), spacing, rng)
     return shaped(_drawn(SMALLEST_MM, LARGEST_MM, rng), spacing, rng)
 
 

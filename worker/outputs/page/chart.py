@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
 from worker.outputs.page.sheet import BLACK, GREY, MM_PER_PT, WHITE, LineStyle, Point, Rect, Sheet, TextStyle
 
 TICK_LABEL = TextStyle(size_pt=5.5, colour=GREY)
@@ -31,7 +33,8 @@ class Chart:
     days: Sequence[int]
     """Days of the scans, ascending."""
     unit: str
-    step: float
+    ticks: list[float]
+    """Values with a grid line, ascending from 0."""
     top: float
     """The value at the upper edge."""
 
@@ -59,24 +62,30 @@ def chart_in(rect: Rect, days: Sequence[int], top: float, unit: str, label_rows:
         width=rect.width - LEFT_MM,
         height=rect.height - TOP_MM - below,
     )
-    return Chart(plot=plot, days=days, unit=unit, step=nice_step(top, min_steps=3 if plot.height > 40 else 2), top=top)
+    return Chart(plot=plot, days=days, unit=unit, ticks=ticks_of(top, min_steps=3 if plot.height > 40 else 2), top=top)
 
 
-def nice_step(top: float, min_steps: int) -> float:
-    """Return the largest round step of which the axis from 0 to `top` has at least `min_steps`."""
-    power = 10.0 ** math.floor(math.log10(top / min_steps))
-    return max(step for step in STEPS if step * power <= top / min_steps * (1 + 1e-9)) * power
+def ticks_of(top: float, min_steps: int) -> list[float]:
+    """Return the multiples from 0 to `top` of the largest round step that fits at least `min_steps` times."""
+    locator = MaxNLocator(nbins=min_steps, min_n_ticks=min_steps + 1, steps=STEPS)
+    return [float(tick) for tick in locator.tick_values(0.0, top) if tick <= top * (1 + 1e-9)]
+
+
+def tick_labels(ticks: list[float]) -> list[str]:
+    """Return the texts of an axis's values: all with as many decimals as their step needs, never with an exponent."""
+    formatter = ScalarFormatter(useOffset=False)
+    formatter.set_scientific(False)
+    formatter.create_dummy_axis()
+    return formatter.format_ticks(ticks)
 
 
 def draw_axes(sheet: Sheet, chart: Chart) -> None:
     """Draw the grid, the values beside it and a tick for each day."""
     plot = chart.plot
-    highest = math.floor(chart.top / chart.step + 1e-9)
-    for number in range(highest + 1):
-        value = number * chart.step
+    *labels, highest = tick_labels(chart.ticks)
+    for value, label in zip(chart.ticks, [*labels, f"{highest} {chart.unit}"], strict=True):
         height = chart.y(value)
-        sheet.line([(plot.left, height), (plot.right, height)], GRID if number else AXIS)
-        label = f"{axis_number(value, chart.step)} {chart.unit if number == highest else ''}".strip()
+        sheet.line([(plot.left, height), (plot.right, height)], GRID if value else AXIS)
         at = (plot.left - 0.8, height + 0.36 * TICK_LABEL.size_pt * MM_PER_PT)
         sheet.text(at, label, replace(TICK_LABEL, align="right"), LEFT_MM - 1.0)
     for day in chart.days:
@@ -136,12 +145,6 @@ def draw_cross(sheet: Sheet, at: Point) -> None:
     x, y, arm = at[0], at[1], MARKER_MM
     for sign in (1, -1):
         sheet.line([(x - arm, y - sign * arm), (x + arm, y + sign * arm)], LineStyle(colour=BLACK, width_pt=0.9))
-
-
-def axis_number(value: float, step: float) -> str:
-    """Return the text of an axis value, with as many decimals as the step needs."""
-    decimals = next((n for n in range(6) if abs(step * 10**n - round(step * 10**n)) < 1e-6 * step * 10**n), 6)
-    return f"{value:.{decimals}f}"
 
 
 def _box(sheet: Sheet, chart: Chart, day: int, label: tuple[str, TextStyle]) -> tuple[float, float]:

@@ -143,7 +143,7 @@ def test_a_single_file_of_weights_is_checked_as_well(server: Served, tmp_path: P
 def test_an_archive_with_a_path_outside_its_folder_is_rejected(server: Served, tmp_path: Path) -> None:
     server.content = zipped(**{"model.toml": b"", "../../out-there": b""})
 
-    with pytest.raises(ModelError, match="outside the archive's folder"):
+    with pytest.raises(ModelError, match="outside the destination"):
         fetch(server, tmp_path / "mine")
     assert names_in(tmp_path) == []
 

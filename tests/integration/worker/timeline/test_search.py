@@ -249,7 +249,7 @@ def test_no_identifying_value_of_the_headers_is_in_the_output(node: Node, config
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"):
             assert not any(header[keyword].value.encode() in content for content in bare.values())
     assert b"lesion-1" in parts["csv"]
-    assert b"lesion-1" in parts["xl/worksheets/sheet1.xml"]
+    assert b"lesion-1" in parts["xl/sharedStrings.xml"]
 
 
 def secrets(headers: Sequence[Dataset]) -> set[str]:

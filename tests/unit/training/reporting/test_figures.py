@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -115,6 +116,14 @@ def test_the_viewer_page_contains_every_slice_and_needs_no_network(view: CaseVie
         assert has(pixels, AMBER).any() == view.marked[at].any()
     assert "http" not in page
     assert f'value="{middle_slice(view) + 1}"' in page
+
+
+def test_a_page_escapes_the_name_of_the_case(view: CaseView, tmp_path: Path) -> None:
+    viewer_page(replace(view, case=replace(view.case, name="<script>P1</script>")), tmp_path / "s.html")
+    page = (tmp_path / "s.html").read_text(encoding="utf-8")
+
+    assert page.count("<script>") == 1  # the viewer's own
+    assert "<h1>&lt;script&gt;P1&lt;/script&gt;</h1>" in page
 
 
 def test_learning_curves_draw_the_columns_of_all_runs(tmp_path: Path) -> None:

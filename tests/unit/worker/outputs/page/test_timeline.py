@@ -31,7 +31,7 @@ from tests.fixtures.worker.measured import report_of
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.growth import DoublingTime
 from worker.follow_up.matching import Event
-from worker.outputs.page.chart import axis_number, nice_step
+from worker.outputs.page.chart import tick_labels, ticks_of
 from worker.outputs.page.page import draw_page, draw_pages, write_page
 from worker.outputs.page.sections.lesion_timeline import CHANCE, MISSING
 from worker.outputs.page.sections.timeline import cells, draw_timeline
@@ -396,14 +396,34 @@ def test_charts_fill_their_region_and_never_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("top", "min_steps", "step"), [(16.0, 2, 5.0), (16.0, 3, 5.0), (0.43, 2, 0.2), (107.0, 2, 50.0), (2.0, 2, 1.0)]
+    ("top", "min_steps", "ticks"),
+    [
+        (16.0, 2, [0, 5, 10, 15]),
+        (16.0, 3, [0, 5, 10, 15]),
+        (0.43, 2, [0, 0.2, 0.4]),
+        (107.0, 2, [0, 50, 100]),
+        (2.0, 2, [0, 1, 2]),
+    ],
 )
-def test_ticks_are_round(top: float, min_steps: int, step: float) -> None:
-    assert nice_step(top, min_steps) == pytest.approx(step)
+def test_ticks_are_round(top: float, min_steps: int, ticks: list[float]) -> None:
+    assert ticks_of(top, min_steps) == pytest.approx(ticks)
 
 
-def test_numbers_have_the_decimals_of_their_step() -> None:
-    assert [axis_number(value, step) for value, step in ((15, 5), (0.5, 0.25), (0.2, 0.1))] == ["15", "0.50", "0.2"]
+@pytest.mark.parametrize(
+    ("ticks", "labels"),
+    [
+        ([0, 5, 10, 15], ["0", "5", "10", "15"]),
+        ([0, 0.25, 0.5], ["0.00", "0.25", "0.50"]),
+        ([0, 0.1, 0.2], ["0.0", "0.1", "0.2"]),
+        ([0, 0.00005, 0.0001], ["0.00000", "0.00005", "0.00010"]),
+        ([0, 100_000, 200_000], ["0", "100000", "200000"]),
+    ],
+)
+def test_numbers_have_the_decimals_of_their_step(ticks: list[float], labels: list[str]) -> None:
+    assert tick_labels(ticks) == labels
+
+
+def test_changes_are_whole_percent_with_their_sign() -> None:
     assert [signed(value) for value in (37.2, -12.6, 0.2, -0.2)] == ["+37", "\N{MINUS SIGN}13", "0", "0"]
 
 
