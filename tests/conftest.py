@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import evt
 
 from dicom_node.delivery.delivery import record_peer_report
@@ -44,7 +44,7 @@ def make_ct_instance(number: int, series_uid: str = "1.2.3", size: int = 32) -> 
     slice_.file_meta = FileMetaDataset()
     slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = CTImageStorage
-    slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = f"{series_uid}.{number}"
+    slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = UID(f"{series_uid}.{number}")
     slice_.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     slice_.StudyDate, slice_.Modality, slice_.StudyDescription = "20261101", "CT", "CHEST SECRET"
     slice_.PatientName, slice_.PatientID = "SECRET^NAME", "SECRET-ID"

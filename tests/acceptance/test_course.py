@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -101,7 +102,7 @@ def send_in_order(stack: TimelineStack, scans: list[tuple[str, Path]], order: li
         stack.send(scans[order[count - 1]][1])
         sent = sorted(order[:count])
         expected = {scans[n][0]: [scans[m][0] for m in sent if m < n] for n in sent}
-        wait_for(lambda expected=expected: is_compared(stack, expected), TIMEOUT_S, f"{count} scans are compared")
+        wait_for(partial(is_compared, stack, expected), TIMEOUT_S, f"{count} scans are compared")
 
 
 def is_compared(stack: TimelineStack, expected: dict[str, list[str]]) -> bool:

@@ -48,7 +48,7 @@ EXACT = InferenceSettings(device="cpu", precision="float32", cascade=False)
 def stack_of(patient: str, source: str) -> Stack:
     """The phantom with shifted rows for each patient; four slices, thin enough for one position each."""
     phantom, number = phantom_stack(), ord(patient) % 4
-    hu, mask = (np.roll(array[1:5], 8 * number, 1) for array in (phantom.hu, phantom.mask))
+    hu, mask = np.roll(phantom.hu[1:5], 8 * number, 1), np.roll(phantom.mask[1:5], 8 * number, 1)
     thin = replace(phantom, hu=hu, mask=mask, spacing_mm=(2.5, *phantom.spacing_mm[1:]))
     return replace(thin, source=source, patient=patient, name=patient, whole=source == "msd")
 

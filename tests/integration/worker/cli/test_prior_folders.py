@@ -11,7 +11,8 @@ from dicom_node.errors import SettingsError
 from dicom_node.prior import PriorSearch
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
-from tests.fixtures.worker.phantom_timeline import CARD, TrueLesion, true_mask
+from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.phantom_timeline import TrueLesion, true_mask
 from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
 from worker.follow_up.comparison import Comparison, ComparisonStatus

@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.prior import PriorSearch
-from tests.fixtures.worker.analysed_series import CARD
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
 from worker.findings import Findings
 from worker.follow_up.compare import follow_up

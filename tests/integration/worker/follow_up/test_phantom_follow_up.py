@@ -29,7 +29,7 @@ from worker.registration.register import Method
 
 SAME = ("shrinker", "grower", "stable")
 """Lesions that are the same on all five scans."""
-EVENTS = (
+EVENTS: tuple[dict[str, Event], ...] = (
     {},
     dict.fromkeys((*SAME, "splitter", "vanisher", "twin front", "twin back"), Event.SAME),
     {

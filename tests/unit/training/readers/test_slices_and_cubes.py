@@ -24,7 +24,7 @@ def prepared(cache: Path, **sources: Path) -> Prepared:
 
 def save(path: Path, grey: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grey.astype(np.uint8)).save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    Image.fromarray(grey.astype(np.uint8)).save(path, lossless=path.suffix == ".webp")
 
 
 def table(path: Path, rows: list[dict[str, object]]) -> None:
@@ -73,8 +73,12 @@ def cubes(tmp_path: Path) -> Path:
 def save_cubes(folder: Path, **changed: np.ndarray) -> None:
     hu, mask = np.full((5, 5, 5), -800, np.int16), np.zeros((5, 5, 5), np.uint8)
     mask[2, 2, 1:4] = 1
-    arrays = {"P1_nod0/hu": hu, "P1_nod0/mask": mask, **{key.replace("__", "/"): v for key, v in changed.items()}}
-    np.savez_compressed(folder / "cubes.npz", **{key: value for key, value in arrays.items() if value.size})
+    arrays: dict[str, np.ndarray] = {
+        "P1_nod0/hu": hu,
+        "P1_nod0/mask": mask,
+        **{key.replace("__", "/"): v for key, v in changed.items()},
+    }
+    np.savez_compressed(folder / "cubes.npz", allow_pickle=True, **{key: v for key, v in arrays.items() if v.size})
 
 
 def test_whole_slices_become_runs_in_radiological_orientation(msd_slices: Path, tmp_path: Path) -> None:

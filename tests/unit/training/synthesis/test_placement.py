@@ -51,12 +51,15 @@ def test_an_attached_lesion_reaches_tissue_and_is_mostly_in_the_lung(chest: Phan
 
 
 def test_the_mediastinum_lies_between_the_lungs_and_the_wall_around_them(chest: Phantom, sites: Sites) -> None:
-    tissue = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING, return_distances=False, return_indices=1)
+    tissue = ndimage.distance_transform_edt(
+        chest.hu < -400, sampling=SPACING, return_distances=False, return_indices=True
+    )
 
     def sideways_mm(site: Site) -> np.ndarray:
         """Sideways distance from the middle of the chest to the tissue nearest to each position."""
         columns = np.array([tissue[2][place] for place in places(sites, site)])
-        return np.abs((columns - (chest.hu.shape[2] - 1) / 2) * SPACING[2])
+        distance: np.ndarray = np.abs((columns - (chest.hu.shape[2] - 1) / 2) * SPACING[2])
+        return distance
 
     # The dome of the diaphragm reaches a little beyond the middle of each lung.
     assert (sideways_mm("mediastinum") < LUNG_CENTRE_MM[0] + RADIUS_MM).all()
