@@ -23,7 +23,8 @@ from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
 from worker.priors.acquisition import acquisition_of
-from worker.priors.read import PriorFiles, read_prior
+from worker.priors.files import PriorFiles
+from worker.priors.read import read_prior
 
 FIRST, LATER = datetime(2026, 1, 5, 9, 30), datetime(2026, 5, 4, 9, 30)
 NEW = PhantomLesion(centre_mm=(-70.0, 45.0, 10.0), half_axes_mm=(8.0, 8.0, 8.0))

@@ -19,7 +19,7 @@ from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
-from worker.priors.collect import NOT_QUERIED, CollectedFiles
+from worker.priors.files import NOT_QUERIED, CollectedFiles
 from worker.settings import WorkerSettings
 
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 20.0), half_axes_mm=(14.0, 14.0, 14.0))

@@ -20,7 +20,8 @@ from worker.follow_up.compare import follow_up
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.priors.acquisition import acquisition_of
-from worker.priors.read import PriorFiles, read_prior
+from worker.priors.files import PriorFiles
+from worker.priors.read import read_prior
 from worker.recist.timepoints import State
 
 Analyse = Callable[..., Made]

@@ -26,8 +26,9 @@ from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import sizes_of
 from worker.outputs.dicom.sr.report import encode_rejection
+from worker.priors.files import PriorFiles
 from worker.priors.lung_mask import write_lungs
-from worker.priors.read import PriorFiles, PriorUnreadable, read_prior
+from worker.priors.read import PriorUnreadable, read_prior
 from worker.priors.seg import read_outlines
 from worker.recist.timepoints import State
 
