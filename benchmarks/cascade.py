@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.registry import load_model
-from models.segmenter import InferenceSettings, Segmenter
+from models.segmenter import EngineName, InferenceSettings, Segmenter
 from models.volume import Volume
 from worker.ct.reader import load
 from worker.folder import dicom_files
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--torch", action="store_true", help="run the whole ensemble by torch")
     options = parser.parse_args()
     cascade = load_model("lung_tumour", InferenceSettings(device="cpu"))
-    engine = "torch" if options.torch else "auto"
+    engine: EngineName = "torch" if options.torch else "auto"
     whole = load_model("lung_tumour", InferenceSettings(device="cpu", engine=engine, cascade=False))
     print(f"cascade: {cascade.card.engine}; whole ensemble: {whole.card.engine}")
     scans = [(folder.name, load(dicom_files(folder)).volume) for folder in options.folders]

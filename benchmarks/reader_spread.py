@@ -21,14 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.segmenter import ModelCard
 from models.volume import Mask, Volume
+from tests.fixtures.models.model_card import CARD
 from worker.lesions.lesion import find_lesions
 from worker.lesions.measure import measure
 from worker.lesions.uncertainty import Sizes, sizes_of, uncertainty_of
 
-CARD = ModelCard(name="reader", version="1", weights_file="", weights_sha256="", licence="", threshold=0.5,
-                 smallest_lesion_ml=0.0)  # fmt: skip
 NAMES = ("volume_ml", "long_axis_mm", "short_axis_mm")
 DIAMETERS_MM = (0, 10, 14, 20, 60)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,9 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
@@ -29,33 +25,20 @@ from dicom_node.network.status import SUCCESS, silence_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
+from tests.fixtures.ct_image import ct_image
+from tests.fixtures.ports import free_port
 
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1"}  # read by dcmtk; without it each image takes 40 ms longer
 
 
 def write_series(folder: Path, count: int) -> list[Path]:
     """Write `count` slices of 512 x 512 and return their paths."""
-    pixels = np.random.default_rng(1).integers(-1000, 1000, (512, 512), dtype=np.int16).tobytes()
+    pixels = np.random.default_rng(1).integers(-1000, 1000, (512, 512), dtype=np.int16)
     files = []
     for number in range(count):
-        ct = Dataset()
-        ct.file_meta = FileMetaDataset()
-        ct.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ct.SOPClassUID, ct.SOPInstanceUID = CTImageStorage, f"1.2.3.{number}"
-        ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.Modality = "1.2", "1.2.3", "CT"
-        ct.Rows = ct.Columns = 512
-        ct.BitsAllocated = ct.BitsStored = 16
-        ct.HighBit, ct.PixelRepresentation, ct.SamplesPerPixel = 15, 1, 1
-        ct.PhotometricInterpretation, ct.PixelData = "MONOCHROME2", pixels
         files.append(folder / f"{number}.dcm")
-        ct.save_as(files[-1], enforce_file_format=True)
+        ct_image(pixels, number, (0, 0, number)).save_as(files[-1], enforce_file_format=True)
     return files
-
-
-def free_port() -> int:
-    """Return a free TCP port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def send(files: list[Path], port: int, associations: int) -> float:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def elastix_distances(prior: Mask, later: Mask, points: Points) -> Points:
     return _elastix(images[0], images[1], points)
 
 
-def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]):  # noqa: ANN202 - itk creates its types at run time
+def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]) -> Any:  # noqa: ANN401 - itk has no types
     import itk
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -74,7 +75,7 @@ def _as_itk(values: NDArray[np.generic], affine: NDArray[np.float64]):  # noqa: 
     return image
 
 
-def _elastix(fixed, moving, points: Points) -> Points:  # noqa: ANN001 - as above
+def _elastix(fixed: Any, moving: Any, points: Points) -> Points:  # noqa: ANN401 - as above
     import itk
 
     parameters = itk.ParameterObject.New()
@@ -84,7 +85,7 @@ def _elastix(fixed, moving, points: Points) -> Points:  # noqa: ANN001 - as abov
     return _moved(found, moving, points)
 
 
-def _moved(found, moving, points: Points) -> Points:  # noqa: ANN001 - as above
+def _moved(found: Any, moving: Any, points: Points) -> Points:  # noqa: ANN401 - as above
     """Transform the points with transformix, which reads them from a file."""
     import itk
 
@@ -95,8 +96,8 @@ def _moved(found, moving, points: Points) -> Points:  # noqa: ANN001 - as above
         transformed = itk.transformix_pointset(
             moving, found, fixed_point_set_file_name=str(file), output_directory=folder
         )
-    rows = [row[list(row).index("OutputPoint") + 3 :][:3] for row in np.atleast_2d(transformed)]
-    return np.array([[float(value) for value in row] for row in rows])
+    ends = [row[list(row).index("OutputPoint") + 3 :][:3] for row in np.atleast_2d(transformed)]
+    return np.array([[float(value) for value in end] for end in ends])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.external.bundle_folder import bundle_card, read_bundle
-from models.external.nnunet_folder import nnunet_card, read_nnunet
 from models.segmenter import (
     DEFAULTS,
     InferenceSettings,
@@ -37,6 +35,9 @@ class ModelCheck:
 
 def model_card(name: str) -> ModelCard:
     """Return the card of a model by its name, without loading it. Raises ModelError for an unknown name."""
+    from models.external.bundle_folder import bundle_card, read_bundle
+    from models.external.nnunet_folder import nnunet_card, read_nnunet
+
     kind, folder = _kind_and_folder(name)
     if kind == "nnunet":
         return nnunet_card(read_nnunet(folder))
@@ -103,6 +104,8 @@ def _kind_and_folder(name: str) -> tuple[str, Path]:
 
 
 def _load_nnunet(folder: Path, device: str) -> Segmenter:
+    from models.external.nnunet_folder import read_nnunet
+
     trained = read_nnunet(folder)
     try:
         from models.external.nnunet import NnunetSegmenter
@@ -112,6 +115,8 @@ def _load_nnunet(folder: Path, device: str) -> Segmenter:
 
 
 def _load_bundle(folder: Path, device: str) -> Segmenter:
+    from models.external.bundle_folder import read_bundle
+
     bundle = read_bundle(folder)
     try:
         from models.external.monai_bundle import BundleSegmenter

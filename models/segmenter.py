@@ -6,9 +6,10 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from models.volume import Mask, Volume
+if TYPE_CHECKING:  # numpy is not needed for the command line's help
+    from models.volume import Mask, Volume
 
 Progress = Callable[[float], None]
 """Called with the finished share of the work, 0 to 1."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import evt
 
 from dicom_node.delivery.delivery import record_peer_report
@@ -21,6 +18,8 @@ from dicom_node.network.status import silence_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
+from tests.fixtures import ports
+from tests.fixtures.ct_image import ct_image
 
 pytest_plugins = ["tests.fixtures.dicom_node.journals", "tests.fixtures.worker.analysed_series"]
 
@@ -40,25 +39,11 @@ CLOSES_ITS_SOCKET: evt.EventHandlerType = (evt.EVT_CONN_OPEN, _close_at_the_end)
 
 def make_ct_instance(number: int, series_uid: str = "1.2.3", size: int = 32) -> Dataset:
     """A small axial CT slice; its UID is the series' with the number behind it."""
-    slice_ = Dataset()
-    slice_.file_meta = FileMetaDataset()
-    slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = CTImageStorage
-    slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = f"{series_uid}.{number}"
-    slice_.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    slice_.StudyDate, slice_.Modality, slice_.StudyDescription = "20261101", "CT", "CHEST SECRET"
-    slice_.PatientName, slice_.PatientID = "SECRET^NAME", "SECRET-ID"
-    slice_.StudyInstanceUID, slice_.SeriesInstanceUID = "1.2", series_uid
-    slice_.InstanceNumber, slice_.FrameOfReferenceUID = number, "1.2.5"
-    slice_.ImagePositionPatient = [0, 0, number * 2.5]
-    slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    slice_.Rows = slice_.Columns = size
-    slice_.PixelSpacing, slice_.SliceThickness = [0.8, 0.8], 2.5
-    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
-    slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 1
-    slice_.RescaleSlope, slice_.RescaleIntercept = 1, -1024
-    generator = np.random.default_rng(number)
-    slice_.PixelData = generator.integers(0, 2000, (size, size), dtype=np.int16).tobytes()
+    stored = np.random.default_rng(number).integers(0, 2000, (size, size), dtype=np.int16)
+    slice_ = ct_image(stored, number, (0, 0, number * 2.5), series_uid=series_uid)
+    slice_.StudyInstanceUID, slice_.FrameOfReferenceUID = "1.2", "1.2.5"
+    slice_.StudyDate, slice_.StudyDescription = "20261101", "CHEST SECRET"
+    slice_.SliceThickness, slice_.RescaleIntercept = 2.5, -1024
     return slice_
 
 
@@ -84,10 +69,7 @@ def write_ct(tmp_path: Path) -> WriteCt:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return ports.free_port()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from dicom_node.jobs import job_key
 from models.segmenter import Progress, Segmenter
 from worker.pipeline import Analysis, AnalysisRequest, analyse
-from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles
+from worker.priors.files import LUNGS_FILE, NOT_QUERIED, CollectedFiles
 from worker.settings import WorkerSettings, config_hash
 
 _RESULTS = ("findings.json", "seg.dcm", "sr.dcm", "report*.png", "report.pdf", LUNGS_FILE)

@@ -23,7 +23,8 @@ from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
 from worker.priors.acquisition import acquisition_of
-from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles, read_priors
+from worker.priors.collect import read_priors
+from worker.priors.files import LUNGS_FILE, NOT_QUERIED, CollectedFiles
 from worker.priors.lung_mask import write_lungs
 from worker.report import Report
 from worker.staging.extent import extent_of

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -19,7 +20,9 @@ from dicom_node.journal.journal import JobRecord, Journal
 from dicom_node.prior import PriorSearch
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.storage.spool import Spool
-from tests.fixtures.orthanc_stack import ROOT, STORESCU, OrthancStack, listens, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import ROOT, STORESCU, OrthancStack, needs_shared
+from tests.fixtures.ports import is_listening
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.worker.phantom_timeline import phantom_timeline
 from worker.phantom.visit import write_visit
 from worker.settings import load_settings
@@ -50,7 +53,7 @@ class TimelineStack(OrthancStack):
             for command in ([*lungspread, "node", "--config"], [sys.executable, str(WORKER)]):
                 arguments = [*command, str(self.config)]
                 self.processes.append(subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=log, stderr=log))
-        wait_for(lambda: listens(self.node_port), 60, "the node listens")
+        wait_until(lambda: is_listening(self.node_port), 60, "the node listens")
 
     def stop_service(self) -> None:
         for process in reversed(self.processes):
@@ -101,7 +104,7 @@ def send_in_order(stack: TimelineStack, scans: list[tuple[str, Path]], order: li
         stack.send(scans[order[count - 1]][1])
         sent = sorted(order[:count])
         expected = {scans[n][0]: [scans[m][0] for m in sent if m < n] for n in sent}
-        wait_for(lambda expected=expected: is_compared(stack, expected), TIMEOUT_S, f"{count} scans are compared")
+        wait_until(partial(is_compared, stack, expected), TIMEOUT_S, f"{count} scans are compared")
 
 
 def is_compared(stack: TimelineStack, expected: dict[str, list[str]]) -> bool:

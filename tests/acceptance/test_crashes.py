@@ -12,7 +12,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.fixtures.orthanc_stack import STORESCU, OrthancStack, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import STORESCU, OrthancStack, needs_shared
+from tests.fixtures.waiting import wait_until
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 
@@ -69,11 +70,11 @@ def kill_while(stack: OrthancStack, folder: Path, name: str, moments: int, wait:
         assert child is not None
         child.kill()
         child.wait(10)
-        wait_for(lambda: stack.child(name) is not None, 60, f"{name} is running again")
+        wait_until(lambda: stack.child(name) is not None, 60, f"{name} is running again")
         if name == "node":
-            wait_for(stack.answers, 60, "the node answers again")
+            wait_until(stack.answers, 60, "the node answers again")
             stack.forward_again(newest)
-        wait_for(lambda: all_committed(stack, len(series)), 180, f"{len(series)} series are committed")
+        wait_until(lambda: all_committed(stack, len(series)), 180, f"{len(series)} series are committed")
     assert_one_result_for_each(stack, series, folder)
 
 
@@ -81,7 +82,7 @@ def test_a_worker_killed_during_inference(
     stack: OrthancStack, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
 ) -> None:
     def wait(_: int) -> None:
-        wait_for(lambda: "RUNNING" in stack.states(), 90, "a job runs")
+        wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs")
         time.sleep(rng.uniform(0, 2))
 
     kill_while(stack, tmp_path, "worker", request.config.getoption("--moments"), wait)
@@ -101,10 +102,11 @@ def test_a_node_killed_during_c_store(
 
     def wait(moment: int) -> None:
         minimum = moment * SLICES + rng.randrange(1, SLICES)
-        deadline = time.monotonic() + 60
-        while sum(1 for _ in inbox.glob("*/*.dcm")) < minimum:
-            assert time.monotonic() < deadline, "the series is forwarded"
-            time.sleep(0.002)
+
+        def has_arrived() -> bool:
+            return sum(1 for _ in inbox.glob("*/*.dcm")) >= minimum
+
+        wait_until(has_arrived, 60, "the series is forwarded", pause_s=0.002)
 
     kill_while(stack, tmp_path, "node", request.config.getoption("--moments"), wait)
 
@@ -114,7 +116,7 @@ def test_results_are_delivered_after_an_outage_of_the_pacs(
 ) -> None:
     series = new_series(tmp_path / "ct", seed=1)
     stack.send(tmp_path / "ct")
-    wait_for(lambda: "RUNNING" in stack.states(), 90, "a job runs")
+    wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs")
 
     stack.stop_pacs()
     time.sleep(request.config.getoption("--outage-s"))
@@ -122,5 +124,5 @@ def test_results_are_delivered_after_an_outage_of_the_pacs(
     stack.start_pacs()
 
     assert states == ["ANALYSED"] or request.config.getoption("--outage-s") < 30
-    wait_for(lambda: all_committed(stack, 1), 120, "delivered and committed")
+    wait_until(lambda: all_committed(stack, 1), 120, "delivered and committed")
     assert_one_result_for_each(stack, {series}, tmp_path)

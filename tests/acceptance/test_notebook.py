@@ -18,7 +18,8 @@ NOTEBOOK = ROOT / "training" / "lung_tumour_colab.ipynb"
 
 
 def read_notebook() -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
+    return notebook
 
 
 def output_of(cell: nbformat.NotebookNode) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, OrthancStack, needs_shared, wait_for
+from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, OrthancStack, needs_shared
+from tests.fixtures.waiting import wait_until
 
 # C3N-00247: approximate centre of a spiculated tumour of the right lung (LPS mm).
 CENTRE = (-81.0, -190.0, -193.0)
@@ -34,7 +35,7 @@ def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     folder = tmp_path_factory.mktemp("site")
     with OrthancStack(folder=folder / "site", averaging="") as stack:
         stack.send(ct)
-        wait_for(lambda: "COMMITTED" in stack.states(), 600, "the job is committed")
+        wait_until(lambda: "COMMITTED" in stack.states(), 600, "the job is committed")
         out = folder / "from-pacs"
         out.mkdir()
         for modality in ("SEG", "SR"):

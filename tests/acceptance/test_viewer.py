@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.segmenter import ModelCard
 from models.volume import Mask
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.orthanc_stack import SHARED, OrthancStack, needs_shared
 from tests.fixtures.worker.measured import report_of
 from worker.ct.reader import load
@@ -27,15 +27,6 @@ from worker.pipeline import find
 OHIF_SHOT = SHARED / "tools" / "ohif-shot"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lungspread" / "ohif"
 SETUP_FAILED = 2
-CARD = ModelCard(
-    name="phantom-truth",
-    version="1",
-    weights_file="none",
-    weights_sha256="0" * 64,
-    licence="none",
-    threshold=0.5,
-    smallest_lesion_ml=0.0,
-)
 
 pytestmark = needs_shared
 

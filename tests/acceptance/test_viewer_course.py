@@ -10,7 +10,8 @@ import pytest
 
 from dicom_node.prior import PriorSearch
 from models.volume import Mask
-from tests.acceptance.test_viewer import CARD, Shown, truth
+from tests.acceptance.test_viewer import Shown, truth
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.orthanc_stack import OrthancStack, needs_shared
 from worker.ct.reader import load
 from worker.follow_up.compare import compare, with_known_identities
@@ -22,7 +23,8 @@ from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
 from worker.priors.acquisition import acquisition_of
-from worker.priors.read import PriorFiles, read_prior
+from worker.priors.files import PriorFiles
+from worker.priors.read import read_prior
 from worker.report import Report
 
 FIRST, LATER = datetime(2026, 1, 5, 9, 30), datetime(2026, 5, 4, 9, 30)
@@ -48,7 +50,8 @@ def two_scans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoScans]:
     site = OrthancStack(folder=tmp_path_factory.mktemp("two-scans"))
     site.start_pacs()
     first, *others, _ = DEMO_LESIONS
-    grown = replace(first, half_axes_mm=tuple(1.2 * half for half in first.half_axes_mm))
+    x, y, z = first.half_axes_mm
+    grown = replace(first, half_axes_mm=(1.2 * x, 1.2 * y, 1.2 * z))
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "later")]
     no_priors = CollectedPriors(search=PriorSearch.NONE_EXISTS)
     first_shown, prior, _ = stored(site, folders[0], DEMO_LESIONS, FIRST, no_priors)

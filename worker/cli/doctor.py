@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from worker.cli.terminal import FAILED, Config, exit_codes, out
-from worker.settings import load_settings
 
 
 @exit_codes()
 def doctor(config: Config = None) -> None:
     """Check everything that the service needs, and print a hint for each failure."""
     from worker.cli.checks import run_checks
+    from worker.settings import load_settings
 
     failed = 0
     for check in run_checks(load_settings(config)):

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from worker.cli.terminal import Config, exit_codes, out
-from worker.settings import load_settings
 
 
 @exit_codes()
@@ -19,6 +18,7 @@ def jobs(
 ) -> None:
     """List every series with the state of its job and the reason."""
     from worker.cli.journal_jobs import list_jobs
+    from worker.settings import load_settings
 
     rows = list_jobs(load_settings(config))
     if as_json:

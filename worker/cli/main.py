@@ -22,7 +22,7 @@ from worker.cli.serve import serve
 from worker.cli.timeline import timeline
 from worker.cli.worker import worker
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 for command in (timeline, schema, run, serve, node, worker, demo, send, jobs, retry, doctor):
     app.command()(command)

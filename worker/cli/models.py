@@ -22,7 +22,7 @@ from models.segmenter import InferenceSettings, ModelError
 from models.store.downloads import DownloadInterrupted, ProgressCallback
 from worker.cli.terminal import FAILED, REJECTED, fail, out
 
-app = typer.Typer(no_args_is_help=True, help="List, show, download and verify models.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show, download and verify models.")
 Name = Annotated[
     str, typer.Argument(help=f"A name of the list, KIND:FOLDER ({', '.join(KINDS)}), or a model's folder.")
 ]

@@ -6,7 +6,6 @@ import signal
 import threading
 
 from worker.cli.terminal import Config, exit_codes
-from worker.settings import config_hash, load_settings
 
 
 @exit_codes()
@@ -14,6 +13,7 @@ def node(config: Config = None) -> None:
     """Run the node alone: it receives series, queues jobs and delivers results."""
     from dicom_node.node import NodeConfiguration, run_node
     from models.registry import model_card
+    from worker.settings import config_hash, load_settings
 
     settings = load_settings(config)
     stop = threading.Event()

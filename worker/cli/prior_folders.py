@@ -15,8 +15,7 @@ from dicom_node.prior import PriorSearch
 from models.segmenter import Progress, Segmenter
 from worker.folder import analyse_folder, dicom_files
 from worker.priors.acquisition import study_date
-from worker.priors.collect import LUNGS_FILE, NOT_QUERIED, CollectedFiles
-from worker.priors.read import PriorFiles
+from worker.priors.files import LUNGS_FILE, NOT_QUERIED, CollectedFiles, PriorFiles
 from worker.settings import WorkerSettings
 
 

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from worker.cli.terminal import Config, exit_codes, out, progress_bar
-from worker.settings import load_settings
 
 
 @exit_codes()
@@ -28,6 +27,7 @@ def run(
     from worker.cli.prior_folders import priors_in_folders
     from worker.folder import analyse_folder
     from worker.outputs.page.pictures import draw
+    from worker.settings import load_settings
 
     with progress_bar("analysing") as progress:
         settings = load_settings(config).worker

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from worker.cli.terminal import FAILED, Config, exit_codes, fail, out, progress_bar
-from worker.settings import load_settings
 
 
 @exit_codes()
@@ -20,6 +19,7 @@ def send(
     """C-STORE the DICOM files of a folder to a peer."""
     from dicom_node.network.scu import PacsClient
     from worker.folder import dicom_files
+    from worker.settings import load_settings
 
     settings = load_settings(config)
     peer = next((peer for peer in settings.peers if peer.name == to), None)

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from worker.cli.terminal import Config, exit_codes
-from worker.settings import load_settings
 
 
 @exit_codes()
@@ -30,6 +29,7 @@ def timeline(
 
 
 def _list_patients(config: Path | None) -> None:
+    from worker.settings import load_settings
     from worker.timeline.search import list_patients
 
     for key, scans, analysed in list_patients(load_settings(config)):
@@ -39,6 +39,7 @@ def _list_patients(config: Path | None) -> None:
 def _write_timeline(
     patient: str, subject: str | None, tables: tuple[Path | None, Path | None], config: Path | None
 ) -> None:
+    from worker.settings import load_settings
     from worker.timeline.export import write_tables
     from worker.timeline.search import find_timeline
     from worker.timeline.table import table_of

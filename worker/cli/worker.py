@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from worker.cli.terminal import Config, exit_codes
-from worker.settings import load_settings
 
 
 @exit_codes()
@@ -13,6 +12,7 @@ def worker(config: Config = None) -> None:
     """Run a worker alone: it takes jobs from the queue."""
     from models.registry import load_model
     from worker.queue.tasks import run_worker
+    from worker.settings import load_settings
 
     settings = load_settings(config)
     segmenter = load_model(settings.worker.model, settings.worker.inference)

@@ -1,35 +1,11 @@
-"""Collection of a patient's prior scans: from the result of the DICOM node's search to scans that were read."""
+"""Reading of a patient's prior scans from their files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from dicom_node.prior import Priors, PriorScan, PriorSearch
-from dicom_node.storage.spool import Spool
 from models.segmenter import ModelCard
 from worker.follow_up.prior import CollectedPriors
-from worker.priors.read import PriorFiles, PriorUnreadable, read_prior
-
-LUNGS_FILE = "lungs.nii.gz"
-"""File of both lungs in the document folder of a job, for future comparisons."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectedFiles:
-    """Result of the search for prior scans, and their available files."""
-
-    search: PriorSearch
-    reason: str | None = None
-    scans: tuple[PriorFiles, ...] = ()
-
-
-NOT_QUERIED = CollectedFiles(search=PriorSearch.NOT_QUERIED)
-
-
-def collected_files(priors: Priors, spool: Spool) -> CollectedFiles:
-    """Return the existing files of a job's prior scans."""
-    scans = tuple(_files_of(scan, spool) for scan in priors.scans)
-    return CollectedFiles(search=priors.search, reason=priors.reason, scans=scans)
+from worker.priors.files import CollectedFiles
+from worker.priors.read import PriorUnreadable, read_prior
 
 
 def read_priors(files: CollectedFiles, card: ModelCard) -> CollectedPriors:
@@ -41,15 +17,3 @@ def read_priors(files: CollectedFiles, card: ModelCard) -> CollectedPriors:
         except PriorUnreadable as unreadable:
             reasons.append(str(unreadable))
     return CollectedPriors(search=files.search, reason="; ".join(reasons) or None, priors=tuple(priors))
-
-
-def _files_of(scan: PriorScan, spool: Spool) -> PriorFiles:
-    ct = spool.instance_paths(scan.series_uid, scan.ct_uids)
-    fetched = [spool.instance_path(series_uid, uid) for series_uid, uid in scan.results]
-    own = [spool.document_path(scan.job_key, name) for name in ("seg.dcm", "sr.dcm")] if scan.job_key else []
-    lungs = spool.document_path(scan.job_key, LUNGS_FILE) if scan.job_key else None
-    return PriorFiles(
-        ct=tuple(path for path in ct if path.exists()),
-        documents=tuple(path for path in (*own, *fetched) if path.exists()),
-        lungs=lungs if lungs is not None and lungs.exists() else None,
-    )

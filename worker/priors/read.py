@@ -8,8 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,21 +31,10 @@ from worker.priors.documents import (
     read_documents,
     readable,
 )
+from worker.priors.files import PriorFiles
 from worker.priors.lung_mask import read_lungs
 
 __all__ = ["Prior", "PriorFiles", "PriorLesion", "PriorUnreadable", "read_labels", "read_prior"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorFiles:
-    """Available files of one prior scan."""
-
-    ct: tuple[Path, ...]
-    """The CT series; empty if it is not available."""
-    documents: tuple[Path, ...]
-    """SEG and SR, ours and readers', in any order."""
-    lungs: Path | None = None
-    """The `lungs.nii.gz` of our job."""
 
 
 def read_prior(files: PriorFiles, card: ModelCard) -> Prior:

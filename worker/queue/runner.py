@@ -20,7 +20,7 @@ from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 from models.segmenter import ModelError, Progress
-from worker.priors.collect import CollectedFiles, collected_files
+from worker.priors.files import CollectedFiles, collected_files
 from worker.queue.lease import Lease
 from worker.settings import Settings
 

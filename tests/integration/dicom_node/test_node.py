@@ -27,21 +27,14 @@ from dicom_node.queue.redis_server import server_command, wait_until_ready, wait
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
+from tests.fixtures.ports import free_ports, is_listening
+from tests.fixtures.waiting import wait_until
 from worker.demo.pacs import SmallPacs
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 PACS_UP = Path(__file__).parents[4] / "shared" / "tools" / "pacs-up"
 WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 @dataclass(kw_only=True)
@@ -125,10 +118,10 @@ def site(pacs: SmallPacs, tmp_path: Path, free_port: int, make_ct: MakeCt) -> It
 def test_a_series_is_received_and_its_results_are_committed(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(4))
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
         assert len(site.jobs()[0].sop_instance_uids) == 4
         site.work()
-        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
+        wait_until(lambda: site.states() == [JobState.COMMITTED])
 
     assert len(pacs.stored()) == 1
 
@@ -141,7 +134,7 @@ def test_a_queued_job_is_enqueued_in_redis(site: Site, write_ct: WriteCt) -> Non
         with Node(site.configuration):
             site.send(write_ct(2))
 
-            assert wait_until(lambda: waiting_messages(url) == 1)
+            wait_until(lambda: waiting_messages(url) == 1)
     finally:
         redis.terminate()
         redis.wait()
@@ -151,15 +144,15 @@ def test_late_slices_make_a_new_job_that_supersedes_the_first(site: Site, write_
     files = write_ct(4)
     with Node(site.configuration):
         site.send(files[:2])
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(files[2:])
-        assert wait_until(lambda: site.states() == [JobState.SUPERSEDED, JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.SUPERSEDED, JobState.QUEUED])
 
 
 def test_a_series_sent_again_makes_no_new_job(site: Site, write_ct: WriteCt) -> None:
     with Node(site.configuration):
         site.send(write_ct(2))
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(write_ct(2))
         time.sleep(2.5)
 
@@ -172,10 +165,10 @@ def test_a_restarted_node_continues_where_it_stopped(site: Site, pacs: SmallPacs
     assert site.states() == []
 
     with Node(site.configuration):
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
     site.work()
     with Node(site.configuration):
-        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
+        wait_until(lambda: site.states() == [JobState.COMMITTED])
 
     assert len(pacs.stored()) == 1
 
@@ -189,7 +182,7 @@ def test_a_series_interrupted_by_a_restart_becomes_one_job(site: Site, write_ct:
     with Node(site.configuration):
         time.sleep(0.7)  # the sender detects later that the node is running again
         site.send(files[1:])
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
 
     assert [len(record.sop_instance_uids) for record in site.jobs()] == [3]
 
@@ -198,12 +191,12 @@ def test_a_pacs_that_was_down_receives_its_results_later(site: Site, pacs: Small
     with Node(site.configuration):
         site.send(write_ct(2))
         pacs.stop()
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
         site.work()
-        assert wait_until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
+        wait_until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
         pacs.start()
 
-        assert wait_until(lambda: site.states() == [JobState.COMMITTED])
+        wait_until(lambda: site.states() == [JobState.COMMITTED])
 
 
 def test_a_port_in_use_raises_one_line(site: Site) -> None:
@@ -219,7 +212,7 @@ def test_stopping_the_node_does_not_wait_for_silent_peers(site: Site, write_ct: 
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(Node(site.configuration))
         site.send(write_ct(1))
-        assert wait_until(lambda: site.states() == [JobState.QUEUED])
+        wait_until(lambda: site.states() == [JobState.QUEUED])
         pacs.behaviour.delay_s = 30.0  # it receives our result and does not respond
         site.work()
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", node.port)))
@@ -257,18 +250,10 @@ def process(site: Site) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def is_listening(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def test_sigterm_ends_the_process_within_seconds_even_with_open_connections(
     site: Site, process: subprocess.Popen[str], write_ct: WriteCt
 ) -> None:
-    assert wait_until(lambda: is_listening(site.node_port))
+    wait_until(lambda: is_listening(site.node_port))
     site.send(write_ct(1))
     with socket.create_connection(("127.0.0.1", site.node_port)) as half_open:
         half_open.sendall(b"\1\0\0\0\1")
@@ -279,7 +264,7 @@ def test_sigterm_ends_the_process_within_seconds_even_with_open_connections(
 
 
 def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.Popen[str], write_ct: WriteCt) -> None:
-    assert wait_until(lambda: is_listening(site.node_port))
+    wait_until(lambda: is_listening(site.node_port))
     node = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=site.node_port)
     acknowledged = 0
     outcomes = PacsClient(node, NodeSettings(ae_title="SMALLPACS")).store(write_ct(200))
@@ -301,7 +286,7 @@ def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.
 def test_the_process_logs_no_patient_data(
     site: Site, process: subprocess.Popen[str], write_ct: WriteCt, make_ct: MakeCt, tmp_path: Path
 ) -> None:
-    assert wait_until(lambda: is_listening(site.node_port))
+    wait_until(lambda: is_listening(site.node_port))
     unusual = make_ct(5)
     unusual.PatientBirthDate, unusual.PatientAddress = "19630215", "SECRET"
     unusual.save_as(tmp_path / "odd.dcm", enforce_file_format=True)
@@ -317,18 +302,12 @@ def test_the_process_logs_no_patient_data(
 # -- Orthanc --
 
 
-def ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
-
-
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
     """Run Orthanc; return its DICOM and HTTP ports, and the port that it is configured to reach the node on."""
     if not PACS_UP.exists() or shutil.which("Orthanc") is None:
         pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
-    dicom, http, node = ports(3)
+    dicom, http, node = free_ports(3)
     environment = os.environ | {
         "PACS_DICOM_PORT": str(dicom),
         "PACS_HTTP_PORT": str(http),
@@ -362,11 +341,11 @@ def test_orthanc_forwards_a_series_and_commits_its_result(
     site = Site(folder=tmp_path / "node", peer=peer, node_port=node_port, make_ct=make_ct)
     with Node(site.configuration):
         list(PacsClient(peer, NodeSettings(ae_title="TESTSCU")).store(write_ct(5)))
-        assert wait_until(lambda: site.states() == [JobState.QUEUED], within_s=40)
+        wait_until(lambda: site.states() == [JobState.QUEUED], within_s=40)
         assert len(site.jobs()[0].sop_instance_uids) == 5
         site.work()
 
-        assert wait_until(lambda: site.jobs()[0].state is JobState.COMMITTED)
+        wait_until(lambda: site.jobs()[0].state is JobState.COMMITTED)
 
     assert instances_of(http) == 6
     assert any("committed 1, failed 0" in line for line in caplog.messages)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, expected_keys
-from tests.integration.dicom_node.test_node import PACS_UP, ports
+from tests.fixtures.ports import free_ports
+from tests.fixtures.waiting import wait_until
+from tests.integration.dicom_node.test_node import PACS_UP
 from worker.demo.pacs import SmallPacs
 
 FIVE = [Scan(date=date) for date in ("20250110", "20250412", "20250901", "20260115", "20260703")]
@@ -108,15 +110,6 @@ class PriorsSite:
         return not self.journal.quiet_series(time.time() + 99) and all(r.state in FINISHED for r in self.journal.jobs())
 
 
-def wait_until(condition: Callable[[], bool], within_s: float) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.2)
-    return condition()
-
-
 def files_of(scan: Scan, folder: Path) -> list[Path]:
     folder = folder / scan.series_uid
     folder.mkdir(parents=True)
@@ -152,7 +145,7 @@ def test_prior_scans_in_the_pacs_are_fetched_analysed_and_not_delivered(
     with site.open() as node:
         node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         send(files_of(FIVE[2], tmp_path / "ct"), node_peer, by=pacs.ae_title)
-        assert wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 1, 60)
+        wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 1, 60)
 
         assert site.keys(FIVE[:3]) == expected_keys(FIVE[:3])
         assert [record.state for record in site.journal.jobs()].count(JobState.ANALYSED) == 2
@@ -166,7 +159,7 @@ def test_a_pacs_that_fails_delays_the_report_by_the_limit_at_most(
         node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         pacs.stop()
         send(files_of(FIVE[0], tmp_path / "ct"), node_peer, by=pacs.ae_title)
-        assert wait_until(lambda: site.job(FIVE[0]) is not None, 20)
+        wait_until(lambda: site.job(FIVE[0]) is not None, 20)
         given = site.journal.priors_of(site.keys(FIVE[:1])[FIVE[0].series_uid])
         pacs.start()
 
@@ -181,7 +174,7 @@ def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
     """Run Orthanc, which forwards CT; return its DICOM and HTTP ports, and the node's port in its settings."""
     if not PACS_UP.exists() or shutil.which("Orthanc") is None:
         pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
-    dicom, http, node = ports(3)
+    dicom, http, node = free_ports(3)
     environment = os.environ | {
         "PACS_DICOM_PORT": str(dicom),
         "PACS_HTTP_PORT": str(http),
@@ -219,8 +212,8 @@ def test_five_scans_in_orthanc_in_any_order_have_the_jobs_of_the_date_order(
     with site.open():
         for scan in order:
             send(files_of(scan, tmp_path / "ct"), site.peer, by="TESTSCU")
-        assert wait_until(lambda: site.keys(FIVE) == expected_keys(FIVE) and site.is_idle(), 240)
-        assert wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 5, 60)
+        wait_until(lambda: site.keys(FIVE) == expected_keys(FIVE) and site.is_idle(), 240)
+        wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 5, 60)
 
         assert stored_at(http, "SEG") >= 5
         last = site.journal.priors_of(expected_keys(FIVE)[FIVE[4].series_uid])
@@ -245,7 +238,7 @@ def test_priors_in_orthanc_are_fetched_by_each_retrieval_method(
     with site.open() as node:
         node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         send(files_of(FIVE[1], tmp_path / "ct"), node_peer, by="ORTHANC")
-        assert wait_until(lambda: len(site.keys(FIVE[:2])) == 2 and site.is_idle(), 60), site.journal.jobs()
+        wait_until(lambda: len(site.keys(FIVE[:2])) == 2 and site.is_idle(), 60, site.journal.jobs)
 
         assert site.keys(FIVE[:2]) == expected_keys(FIVE[:2])
         assert site.job(other_patient) is None

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,7 +22,8 @@ from typer.testing import CliRunner, Result
 from models.lung_tumour.network import RELEASED
 from models.registry import check_model, load_model
 from models.segmenter import ON_CPU
-from tests.fixtures.training.msd_data import chest, save_image, write_msd
+from tests.fixtures.nifti import read_nifti, write_nifti
+from tests.fixtures.training.msd_data import chest, write_msd
 from training.cli import app
 from training.data.splits import PARTS
 
@@ -52,8 +53,9 @@ def curve(run: Path) -> list[tuple[str, str]]:
         return [(row["step"], row["loss"]) for row in csv.DictReader(file)]
 
 
-def sources(run: Path) -> object:
-    return json.loads((run / "evaluation" / "evaluation.json").read_text())["sources"]
+def sources(run: Path) -> dict[str, Any]:
+    by_source: dict[str, Any] = json.loads((run / "evaluation" / "evaluation.json").read_text())["sources"]
+    return by_source
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,7 @@ def test_a_pipeline_killed_at_every_step_continues_to_the_same_result(
 
     for step in ("prepare", "train", "evaluate", "figures", "export"):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as begun:
+            assert begun.stdout is not None
             assert any(line == f"{step}\n" for line in begun.stdout)
             os.kill(begun.pid, signal.SIGKILL)
         if step != "export":  # may be finished already: it only copies
@@ -174,8 +177,8 @@ def test_a_pipeline_killed_at_every_step_continues_to_the_same_result(
 def test_a_run_continues_only_with_the_same_data(data: Path, made: tuple[Path, Path, Result], tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "data")
     shutil.copytree(made[0], tmp_path / "run")
-    image = nibabel.load(tmp_path / "data" / LABEL)
-    save_image(tmp_path / "data" / LABEL, np.zeros_like(np.asarray(image.dataobj)), image.affine)
+    label = read_nifti(tmp_path / "data" / LABEL)
+    write_nifti(tmp_path / "data" / LABEL, np.zeros_like(label.stored), label.affine)
 
     refused = pipeline(tmp_path / "data", tmp_path / "run", tmp_path / "model")
 
@@ -209,8 +212,8 @@ def test_all_invalid_options_are_reported_before_data_is_read(tmp_path: Path) ->
 
 def change(path: str, by: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def broken(folder: Path) -> None:
-        image = nibabel.load(folder / path)
-        save_image(folder / path, by(np.asarray(image.dataobj)), image.affine)
+        file = read_nifti(folder / path)
+        write_nifti(folder / path, by(file.stored), file.affine)
 
     return broken
 
@@ -222,10 +225,10 @@ def seven(array: np.ndarray) -> np.ndarray:
 
 
 def shift(folder: Path) -> None:
-    image = nibabel.load(folder / LABEL)
-    affine = image.affine.copy()
+    label = read_nifti(folder / LABEL)
+    affine = label.affine.copy()
     affine[2, 3] += 40
-    save_image(folder / LABEL, np.asarray(image.dataobj), affine)
+    write_nifti(folder / LABEL, label.stored, affine)
 
 
 def cut(folder: Path) -> None:

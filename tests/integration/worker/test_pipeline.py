@@ -13,6 +13,7 @@ from scipy import ndimage
 from dicom_node.errors import SeriesRejected
 from models.segmenter import ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
+from tests.fixtures.models.model_card import CARD
 from worker.ct.rejections import MissingSlices
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -26,10 +27,7 @@ LESIONS = (
 SPEC = PhantomSpec(
     shape=(32, 200, 200), spacing_mm=(2.5, 1.75, 1.75), lesions=LESIONS, noise_hu=5.0, vessels_per_lung=0
 )
-CARD = ModelCard(
-    name="threshold", version="0.0.1", weights_file="", weights_sha256="f" * 64, licence="none", threshold=0.5,
-    smallest_lesion_ml=1.0,
-)  # fmt: skip
+LARGE_ONLY = replace(CARD, name="threshold", smallest_lesion_ml=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ class ThresholdSegmenter:
     """A simple segmenter: voxels above a threshold in a ball around each lesion's centre."""
 
     lesions: tuple[PhantomLesion, ...] = LESIONS
-    card: ModelCard = CARD
+    card: ModelCard = LARGE_ONLY
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         """Threshold at -410 HU, half-way between lung and tumour, in a ball around each lesion."""
@@ -55,7 +53,7 @@ class ThresholdSegmenter:
 class FailingSegmenter:
     """A segmenter whose device is lost."""
 
-    card: ModelCard = CARD
+    card: ModelCard = LARGE_ONLY
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         """Raise ModelError after the first progress call."""

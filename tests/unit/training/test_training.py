@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import affine_transform
 
 from models.lungs.field import lung_field
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.training.short_run import phantom_stack
 from training.data.datasets import Stack, lesion_mask, majority
 from training.data.splits import PARTS, folds_of, read_splits, split_patients, training_patients, write_splits
@@ -140,6 +141,8 @@ def test_some_thin_slices_are_averaged_to_thick_ones_with_their_mask() -> None:
 
 def test_large_predictions_are_kept_on_disk_with_the_same_values() -> None:
     class Halves:
+        card = CARD
+
         def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
             return (hu / 2).astype(np.float32)
 
@@ -147,13 +150,15 @@ def test_large_predictions_are_kept_on_disk_with_the_same_values() -> None:
     (item,) = predict(Halves(), [scan])
 
     assert isinstance(item.probability, np.memmap)
-    assert np.array_equal(item.probability, scan.hu / 2)
+    assert np.array_equal(item.probability, np.asarray(scan.hu) / 2)
 
 
 def test_the_network_sees_whole_slices_and_marks_only_around_the_lungs() -> None:
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
 
     class AlwaysOne:
+        card = CARD
+
         def probability(self, hu: np.ndarray, *_: object) -> np.ndarray:
             shapes.append(hu.shape)
             return np.ones(hu.shape, np.float32)
@@ -162,7 +167,10 @@ def test_the_network_sees_whole_slices_and_marks_only_around_the_lungs() -> None
     whole, crop = predict(AlwaysOne(), [slices, replace(slices, whole=False)])
 
     outside = np.ones(slices.hu.shape, bool)
-    rows, columns = (np.flatnonzero(lung_field(slices.hu, slices.spacing_mm).any(axes)) for axes in ((0, 2), (0, 1)))
+    rows, columns = (
+        np.flatnonzero(lung_field(np.asarray(slices.hu).astype(np.float32), slices.spacing_mm).any(axes))
+        for axes in ((0, 2), (0, 1))
+    )
     outside[:, rows[0] - 11 : rows[-1] + 12, columns[0] - 11 : columns[-1] + 12] = False  # 24 mm of 2.2 mm pixels
     assert np.array_equal(whole.probability, ~outside)
     assert outside.any()

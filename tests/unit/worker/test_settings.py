@@ -11,19 +11,11 @@ from pydantic import BaseModel
 
 from dicom_node.errors import SettingsError
 from dicom_node.settings import Peer
-from models.segmenter import InferenceSettings, ModelCard
+from models.segmenter import InferenceSettings
+from tests.fixtures.models.model_card import CARD
 from worker.settings import Settings, WorkerSettings, config_hash, load_settings
 
 SHIPPED_TOML = Path(__file__).parents[3] / "lungspread.toml"
-CARD = ModelCard(
-    name="lung_tumour",
-    version="1",
-    weights_file="w",
-    weights_sha256="ab",
-    licence="Apache-2.0",
-    threshold=0.5,
-    smallest_lesion_ml=0.1,
-)
 
 
 def write(folder: Path, text: str) -> Path:

@@ -20,6 +20,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.journal.journal import Journal
 from dicom_node.settings import NodeSettings, Peer
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.waiting import wait_until
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 WriteCt = Callable[..., list[Path]]
@@ -63,10 +64,9 @@ def node_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("dicom_node")]
 
 
-def wait_for_line(caplog: pytest.LogCaptureFixture, text: str, within_s: float = 5.0) -> int:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline and not any(text in line for line in node_lines(caplog)):
-        time.sleep(0.02)
+def awaited_lines(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    """Return the number of lines with this text, once there is one."""
+    wait_until(lambda: any(text in line for line in node_lines(caplog)), 5, text)
     return sum(text in line for line in node_lines(caplog))
 
 
@@ -109,14 +109,14 @@ def test_garbage_ends_the_connection(
 
         assert is_closed(connection)
 
-    assert wait_for_line(caplog, "ended without an association") == 1
+    assert awaited_lines(caplog, "ended without an association") == 1
     assert_unharmed(scp, write_ct(2))
 
 
 def test_a_port_scan_is_one_log_line(scp: RunningScp, write_ct: WriteCt, caplog: pytest.LogCaptureFixture) -> None:
     connect(scp).close()
 
-    assert wait_for_line(caplog, "ended without an association") == 1
+    assert awaited_lines(caplog, "ended without an association") == 1
     assert_unharmed(scp, write_ct(2))
 
 
@@ -228,7 +228,7 @@ def test_an_association_that_ends_during_a_store_leaves_no_file(
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
-    assert wait_for_line(caplog, "was aborted") == 1
+    assert awaited_lines(caplog, "was aborted") == 1
     assert scp.files() == []
     connection.close()
     assert_unharmed(scp, write_ct(2))

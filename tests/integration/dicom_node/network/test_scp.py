@@ -6,12 +6,13 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     JPEG2000,
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -95,6 +96,7 @@ def test_an_unknown_ae_title_is_rejected_with_the_reason_of_the_standard(
 
     answer = assoc.acceptor.primitive
     assert assoc.is_rejected
+    assert answer is not None
     # PS3.8 table 9-21: rejected-permanent, by the service user.
     assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
     assert sum("rejected" in line for line in caplog.messages) == 1
@@ -153,10 +155,14 @@ def write_as(folder: Path, ct: Dataset, syntax: str) -> Path:
         ct.save_as(plain, enforce_file_format=True)
         assert run("dcmcjpeg", "+e1" if syntax == JPEGLosslessSV1 else "+el", plain, file).returncode == 0
     elif syntax in {ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}:
-        ct.file_meta.TransferSyntaxUID = syntax
+        ct.file_meta.TransferSyntaxUID = UID(syntax)
         ct.save_as(file, enforce_file_format=True)
     else:
-        options = {JPEG2000: {"j2k_psnr": [80.0]}, JPEGLSNearLossless: {"jls_error": 2}}.get(syntax, {})
+        options: dict[str, Any] = {}
+        if syntax == JPEG2000:
+            options = {"j2k_psnr": [80.0]}
+        elif syntax == JPEGLSNearLossless:
+            options = {"jls_error": 2}
         ct.compress(syntax, generate_instance_uid=False, **options)
         ct.save_as(file, enforce_file_format=True)
     assert dcmread(file).file_meta.TransferSyntaxUID == syntax

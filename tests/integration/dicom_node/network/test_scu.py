@@ -19,6 +19,8 @@ from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.network.scu import PacsClient, StoreOutcome
 from dicom_node.settings import NodeSettings, Peer
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.ports import is_listening
+from tests.fixtures.waiting import wait_until
 from worker.demo.pacs import SmallPacs
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -332,12 +334,7 @@ def test_dcmtk_receives_the_files_sent(write_ct: WriteCt, tmp_path: Path, free_p
     server = subprocess.Popen(command)
     try:
         client = client_of(free_port)
-        for _ in range(50):
-            try:
-                client.echo()
-                break
-            except PacsUnavailable:
-                time.sleep(0.1)
+        wait_until(lambda: is_listening(free_port), 10, "storescp listens")
         assert refusals(list(client.store(write_ct(3)))) == [None] * 3
     finally:
         server.terminate()

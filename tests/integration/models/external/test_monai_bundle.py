@@ -11,6 +11,7 @@ from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
 from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.nifti import read_nifti, write_nifti
 
 nibabel = pytest.importorskip("nibabel", reason="the extra `monai-bundle` is not installed")
 pytest.importorskip("ignite", reason="MONAI's own evaluator, the reference, needs pytorch-ignite")
@@ -153,10 +154,10 @@ def chest(spacing: tuple[float, float, float]) -> Volume:
 
 def outlined_by_monai(bundle: Path, volume: Volume, folder: Path) -> NDArray[np.integer]:
     """Write the volume as NIfTI, run the bundle's own workflow on it, and return the labels."""
-    from monai.bundle import ConfigWorkflow
+    from monai.bundle.workflows import ConfigWorkflow
 
     to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine[:, [2, 1, 0, 3]]
-    nibabel.save(nibabel.Nifti1Image(volume.hu.transpose(2, 1, 0), to_ras), folder / "ct.nii.gz")
+    write_nifti(folder / "ct.nii.gz", volume.hu.transpose(2, 1, 0), to_ras)
     workflow = ConfigWorkflow(
         config_file=str(bundle / "configs" / "inference.json"),
         meta_file=str(bundle / "configs" / "metadata.json"),
@@ -170,7 +171,7 @@ def outlined_by_monai(bundle: Path, volume: Volume, folder: Path) -> NDArray[np.
     workflow.initialize()
     workflow.run()
     (made,) = (folder / "out").glob("*.nii.gz")
-    return np.asarray(nibabel.load(made).dataobj).squeeze().transpose(2, 1, 0)
+    return read_nifti(made).stored.squeeze().transpose(2, 1, 0)
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
@@ -229,7 +230,8 @@ def test_torchscript_marks_the_same_as_the_weights(bundle: Path, copied: Path) -
     network = torch.nn.Conv3d(1, 3, 5, padding=2)
     network.load_state_dict(lopsided_filter())
     (copied / "models" / "model.pt").unlink()
-    torch.jit.save(torch.jit.trace(network, torch.zeros(1, 1, 8, 8, 8)), copied / "models" / "model.ts")
+    traced = torch.jit.trace(network, torch.zeros(1, 1, 8, 8, 8))  # type: ignore[no-untyped-call] # not typed in torch
+    torch.jit.save(traced, copied / "models" / "model.ts")
     change(copied, "network_def", None)
 
     assert np.array_equal(marked(copied, chest((2.0, 1.5, 1.5))), marked(bundle, chest((2.0, 1.5, 1.5))))

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.fixtures.nifti import write_nifti
+
 pytest.importorskip("nnunetv2", reason="the extra `nnunet` is not installed")
 
 import torch
@@ -19,7 +21,7 @@ from models.external.nnunet_folder import read_nnunet
 from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
-from tests.fixtures.models.trained_nnunet import LABELS, chest, predicted_by_nnunet, trained, write_nifti
+from tests.fixtures.models.trained_nnunet import LABELS, chest, predicted_by_nnunet, trained, write_upright
 from tests.fixtures.models.unsafe_pickle import Poison
 
 TUMOUR = LABELS["cancer"]
@@ -70,7 +72,7 @@ def test_a_folder_marks_the_same_as_nnunets_own_predictor(
     folder: Path, shape: tuple[int, int, int], spacing: tuple[float, float, float], tmp_path: Path
 ) -> None:
     hu, truth = chest(11, shape)
-    write_nifti(hu, tmp_path / "ct.nii.gz", spacing)
+    write_upright(hu, tmp_path / "ct.nii.gz", spacing)
     shares: list[float] = []
     mask = load_model(f"nnunet:{folder}", ON_CPU).segment(upright(hu, spacing), shares.append)
     expected = predicted_by_nnunet(folder, tmp_path / "ct.nii.gz")
@@ -89,8 +91,8 @@ def test_a_flipped_stack_is_turned_to_the_training_orientation(
 ) -> None:
     write_options(copied, mirroring=False)  # mirroring would hide the effect of a flip
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
-    write_nifti(volume.hu, tmp_path / "upright.nii.gz")
-    write_nifti(np.flip(volume.hu, axes).copy(), tmp_path / "flipped.nii.gz")
+    write_upright(volume.hu, tmp_path / "upright.nii.gz")
+    write_upright(np.flip(volume.hu, axes).copy(), tmp_path / "flipped.nii.gz")
     turned = flipped(volume, axes)
     mask = load_model(f"nnunet:{copied}", ON_CPU).segment(turned, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "upright.nii.gz", mirroring=False) == TUMOUR
@@ -108,7 +110,7 @@ def test_another_label_is_marked_if_the_options_name_it(copied: Path) -> None:
 
 def test_a_mirrored_training_orientation_is_restored(copied: Path, tmp_path: Path) -> None:
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
-    write_nifti(np.flip(volume.hu, 1).copy(), tmp_path / "las.nii.gz")
+    write_upright(np.flip(volume.hu, 1).copy(), tmp_path / "las.nii.gz")
     write_options(copied, mirroring=False, orientation="LAS")
     mask = load_model(f"nnunet:{copied}", ON_CPU).segment(volume, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "las.nii.gz", mirroring=False) == TUMOUR
@@ -117,14 +119,11 @@ def test_a_mirrored_training_orientation_is_restored(copied: Path, tmp_path: Pat
 
 
 def test_the_training_orientation_is_read_from_a_validation_case(copied: Path) -> None:
-    import nibabel
-
     assert trained_orientation(read_nnunet(copied)) == "LPS"
     (copied / "fold_0" / "validation").mkdir(exist_ok=True)
     before = model_card(f"nnunet:{copied}").weights_sha256
     header = np.diag([-0.8, 0.8, 1.5, 1.0])  # as in MSD Task06_Lung: RAS+ coordinates, x runs to the left
-    case = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), header)
-    nibabel.save(case, copied / "fold_0" / "validation" / "lung_000.nii.gz")
+    write_nifti(copied / "fold_0" / "validation" / "lung_000.nii.gz", np.zeros((2, 2, 2), np.uint8), header)
 
     assert trained_orientation(read_nnunet(copied)) == "LAS"
     assert model_card(f"nnunet:{copied}").weights_sha256 != before
@@ -136,7 +135,7 @@ def test_the_training_orientation_is_read_from_a_validation_case(copied: Path) -
 @pytest.mark.parametrize("stored", list(product((1, -1), repeat=3)))
 def test_axes_run_in_the_directions_of_the_letters(letters: str, stored: tuple[int, int, int]) -> None:
     lps = np.indices((3, 4, 5))  # x, y and z of each voxel, to the left, to posterior and to the head
-    x, y, z = (np.flip(axis.transpose(2, 1, 0), [k for k in range(3) if stored[k] < 0]) for axis in lps)
+    x, y, z = (np.flip(axis.transpose(2, 1, 0), tuple(k for k in range(3) if stored[k] < 0)) for axis in lps)
     turn = facing(np.diag([1.0, 1, 1, 1])[:, [2, 1, 0, 3]] * [*stored, 1.0], letters)
     towards = {"L": x, "R": -x, "P": y, "A": -y, "S": z, "I": -z}
 

@@ -18,19 +18,10 @@ from models.lung_tumour.predictors import BlockPredictor, SlicePredictor
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.stored_networks import named_tensors
 from models.registry import load_model, model_card
-from models.segmenter import ON_CPU, InferenceSettings, ModelCard, ModelError, read_card
+from models.segmenter import ON_CPU, InferenceSettings, ModelError, read_card
+from tests.fixtures.models.model_card import CARD
 
 WHOLE = InferenceSettings(device="cpu", precision="float32", cascade=False)
-
-CARD = ModelCard(
-    name="x",
-    version="1",
-    weights_file="x.safetensors",
-    weights_sha256="",
-    licence="none",
-    threshold=0.5,
-    smallest_lesion_ml=0.1,
-)
 
 
 class Denser(nn.Module):

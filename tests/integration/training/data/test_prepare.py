@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 from typer.testing import CliRunner
 
-from tests.fixtures.training.msd_data import SPACING_MM, chest, save_image, write_image, write_list, write_msd
+from tests.fixtures.nifti import read_nifti, write_nifti, write_scaled, write_upright
+from tests.fixtures.training.msd_data import SPACING_MM, chest, write_list, write_msd
 from training.cli import app
 from training.data.cache import manifest, read_stacks
 from training.data.datasets import Stack
@@ -66,7 +66,9 @@ def test_written_stacks_are_read_back_upright(good: tuple[Path, list[Stack]], tm
 
     assert result.read == 3
     assert all(same(one, other) for one, other in zip(stacks, read_stacks(tmp_path / "cache"), strict=True))
-    assert [entry.tumour_slices for entry in result.manifest.stacks] == [s.mask.any((1, 2)).sum() for s in stacks]
+    assert [entry.tumour_slices for entry in result.manifest.stacks] == [
+        np.asarray(s.mask).any((1, 2)).sum() for s in stacks
+    ]
     assert all(entry.tumour_ml > 10 for entry in result.manifest.stacks)
 
 
@@ -76,7 +78,7 @@ def test_a_set_stored_in_other_axes_gives_the_same_stacks(tmp_path: Path, axes: 
 
     prepared(tmp_path / "cache", msd_of(tmp_path / "data"))
 
-    assert nibabel.aff2axcodes(nibabel.load(tmp_path / "data/imagesTr/lung_001.nii.gz").affine) == tuple(axes)
+    assert read_nifti(tmp_path / "data/imagesTr/lung_001.nii.gz").axes == tuple(axes)
     assert same(read_stacks(tmp_path / "cache")[0], stacks[0])
 
 
@@ -93,12 +95,12 @@ def test_simpleitk_reads_the_same_array_in_lps(tmp_path: Path) -> None:
 
 
 def test_a_scan_tilted_by_ten_degrees_keeps_its_slices(data: Path, tmp_path: Path) -> None:
-    before = nibabel.load(data / "imagesTr/lung_001.nii.gz").affine
     cos, sin = np.cos(np.radians(10)), np.sin(np.radians(10))
     lean = np.array([[1, 0, 0, 0], [0, cos, -sin, 0], [0, sin, cos, 0], [0, 0, 0, 1]])
     for folder in ("imagesTr", "labelsTr"):
         path = data / folder / "lung_001.nii.gz"
-        save_image(path, np.asarray(nibabel.load(path).dataobj), lean @ before)
+        file = read_nifti(path)
+        write_nifti(path, file.stored, lean @ file.affine)
 
     prepared(tmp_path / "cache", msd_of(data))
 
@@ -107,11 +109,8 @@ def test_a_scan_tilted_by_ten_degrees_keeps_its_slices(data: Path, tmp_path: Pat
 
 def test_stored_values_become_hounsfield_units_by_slope_and_intercept(data: Path, tmp_path: Path) -> None:
     path = data / "imagesTr/lung_001.nii.gz"
-    image = nibabel.load(path)
-    stored = nibabel.Nifti1Image((np.asarray(image.dataobj) + 1024).astype(np.uint16), image.affine)
-    stored.header.set_slope_inter(1, -1024)
-    stored.set_qform(image.affine, 1)
-    nibabel.save(stored, path)
+    image = read_nifti(path)
+    write_scaled(path, (image.stored + 1024).astype(np.uint16), image.affine, slope=1, intercept=-1024)
 
     prepared(tmp_path / "cache", msd_of(data))
 
@@ -125,18 +124,18 @@ IMAGE, LABEL = "imagesTr/lung_002.nii.gz", "labelsTr/lung_002.nii.gz"
 
 def change(path: str, by: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def broken(data: Path) -> None:
-        image = nibabel.load(data / path)
-        save_image(data / path, by(np.asarray(image.dataobj)), image.affine)
+        file = read_nifti(data / path)
+        write_nifti(data / path, by(file.stored), file.affine)
 
     return broken
 
 
 def move(path: str, row: int, column: int, value: float, code: int = 1) -> Callable[[Path], None]:
     def broken(data: Path) -> None:
-        image = nibabel.load(data / path)
-        affine = image.affine.copy()
+        file = read_nifti(data / path)
+        affine = file.affine.copy()
         affine[row, column] = value
-        save_image(data / path, np.asarray(image.dataobj), affine, code)
+        write_nifti(data / path, file.stored, affine, code)
 
     return broken
 
@@ -176,9 +175,15 @@ def no_nifti(data: Path) -> None:
 
 
 def disagree(data: Path) -> None:
-    image = nibabel.load(data / IMAGE)
-    image.set_qform(image.affine @ np.diag([-1, 1, 1, 1]), 1)
-    nibabel.save(image, data / IMAGE)
+    image = read_nifti(data / IMAGE)
+    write_nifti(data / IMAGE, image.stored, image.affine, qform=image.affine @ np.diag([-1, 1, 1, 1]))
+
+
+def rewritten(content: str) -> Callable[[Path], None]:
+    def broken(data: Path) -> None:
+        (data / "dataset.json").write_text(content)
+
+    return broken
 
 
 def listed(**changed: str) -> Callable[[Path], None]:
@@ -211,8 +216,8 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "an entry twice": (listed(image="./imagesTr/lung_001.nii.gz"), "lung_001 of msd is given 2 times, expected once"),
     "the image for its label": (listed(label=f"./{IMAGE}"), "image and label are the same file"),
     "no dataset.json": (lambda data: (data / "dataset.json").unlink(), "dataset.json: cannot be read: No such file"),
-    "no JSON": (lambda data: (data / "dataset.json").write_text("{") and None, "dataset.json: is not JSON"),
-    "no list": (lambda data: (data / "dataset.json").write_text("{}") and None, 'dataset.json: has no list "training"'),
+    "no JSON": (rewritten("{"), "dataset.json: is not JSON"),
+    "no list": (rewritten("{}"), 'dataset.json: has no list "training"'),
     "a 4D image": (change(IMAGE, lambda array: array[..., None]), f"{IMAGE}: has 4 axes (72 x 56 x 14 x 1)"),
     "label value 7": (change(LABEL, lambda array: lift(array, 7)), f"{LABEL}: label value 7 in 1 voxel(s), only 0"),
     "label value 0.5": (change(LABEL, lambda array: lift(array, 0.5)), f"{LABEL}: label value 0.5 in 1 voxel(s)"),
@@ -305,8 +310,8 @@ def test_unlisted_images_are_left_out_and_counted(data: Path, tmp_path: Path) ->
 
 
 def test_a_patient_of_two_sources_is_refused(data: Path, tmp_path: Path) -> None:
-    write_image(tmp_path / "other" / IMAGE, chest("x", 77).hu, SPACING_MM)
-    write_image(tmp_path / "other" / LABEL, chest("x", 77).mask.astype(np.uint8), SPACING_MM)
+    write_upright(tmp_path / "other" / IMAGE, np.asarray(chest("x", 77).hu), SPACING_MM, "LAS")
+    write_upright(tmp_path / "other" / LABEL, np.asarray(chest("x", 77).mask).astype(np.uint8), SPACING_MM, "LAS")
     write_list(tmp_path / "other", ["lung_002"])
 
     with pytest.raises(DataRefused) as refused:
@@ -342,7 +347,7 @@ def test_a_file_that_has_changed_is_named_and_read_again(data: Path, tmp_path: P
 
     assert again.read == 1
     assert again.notes == (f"lung_002: {LABEL} has changed since it was prepared: read again",)
-    assert [stack.mask.any() for stack in read_stacks(tmp_path / "cache")] == [True, False, True]
+    assert [np.asarray(stack.mask).any() for stack in read_stacks(tmp_path / "cache")] == [True, False, True]
 
 
 def test_a_patient_removed_from_the_sources_is_removed_from_the_cache(data: Path, tmp_path: Path) -> None:
@@ -399,7 +404,8 @@ def test_the_manifest_contains_the_sha256_of_every_file(data: Path, tmp_path: Pa
 
 
 def splits_of(cache: Path) -> dict[str, dict[str, list[str]]]:
-    return json.loads((cache / "splits.json").read_text())
+    splits: dict[str, dict[str, list[str]]] = json.loads((cache / "splits.json").read_text())
+    return splits
 
 
 def test_a_drawn_split_distributes_all_patients_over_parts_and_folds(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ EXACT = InferenceSettings(device="cpu", precision="float32", cascade=False)
 def stack_of(patient: str, source: str) -> Stack:
     """The phantom with shifted rows for each patient; four slices, thin enough for one position each."""
     phantom, number = phantom_stack(), ord(patient) % 4
-    hu, mask = (np.roll(array[1:5], 8 * number, 1) for array in (phantom.hu, phantom.mask))
+    hu, mask = np.roll(phantom.hu[1:5], 8 * number, 1), np.roll(phantom.mask[1:5], 8 * number, 1)
     thin = replace(phantom, hu=hu, mask=mask, spacing_mm=(2.5, *phantom.spacing_mm[1:]))
     return replace(thin, source=source, patient=patient, name=patient, whole=source == "msd")
 
@@ -146,7 +146,7 @@ def test_each_patient_is_evaluated_once_by_the_network_that_held_it_back(
         marked = outlined(
             of_run(runs / f"fold-{k}", stack), point["threshold"], point["peak_threshold"], stack.voxel_ml
         )
-        overlap = 2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum())
+        overlap = 2 * (marked & np.asarray(stack.mask)).sum() / (marked.sum() + np.asarray(stack.mask).sum())
         assert case["dice"] == pytest.approx(overlap, abs=1e-3)
 
 
@@ -166,7 +166,7 @@ def test_alone_is_the_dice_at_points_chosen_on_the_other_folds(cache: Path, runs
             stack = stacks[patient]
             predicted = of_run(runs / f"fold-{k}", stack)
             marked = outlined(predicted, point["threshold"], point["peak_threshold"], stack.voxel_ml)
-            dice.append(2 * (marked & stack.mask).sum() / (marked.sum() + stack.mask.sum()))
+            dice.append(2 * (marked & np.asarray(stack.mask)).sum() / (marked.sum() + np.asarray(stack.mask).sum()))
 
     assert alone["dice_mean"]["value"] == pytest.approx(np.mean(dice), abs=1e-3)
 

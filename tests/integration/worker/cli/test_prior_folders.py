@@ -11,14 +11,15 @@ from dicom_node.errors import SettingsError
 from dicom_node.prior import PriorSearch
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
-from tests.fixtures.worker.phantom_timeline import CARD, TrueLesion, true_mask
+from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.phantom_timeline import TrueLesion, true_mask
 from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
-from worker.priors.collect import NOT_QUERIED, CollectedFiles
+from worker.priors.files import NOT_QUERIED, CollectedFiles
 from worker.settings import WorkerSettings
 
 LESION = PhantomLesion(centre_mm=(-78.0, -12.0, 20.0), half_axes_mm=(14.0, 14.0, 14.0))

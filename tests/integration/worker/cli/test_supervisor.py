@@ -4,15 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from dicom_node.queue.redis_server import is_ready, redis_url
 from dicom_node.settings import QueueSettings
+from tests.fixtures.waiting import wait_until
 
 SUPERVISOR = """
 import logging, sys
@@ -81,13 +81,6 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service = Service(tmp_path)
     yield service
     service.end()
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def has_ended(process: psutil.Process) -> bool:

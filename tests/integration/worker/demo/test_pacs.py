@@ -13,6 +13,7 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.presentation import build_context
 
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.waiting import wait_until
 from worker.demo.pacs import COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE, STUDY_ROOT_FIND, SmallPacs
 
 WriteCt = Callable[..., list[Path]]
@@ -205,8 +206,5 @@ def test_a_report_to_an_absent_peer_leaves_no_socket_open(pacs: SmallPacs, write
     association.release()
 
     time.sleep(1.0)  # the report is attempted after 0.05 s
-    deadline = time.monotonic() + 10
-    while open_socket_count() != before and time.monotonic() < deadline:
-        time.sleep(0.1)
 
-    assert open_socket_count() == before
+    wait_until(lambda: open_socket_count() == before, 10)

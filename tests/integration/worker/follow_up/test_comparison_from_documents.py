@@ -13,13 +13,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.prior import PriorSearch
-from tests.fixtures.worker.analysed_series import CARD
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
 from worker.follow_up.compare import compare, with_known_identities
 from worker.follow_up.comparison import ComparisonStatus
 from worker.follow_up.prior import CollectedPriors, Prior
 from worker.priors.acquisition import acquisition_of
-from worker.priors.read import PriorFiles, read_prior
+from worker.priors.files import PriorFiles
+from worker.priors.read import read_prior
 from worker.recist.timepoints import State
 from worker.report import Report
 

@@ -20,8 +20,7 @@ from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, ComparisonStatus, LesionTimeline
 from worker.follow_up.matching import Event
 from worker.pipeline import AnalysisRequest, analyse
-from worker.priors.collect import LUNGS_FILE, CollectedFiles
-from worker.priors.read import PriorFiles
+from worker.priors.files import LUNGS_FILE, CollectedFiles, PriorFiles
 from worker.recist.assessment import ResponseTimeline
 from worker.recist.response import Response
 from worker.recist.timepoints import State
@@ -29,7 +28,7 @@ from worker.registration.register import Method
 
 SAME = ("shrinker", "grower", "stable")
 """Lesions that are the same on all five scans."""
-EVENTS = (
+EVENTS: tuple[dict[str, Event], ...] = (
     {},
     dict.fromkeys((*SAME, "splitter", "vanisher", "twin front", "twin back"), Event.SAME),
     {

@@ -124,7 +124,8 @@ def test_all_scans_belong_to_one_patient_and_each_to_its_own_study(course_files:
 def _grown(lesion: TrueLesion, by_mm: float, series: LoadedSeries) -> NDArray[np.bool_]:
     """Return the voxels of the lesion with its half axes lengthened by `by_mm`."""
     ellipsoids = tuple(
-        replace(ellipsoid, half_axes_mm=tuple(half_axis + by_mm for half_axis in ellipsoid.half_axes_mm))
+        replace(ellipsoid, half_axes_mm=(x + by_mm, y + by_mm, z + by_mm))
         for ellipsoid in lesion.ellipsoids
+        for x, y, z in (ellipsoid.half_axes_mm,)
     )
     return true_mask(replace(lesion, ellipsoids=ellipsoids), series.volume.hu.shape, series.volume.affine)

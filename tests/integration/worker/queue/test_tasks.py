@@ -16,6 +16,7 @@ from dicom_node.queue.reconciler import Reconciler
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready, waiting_messages
 from dicom_node.series import Instance
 from dicom_node.storage.spool import Spool
+from tests.fixtures.waiting import wait_until
 from worker.settings import Settings, load_settings
 
 FAKE_WORKER = Path(__file__).with_name("stand_in_worker.py")
@@ -65,11 +66,14 @@ class QueueSetup:
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
         """Run the reconciler until the condition holds."""
-        end = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end, self.jobs_and_log()
+
+        def holds() -> bool:
+            if condition():
+                return True
             self.reconciler.step(time.time())
-            time.sleep(0.05)
+            return False
+
+        wait_until(holds, timeout_s, self.jobs_and_log)
 
     def wait_for_state(self, job: Job, state: JobState) -> None:
         self.wait_until(lambda: self.journal.job(job.job_key).state is state)

@@ -14,9 +14,8 @@ from pathlib import Path
 import pydicom
 import pytest
 import typer
-from click.testing import Result
 from pydicom.dataset import Dataset
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord

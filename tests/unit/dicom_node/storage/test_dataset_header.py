@@ -10,6 +10,7 @@ from pydicom.dataset import validate_file_meta
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -31,8 +32,8 @@ def encoded(ct: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     del ct.file_meta
     file = BytesIO()
     ct.ensure_file_meta()
-    ct.file_meta.TransferSyntaxUID = syntax
-    ct.file_meta.MediaStorageSOPClassUID, ct.file_meta.MediaStorageSOPInstanceUID = "1.2", "1.2"
+    ct.file_meta.TransferSyntaxUID = UID(syntax)
+    ct.file_meta.MediaStorageSOPClassUID, ct.file_meta.MediaStorageSOPInstanceUID = UID("1.2"), UID("1.2")
     dcmwrite(file, ct, enforce_file_format=True)
     whole = file.getvalue()
     (meta_length,) = struct.unpack("<I", whole[140:144])

@@ -16,7 +16,7 @@ def test_dice_is_that_of_the_outlines_at_every_operating_point() -> None:
         predicted(mask, share, patient="a", name=f"a{k}", first_slice=20 * k)
         for k, (mask, share) in enumerate(zip(masks, probability, strict=True))
     ]
-    case = [labelled(item.probability, item.stack.mask, item.stack.voxel_ml, THRESHOLDS) for item in items]
+    case = [labelled(item.probability, np.asarray(item.stack.mask), item.stack.voxel_ml, THRESHOLDS) for item in items]
 
     found = set()
     for threshold in THRESHOLDS:

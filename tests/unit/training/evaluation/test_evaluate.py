@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.segmenter import ModelCard, Progress
-from tests.fixtures.training.judged import CARD, box, predicted
+from tests.fixtures.training.judged import JUDGED_CARD, box, predicted
 from training.data.cache import close, write_stack
 from training.data.splits import as_text, write_splits
 from training.data.volume import Stack
@@ -27,7 +27,7 @@ SPLIT = {
 class Densities:
     """A model that marks everything denser than -100 HU, with a probability that grows with the density."""
 
-    card: ModelCard = CARD
+    card: ModelCard = JUDGED_CARD
 
     def probability(
         self, hu: np.ndarray, spacing: tuple[float, float, float], progress: Progress, *_: object
@@ -84,7 +84,7 @@ def test_the_json_names_model_split_and_operating_point(folder: Path, evaluation
 
     split = (folder.parent / "split.json").read_bytes()
 
-    assert evaluation["model"]["weights_sha256"] == CARD.weights_sha256
+    assert evaluation["model"]["weights_sha256"] == JUDGED_CARD.weights_sha256
     assert evaluation["split"] == {"file": "split.json", "part": "test", "sha256": hashlib.sha256(split).hexdigest()}
     assert evaluation["operating_point"] == {"peak_threshold": 0.5, "smallest_lesion_ml": 0.1, "threshold": 0.5}
     assert {name: (s["patients"], s["cases"], s["slices"]) for name, s in evaluation["sources"].items()} == {
@@ -153,9 +153,9 @@ def test_the_page_shows_best_median_and_worst_case(folder: Path) -> None:
 
 
 def test_the_same_cases_give_the_same_numbers(evaluation: dict[str, Any]) -> None:
-    point = OperatingPoint(threshold=CARD.threshold, peak_threshold=CARD.peak_threshold)
+    point = OperatingPoint(threshold=JUDGED_CARD.threshold, peak_threshold=JUDGED_CARD.peak_threshold)
 
-    assert plain(metrics_summary(predict(Densities(), stacks()[::-1]), point, CARD)) == evaluation["sources"]
+    assert plain(metrics_summary(predict(Densities(), stacks()[::-1]), point, JUDGED_CARD)) == evaluation["sources"]
 
 
 def test_a_generated_chest_without_a_lesion_only_counts_false_positives(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.volume import Mask
-from tests.fixtures.training.judged import CARD, ISOTROPIC, POINT, box, case
+from tests.fixtures.training.judged import ISOTROPIC, JUDGED_CARD, POINT, box, case
 from training.data.datasets import lesion_mask
 from training.evaluation.attachment import attachment_of
 from training.evaluation.detection import Detected, LesionNumbers, detect
@@ -65,7 +65,7 @@ def test_the_operating_point_is_on_the_curve() -> None:
 
 def of_half_a_ml(peak: float) -> float:
     """The expected score of a mark as large as CUBE, 0.512 ml: its odds are divided by (0.512 / 0.3)^1.5."""
-    odds = peak / (1 - peak) / (0.512 / 0.3) ** 1.5
+    odds: float = peak / (1 - peak) / (0.512 / 0.3) ** 1.5
     return odds / (1 + odds)
 
 
@@ -81,7 +81,7 @@ def test_a_candidate_hits_by_overlap_or_by_its_centre() -> None:
     tenth = box(SHAPE, (2, 10, 17), (10, 18, 31))  # IoU 64 / (512 + 896 - 64) = 0.048, its centre 10 mm away
     speck = box(SHAPE, (4, 13, 13), (8, 18, 18)) * 0.9  # 100 mm3 in the middle: IoU 0.2
 
-    scores = [detect(case(CUBE, mask * 0.9), POINT, CARD).lesions[0].score for mask in (half, tenth, speck)]
+    scores = [detect(case(CUBE, mask * 0.9), POINT, JUDGED_CARD).lesions[0].score for mask in (half, tenth, speck)]
 
     assert scores[0] == pytest.approx(0.9)
     assert scores[1] is None
@@ -93,7 +93,7 @@ def test_a_huge_mark_around_a_small_lesion_hits_it_only_if_centred() -> None:
     around = box(SHAPE, (0, 5, 5), (12, 55, 55))  # IoU 125 / 30000
     aside = np.roll(around, 5, 2)
 
-    centred, beside = (detect(case(small, mask * 0.99), POINT, CARD) for mask in (around, aside))
+    centred, beside = (detect(case(small, mask * 0.99), POINT, JUDGED_CARD) for mask in (around, aside))
 
     assert centred.lesions[0].found
     assert (beside.lesions[0].found, len(beside.false_scores)) == (False, 1)
@@ -103,7 +103,7 @@ def test_two_marks_on_one_lesion_are_one_hit_and_no_false_positive() -> None:
     parts = box(SHAPE, (2, 10, 10), (10, 18, 13)) * 0.6 + box(SHAPE, (2, 10, 15), (10, 18, 18)) * 0.9
     elsewhere = box(SHAPE, (2, 40, 40), (10, 48, 48)) * 0.8
 
-    found = detect(case(CUBE, parts + elsewhere), POINT, CARD)
+    found = detect(case(CUBE, parts + elsewhere), POINT, JUDGED_CARD)
 
     assert found.lesions[0].score == pytest.approx(0.9)
     assert found.lesions[0].volume_error_mm3 == pytest.approx(2 * 8 * 8 * 3 - 512)
@@ -115,7 +115,7 @@ def test_the_long_axis_error_is_the_products_own_measurement() -> None:
     # Two columns more: 8 x 10 mm instead of 8 x 8 mm. The outline of a box of pixels has its corners rounded alike.
     longer = box(SHAPE, (2, 10, 10), (10, 18, 20))
 
-    numbers = detect(case(CUBE, longer * 0.9), POINT, CARD).lesions[0]
+    numbers = detect(case(CUBE, longer * 0.9), POINT, JUDGED_CARD).lesions[0]
 
     assert numbers.long_axis_error_mm == pytest.approx(math.hypot(8, 10) - math.hypot(8, 8), abs=0.3)
     assert numbers.volume_error_mm3 == pytest.approx(8 * 8 * 2)
@@ -127,7 +127,7 @@ def test_a_reference_below_the_smallest_size_is_ignored() -> None:
     speck = box(SHAPE, (2, 30, 30), (5, 33, 33))  # 27 mm3, the card requires 100
     mark = box(SHAPE, (1, 29, 29), (6, 34, 34))  # 125 mm3
 
-    found = detect(case(CUBE | speck, mark * 0.9), POINT, CARD)
+    found = detect(case(CUBE | speck, mark * 0.9), POINT, JUDGED_CARD)
 
     assert [item.found for item in found.lesions] == [False]
     assert found.false_scores == ()
@@ -136,7 +136,7 @@ def test_a_reference_below_the_smallest_size_is_ignored() -> None:
 def test_a_mark_below_the_peak_is_a_candidate_but_not_found() -> None:
     low = CUBE * 0.6
 
-    found = detect(case(CUBE, low), OperatingPoint(threshold=0.5, peak_threshold=0.7), CARD)
+    found = detect(case(CUBE, low), OperatingPoint(threshold=0.5, peak_threshold=0.7), JUDGED_CARD)
 
     assert found.lesions[0].score == pytest.approx(of_half_a_ml(0.6))
     assert (found.lesions[0].found, found.lesions[0].dice) == (False, None)
@@ -149,7 +149,7 @@ def test_marks_on_tumour_free_slices_are_counted_by_slice_and_area() -> None:
     evaluated_case = case(mask, marked * 0.9, spacing_mm=(2.0, 0.5, 0.5))
 
     counted = free_slices(evaluated_case, marked)
-    rates = false_positives([counted], [detect(evaluated_case, POINT, CARD)], 0.5)
+    rates = false_positives([counted], [detect(evaluated_case, POINT, JUDGED_CARD)], 0.5)
 
     assert (counted.slices, counted.marked_slices, counted.marks) == (3, 2, 3)
     assert counted.marked_mm2 == pytest.approx(12 * 0.25)
@@ -162,7 +162,7 @@ def test_false_lesions_in_a_scan_without_tumour_are_counted() -> None:
     free = [case(np.zeros(SHAPE, bool), CUBE * 0.9 * factor, patient=name) for name, factor in (("a", 1), ("b", 0))]
 
     rates = false_positives([free_slices(item, item.probability > 0.5) for item in free],
-                        [detect(item, POINT, CARD) for item in free], 0.5)  # fmt: skip
+                        [detect(item, POINT, JUDGED_CARD) for item in free], 0.5)  # fmt: skip
 
     assert rates.tumour_free_scans == 2
     assert rates.false_lesions_per_tumour_free_scan.value == 0.5
@@ -180,7 +180,7 @@ def test_a_lesion_is_attached_to_the_tissue_that_it_touches() -> None:
     whole = case(mask, mask * 0.9, hu=hu, spacing_mm=(4.0, 2.0, 2.0))
     crop = case(mask, mask * 0.9, hu=hu, spacing_mm=(4.0, 2.0, 2.0), whole=False)
 
-    found = find_lesions(Mask(voxels=mask, affine=phantom.affine), CARD, "t")
+    found = find_lesions(Mask(voxels=mask, affine=phantom.affine), JUDGED_CARD, "t")
 
     assert len(found) == 3
     for lesion_ in found:

@@ -17,7 +17,8 @@ TRUTH = box(SHAPE, (4, 5, 6), (12, 25, 26))
 def blob(seed: int) -> np.ndarray:
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((24, 40, 40)), (2, 4, 4))
     middle = box((24, 40, 40), (5, 8, 8), (19, 32, 32))
-    return (noise > 0) & middle
+    inside: np.ndarray = (noise > 0) & middle
+    return inside
 
 
 @pytest.mark.parametrize(

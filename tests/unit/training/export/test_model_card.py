@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.training.judged import CARD
+from tests.fixtures.training.judged import JUDGED_CARD
 from training.data.cache import Entry
 from training.export.model_card import CardContent, card_text
 from training.run_once import Step, run_once
@@ -25,7 +25,7 @@ ENTRY = Entry(
     files={},
 )
 CONTENT = CardContent(
-    card=CARD,
+    card=JUDGED_CARD,
     parameters=1_500_000,
     data_licence="in house",
     entries=(ENTRY, replace(ENTRY, patient="Jones", name="Jones/1.2.4", spacing_mm=(3.5, 0.7, 0.7))),

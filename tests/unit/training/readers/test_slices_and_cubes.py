@@ -24,7 +24,7 @@ def prepared(cache: Path, **sources: Path) -> Prepared:
 
 def save(path: Path, grey: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grey.astype(np.uint8)).save(path, **({"lossless": True} if path.suffix == ".webp" else {}))
+    Image.fromarray(grey.astype(np.uint8)).save(path, lossless=path.suffix == ".webp")
 
 
 def table(path: Path, rows: list[dict[str, object]]) -> None:
@@ -73,8 +73,12 @@ def cubes(tmp_path: Path) -> Path:
 def save_cubes(folder: Path, **changed: np.ndarray) -> None:
     hu, mask = np.full((5, 5, 5), -800, np.int16), np.zeros((5, 5, 5), np.uint8)
     mask[2, 2, 1:4] = 1
-    arrays = {"P1_nod0/hu": hu, "P1_nod0/mask": mask, **{key.replace("__", "/"): v for key, v in changed.items()}}
-    np.savez_compressed(folder / "cubes.npz", **{key: value for key, value in arrays.items() if value.size})
+    arrays: dict[str, np.ndarray] = {
+        "P1_nod0/hu": hu,
+        "P1_nod0/mask": mask,
+        **{key.replace("__", "/"): v for key, v in changed.items()},
+    }
+    np.savez_compressed(folder / "cubes.npz", allow_pickle=True, **{key: v for key, v in arrays.items() if v.size})
 
 
 def test_whole_slices_become_runs_in_radiological_orientation(msd_slices: Path, tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_nodules_keep_their_readers_and_share_patients_with_the_cubes(
     assert nodule.readers is not None
     assert nodule.readers[1, 2].tolist() == [0, 0, 0, 3, 1, 0]
     assert nodule.mask[1, 2].tolist() == [False, False, False, True, True, False]
-    assert (nodule.hu == 50 * 8 - 1000).all()
+    assert (np.asarray(nodule.hu) == 50 * 8 - 1000).all()
     assert np.argwhere(cube.mask).tolist() == [[2, 2, 1], [2, 2, 2], [2, 2, 3]]
     assert (tmp_path / "cache" / "splits.json").read_text().count('"P1"') == 2  # in train and in fold-0 of lidc
 

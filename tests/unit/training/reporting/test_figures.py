@@ -93,7 +93,7 @@ def test_the_gif_has_every_slice_with_both_outlines(view: CaseView, tmp_path: Pa
     viewer_gif(view, tmp_path / "s.gif")
 
     with Image.open(tmp_path / "s.gif") as gif:
-        assert gif.n_frames == len(view.case.hu)
+        assert getattr(gif, "n_frames", 1) == len(view.case.hu)
         gif.seek(middle_slice(view))
         frame = np.asarray(gif.convert("RGB"))
     assert has(frame, BLUE).any()

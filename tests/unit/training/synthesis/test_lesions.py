@@ -20,8 +20,9 @@ def chest() -> Phantom:
 
 def ball(radius_mm: float, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
     half = [int(radius_mm / size) + 2 for size in spacing]
-    axes = np.ogrid[tuple(slice(-n, n + 1) for n in half)]
-    return sum((axis * size) ** 2 for axis, size in zip(axes, spacing, strict=True)) <= radius_mm**2
+    x, y, z = (axis * size for axis, size in zip(np.ogrid[tuple(slice(-n, n + 1) for n in half)], spacing, strict=True))
+    inside: np.ndarray = x**2 + y**2 + z**2 <= radius_mm**2
+    return inside
 
 
 @pytest.mark.parametrize("diameter", [3.0, 8.0, 20.0, 60.0, 100.0])
@@ -88,6 +89,6 @@ def test_a_lesion_is_visible_if_it_is_denser_than_the_lung_by_more_than_noise(
 
 def test_a_lesion_in_denser_tissue_is_not_visible(chest: Phantom) -> None:
     patch = shaped(20.0, SPACING, np.random.default_rng(6))
-    outside = tuple(int(index) for index in np.argwhere(ndimage.binary_erosion(chest.hu > 0, iterations=8))[0])
+    z, y, x = np.argwhere(ndimage.binary_erosion(chest.hu > 0, iterations=8))[0].tolist()
 
-    assert not insert(chest.hu, SPACING, patch, outside).shows
+    assert not insert(chest.hu, SPACING, patch, (z, y, x)).shows

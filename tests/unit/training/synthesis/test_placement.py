@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -32,43 +34,59 @@ def places(sites: Sites, site: Site, count: int = 40) -> list[tuple[int, int, in
     return [place for place in found if place is not None]
 
 
-def depths(chest: Phantom, found: list[tuple[int, int, int]]) -> np.ndarray:
-    """Distance (mm) of each position from tissue."""
-    depth = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING)
-    return np.array([depth[place] for place in found])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tissue:
+    """Of each voxel, the distance (mm) from tissue and the column of the nearest tissue."""
+
+    depth_mm: np.ndarray
+    column: np.ndarray
+
+    def depths(self, found: list[tuple[int, int, int]]) -> np.ndarray:
+        return np.array([self.depth_mm[place] for place in found])
 
 
-def test_a_free_position_has_room_for_the_lesion(chest: Phantom, sites: Sites) -> None:
-    assert (depths(chest, places(sites, "free")) > RADIUS_MM + FREE_MM - max(SPACING)).all()
+def tissue_of(chest: Phantom) -> Tissue:
+    depth_mm, nearest = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING, return_indices=True)
+    return Tissue(depth_mm=depth_mm, column=nearest[2])
+
+
+@pytest.fixture(scope="module")
+def tissue(chest: Phantom) -> Tissue:
+    return tissue_of(chest)
+
+
+def test_a_free_position_has_room_for_the_lesion(tissue: Tissue, sites: Sites) -> None:
+    assert (tissue.depths(places(sites, "free")) > RADIUS_MM + FREE_MM - max(SPACING)).all()
 
 
 @pytest.mark.parametrize("site", ["edge", "wall", "mediastinum"])
-def test_an_attached_lesion_reaches_tissue_and_is_mostly_in_the_lung(chest: Phantom, sites: Sites, site: Site) -> None:
-    found = depths(chest, places(sites, site))
+def test_an_attached_lesion_reaches_tissue_and_is_mostly_in_the_lung(tissue: Tissue, sites: Sites, site: Site) -> None:
+    found = tissue.depths(places(sites, site))
 
     assert (found < RADIUS_MM).all()
     assert (found > 0).all()
 
 
-def test_the_mediastinum_lies_between_the_lungs_and_the_wall_around_them(chest: Phantom, sites: Sites) -> None:
-    tissue = ndimage.distance_transform_edt(chest.hu < -400, sampling=SPACING, return_distances=False, return_indices=1)
-
+def test_the_mediastinum_lies_between_the_lungs_and_the_wall_around_them(
+    chest: Phantom, tissue: Tissue, sites: Sites
+) -> None:
     def sideways_mm(site: Site) -> np.ndarray:
         """Sideways distance from the middle of the chest to the tissue nearest to each position."""
-        columns = np.array([tissue[2][place] for place in places(sites, site)])
-        return np.abs((columns - (chest.hu.shape[2] - 1) / 2) * SPACING[2])
+        columns = np.array([tissue.column[place] for place in places(sites, site)])
+        distance: np.ndarray = np.abs((columns - (chest.hu.shape[2] - 1) / 2) * SPACING[2])
+        return distance
 
     # The dome of the diaphragm reaches a little beyond the middle of each lung.
     assert (sideways_mm("mediastinum") < LUNG_CENTRE_MM[0] + RADIUS_MM).all()
     assert np.median(sideways_mm("mediastinum")) < 50 < LUNG_CENTRE_MM[0] < np.median(sideways_mm("wall"))
 
 
-def test_a_vessel_position_is_near_a_vessel_and_needs_one() -> None:
+def test_a_vessel_position_is_near_a_vessel_and_needs_one(sites: Sites) -> None:
     chest = chest_of(vessels=12)
     found = Sites(chest.hu, SPACING)
 
-    assert (depths(chest, places(found, "vessel")) < RADIUS_MM).all()
-    assert Sites(chest_of(vessels=0).hu, SPACING).find(RADIUS_MM, "vessel", np.random.default_rng(0)) is None
+    assert (tissue_of(chest).depths(places(found, "vessel")) < RADIUS_MM).all()
+    assert sites.find(RADIUS_MM, "vessel", np.random.default_rng(0)) is None
 
 
 def test_a_single_slice_has_positions_too(chest: Phantom) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dicom_node.prior import PriorSearch
-from models.segmenter import ModelCard
 from models.volume import Mask, Volume
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.worker.make_courses import START, day
 from tests.fixtures.worker.make_priors import absent, present, prior
 from tests.fixtures.worker.measured import measured
@@ -22,10 +22,6 @@ from worker.recist.response import Response
 from worker.recist.timepoints import State
 from worker.staging.extent import extent_of
 
-CARD = ModelCard(
-    name="hand", version="1", weights_file="w", weights_sha256="0" * 64, licence="none", threshold=0.5,
-    peak_threshold=0.5, smallest_lesion_ml=0.1,
-)  # fmt: skip
 FRAME = "2.25.9"
 JOB_KEY = "0" * 64
 Cube = tuple[tuple[int, int, int], int]

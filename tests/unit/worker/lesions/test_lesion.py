@@ -8,17 +8,13 @@ import pytest
 import SimpleITK
 from numpy.typing import NDArray
 
-from models.segmenter import ModelCard
 from models.volume import Mask
+from tests.fixtures.models.model_card import CARD
 from worker.lesions.lesion import Lesion, find_lesions
 
 sitk: Any = SimpleITK  # untyped
 
 JOB_KEY = "c" * 64
-CARD = ModelCard(
-    name="lung_tumour", version="1", weights_file="", weights_sha256="", licence="", threshold=0.5,
-    smallest_lesion_ml=0.0,
-)  # fmt: skip
 AFFINE = np.array([[0, 0, 2.0, -50], [0, -2.0, 0, 70], [5.0, 0, 0, -300], [0, 0, 0, 1]])  # rows run anterior
 VOXEL_ML = 0.02
 

@@ -7,15 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from models.lungs.lungs import Lobe
-from models.segmenter import ModelCard
 from models.volume import Mask
+from tests.fixtures.models.model_card import CARD
 from tests.fixtures.worker.make_lungs import Mm3, centres, grid, lungs_on, shape_of
 from worker.lesions.lesion import Lesion, find_lesions
 from worker.lesions.location import MAX_VOXELS, contact_limit_mm, locate, sure_from_mm
 
-CARD = ModelCard(
-    name="", version="", weights_file="", weights_sha256="", licence="", threshold=0.5, smallest_lesion_ml=0.0
-)
 SCAN = (2.0, 1.0, 1.0)
 LUNGS = lungs_on()
 

@@ -47,7 +47,7 @@ def ellipsoid(
     size = [math.ceil(max(half_axes_mm) / step) + 1 for step in spacing_mm]
     index = np.mgrid[tuple(slice(-n, n + 1) for n in size)].reshape(3, -1)
     along = rotation.T @ (index * np.array(spacing_mm)[:, None])
-    inside = ((along / np.array(half_axes_mm)[:, None]) ** 2).sum(axis=0) <= 1
+    inside: NDArray[np.bool_] = ((along / np.array(half_axes_mm)[:, None]) ** 2).sum(axis=0) <= 1
     return inside.reshape([2 * n + 1 for n in size])
 
 

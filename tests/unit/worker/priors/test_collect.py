@@ -4,9 +4,9 @@ from pathlib import Path
 
 from dicom_node.prior import Priors, PriorScan, PriorSearch
 from dicom_node.storage.spool import Spool
-from tests.fixtures.worker.phantom_timeline import CARD
-from worker.priors.collect import CollectedFiles, collected_files, read_priors
-from worker.priors.read import PriorFiles
+from tests.fixtures.models.model_card import CARD
+from worker.priors.collect import read_priors
+from worker.priors.files import CollectedFiles, PriorFiles, collected_files
 
 JOB_KEY = "a" * 64
 

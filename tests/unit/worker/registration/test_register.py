@@ -16,7 +16,8 @@ BREATHS = {
 
 def errors_mm(registration: Registration, breath: Breath) -> Points:
     prior, later = pairs_within(breath)
-    return np.linalg.norm(registration.to_later(prior) - later, axis=1)
+    errors: Points = np.linalg.norm(registration.to_later(prior) - later, axis=1)
+    return errors
 
 
 @pytest.mark.parametrize("breath", BREATHS.values(), ids=BREATHS)

@@ -22,7 +22,7 @@ from worker.outputs.page.sections.lesion_timeline import BEYOND, CHANCE, CURVE, 
 from worker.outputs.page.sections.overview import LOWER, MIDDLE, UPPER
 from worker.outputs.page.sections.timeline import draw_timeline
 from worker.outputs.page.sections.totals import NADIR, PARTIAL, PROGRESSION
-from worker.outputs.page.sheet import BLACK, PALE, WHITE, Sheet, plain_style
+from worker.outputs.page.sheet import BLACK, PALE, WHITE, LineStyle, Sheet, plain_style
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +79,11 @@ BLINDNESS = {
     ids=["views", "overview", "sum"],
 )
 def test_lines_of_one_picture_differ_for_every_kind_of_colour_vision(
-    blindness: str, line_styles: tuple[object, ...]
+    blindness: str, line_styles: tuple[LineStyle, ...]
 ) -> None:
     perceived = [
         np.clip(np.array(BLINDNESS[blindness]) @ _linear(line_style.colour), 0, 1) for line_style in line_styles
-    ]  # type: ignore[attr-defined]
+    ]
 
     lab = [_lab(colour) for colour in perceived]
 

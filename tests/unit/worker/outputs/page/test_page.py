@@ -171,7 +171,7 @@ def test_the_page_names_product_series_and_model() -> None:
 
     assert {"LungSpread", RESEARCH_SENTENCE, "2 lesions"} <= set(strings)
     assert any(
-        string.startswith("Series 1.2.2 ") and "lung_tumour 1, weights 0123456789ab" in string for string in strings
+        string.startswith("Series 1.2.2 ") and "lung_tumour 0.1.0, weights 0123456789ab" in string for string in strings
     )
 
 

@@ -230,7 +230,7 @@ def vertical_scale(sheet: Sheet, within: Bbox) -> tuple[float, float]:
     for text in texts_of(sheet):
         box = text.get_window_extent(ruler(DPI))
         number = re.fullmatch(r"([\d.]+)( ml| mm)?", text.get_text())
-        if number and text.get_ha() == "right" and within.contains(box.x0, (box.y0 + box.y1) / 2):
+        if number and text.get_horizontalalignment() == "right" and within.contains(box.x0, (box.y0 + box.y1) / 2):
             places[float(number[1])] = (box.y0 + box.y1) / 2
     top = max(places)
     return places[0.0], (places[top] - places[0.0]) / top

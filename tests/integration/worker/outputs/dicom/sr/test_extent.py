@@ -69,7 +69,7 @@ def test_dcmqi_reads_the_numbers_of_every_lobe(analysed: Analyse, tmp_path: Path
             )
             assert key not in read
             read[key] = float(item["value"])
-    expected = {}
+    expected: dict[tuple[str, str, str], float] = {}
     assert findings.extent is not None
     for burden in findings.extent.by_lobe:
         name = MEANINGS[burden.lobe]
