@@ -85,20 +85,20 @@ def send(files: list[Path], port: int, associations: int) -> float:
 def node(folder: Path) -> Iterator[int]:
     """Run the node's Storage SCP with spool and journal, and yield its port."""
     settings = NodeSettings(ae_title="NODE", port=0, data_dir=folder, min_free_mb=0)
-    journal = Journal(f"sqlite:///{folder}/journal.db")
     sender = Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=1, may_send=True)
 
     def ignore(_: CommitmentReport, __: object) -> int:
         return SUCCESS
 
-    receiver = InstanceReceiver(journal=journal, spool=Spool(folder))
-    scp = StorageScp(node=settings, peers=[sender], journal=journal, receiver=receiver, on_report=ignore)
-    server = scp.open()
-    yield server.server_address[1]
-    close(server)
+    with Journal(f"sqlite:///{folder}/journal.db") as journal:
+        receiver = InstanceReceiver(series=journal.series, spool=Spool(folder))
+        server = StorageScp(
+            node=settings, peers=[sender], commitments=journal.commitments, receiver=receiver, on_report=ignore
+        ).open()
+        yield server.server_address[1]
+        close(server)
     received = len(list(folder.glob("inbox/*/*.dcm")))
     print(f"    the node stored {received} files", flush=True)
-    journal.close()
 
 
 @contextmanager

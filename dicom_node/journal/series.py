@@ -8,23 +8,26 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions
-from dicom_node.journal.schema import Database, instances, jobs, series
+from dicom_node.journal.database import Database
+from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, series
 from dicom_node.prior import RESULTS
 from dicom_node.series import Instance, Series
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
 
 
-class SeriesJournal(Database):
+class SeriesJournal:
     """Received series and their instances; a dirty series has instances that no job includes yet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
         """Record an instance that is on disk; True if it is new or its file has changed.
 
         is_fetched: we requested it. An unrequested instance makes its series SENT: it is analysed and delivered.
         """
-        with self._write() as connection:
+        with self._database.write() as connection:
             _touch_series(connection, instance, now)
             if not is_fetched:
                 fetched = and_(acquisitions.c.series_uid == instance.series_uid, acquisitions.c.role == FETCHED)
@@ -45,7 +48,7 @@ class SeriesJournal(Database):
                 connection.execute(update(series).where(of_series).values(dirty=True))
             return True
 
-    def quiet_series(self, before: float) -> list[Series]:
+    def quiet(self, before: float) -> list[Series]:
         """Return the dirty series whose last instance arrived before `before` (UTC, seconds since 1970).
 
         A fetched series is complete when its retrieval succeeded, whatever the time; if it failed, never.
@@ -54,7 +57,7 @@ class SeriesJournal(Database):
         is_partial = exists().where(of_series, ~acquisitions.c.is_complete)
         is_fetched = exists().where(of_series, acquisitions.c.role == FETCHED)
         is_quiet = or_(series.c.last_arrival < before, is_fetched)
-        with self._read() as connection:
+        with self._database.read() as connection:
             ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
             quiet = ready.order_by(series.c.last_arrival)
             return [
@@ -69,29 +72,25 @@ class SeriesJournal(Database):
 
     def stored_uids(self, series_uid: str) -> tuple[str, ...]:
         """Return the sorted SOP Instance UIDs of the stored instances of a series; empty if the series is unknown."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             return uids_of(connection, series_uid)
 
-    def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
+    def stored_among(self, sop_instance_uids: Collection[str]) -> set[str]:
         """Return which of these instances are stored."""
-        uids, stored = sorted(sop_instance_uids), set[str]()
-        with self._read() as connection:
-            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
-                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
-                stored |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
-        return stored
+        with self._database.read() as connection:
+            return stored_among(connection, sop_instance_uids)
 
     def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
         """Return the stored ones of these instances, once per series that they were received in."""
         uids, stored = sorted(sop_instance_uids), list[Instance]()
-        with self._read() as connection:
+        with self._database.read() as connection:
             for start in range(0, len(uids), _UIDS_PER_STATEMENT):
                 some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
                 of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
                 stored += [_instance(row) for row in connection.execute(of_some)]
         return stored
 
-    def committed_series(self, before: float) -> list[str]:
+    def committed(self, before: float) -> list[str]:
         """Return the series that can be deleted: all their jobs were committed (or superseded) before `before`.
 
         Fetched series and series of results need no commitment; they only have to be older than `before`.
@@ -106,23 +105,50 @@ class SeriesJournal(Database):
         busy = exists().where(of_series, or_(is_pending, is_open, jobs.c.updated_at >= before))
         done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
         old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment), ~busy)
-        with self._read() as connection:
+        with self._database.read() as connection:
             return list(connection.execute(old).scalars())
 
-    def forget_series(self, series_uid: str) -> None:
+    def forget(self, series_uid: str) -> None:
         """Delete the records of a series whose files were deleted, unless it is dirty again; its jobs stay."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             of_series = series.c.series_uid == series_uid
             if connection.execute(select(series.c.dirty).where(of_series)).scalar():
                 return
             connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
             connection.execute(delete(series).where(of_series))
 
+    def reopen(self, series_uid: str) -> bool:
+        """Mark a series dirty, so that it is assembled again; False if its files were deleted."""
+        with self._database.write() as connection:
+            opened = update(series).where(series.c.series_uid == series_uid).values(dirty=True)
+            return connection.execute(opened).rowcount == 1
+
+    def mark_done(self, series_uid: str) -> None:
+        """Mark a series as done without a job."""
+        with self._database.write() as connection:
+            connection.execute(update(series).where(series.c.series_uid == series_uid).values(dirty=False))
+
+    def drop(self, series_uid: str) -> None:
+        """Delete the records of the instances and results of a series whose fetch is discarded."""
+        with self._database.write() as connection:
+            connection.execute(delete(results).where(results.c.series_uid == series_uid))
+            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
+            connection.execute(delete(series).where(series.c.series_uid == series_uid))
+
 
 def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
     """Return the sorted SOP Instance UIDs of a series."""
     of_series = select(instances.c.sop_instance_uid).where(instances.c.series_uid == series_uid)
     return tuple(sorted(connection.execute(of_series).scalars()))
+
+
+def stored_among(connection: Connection, sop_instance_uids: Collection[str]) -> set[str]:
+    """Return which of these instances are stored."""
+    uids, stored = sorted(sop_instance_uids), set[str]()
+    for start in range(0, len(uids), _UIDS_PER_STATEMENT):
+        some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
+        stored |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
+    return stored
 
 
 def _touch_series(connection: Connection, instance: Instance, now: float) -> None:

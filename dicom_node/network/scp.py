@@ -26,7 +26,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.journal.journal import Journal
+from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.network.association import on_connected
 from dicom_node.network.status import (
     CANNOT_UNDERSTAND,
@@ -66,7 +66,7 @@ class StorageScp:
 
     node: NodeSettings
     peers: Sequence[Peer]
-    journal: Journal
+    commitments: CommitmentJournal
     receiver: InstanceReceiver
     on_report: OnReport
 
@@ -142,7 +142,7 @@ class StorageScp:
             return NOT_AUTHORISED, None
         try:
             transaction_uid, references = read_request(event.action_information)
-            if self.journal.add_commitment_request(transaction_uid, senders[0].name, references, time.time()):
+            if self.commitments.add(transaction_uid, senders[0].name, references, time.time()):
                 return SUCCESS, None
         except (AttributeError, UnreadableInstance):
             return MISTYPED_ARGUMENT, None

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import UnreadableInstance
-from dicom_node.journal.journal import Journal
+from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
 from dicom_node.storage.dataset_header import file_start, read_header
 from dicom_node.storage.spool import Spool
@@ -41,7 +41,7 @@ class ReceivedInstance:
 class InstanceReceiver:
     """Stores instances in inbox and journal; thread-safe."""
 
-    journal: Journal
+    series: SeriesJournal
     spool: Spool
     _locks: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(LOCK_STRIPES)])
 
@@ -67,7 +67,7 @@ class InstanceReceiver:
         # Two threads with the same instance must not leave the file of one with the hash of the other.
         with self._locks[hash(instance.sop_instance_uid) % LOCK_STRIPES]:
             self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, start, received.encoded)
-            self.journal.record_instance(instance, time.time(), received.is_fetched)
+            self.series.record_instance(instance, time.time(), received.is_fetched)
         return True
 
     def keep_file(self, file: bytes, calling_ae_title: str) -> None:
