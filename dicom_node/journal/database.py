@@ -15,19 +15,33 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from dicom_node.errors import JournalUnavailable
-from dicom_node.journal.schema import metadata
+from dicom_node.journal.upgrade import is_current, upgrade
 
 
 class Database:
-    """Thread-safe connections to one journal. Each method may raise JournalUnavailable."""
+    """Thread-safe connections to one journal, whose tables are upgraded when it is opened.
+
+    Each method may raise JournalUnavailable.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._writing_engine = self._engine.execution_options(writes=True)
         # Threads of one process wait here: SQLite itself waits by polling, which is not fair.
         self._write_lock = threading.Lock()
-        with self.write() as connection:
-            metadata.create_all(connection)
+        self._prepare_tables()
+
+    def _prepare_tables(self) -> None:
+        """Create or upgrade the tables. Raises JournalTooNew; the connections are closed then."""
+        try:
+            with self.read() as connection:
+                if is_current(connection):
+                    return
+            with self.write() as connection:  # of several processes, one upgrades and the others find it done
+                upgrade(connection)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
