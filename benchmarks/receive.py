@@ -91,12 +91,13 @@ def node(folder: Path) -> Iterator[int]:
         return SUCCESS
 
     with Journal(f"sqlite:///{folder}/journal.db") as journal:
-        receiver = InstanceReceiver(series=journal.series, spool=Spool(folder))
+        receiver = InstanceReceiver(journal.series, Spool(folder))
         server = StorageScp(
             node=settings, peers=[sender], commitments=journal.commitments, receiver=receiver, on_report=ignore
         ).open()
         yield server.server_address[1]
         close(server)
+        receiver.close()
     received = len(list(folder.glob("inbox/*/*.dcm")))
     print(f"    the node stored {received} files", flush=True)
 

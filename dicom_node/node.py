@@ -61,7 +61,7 @@ class Node:
         self._node = configuration.node
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = journal
-        self._receiver = InstanceReceiver(series=self._journal.series, spool=self._spool)
+        self._receiver = InstanceReceiver(self._journal.series, self._spool)
         self._timeline = self._make_timeline()
         self._searcher = self._make_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
@@ -75,6 +75,7 @@ class Node:
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
         self._server = self._listen()
+        self._record_missing()
         self._started_at = time.time()
         self._start("assemble", self._assemble)
         if self._searcher.sources:
@@ -102,6 +103,7 @@ class Node:
             for delivery_worker in self._delivery_workers:
                 delivery_worker.abort()
             time.sleep(_ABORT_INTERVAL_S)
+        self._receiver.close()
 
     @property
     def port(self) -> int:
@@ -124,6 +126,11 @@ class Node:
         except OSError as error:
             where = f"{self._node.host}:{self._node.port}"
             raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
+
+    def _record_missing(self) -> None:
+        """Record what was received before the process was killed; while it listens, because it may take a while."""
+        if missing := self._receiver.record_missing():
+            log.warning("%d instances were received before the node ended, and are recorded now", missing)
 
     def _make_timeline(self) -> PatientTimeline:
         queries_priors = any(peer.query_priors for peer in self._configuration.peers)

@@ -116,8 +116,15 @@ class RunningScp:
 
     node: NodeSettings
     port: int
-    journal: Journal
+    opened: Journal
+    receiver: InstanceReceiver
     spool: Spool
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, after all that was received is recorded in it."""
+        self.receiver.wait_until_recorded()
+        return self.opened
 
     def files(self) -> list[Path]:
         """All files of the inbox, hidden ones, too."""
@@ -139,18 +146,20 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
             )
             journal = stack.enter_context(Journal(f"sqlite:///{tmp_path}/journal.db"))
             spool = Spool(data_dir, node.min_free_mb)
+            receiver = InstanceReceiver(journal.series, spool)
+            stack.callback(receiver.close)
             scp = StorageScp(
                 node=node,
                 peers=peers,
                 commitments=journal.commitments,
-                receiver=InstanceReceiver(series=journal.series, spool=spool),
+                receiver=receiver,
                 on_report=lambda report, senders: record_peer_report(
                     journal.transactions, report, node, {peer.name for peer in senders}
                 ),
             )
             server = scp.open()
             stack.callback(close, server)
-            return RunningScp(node=node, port=server.server_address[1], journal=journal, spool=spool)
+            return RunningScp(node=node, port=server.server_address[1], opened=journal, receiver=receiver, spool=spool)
 
         yield open_with
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert, or_, select, update
 
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
@@ -22,31 +22,23 @@ class SeriesJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
-        """Record an instance that is on disk; True if it is new or its file has changed.
+    def record_instances(self, arrived: Sequence[Instance], now: float, *, is_fetched: bool = False) -> int:
+        """Record instances that are on disk, and return how many are new or have a changed file.
 
-        is_fetched: we requested it. An unrequested instance makes its series SENT: it is analysed and delivered.
+        is_fetched: we requested them. An unrequested instance makes its series SENT: it is analysed and delivered.
         """
+        last = {(instance.series_uid, instance.sop_instance_uid): instance for instance in arrived}
         with self._database.write() as connection:
-            _touch_series(connection, instance, now)
-            if not is_fetched:
-                fetched = and_(acquisitions.c.series_uid == instance.series_uid, acquisitions.c.role == FETCHED)
-                connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
-            same = and_(
-                instances.c.series_uid == instance.series_uid,
-                instances.c.sop_instance_uid == instance.sop_instance_uid,
-            )
-            known = connection.execute(select(instances.c.file_sha256).where(same)).scalar_one_or_none()
-            if known == instance.file_sha256:
-                return False
-            connection.execute(delete(instances).where(same))
-            row = asdict(instance)
-            del row["study_uid"]  # stored in the table of series
-            connection.execute(insert(instances).values(**row, arrived_at=now))
-            if instance.sop_class_uid not in RESULTS:  # SEG and SR are compared with, not analysed
-                of_series = series.c.series_uid == instance.series_uid
-                connection.execute(update(series).where(of_series).values(dirty=True))
-            return True
+            for series_uid, study_uid in {(instance.series_uid, instance.study_uid) for instance in last.values()}:
+                _touch_series(connection, series_uid, study_uid, now)
+                if not is_fetched:
+                    fetched = and_(acquisitions.c.series_uid == series_uid, acquisitions.c.role == FETCHED)
+                    connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
+            known = _hashes(connection, [uid for _, uid in last])
+            changed = [instance for key, instance in last.items() if known.get(key) != instance.file_sha256]
+            if changed:
+                _replace(connection, changed, now)
+            return len(changed)
 
     def quiet(self, before: float) -> list[Series]:
         """Return the dirty series whose last instance arrived before `before` (UTC, seconds since 1970).
@@ -82,12 +74,12 @@ class SeriesJournal:
 
     def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
         """Return the stored ones of these instances, once per series that they were received in."""
-        uids, stored = sorted(sop_instance_uids), list[Instance]()
+        stored = list[Instance]()
         with self._database.read() as connection:
-            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
-                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
-                of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
-                stored += [_instance(row) for row in connection.execute(of_some)]
+            for some in _parts(sorted(sop_instance_uids)):
+                of_some = select(instances, series.c.study_uid).join_from(instances, series)
+                found = connection.execute(of_some.where(instances.c.sop_instance_uid.in_(some)))
+                stored += [_instance(row) for row in found]
         return stored
 
     def committed(self, before: float) -> list[str]:
@@ -144,17 +136,49 @@ def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
 
 def stored_among(connection: Connection, sop_instance_uids: Collection[str]) -> set[str]:
     """Return which of these instances are stored."""
-    uids, stored = sorted(sop_instance_uids), set[str]()
-    for start in range(0, len(uids), _UIDS_PER_STATEMENT):
-        some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
-        stored |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
+    stored = set[str]()
+    for some in _parts(sorted(sop_instance_uids)):
+        found = select(instances.c.sop_instance_uid).where(instances.c.sop_instance_uid.in_(some))
+        stored |= set(connection.execute(found).scalars())
     return stored
 
 
-def _touch_series(connection: Connection, instance: Instance, now: float) -> None:
-    touched = update(series).where(series.c.series_uid == instance.series_uid).values(last_arrival=now)
+def _hashes(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return the SHA-256 of the stored ones of these instances, by series and instance."""
+    known: dict[tuple[str, str], str] = {}
+    for some in _parts(sop_instance_uids):
+        columns = select(instances.c.series_uid, instances.c.sop_instance_uid, instances.c.file_sha256)
+        for row in connection.execute(columns.where(instances.c.sop_instance_uid.in_(some))):
+            known[row.series_uid, row.sop_instance_uid] = row.file_sha256
+    return known
+
+
+def _replace(connection: Connection, changed: Sequence[Instance], now: float) -> None:
+    """Insert the rows of new instances and of those whose file has changed; their series become dirty."""
+    keys = [{"of_series": instance.series_uid, "uid": instance.sop_instance_uid} for instance in changed]
+    same = and_(instances.c.series_uid == bindparam("of_series"), instances.c.sop_instance_uid == bindparam("uid"))
+    connection.execute(delete(instances).where(same), keys)
+    connection.execute(insert(instances), [_row(instance, now) for instance in changed])
+    # SEG and SR are compared with, not analysed.
+    images = {instance.series_uid for instance in changed if instance.sop_class_uid not in RESULTS}
+    for some in _parts(sorted(images)):
+        connection.execute(update(series).where(series.c.series_uid.in_(some)).values(dirty=True))
+
+
+def _parts(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (uids[start : start + _UIDS_PER_STATEMENT] for start in range(0, len(uids), _UIDS_PER_STATEMENT))
+
+
+def _row(instance: Instance, now: float) -> dict[str, object]:
+    row: dict[str, object] = asdict(instance) | {"arrived_at": now}
+    del row["study_uid"]  # stored in the table of series
+    return row
+
+
+def _touch_series(connection: Connection, series_uid: str, study_uid: str, now: float) -> None:
+    touched = update(series).where(series.c.series_uid == series_uid).values(last_arrival=now)
     if connection.execute(touched).rowcount == 0:
-        row = {"series_uid": instance.series_uid, "study_uid": instance.study_uid, "last_arrival": now}
+        row = {"series_uid": series_uid, "study_uid": study_uid, "last_arrival": now}
         connection.execute(insert(series).values(**row, dirty=False))
 
 

@@ -1,7 +1,6 @@
 """Verification, Storage and Storage Commitment SCP of the node.
 
-An instance is on disk and in the journal before its C-STORE is answered with success. Associations from unknown AE
-titles are rejected.
+An instance is on disk before its C-STORE is answered with success. Associations from unknown AE titles are rejected.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class StorageScp:
         event.assoc.acceptor.supported_contexts = _contexts_for(self._peers_titled(request.calling_ae_title))
 
     def _on_store(self, event: evt.Event) -> int:
-        """Write the instance to disk and journal, then respond."""
+        """Write the instance to disk, then respond."""
         calling = _calling(event)
         try:
             return self._receive(event, calling)
@@ -142,6 +141,7 @@ class StorageScp:
             return NOT_AUTHORISED, None
         try:
             transaction_uid, references = read_request(event.action_information)
+            self.receiver.wait_until_recorded()  # the report is on what the peer has sent before
             if self.commitments.add(transaction_uid, senders[0].name, references, time.time()):
                 return SUCCESS, None
         except (AttributeError, UnreadableInstance):

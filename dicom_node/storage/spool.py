@@ -92,6 +92,15 @@ class Spool:
         """Return the paths of instances of a series, in the given order."""
         return [self.instance_path(series_uid, uid) for uid in sop_instance_uids]
 
+    def series_uids(self) -> list[str]:
+        """Return the series that have a folder in the inbox."""
+        return sorted(folder.name for folder in self.inbox.iterdir() if _UID.fullmatch(folder.name))
+
+    def instance_uids(self, series_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs of the files of a series; one that is being written has a hidden name."""
+        names = os.listdir(self.inbox / checked_uid(series_uid))  # noqa: PTH208 - three times as fast as iterdir
+        return {name.removesuffix(".dcm") for name in names if not name.startswith(".")}
+
     def write_instance(self, series_uid: str, sop_instance_uid: str, *parts: Bytes) -> Path:
         """Write an instance (its parts joined) and sync it to disk.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -291,11 +292,32 @@ def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.
     process.wait(timeout=10)
 
     assert 57 <= acknowledged < 200
-    (series,) = site.journal.series.quiet(before=4e9)
+    assert_recorded_after_a_restart(site, acknowledged)
+
+
+def test_an_instance_is_never_lost_between_its_file_and_its_row(
+    site: Site, process: subprocess.Popen[str], write_ct: WriteCt
+) -> None:
+    assert wait_until(lambda: is_listening(site.node_port))
+    with site.journal.database.write():  # no other process can write a row
+        site.send(write_ct(20))
+        process.kill()
+        process.wait(timeout=10)
+        assert site.journal.series.stored_uids("1.2.3") == ()
+
+    assert_recorded_after_a_restart(site, 20)
+
+
+def assert_recorded_after_a_restart(site: Site, acknowledged: int) -> None:
+    """Assert that a restarted node has the rows of all acknowledged instances, each with the hash of its file."""
+    with Node(site.configuration, site.journal):
+        (series,) = site.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) >= acknowledged
     spool = Spool(site.folder)
     for instance in site.journal.series.instances(series.sop_instance_uids):
-        assert spool.instance_path(instance.series_uid, instance.sop_instance_uid).exists()
+        content = spool.instance_path(instance.series_uid, instance.sop_instance_uid).read_bytes()
+        assert instance.file_sha256 == hashlib.sha256(content).hexdigest()
+        assert instance.calling_ae_title == "SMALLPACS"
 
 
 def test_the_process_logs_no_patient_data(

@@ -53,7 +53,7 @@ class Outbox:
             calling_ae_title="PACS",
             file_sha256="0",
         )
-        self.journal.series.record_instance(instance, now)
+        self.journal.series.record_instances([instance], now)
         found = next(s for s in self.journal.series.quiet(now + 1) if s.series_uid == series_uid)
         job = self.journal.jobs.create(found, "config", now)
         assert job is not None
@@ -123,7 +123,7 @@ def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
         node=outbox.node,
         peers=[peer_of(pacs, storage_commitment=True)],
         commitments=outbox.journal.commitments,
-        receiver=InstanceReceiver(series=outbox.journal.series, spool=outbox.spool),
+        receiver=InstanceReceiver(outbox.journal.series, outbox.spool),
         on_report=lambda report, peers: record_peer_report(
             outbox.journal.transactions, report, outbox.node, {p.name for p in peers}
         ),

@@ -59,6 +59,6 @@ def test_stored_instances_are_returned_as_they_were_recorded(journal: Journal) -
         calling_ae_title="PACS",
         file_sha256="ab",
     )
-    journal.series.record_instance(instance, 100.0)
+    journal.series.record_instances([instance], 100.0)
 
     assert journal.series.instances(["1.2.3.1", "1.2.3.2"]) == [instance]

@@ -36,7 +36,7 @@ def receive(journal: Journal, number: int) -> Job:
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.series.record_instance(received, 10.0 * number)
+    journal.series.record_instances([received], 10.0 * number)
     (series,) = journal.series.quiet(1000.0)
     job = journal.jobs.create(series, "config", 10.0 * number)
     assert job is not None

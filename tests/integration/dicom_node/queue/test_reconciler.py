@@ -47,7 +47,7 @@ def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.series.record_instance(received, now - 60)
+    journal.series.record_instances([received], now - 60)
     (job,) = assemble(journal, "config", 20.0, now)
     return job
 

@@ -30,7 +30,7 @@ def job(journal: Journal) -> Job:
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.series.record_instance(received, 0.0)
+    journal.series.record_instances([received], 0.0)
     (series,) = journal.series.quiet(1.0)
     job = journal.jobs.create(series, "config", 1.0)
     assert job is not None

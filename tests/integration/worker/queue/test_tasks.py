@@ -61,7 +61,7 @@ class QueueSetup:
         for number, content in enumerate(files):
             uid = f"{series_uid}.{number}"
             self.spool.write_instance(series_uid, uid, content)
-            self.journal.series.record_instance(instance(series_uid, uid, content), time.time() - 60)
+            self.journal.series.record_instances([instance(series_uid, uid, content)], time.time() - 60)
         (job,) = assemble(self.journal, config_hash, 20.0, time.time())
         return job
 

@@ -61,7 +61,7 @@ class Node:
             calling_ae_title="CT",
             file_sha256="0" * 64,
         )
-        self.journal.series.record_instance(instance, 100.0)
+        self.journal.series.record_instances([instance], 100.0)
         self.journal.priors.record_acquisition(
             AcquisitionRecord(
                 series_uid=header.SeriesInstanceUID,
