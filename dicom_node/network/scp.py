@@ -19,14 +19,14 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
 from dicom_node.journal.commitments import CommitmentJournal
-from dicom_node.network.association import on_connected
+from dicom_node.network.association import NodeAE, on_connected
 from dicom_node.network.status import (
     CANNOT_UNDERSTAND,
     COMMITMENT,
@@ -72,7 +72,7 @@ class StorageScp:
     def open(self) -> RunningServer:
         """Start to listen, and return the server without blocking. Raises OSError if the port cannot be bound."""
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its log lines cost time and quote data sets
-        ae = AE(ae_title=self.node.ae_title)
+        ae = NodeAE(ae_title=self.node.ae_title)
         ae.require_called_aet = True
         # An empty list would accept every AE title in pynetdicom; with our own title only C-ECHO is possible.
         ae.require_calling_aet = [peer.ae_title for peer in self.peers] or [self.node.ae_title]

@@ -65,9 +65,9 @@ class InstanceReceiver:
         with self._lock_of(header.sop_instance_uid):
             is_new = not self._spool.instance_path(header.series_uid, header.sop_instance_uid).exists()
             self._spool.write_instance(header.series_uid, header.sop_instance_uid, *content)
-            stored = _stored(header, origin, content)
+            stored = _stored(header, origin, content, is_awaited=received.is_fetched or not is_new)
             self._recorder.add(stored)
-            if received.is_fetched or not is_new:
+            if stored.is_awaited:
                 stored.recorded.result()
         return True
 
@@ -97,7 +97,7 @@ class InstanceReceiver:
             except (UnreadableInstance, FileNotFoundError) as error:
                 log.warning("instance %s is not recorded: %s", path.stem, type(error).__name__)
                 return False
-            self._recorder.add(_stored(header, read_origin(meta), (file,)))
+            self._recorder.add(_stored(header, read_origin(meta), (file,), is_awaited=False))
         return True
 
     def _lock_of(self, sop_instance_uid: str) -> threading.Lock:
@@ -123,7 +123,9 @@ class InstanceReceiver:
             )
 
 
-def _stored(header: Header, origin: Origin, content: Sequence[bytes | memoryview]) -> StoredInstance:
+def _stored(
+    header: Header, origin: Origin, content: Sequence[bytes | memoryview], *, is_awaited: bool
+) -> StoredInstance:
     instance = Instance(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
@@ -132,4 +134,4 @@ def _stored(header: Header, origin: Origin, content: Sequence[bytes | memoryview
         calling_ae_title=origin.calling_ae_title,
         file_sha256="",  # computed by the recorder
     )
-    return StoredInstance(instance=instance, content=content, is_fetched=origin.is_fetched)
+    return StoredInstance(instance=instance, content=content, is_fetched=origin.is_fetched, is_awaited=is_awaited)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 32
 """Instances whose content is in memory until it is hashed: 16 MB of 512 x 512 pixels."""
 _MOST_ROWS = 500
+_GATHER_S = 0.1
+"""How long an instance waits for others to share its transaction."""
 _RETRY_S = 0.5
 _PATIENCE_S = 10.0
 
@@ -37,6 +40,8 @@ class StoredInstance:
     content: Sequence[bytes | memoryview]
     """The parts of its file."""
     is_fetched: bool
+    is_awaited: bool = False
+    """Whether the caller waits for its row; then no others are waited for."""
     recorded: Future[None] = field(default_factory=Future)
     """Done after its row was written; JournalUnavailable if that failed once (it is tried again)."""
 
@@ -94,13 +99,18 @@ class InstanceRecorder:
                 pass
 
     def _next_group(self) -> tuple[list[StoredInstance], bool]:
-        """Wait for an instance, and return it with those that arrived meanwhile, hashed; False after the last one."""
+        """Wait for an instance, and return it, hashed, with those that arrive soon after; False after the last one."""
         group: list[StoredInstance] = []
-        while len(group) < _MOST_ROWS and (not group or not self._waiting.empty()):
-            stored = self._waiting.get()
+        until = math.inf
+        while len(group) < _MOST_ROWS:
+            try:
+                stored = self._waiting.get(timeout=None if not group else max(until - time.monotonic(), 0))
+            except queue.Empty:
+                break
             if stored is None:
                 return group, False
             group.append(_hashed(stored))
+            until = 0.0 if stored.is_awaited else min(until, time.monotonic() + _GATHER_S)
         return group, True
 
     def _record(self, group: Sequence[StoredInstance]) -> bool:

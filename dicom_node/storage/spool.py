@@ -191,17 +191,30 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_atomically(path: Path, parts: Iterable[Bytes]) -> None:
-    descriptor, hidden = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(hidden).rename(path)
-    except BaseException:
-        Path(hidden).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+        hidden = f".{secrets.token_hex(8)}.part"
+        try:
+            _write_synced(hidden, parts, folder)
+            os.rename(hidden, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(hidden, dir_fd=folder)
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write_synced(name: str, parts: Iterable[Bytes], folder: int) -> None:
+    """Write a new file of a folder, given by its descriptor, and sync its content."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(descriptor)
 
 
 def _sync(path: Path) -> None:
