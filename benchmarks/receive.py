@@ -32,7 +32,6 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp, close
-from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import SUCCESS, silence_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
@@ -162,11 +161,10 @@ def storescp(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 class Watch:
-    """Sends echoes to the node, and reads its memory, until the block ends: the longest and the largest."""
+    """Runs dcmtk's echoscu against the node, and reads its memory, until the block ends; keeps the largest values."""
 
     def __init__(self, port: int, pid: int) -> None:
-        peer = Peer(name="node", ae_title="NODE", host="127.0.0.1", port=port)
-        self._client = PacsClient(peer, NodeSettings(ae_title="SENDER"))
+        self._echo = ["/usr/bin/echoscu", "-aet", "SENDER", "-aec", "NODE", "127.0.0.1", str(port)]
         self._process = psutil.Process(pid)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look)
@@ -183,7 +181,7 @@ class Watch:
     def _look(self) -> None:
         while not self._ended.wait(0.1):
             started = time.perf_counter()
-            self._client.echo()
+            subprocess.run(self._echo, check=True, env=ENVIRONMENT)
             self.echo_s = max(self.echo_s, time.perf_counter() - started)
             self.memory_mb = max(self.memory_mb, self._process.memory_info().rss / 2**20)
 
