@@ -66,7 +66,9 @@ class InstanceRecorder:
     def add(self, stored: StoredInstance) -> None:
         """Record an instance soon; the caller waits while too many others do. Raises JournalUnavailable."""
         try:
-            with self._adding:  # the last one of `flush` is the last one of the queue
+            with self._adding:  # the last one of `flush` is the last one of the queue, and none comes after `close`
+                if self._closed.is_set():
+                    raise JournalUnavailable("no more instances are recorded")
                 self._start()
                 self._waiting.put(stored, timeout=_PATIENCE_S)
                 self._last = stored.recorded
@@ -80,11 +82,13 @@ class InstanceRecorder:
             self.require_available()
 
     def close(self) -> None:
-        """Record what was added, and end; a journal that is unavailable is not waited for."""
-        self._closed.set()
+        """Record what was added, and end; a journal that does not respond is waited for 10 s at most."""
+        with self._adding:
+            self._closed.set()
+            if self._thread is not None:
+                self._waiting.put(None)
         if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
 
     def _start(self) -> None:
         if self._thread is None:

@@ -168,12 +168,14 @@ def test_a_receiver_closes_while_the_journal_takes_no_rows(
     put_away(journal)
     receiver.keep(received(make_ct(1)))
     receiver.close()
+    with pytest.raises(JournalUnavailable):
+        receiver.keep(received(make_ct(2), is_fetched=True))
     put_back(journal)
 
     again = InstanceReceiver(journal.series, spool)
-    assert again.record_missing() == 1
+    assert again.record_missing() == 2
     again.close()
-    assert journal.series.stored_uids("1.2.3") == ("1.2.3.1",)
+    assert journal.series.stored_uids("1.2.3") == ("1.2.3.1", "1.2.3.2")
 
 
 def test_the_file_meta_information_names_the_sender_for_other_readers(
