@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 32
 """Instances whose content is in memory until it is hashed: 16 MB of 512 x 512 pixels."""
 _MOST_ROWS = 500
-_GATHER_S = 0.1
+_GATHER_S = 0.05
 """How long an instance waits for others to share its transaction."""
 _RETRY_S = 0.5
 _PATIENCE_S = 10.0

@@ -186,7 +186,7 @@ def test_a_series_interrupted_by_a_restart_becomes_one_job(site: Site, write_ct:
     time.sleep(1.2)  # longer than the quiet period
 
     with Node(site.configuration, site.journal):
-        time.sleep(0.7)  # the sender detects later that the node is running again
+        time.sleep(0.3)  # the sender detects later that the node is running again
         site.send(files[1:])
         assert wait_until(lambda: site.states() == [JobState.QUEUED])
 

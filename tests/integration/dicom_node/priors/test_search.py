@@ -48,7 +48,11 @@ def moving(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> Iterator[SmallN
     small_network = SmallNetwork(folder=tmp_path / "node", pacs=pacs, journal=journal, retrieve="move")
     node = small_network.node.model_copy(update={"port": 0})
     scp = StorageScp(
-        node=node, peers=[small_network.peer], journal=journal, receiver=small_network.receiver, on_report=lambda *_: 0
+        node=node,
+        peers=[small_network.peer],
+        commitments=journal.commitments,
+        receiver=small_network.receiver,
+        on_report=lambda *_: 0,
     ).open()
     pacs.peers = {"LUNGNODE": ("127.0.0.1", scp.server_address[1])}
     yield small_network
