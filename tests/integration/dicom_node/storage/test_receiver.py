@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -55,6 +56,12 @@ def put_away(journal: Journal) -> None:
 def put_back(journal: Journal) -> None:
     with journal.database.write() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO instances"))
+
+
+def is_kept(receiver: InstanceReceiver, ct: Dataset) -> bool:
+    with contextlib.suppress(JournalUnavailable):
+        return receiver.keep(received(ct))
+    return False
 
 
 def test_rows_follow_their_files(receiver: InstanceReceiver, journal: Journal, spool: Spool, make_ct: MakeCt) -> None:
@@ -153,10 +160,8 @@ def test_while_the_journal_takes_no_rows_no_more_is_accepted_and_then_all_are_re
     assert len(caplog.messages) == 1
 
     put_back(journal)
-    while not journal.series.stored_uids("1.2.3"):
+    while not is_kept(receiver, make_ct(2)):
         pass
-    receiver.wait_until_recorded()
-    receiver.keep(received(make_ct(2)))
     receiver.wait_until_recorded()
 
     assert journal.series.stored_uids("1.2.3") == ("1.2.3.1", "1.2.3.2")
