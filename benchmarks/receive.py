@@ -1,22 +1,29 @@
-"""Time to receive a series, by the node and by dcmtk's storescp in the same run: `python -m benchmarks.receive`.
+"""Receiving a series: the node, dcmtk's storescp, and writing the same files: `python -m benchmarks.receive`.
 
-The sender is dcmtk's storescu for both. The node syncs each file, its folder and its journal to disk before it sends
-the C-STORE response; storescp (`+B`, bit preserving) does not.
+The sender is dcmtk's storescu. Each file of the node is on disk (file and folder synced) before its C-STORE response;
+storescp (`--fork +B`, bit preserving) does not sync. So the node is compared with the sum of storescp's time and the
+time to write and sync the same files one after another. Each round measures all of them in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import statistics
 import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
@@ -29,6 +36,42 @@ from tests.fixtures.ct_image import ct_image
 from tests.fixtures.ports import free_port
 
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1"}  # read by dcmtk; without it each image takes 40 ms longer
+SLICES = {1: 300, 8: 600}
+"""Number of slices by number of associations."""
+MOST_TIMES, MOST_ECHO_S, MOST_MB = 2.0, 0.1, 400.0
+"""Goals: times the sum of the peers, seconds of an echo, MB of memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table. ours_s and peers: medians in seconds; ratio: median of the rounds' ratios."""
+
+    name: str
+    ours_s: float | None
+    peers: dict[str, float]
+    ratio: float | None
+    goal: float
+    met: bool
+    spread: tuple[float, float]
+    """The smallest and the largest value of what the goal is for."""
+    value: float
+    """What the goal is for: the ratio, or seconds, or MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Seconds of one round, and what the node showed meanwhile."""
+
+    node_s: float
+    storescp_s: float
+    sync_s: float
+    echo_s: float
+    memory_mb: float
+
+    @property
+    def ratio(self) -> float:
+        """The node's time over the sum of the other two."""
+        return self.node_s / (self.storescp_s + self.sync_s)
 
 
 def write_series(folder: Path, count: int) -> list[Path]:
@@ -41,19 +84,10 @@ def write_series(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def send(files: list[Path], port: int, associations: int) -> float:
+def send(files: Sequence[Path], port: int, associations: int) -> float:
     """Send the files over this number of parallel associations and return the seconds."""
-    command = [
-        "/usr/bin/storescu",
-        "-aet",
-        "SENDER",
-        "-aec",
-        "NODE",
-        "--max-send-pdu",
-        "131072",
-        "127.0.0.1",
-        str(port),
-    ]
+    options = ["-aet", "SENDER", "-aec", "NODE", "--max-send-pdu", "131072"]
+    command = ["/usr/bin/storescu", *options, "127.0.0.1", str(port)]
     parts = [[str(file) for file in files[start::associations]] for start in range(associations)]
     started = time.perf_counter()
     senders = [subprocess.Popen([*command, *part], env=ENVIRONMENT) for part in parts]
@@ -64,66 +98,182 @@ def send(files: list[Path], port: int, associations: int) -> float:
     return seconds
 
 
-@contextmanager
-def node(folder: Path) -> Iterator[int]:
-    """Run the node's Storage SCP with spool and journal, and yield its port."""
+def serve(folder: Path) -> None:
+    """Run the node's Storage SCP with spool and journal until standard input ends; print its port."""
+    silence_libraries()
     settings = NodeSettings(ae_title="NODE", port=0, data_dir=folder, min_free_mb=0)
-    journal = Journal(f"sqlite:///{folder}/journal.db")
     sender = Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=1, may_send=True)
 
     def ignore(_: CommitmentReport, __: object) -> int:
         return SUCCESS
 
-    receiver = InstanceReceiver(journal=journal, spool=Spool(folder))
-    scp = StorageScp(node=settings, peers=[sender], journal=journal, receiver=receiver, on_report=ignore)
-    server = scp.open()
-    yield server.server_address[1]
-    close(server)
-    received = len(list(folder.glob("inbox/*/*.dcm")))
-    print(f"    the node stored {received} files", flush=True)
-    journal.close()
+    with Journal(f"sqlite:///{folder}/journal.db") as journal:
+        receiver = InstanceReceiver(journal.series, Spool(folder))
+        server = StorageScp(
+            node=settings, peers=[sender], commitments=journal.commitments, receiver=receiver, on_report=ignore
+        ).open()
+        print(server.server_address[1], flush=True)
+        sys.stdin.read()
+        close(server)
+        receiver.close()
 
 
 @contextmanager
-def storescp(folder: Path) -> Iterator[int]:
-    """Run dcmtk's storescp in bit preserving mode, and yield its port."""
+def node(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run the node in a process of its own, and yield its port and process ID."""
+    command = [sys.executable, "-m", "benchmarks.receive", "--serve", str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    yield int(process.stdout.readline()), process.pid
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+@contextmanager
+def storescp(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run dcmtk's storescp in bit preserving mode, and yield its port and process ID."""
     port = free_port()
     command = ["/usr/bin/storescp", "--fork", "+B", "-pdu", "131072", "-aet", "NODE", "-od", str(folder), str(port)]
     server = subprocess.Popen(command, env=ENVIRONMENT)
     time.sleep(0.3)
-    yield port
+    yield port, server.pid
     server.terminate()
     server.wait()
 
 
-def best_of(runs: int, receiver: Callable[[Path], object], files: list[Path], associations: int) -> float:
-    """Return the shortest time of several runs, each into an empty folder."""
-    times = []
-    for _ in range(runs):
-        folder = Path(tempfile.mkdtemp(prefix="receive"))
-        with receiver(folder) as port:  # type: ignore[attr-defined]
-            times.append(send(files, port, associations))
-        shutil.rmtree(folder)
-    return min(times)
+class Watch:
+    """Runs dcmtk's echoscu against the node, and reads its memory, until the block ends; keeps the largest values."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self._echo = ["/usr/bin/echoscu", "-aet", "SENDER", "-aec", "NODE", "127.0.0.1", str(port)]
+        self._process = psutil.Process(pid)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.echo_s = self.memory_mb = 0.0
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.1):
+            started = time.perf_counter()
+            subprocess.run(self._echo, check=True, env=ENVIRONMENT)
+            self.echo_s = max(self.echo_s, time.perf_counter() - started)
+            self.memory_mb = max(self.memory_mb, self._process.memory_info().rss / 2**20)
+
+
+def write_and_sync(files: Sequence[Path], folder: Path) -> float:
+    """Write copies of the files, sync each file and then the folder, and return the seconds."""
+    contents = [file.read_bytes() for file in files]
+    directory = os.open(folder, os.O_RDONLY)
+    started = time.perf_counter()
+    for file, content in zip(files, contents, strict=True):
+        with (folder / file.name).open("wb") as copy:
+            copy.write(content)
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.fsync(directory)
+    seconds = time.perf_counter() - started
+    os.close(directory)
+    return seconds
+
+
+def received_s(
+    server: Callable[[Path], AbstractContextManager[tuple[int, int]]], files: Sequence[Path], associations: int
+) -> float:
+    """Return the seconds to send the files to a server with an empty folder."""
+    with tempfile.TemporaryDirectory(prefix="receive") as folder, server(Path(folder)) as (port, _):
+        return send(files, port, associations)
+
+
+def watched(files: Sequence[Path], associations: int) -> tuple[float, float]:
+    """Return the longest echo, in seconds, and the largest memory of the node, in MB, while the files are sent."""
+    with tempfile.TemporaryDirectory(prefix="receive") as folder, node(Path(folder)) as (port, pid):
+        with Watch(port, pid) as watch:
+            send(files, port, associations)
+        stored = len(list(Path(folder).glob("inbox/*/*.dcm")))
+        assert stored == len(files), f"{stored} of {len(files)} files are there"
+        return watch.echo_s, watch.memory_mb
+
+
+def measure(files: Sequence[Path], associations: int) -> Round:
+    """Measure one round."""
+    storescp_s = received_s(storescp, files, associations)
+    with tempfile.TemporaryDirectory(prefix="receive") as folder:
+        sync_s = write_and_sync(files, Path(folder))
+    node_s = received_s(node, files, associations)
+    echo_s, memory_mb = watched(files, associations)
+    return Round(node_s=node_s, storescp_s=storescp_s, sync_s=sync_s, echo_s=echo_s, memory_mb=memory_mb)
+
+
+def rows_of(rounds: Sequence[Round], associations: int) -> list[Row]:
+    """Return the table's lines of one number of associations."""
+    kind = f"{SLICES[associations]} slices, {associations} association{'s' * (associations > 1)}"
+    ratios = [each.ratio for each in rounds]
+    ratio = statistics.median(ratios)
+    peers = {
+        "dcmtk storescp": statistics.median(each.storescp_s for each in rounds),
+        "write and sync the files": statistics.median(each.sync_s for each in rounds),
+    }
+    ours_s = statistics.median(each.node_s for each in rounds)
+    echoes, memories = [each.echo_s for each in rounds], [each.memory_mb for each in rounds]
+    return [
+        _row(f"receive {kind}", ratios, MOST_TIMES, ours_s=ours_s, peers=peers, ratio=ratio),
+        _row(f"echo meanwhile (s), {kind}", echoes, MOST_ECHO_S, ours_s=statistics.median(echoes)),
+        _row(f"memory meanwhile (MB), {kind}", memories, MOST_MB),
+    ]
+
+
+def _row(
+    name: str,
+    values: Sequence[float],
+    goal: float,
+    *,
+    ours_s: float | None = None,
+    peers: dict[str, float] | None = None,
+    ratio: float | None = None,
+) -> Row:
+    value = statistics.median(values)
+    spread = (min(values), max(values))
+    peers = peers or {}
+    return Row(
+        name=name, ours_s=ours_s, peers=peers, ratio=ratio, goal=goal, met=value <= goal, spread=spread, value=value
+    )
 
 
 def main() -> None:
-    """Print seconds and ratio, for one association and for eight in parallel."""
+    """Print the table, and write it as JSON if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="write the rows to this JSON file")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     silence_libraries()
-    folder = Path(tempfile.mkdtemp(prefix="series"))
-    for associations in (1, 8):
-        files = write_series(folder, arguments.slices * (1 if associations == 1 else 2))
-        storescp_s = best_of(arguments.runs, storescp, files, associations)
-        node_s = best_of(arguments.runs, node, files, associations)
-        print(
-            f"{len(files)} slices, {associations} association(s): storescp {storescp_s:.2f} s, "
-            f"node {node_s:.2f} s, ratio {node_s / storescp_s:.1f}"
-        )
-    shutil.rmtree(folder)
+    if arguments.serve:
+        serve(arguments.serve)
+        return
+    if shutil.which("storescp", path="/usr/bin") is None:
+        raise SystemExit("dcmtk is not installed: /usr/bin/storescp is missing")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="series") as folder:
+        for associations, count in SLICES.items():
+            files = write_series(Path(folder), count)
+            rows += rows_of([measure(files, associations) for _ in range(arguments.rounds)], associations)
+    for row in rows:
+        low, high = row.spread
+        peers = "".join(f", {name} {seconds:.2f} s" for name, seconds in row.peers.items())
+        ours = f"{row.ours_s:.3f} s" if row.ours_s is not None else ""
+        verdict = "met" if row.met else "missed"
+        print(f"{row.name}: {row.value:.2f} ({low:.2f} to {high:.2f}), goal {row.goal:g} {verdict}; {ours}{peers}")
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
     |-- SpoolFull             the sender receives status 0xA700 and may retry
     |-- QueueUnavailable      retried: the reconciler enqueues the job again
     |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no space
+    |-- JournalTooNew         a newer version has upgraded the journal; install that version
     |-- RedisNotStarted       the embedded Redis cannot run; fix the installation
     |-- DataDirInUse          another `lungspread serve` uses the data directory
     |-- UnknownJob            the journal has no job with this key
@@ -76,6 +77,10 @@ class JournalUnavailable(NodeError):
     """The journal's database does not respond."""
 
 
+class JournalTooNew(NodeError):
+    """A newer version of the software has upgraded the journal's tables."""
+
+
 class RedisNotStarted(NodeError):
     """The embedded Redis server cannot run."""
 
@@ -89,7 +94,7 @@ class UnknownJob(NodeError):
 
 
 class ForbiddenChange(NodeError):
-    """`journal.ALLOWED` does not contain this change of a job's state."""
+    """`journal.job_states.ALLOWED` does not contain this change of a job's state."""
 
 
 class InstancesRemoved(NodeError):

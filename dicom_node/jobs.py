@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 class JobState(StrEnum):
-    """The state of a job; `journal.ALLOWED` lists the possible changes."""
+    """The state of a job; `journal.job_states.ALLOWED` lists the possible changes."""
 
     QUEUED = "QUEUED"
     """In the journal, waiting for a worker."""

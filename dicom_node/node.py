@@ -56,12 +56,12 @@ class NodeConfiguration:
 class Node:
     """A running node, used as a context manager; `port` is the port that it listens on."""
 
-    def __init__(self, configuration: NodeConfiguration) -> None:
+    def __init__(self, configuration: NodeConfiguration, journal: Journal) -> None:
         self._configuration = configuration
         self._node = configuration.node
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
-        self._journal = Journal(configuration.journal.url_in(self._node.data_dir))
-        self._receiver = InstanceReceiver(journal=self._journal, spool=self._spool)
+        self._journal = journal
+        self._receiver = InstanceReceiver(self._journal.series, self._spool)
         self._timeline = self._make_timeline()
         self._searcher = self._make_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
@@ -75,6 +75,7 @@ class Node:
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
         self._server = self._listen()
+        self._record_missing()
         self._started_at = time.time()
         self._start("assemble", self._assemble)
         if self._searcher.sources:
@@ -102,7 +103,7 @@ class Node:
             for delivery_worker in self._delivery_workers:
                 delivery_worker.abort()
             time.sleep(_ABORT_INTERVAL_S)
-        self._journal.close()
+        self._receiver.close()
 
     @property
     def port(self) -> int:
@@ -114,10 +115,10 @@ class Node:
         scp = StorageScp(
             node=self._node,
             peers=self._configuration.peers,
-            journal=self._journal,
+            commitments=self._journal.commitments,
             receiver=self._receiver,
             on_report=lambda report, peers: record_peer_report(
-                self._journal, report, self._node, {peer.name for peer in peers if peer.storage_commitment}
+                self._journal.transactions, report, self._node, {peer.name for peer in peers if peer.storage_commitment}
             ),
         )
         try:
@@ -125,6 +126,11 @@ class Node:
         except OSError as error:
             where = f"{self._node.host}:{self._node.port}"
             raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
+
+    def _record_missing(self) -> None:
+        """Record what was received before the process was killed; while it listens, because it may take a while."""
+        if missing := self._receiver.record_missing():
+            log.warning("%d instances were received before the node ended, and are recorded now", missing)
 
     def _make_timeline(self) -> PatientTimeline:
         queries_priors = any(peer.query_priors for peer in self._configuration.peers)
@@ -150,7 +156,7 @@ class Node:
 
     def _make_reconciler(self) -> Reconciler:
         celery = make_celery(redis_url(self._configuration.queue, self._node.data_dir))
-        return Reconciler(self._journal, lambda job: enqueue(celery, job), self._configuration.queue)
+        return Reconciler(self._journal.jobs, lambda job: enqueue(celery, job), self._configuration.queue)
 
     def _assemble(self, now: float) -> None:
         # While the node was down, senders could not continue: an interrupted series gets one full quiet period.
@@ -160,10 +166,10 @@ class Node:
             self._timeline.reopen_affected()
 
     def _plan_deliveries(self, now: float) -> None:
-        plan_deliveries(self._journal, self._destinations, now, with_backfill=self._node.deliver_backfill)
+        plan_deliveries(self._journal.deliveries, self._destinations, now, with_backfill=self._node.deliver_backfill)
 
     def _clean_up(self, now: float) -> None:
-        remove_committed(self._journal, self._spool, self._node.retention_days, now)
+        remove_committed(self._journal.series, self._spool, self._node.retention_days, now)
 
     def _start(self, name: str, step: Callable[[float], None], every_s: float = _POLL_INTERVAL_S) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, every_s), name=name, daemon=True)
@@ -197,5 +203,5 @@ def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
     silence_libraries()
     threading.excepthook = lambda ended: log.error("thread ended: %s", _where(ended.exc_value))
-    with Node(configuration):
+    with Journal(configuration.journal.url_in(configuration.node.data_dir)) as journal, Node(configuration, journal):
         stop.wait()

@@ -98,8 +98,15 @@ class RunningScp:
 
     node: NodeSettings
     port: int
-    journal: Journal
+    opened: Journal
+    receiver: InstanceReceiver
     spool: Spool
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, after all that was received is recorded in it."""
+        self.receiver.wait_until_recorded()
+        return self.opened
 
     def files(self) -> list[Path]:
         """All files of the inbox, hidden ones, too."""
@@ -119,20 +126,22 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
             node = NodeSettings(ae_title="LUNGNODE", data_dir=data_dir, port=0, min_free_mb=0).model_copy(
                 update=settings
             )
-            journal, spool = Journal(f"sqlite:///{tmp_path}/journal.db"), Spool(data_dir, node.min_free_mb)
+            journal = stack.enter_context(Journal(f"sqlite:///{tmp_path}/journal.db"))
+            spool = Spool(data_dir, node.min_free_mb)
+            receiver = InstanceReceiver(journal.series, spool)
+            stack.callback(receiver.close)
             scp = StorageScp(
                 node=node,
                 peers=peers,
-                journal=journal,
-                receiver=InstanceReceiver(journal=journal, spool=spool),
+                commitments=journal.commitments,
+                receiver=receiver,
                 on_report=lambda report, senders: record_peer_report(
-                    journal, report, node, {peer.name for peer in senders}
+                    journal.transactions, report, node, {peer.name for peer in senders}
                 ),
             )
             server = scp.open()
-            stack.callback(journal.close)
             stack.callback(close, server)
-            return RunningScp(node=node, port=server.server_address[1], journal=journal, spool=spool)
+            return RunningScp(node=node, port=server.server_address[1], opened=journal, receiver=receiver, spool=spool)
 
         yield open_with
 

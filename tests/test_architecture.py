@@ -72,6 +72,7 @@ ALLOWED_IMPORTERS = {
     "requests": ("dicom_node/network/dicomweb.py",),
     "celery": ("dicom_node/jobs.py", "worker/queue/tasks.py"),
     "sqlalchemy": ("dicom_node/journal/",),
+    "alembic": ("dicom_node/journal/",),
     "highdicom": ("worker/outputs/dicom/",),
     "SimpleITK": ("worker/registration/transforms.py", "worker/priors/lung_mask.py"),
     "skimage": ("worker/lesions/mesh.py", "training/readers/grey.py"),

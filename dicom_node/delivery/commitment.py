@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import InvalidUid
 from dicom_node.journal.commitments import Reference
-from dicom_node.journal.journal import Journal
+from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
 from dicom_node.storage.spool import Spool, checked_uid
 
@@ -70,13 +70,15 @@ def read_request(request: Dataset) -> tuple[str, list[Reference]]:
     return checked_uid(str(request.TransactionUID)), references
 
 
-def verify_references(references: Sequence[Reference], journal: Journal, spool: Spool) -> dict[Reference, int | None]:
+def verify_references(
+    references: Sequence[Reference], series: SeriesJournal, spool: Spool
+) -> dict[Reference, int | None]:
     """Return the Failure Reason of each reference, None if it can be committed.
 
     Each file is read, and its SHA-256 is compared with the journal's.
     """
     stored: dict[str, Instance] = {}
-    for instance in journal.instances({uid for _, uid in references}):
+    for instance in series.instances({uid for _, uid in references}):
         stored[instance.sop_instance_uid] = instance
     return {reference: _failure(reference, stored.get(reference[1]), spool) for reference in references}
 

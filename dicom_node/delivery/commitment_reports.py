@@ -33,7 +33,7 @@ class CommitmentReporter:
 
     def step(self, now: float) -> None:
         """Send the reports that are due."""
-        for request in self.journal.due_requests(now):
+        for request in self.journal.commitments.due(now):
             client = self.clients.get(request.peer)
             if client is None:
                 self._give_up(request, "the peer is no longer configured")
@@ -47,14 +47,14 @@ class CommitmentReporter:
 
     def _report(self, request: CommitmentRequest, client: PacsClient) -> None:
         event_type, report = report_dataset(
-            request.transaction_uid, verify_references(request.references, self.journal, self.spool)
+            request.transaction_uid, verify_references(request.references, self.journal.series, self.spool)
         )
         try:
             client.report_commitment(event_type, report)
         except PacsUnavailable as error:
             self._postpone(request, error)
         else:
-            self.journal.close_request(request)
+            self.journal.commitments.close(request)
             outcome = "with failures" if event_type == FAILURES_EXIST else "all committed"
             log.info("transaction %s of %s: reported, %s", request.transaction_uid, request.peer, outcome)
 
@@ -63,7 +63,7 @@ class CommitmentReporter:
             self._give_up(request, error.why)
             return
         pause = backoff_s(self.node.retry_backoff_s, self.node.retry_backoff_max_s, request.attempts)
-        self.journal.postpone_request(request, time.time() + pause)
+        self.journal.commitments.postpone(request, time.time() + pause)
         log.warning(
             "transaction %s of %s: report not sent yet: %s",
             request.transaction_uid,
@@ -72,5 +72,5 @@ class CommitmentReporter:
         )
 
     def _give_up(self, request: CommitmentRequest, why: str) -> None:
-        self.journal.close_request(request)
+        self.journal.commitments.close(request)
         log.error("transaction %s of %s: report given up: %s", request.transaction_uid, request.peer, why)

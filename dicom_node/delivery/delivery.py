@@ -15,7 +15,10 @@ from pydicom.uid import generate_uid
 
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.errors import PacsUnavailable
-from dicom_node.journal.journal import DeliveryRecord, Journal
+from dicom_node.journal.deliveries import DeliveryJournal
+from dicom_node.journal.delivery_records import DeliveryRecord
+from dicom_node.journal.journal import Journal
+from dicom_node.journal.transactions import TransactionJournal
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import INVALID_ARGUMENT, SUCCESS
 from dicom_node.queue.reconciler import backoff_s
@@ -28,31 +31,37 @@ _NO_REPORT = "no commitment report in time"
 _MAX_REFERENCES = 500
 
 
-def plan_deliveries(journal: Journal, destinations: Sequence[Peer], now: float, *, with_backfill: bool = True) -> None:
+def plan_deliveries(
+    deliveries: DeliveryJournal, destinations: Sequence[Peer], now: float, *, with_backfill: bool = True
+) -> None:
     """Create the deliveries of every analysed job: each document to each destination."""
-    for job_key in journal.jobs_to_plan(destinations, with_backfill=with_backfill):
-        journal.ensure_deliveries(job_key, destinations, now)
+    for job_key in deliveries.jobs_to_plan(destinations, with_backfill=with_backfill):
+        deliveries.ensure(job_key, destinations, now)
 
 
-def record_peer_report(journal: Journal, report: CommitmentReport, node: NodeSettings, peers: Collection[str]) -> int:
+def record_peer_report(
+    transactions: TransactionJournal, report: CommitmentReport, node: NodeSettings, peers: Collection[str]
+) -> int:
     """Record a commitment report from one of these peers, and return the status of the response.
 
     Documents that it does not commit are sent again after a pause. PS3.4 J.3.3: a Transaction UID is answered once, so
     a repeated report changes nothing.
     """
-    known = journal.transaction(report.transaction_uid)
+    known = transactions.get(report.transaction_uid)
     if known is None or known.peer not in peers:
         log.warning("report ignored: its transaction was not opened with %s", " or ".join(sorted(peers)))
         return INVALID_ARGUMENT
-    record_report(journal, report, node, known.attempts)
+    record_report(transactions, report, node, known.attempts)
     return SUCCESS
 
 
-def record_report(journal: Journal, report: CommitmentReport, node: NodeSettings, attempts: int) -> None:
+def record_report(
+    transactions: TransactionJournal, report: CommitmentReport, node: NodeSettings, attempts: int
+) -> None:
     """Record a report; an overdue transaction is recorded as a report with all instances failed."""
     now = time.time()
     retry_at = now + backoff_s(node.retry_backoff_s, node.retry_backoff_max_s, attempts)
-    if journal.record_commitment(report.transaction_uid, report.committed, report.failed, now, retry_at):
+    if transactions.record_report(report.transaction_uid, report.committed, report.failed, now, retry_at):
         log.log(
             logging.WARNING if report.failed else logging.INFO,
             "transaction %s: committed %d, failed %d",
@@ -84,19 +93,19 @@ class DeliveryWorker:
 
     def _send_due(self, now: float) -> None:
         """Send all due documents over one association."""
-        due = self._within_deadline(self.journal.due_deliveries(now))
+        due = self._within_deadline(self.journal.deliveries.due(now))
         waiting = {self.spool.document_path(d.job_key, d.document.file_name): d for d in due}
         try:
             for outcome in self.client.store(list(waiting)):
                 delivery = waiting.pop(outcome.path)
                 if outcome.error is None:
-                    self.journal.mark_stored(delivery, time.time())
+                    self.journal.deliveries.mark_stored(delivery, time.time())
                     log.info("job %s: %s stored %s", delivery.job_key, self.peer.name, outcome.sop_instance_uid)
                 else:
                     self._mark_refused(delivery, str(outcome.error))
         except PacsUnavailable as error:
             for delivery in waiting.values():
-                self.journal.postpone(delivery, error.why, time.time() + self._pause_s(delivery.attempts))
+                self.journal.deliveries.postpone(delivery, error.why, time.time() + self._pause_s(delivery.attempts))
             log.warning("%d documents wait for %s: %s", len(waiting), self.peer.name, error.why)
 
     def _within_deadline(self, deliveries: list[DeliveryRecord]) -> list[DeliveryRecord]:
@@ -110,7 +119,7 @@ class DeliveryWorker:
         return [delivery for delivery in own if delivery not in expired]
 
     def _mark_refused(self, delivery: DeliveryRecord, why: str) -> None:
-        self.journal.mark_refused(delivery, why, time.time())
+        self.journal.deliveries.mark_refused(delivery, why, time.time())
         log.error("job %s: not delivered to %s: %s", delivery.job_key, self.peer.name, why)
 
     def _pause_s(self, attempts: int) -> float:
@@ -121,7 +130,7 @@ class DeliveryWorker:
         return sum(self._pause_s(attempt) for attempt in range(attempts))
 
     def _request_due_commitments(self, now: float) -> None:
-        waiting = self._within_deadline(self.journal.awaiting_commitment(now))
+        waiting = self._within_deadline(self.journal.deliveries.awaiting_commitment(now))
         if waiting:
             self._open_transaction(waiting[:_MAX_REFERENCES], now)
 
@@ -130,26 +139,28 @@ class DeliveryWorker:
         transaction_uid = str(generate_uid())  # PS3.4 J.3.3: a Transaction UID is used once
         references = [(d.document.sop_class_uid, d.document.sop_instance_uid) for d in deliveries]
         due_at = now + self.node.commitment_timeout_s
-        self.journal.open_transaction(transaction_uid, self.peer.name, [uid for _, uid in references], due_at)
+        self.journal.transactions.open(transaction_uid, self.peer.name, [uid for _, uid in references], due_at)
         try:
             self.client.request_commitment(
                 transaction_uid,
                 references,
-                on_report=lambda report: record_peer_report(self.journal, report, self.node, {self.peer.name}),
+                on_report=lambda report: record_peer_report(
+                    self.journal.transactions, report, self.node, {self.peer.name}
+                ),
                 is_answered=lambda: self._is_closed(transaction_uid),
             )
         except PacsUnavailable as error:
             attempts = max(delivery.attempts for delivery in deliveries)
-            self.journal.cancel_transaction(transaction_uid, error.why, time.time() + self._pause_s(attempts))
+            self.journal.transactions.cancel(transaction_uid, error.why, time.time() + self._pause_s(attempts))
             log.warning("transaction %s: request failed: %s", transaction_uid, error)
 
     def _is_closed(self, transaction_uid: str) -> bool:
-        known = self.journal.transaction(transaction_uid)
+        known = self.journal.transactions.get(transaction_uid)
         return known is None or not known.open
 
     def _close_overdue(self, now: float) -> None:
         """Record overdue transactions as failed, so that their documents are sent again."""
-        for overdue in self.journal.overdue_transactions(now):
+        for overdue in self.journal.transactions.overdue(now):
             if overdue.peer == self.peer.name:
                 failed = CommitmentReport(
                     transaction_uid=overdue.transaction_uid,
@@ -157,4 +168,4 @@ class DeliveryWorker:
                     failed=dict.fromkeys(overdue.sop_instance_uids, _NO_REPORT),
                 )
                 log.warning("transaction %s: no report from %s in time", overdue.transaction_uid, self.peer.name)
-                record_report(self.journal, failed, self.node, overdue.attempts)
+                record_report(self.journal.transactions, failed, self.node, overdue.attempts)

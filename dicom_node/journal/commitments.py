@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, insert, select, update
 
-from dicom_node.journal.schema import Database, commitment_requests
+from dicom_node.journal.database import Database
+from dicom_node.journal.schema import commitment_requests
 
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
@@ -23,27 +24,28 @@ class CommitmentRequest:
     attempts: int
 
 
-class CommitmentJournal(Database):
+class CommitmentJournal:
     """Storage commitment requests from peers; they survive a restart."""
 
-    def add_commitment_request(
-        self, transaction_uid: str, peer: str, references: Sequence[Reference], now: float
-    ) -> bool:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, transaction_uid: str, peer: str, references: Sequence[Reference], now: float) -> bool:
         """Record a request; False if the peer has used this Transaction UID before."""
         same = and_(commitment_requests.c.transaction_uid == transaction_uid, commitment_requests.c.peer == peer)
         row = {"transaction_uid": transaction_uid, "peer": peer, "named": list(references)}
-        with self._write() as connection:
+        with self._database.write() as connection:
             if connection.execute(select(commitment_requests.c.peer).where(same)).first():
                 return False
             connection.execute(insert(commitment_requests).values(**row, attempts=0, next_attempt_at=now, open=True))
             return True
 
-    def due_requests(self, now: float) -> list[CommitmentRequest]:
+    def due(self, now: float) -> list[CommitmentRequest]:
         """Return the requests whose report is due."""
         due = select(commitment_requests).where(
             commitment_requests.c.open, commitment_requests.c.next_attempt_at <= now
         )
-        with self._read() as connection:
+        with self._database.read() as connection:
             return [
                 CommitmentRequest(
                     transaction_uid=row.transaction_uid,
@@ -54,11 +56,11 @@ class CommitmentJournal(Database):
                 for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at))
             ]
 
-    def postpone_request(self, request: CommitmentRequest, next_attempt_at: float) -> None:
+    def postpone(self, request: CommitmentRequest, next_attempt_at: float) -> None:
         """Record a failed attempt to send the report, and the time of the next one."""
         self._change(request, attempts=request.attempts + 1, next_attempt_at=next_attempt_at)
 
-    def close_request(self, request: CommitmentRequest) -> None:
+    def close(self, request: CommitmentRequest) -> None:
         """Record that the report was sent or given up; the Transaction UID stays used."""
         self._change(request, open=False)
 
@@ -67,5 +69,5 @@ class CommitmentJournal(Database):
             commitment_requests.c.transaction_uid == request.transaction_uid,
             commitment_requests.c.peer == request.peer,
         )
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(update(commitment_requests).where(this).values(**values))

@@ -1,38 +1,36 @@
-"""Journal records of deliveries, one per document and peer, and of our storage commitment transactions."""
+"""Journal records of deliveries, one per document and peer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.delivery_records import (
-    DeliveryRecord,
-    DeliveryState,
-    TransactionRecord,
-    select_deliveries,
-    transaction_of,
-)
-from dicom_node.journal.prior_schema import FETCHED, acquisitions
-from dicom_node.journal.schema import Database, change, deliveries, documents, jobs, state_of, transactions
+from dicom_node.journal.database import Database
+from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState, select_deliveries
+from dicom_node.journal.job_states import change, state_of
+from dicom_node.journal.schema import FETCHED, acquisitions, deliveries, documents, jobs
 from dicom_node.settings import Peer
 
 _NOT_DELIVERED = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
 
 
-class DeliveryJournal(Database):
+class DeliveryJournal:
     """Deliveries of documents to peers, and their states."""
 
-    def ensure_deliveries(self, job_key: str, peers: Sequence[Peer], now: float) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ensure(self, job_key: str, peers: Sequence[Peer], now: float) -> None:
         """Create the missing deliveries of the job's documents to these peers, and delete those to other peers."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             of_job = deliveries.c.job_key == job_key
             names = [peer.name for peer in peers]
             connection.execute(delete(deliveries).where(of_job, deliveries.c.peer.not_in(names)))
             for peer in peers:
                 _ensure_peer(connection, job_key, peer, now)
-            _update_job_state(connection, job_key, now)
+            update_job_state(connection, job_key, now)
 
     def jobs_to_plan(self, peers: Sequence[Peer], *, with_backfill: bool = True) -> list[str]:
         """Return the keys of the undelivered jobs whose deliveries do not match these peers.
@@ -44,7 +42,7 @@ class DeliveryJournal(Database):
             fetched = select(acquisitions.c.series_uid).where(acquisitions.c.role == FETCHED)
             undelivered = and_(undelivered, jobs.c.series_uid.not_in(fetched))
         expected = {(peer.name, peer.storage_commitment) for peer in peers}
-        with self._read() as connection:
+        with self._database.read() as connection:
             of_jobs = select(documents.c.job_key, documents.c.sop_instance_uid).join(jobs).where(undelivered)
             planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
                 (row.job_key, row.sop_instance_uid): set() for row in connection.execute(of_jobs)
@@ -54,11 +52,11 @@ class DeliveryJournal(Database):
                 members.add((delivery.peer, delivery.storage_commitment))
         return sorted({job_key for (job_key, _), members in planned.items() if members != expected})
 
-    def deliveries_of(self, job_key: str) -> list[DeliveryRecord]:
+    def of_job(self, job_key: str) -> list[DeliveryRecord]:
         """Return all deliveries of a job."""
         return self._deliveries(deliveries.c.job_key == job_key)
 
-    def due_deliveries(self, now: float) -> list[DeliveryRecord]:
+    def due(self, now: float) -> list[DeliveryRecord]:
         """Return the deliveries that are due, grouped by job and peer."""
         return self._deliveries(
             deliveries.c.state == DeliveryState.PENDING,
@@ -77,8 +75,8 @@ class DeliveryJournal(Database):
     def postpone(self, delivery: DeliveryRecord, reason: str, next_attempt_at: float) -> None:
         """Record a failed attempt to send or to request commitment, and the time of the next one."""
         values = {"attempts": delivery.attempts + 1, "reason": reason, "next_attempt_at": next_attempt_at}
-        with self._write() as connection:
-            connection.execute(update(deliveries).where(_is(delivery)).values(**values))
+        with self._database.write() as connection:
+            connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))
 
     def awaiting_commitment(self, now: float) -> list[DeliveryRecord]:
         """Return the stored deliveries that need storage commitment and are not part of a transaction."""
@@ -90,77 +88,15 @@ class DeliveryJournal(Database):
             jobs.c.state.not_in(_NOT_DELIVERED),
         )
 
-    def open_transaction(
-        self, transaction_uid: str, peer: str, sop_instance_uids: Collection[str], due_at: float
-    ) -> None:
-        """Record a commitment request; call this before it is sent, because the report may arrive at once."""
-        row = {"transaction_uid": transaction_uid, "peer": peer, "due_at": due_at, "open": True}
-        with self._write() as connection:
-            connection.execute(insert(transactions).values(**row))
-            connection.execute(
-                update(deliveries)
-                .where(
-                    deliveries.c.peer == peer,
-                    deliveries.c.state == DeliveryState.STORED,
-                    deliveries.c.sop_instance_uid.in_(sop_instance_uids),
-                )
-                .values(transaction_uid=transaction_uid)
-            )
-
-    def transaction(self, transaction_uid: str) -> TransactionRecord | None:
-        """Return a commitment transaction, open or closed; None if it is not ours."""
-        found = self._transactions(transactions.c.transaction_uid == transaction_uid)
-        return found[0] if found else None
-
-    def overdue_transactions(self, now: float) -> list[TransactionRecord]:
-        """Return the open transactions whose report is overdue."""
-        return self._transactions(and_(transactions.c.open, transactions.c.due_at <= now))
-
-    def cancel_transaction(self, transaction_uid: str, reason: str, retry_at: float) -> None:
-        """Close a transaction whose request did not reach the peer; its documents stay stored for a new request."""
-        with self._write() as connection:
-            _close(connection, transaction_uid)
-            again = {"transaction_uid": None, "reason": reason, "next_attempt_at": retry_at}
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.transaction_uid == transaction_uid)
-                .values(attempts=deliveries.c.attempts + 1, **again)
-            )
-
-    def record_commitment(
-        self, transaction_uid: str, committed: Collection[str], failed: Mapping[str, str], now: float, retry_at: float
-    ) -> bool:
-        """Record the report of a request; documents that it does not commit are sent again at `retry_at`.
-
-        Return False if the transaction is unknown or closed. An overdue transaction is recorded with all failed.
-        """
-        with self._write() as connection:
-            if not _close(connection, transaction_uid):
-                return False
-            members = select_deliveries(connection, deliveries.c.transaction_uid == transaction_uid)
-            for member in members:
-                uid = member.document.sop_instance_uid
-                reason = None if uid in committed else failed.get(uid, "not named in the commitment result")
-                values = _committed() if reason is None else _pending_again(member, reason, retry_at)
-                connection.execute(update(deliveries).where(_is(member)).values(**values))
-            for job_key in {member.job_key for member in members}:
-                _update_job_state(connection, job_key, now)
-            return True
-
     def _mark(self, delivery: DeliveryRecord, state: DeliveryState, reason: str | None, now: float) -> None:
         values = {"state": state, "reason": reason, "next_attempt_at": now}
-        with self._write() as connection:
-            connection.execute(update(deliveries).where(_is(delivery)).values(**values))
-            _update_job_state(connection, delivery.job_key, now)
+        with self._database.write() as connection:
+            connection.execute(update(deliveries).where(is_delivery(delivery)).values(**values))
+            update_job_state(connection, delivery.job_key, now)
 
     def _deliveries(self, *conditions: ColumnElement[bool]) -> list[DeliveryRecord]:
-        with self._read() as connection:
+        with self._database.read() as connection:
             return select_deliveries(connection, *conditions)
-
-    def _transactions(self, condition: ColumnElement[bool]) -> list[TransactionRecord]:
-        with self._read() as connection:
-            rows = connection.execute(select(transactions).where(condition).order_by(transactions.c.due_at)).all()
-            return [transaction_of(connection, row) for row in rows]
 
 
 def clear_results(connection: Connection, job_key: str) -> None:
@@ -186,7 +122,7 @@ def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -
         connection.execute(insert(deliveries).values(**row, **start))
 
 
-def _update_job_state(connection: Connection, job_key: str, now: float) -> None:
+def update_job_state(connection: Connection, job_key: str, now: float) -> None:
     """Set the state of the job from the states of its deliveries."""
     current = state_of(connection, job_key)
     members = select_deliveries(connection, deliveries.c.job_key == job_key)
@@ -209,21 +145,8 @@ def _state_from(members: list[DeliveryRecord]) -> JobState:
     return JobState.DELIVERED if open_requests else JobState.COMMITTED
 
 
-def _close(connection: Connection, transaction_uid: str) -> bool:
-    is_open = and_(transactions.c.transaction_uid == transaction_uid, transactions.c.open)
-    return connection.execute(update(transactions).where(is_open).values(open=False)).rowcount == 1
-
-
-def _committed() -> dict[str, object]:
-    return {"state": DeliveryState.COMMITTED, "reason": None}
-
-
-def _pending_again(delivery: DeliveryRecord, reason: str, retry_at: float) -> dict[str, object]:
-    again = {"attempts": delivery.attempts + 1, "next_attempt_at": retry_at, "transaction_uid": None}
-    return {"state": DeliveryState.PENDING, "reason": reason, **again}
-
-
-def _is(delivery: DeliveryRecord) -> ColumnElement[bool]:
+def is_delivery(delivery: DeliveryRecord) -> ColumnElement[bool]:
+    """Return the condition that a row is of this delivery."""
     return and_(
         deliveries.c.job_key == delivery.job_key,
         deliveries.c.sop_instance_uid == delivery.document.sop_instance_uid,

@@ -1,248 +1,39 @@
 """The journal: database of received series, jobs, deliveries and commitments, and the only source of their states.
 
-Every method is one transaction. All times are UTC, seconds since 1970, passed by the caller.
+Every method of its parts is one transaction, and may raise JournalUnavailable. All times are UTC, seconds since 1970,
+passed by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
-
-from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
-from dicom_node.jobs import Job, JobState, job_key
 from dicom_node.journal.commitments import CommitmentJournal
-from dicom_node.journal.deliveries import DeliveryJournal, clear_results
-from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState
-from dicom_node.journal.priors import PriorJournal, put_priors
-from dicom_node.journal.schema import ALLOWED, change, documents, jobs, series, state_of
-from dicom_node.journal.series import SeriesJournal, uids_of
-from dicom_node.prior import NOT_QUERIED, Priors, key_parts
-from dicom_node.series import Document, Series
-
-__all__ = ["ALLOWED", "DeliveryRecord", "DeliveryState", "JobRecord", "Journal"]
-
-_QUEUED_AGAIN = (JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED)
+from dicom_node.journal.database import Database
+from dicom_node.journal.deliveries import DeliveryJournal
+from dicom_node.journal.jobs import JobJournal
+from dicom_node.journal.priors import PriorJournal
+from dicom_node.journal.series import SeriesJournal
+from dicom_node.journal.transactions import TransactionJournal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
-    """A job with its state, as recorded in the journal."""
+class Journal:
+    """An open journal, used as a context manager: one database, and one part per kind of record; thread-safe."""
 
-    job: Job
-    state: JobState
-    reason: str | None
-    attempts: int
-    """How many times it failed or lost its worker."""
-    enqueue_count: int
-    """How many times its message was sent since it was last queued."""
-    sop_instance_uids: tuple[str, ...]
-    created_at: float
-    updated_at: float
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
+        self.series = SeriesJournal(self.database)
+        self.jobs = JobJournal(self.database)
+        self.deliveries = DeliveryJournal(self.database)
+        self.transactions = TransactionJournal(self.database)
+        self.commitments = CommitmentJournal(self.database)
+        self.priors = PriorJournal(self.database)
 
+    def __enter__(self) -> Self:
+        return self
 
-class Journal(SeriesJournal, PriorJournal, DeliveryJournal, CommitmentJournal):
-    """Jobs, and inherited: received series, prior scans, deliveries and commitment requests."""
-
-    # -- jobs, used by the node --
-
-    def create_job(self, found: Series, config_hash: str, now: float, priors: Priors = NOT_QUERIED) -> Job | None:
-        """Queue the job of a quiet series and supersede its previous jobs; None if no job was queued.
-
-        No job is queued if more instances have arrived since, or if the same job exists. A job that was rejected,
-        failed or superseded is queued again, because the content of its files may have been repaired.
-        """
-        key = job_key(found.sop_instance_uids, config_hash, key_parts(priors))
-        job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, config_hash=config_hash)
-        with self._write() as connection:
-            state = state_of(connection, key)
-            # While the job runs its outcome is open: the series stays dirty and is checked again later.
-            if state is JobState.RUNNING or uids_of(connection, found.series_uid) != found.sop_instance_uids:
-                return None
-            of_series = series.c.series_uid == found.series_uid
-            connection.execute(update(series).where(of_series).values(dirty=False))
-            if state is None:
-                _insert(connection, job, found.sop_instance_uids, now)
-                put_priors(connection, key, priors)
-            elif state in _QUEUED_AGAIN:
-                _queue_again(connection, key, now)
-            else:
-                return None
-            _supersede_others(connection, job, now)
-            return job
-
-    def reopen_outdated(self, config_hash: str) -> int:
-        """Mark series dirty whose queued job has another config hash, and return their number."""
-        outdated = select(jobs.c.series_uid).where(jobs.c.state == JobState.QUEUED, jobs.c.config_hash != config_hash)
-        with self._write() as connection:
-            reopen = update(series).where(series.c.series_uid.in_(outdated), ~series.c.dirty).values(dirty=True)
-            return connection.execute(reopen).rowcount
-
-    def job(self, job_key: str) -> JobRecord:
-        """Return a job. Raises UnknownJob if it does not exist."""
-        found = self._jobs(jobs.c.job_key == job_key)
-        if not found:
-            raise UnknownJob(f"no job {job_key}")
-        return found[0]
-
-    def jobs(self, states: Collection[JobState] = tuple(JobState)) -> list[JobRecord]:
-        """Return all jobs in these states, the oldest first."""
-        return self._jobs(jobs.c.state.in_(states))
-
-    def due_for_enqueue(self, now: float) -> list[JobRecord]:
-        """Return the queued jobs whose message is to be sent now."""
-        return self._jobs(jobs.c.state == JobState.QUEUED, jobs.c.next_enqueue_at <= now)
-
-    def mark_enqueued(self, job_key: str, next_enqueue_at: float) -> None:
-        """Record that the message of a job was sent, and when to send it again."""
-        statement = update(jobs).where(jobs.c.job_key == job_key)
-        with self._write() as connection:
-            connection.execute(
-                statement.values(enqueue_count=jobs.c.enqueue_count + 1, next_enqueue_at=next_enqueue_at)
-            )
-
-    def expired_leases(self, now: float) -> list[JobRecord]:
-        """Return the running jobs whose lease has expired."""
-        return self._jobs(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
-
-    def requeue(self, job_key: str, now: float, max_attempts: int) -> JobState:
-        """Queue a job with an expired lease again, or fail it after its last attempt; return its state."""
-        expired = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
-        with self._write() as connection:
-            if connection.execute(select(jobs.c.job_key).where(expired)).first():
-                _requeue_or_fail(connection, job_key, "its worker ended without a result", now, max_attempts)
-            return JobState(connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one())
-
-    def retry(self, job_key: str, now: float) -> None:
-        """Queue a finished job again.
-
-        Raises UnknownJob; ForbiddenChange if it is queued or running; InstancesRemoved if its series was deleted.
-        """
-        uids = set(self.job(job_key).sop_instance_uids)
-        if missing := uids - self.has_instances(uids):
-            raise InstancesRemoved(f"job {job_key}: {len(missing)} of {len(uids)} instances are no longer stored")
-        with self._write() as connection:
-            if (state := state_of(connection, job_key)) in (JobState.QUEUED, JobState.RUNNING):
-                raise ForbiddenChange(f"job {job_key} is {state} already")
-            _queue_again(connection, job_key, now)
-
-    # -- jobs, used by a worker --
-
-    def claim(self, job_key: str, owner: str, lease_until: float, now: float) -> bool:
-        """Claim a queued job for one worker; False if it is not queued (any more)."""
-        with self._write() as connection:
-            if state_of(connection, job_key) is not JobState.QUEUED:
-                return False
-            change(connection, job_key, JobState.RUNNING, now, owner=owner, lease_until=lease_until)
-            return True
-
-    def renew(self, job_key: str, owner: str, lease_until: float) -> bool:
-        """Extend the lease; False if it was lost."""
-        with self._write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                connection.execute(update(jobs).where(jobs.c.job_key == job_key).values(lease_until=lease_until))
-            return is_owner
-
-    def mark_analysed(self, job_key: str, owner: str, results: Sequence[Document], now: float) -> bool:
-        """Record the documents in the outbox; False, with nothing recorded, if the lease was lost."""
-        with self._write() as connection:
-            if not _is_owner(connection, job_key, owner):
-                return False
-            _put_results(connection, job_key, results)
-            change(connection, job_key, JobState.ANALYSED, now)
-            return True
-
-    def mark_rejected(
-        self, job_key: str, owner: str, reason: str, now: float, results: Sequence[Document] = ()
-    ) -> bool:
-        """Record that the series cannot be analysed; False if the lease was lost.
-
-        A report of the rejection, if any, is delivered; the job stays REJECTED.
-        """
-        with self._write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                _put_results(connection, job_key, results)
-                change(connection, job_key, JobState.REJECTED, now, reason=reason)
-            return is_owner
-
-    def release(
-        self, job_key: str, owner: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
-    ) -> bool:
-        """Return a job to the queue after a failure, or fail it after its last attempt.
-
-        Without `max_attempts` the attempt is not counted. Return False if the lease was lost.
-        """
-        with self._write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                _requeue_or_fail(connection, job_key, reason, now, max_attempts, pause_s)
-            return is_owner
-
-    def _jobs(self, *conditions: ColumnElement[bool]) -> list[JobRecord]:
-        with self._read() as connection:
-            rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.created_at, jobs.c.job_key))
-            return [_record(row) for row in rows]
-
-
-def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...], now: float) -> None:
-    start = {"state": JobState.QUEUED, "attempts": 0, "enqueue_count": 0, "next_enqueue_at": now}
-    row = asdict(job) | start | {"sop_instance_uids": sop_instance_uids, "created_at": now, "updated_at": now}
-    connection.execute(insert(jobs).values(**row))
-
-
-def _is_owner(connection: Connection, job_key: str, owner: str) -> bool:
-    owned = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.owner == owner)
-    return connection.execute(select(jobs.c.job_key).where(owned)).first() is not None
-
-
-def _put_results(connection: Connection, job_key: str, results: Sequence[Document]) -> None:
-    clear_results(connection, job_key)
-    for document in results:
-        connection.execute(insert(documents).values(job_key=job_key, **asdict(document)))
-
-
-def _queue_again(connection: Connection, job_key: str, now: float) -> None:
-    clear_results(connection, job_key)
-    change(connection, job_key, JobState.QUEUED, now, attempts=0, enqueue_count=0, next_enqueue_at=now)
-
-
-def _requeue_or_fail(
-    connection: Connection, job_key: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
-) -> None:
-    before = connection.execute(select(jobs.c.attempts).where(jobs.c.job_key == job_key)).scalar_one()
-    attempts = before if max_attempts is None else before + 1
-    if max_attempts is not None and attempts >= max_attempts:
-        change(connection, job_key, JobState.FAILED, now, attempts=attempts, reason=reason)
-    else:
-        again = {"attempts": attempts, "enqueue_count": 0, "next_enqueue_at": now + pause_s}
-        change(connection, job_key, JobState.QUEUED, now, reason=reason, **again)
-
-
-def _supersede_others(connection: Connection, job: Job, now: float) -> None:
-    others = select(jobs.c.job_key).where(
-        jobs.c.series_uid == job.series_uid, jobs.c.job_key != job.job_key, jobs.c.state != JobState.SUPERSEDED
-    )
-    for other in connection.execute(others).scalars().all():
-        change(connection, other, JobState.SUPERSEDED, now, reason=f"replaced by job {job.job_key}")
-
-
-def _record(row: Row[tuple[object, ...]]) -> JobRecord:
-    return JobRecord(
-        job=Job(
-            job_key=row.job_key,
-            study_uid=row.study_uid,
-            series_uid=row.series_uid,
-            config_hash=row.config_hash,
-            schema_version=row.schema_version,
-        ),
-        state=JobState(row.state),
-        reason=row.reason,
-        attempts=row.attempts,
-        enqueue_count=row.enqueue_count,
-        sop_instance_uids=tuple(row.sop_instance_uids),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.database.close()

@@ -11,11 +11,20 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions, job_priors, job_searches, results, searches
-from dicom_node.journal.schema import Database, documents, instances, jobs, series
+from dicom_node.journal.database import Database
+from dicom_node.journal.schema import (
+    SENT,
+    acquisitions,
+    documents,
+    instances,
+    job_priors,
+    job_searches,
+    jobs,
+    results,
+    searches,
+    series,
+)
 from dicom_node.prior import NOT_QUERIED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
-
-__all__ = ["FETCHED", "SENT", "AcquisitionRecord", "PriorJournal", "put_priors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,25 +45,28 @@ class AcquisitionRecord:
     """When its header was read; it is read again after newer instances arrive."""
 
 
-class PriorJournal(Database):
+class PriorJournal:
     """Patients by key, their scans by date, and the priors of each job."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record_acquisition(self, acquisition: AcquisitionRecord) -> None:
         """Record the acquisition of a series; it replaces a previous record."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(acquisitions).where(acquisitions.c.series_uid == acquisition.series_uid))
             connection.execute(insert(acquisitions).values(**asdict(acquisition)))
 
     def acquisition(self, series_uid: str) -> AcquisitionRecord | None:
         """Return the acquisition of a series; None if it was not recorded yet."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
             return None if row is None else _acquisition(row)
 
     def mark_complete(self, series_uid: str, patient_key: str, acquired_on: str) -> None:
         """Record that a fetched series is complete, with its patient key and study date."""
         this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(this.values(is_complete=True, patient_key=patient_key, acquired_on=acquired_on))
 
     def mark_refetching(self, series_uid: str) -> None:
@@ -67,12 +79,12 @@ class PriorJournal(Database):
 
     def _set_complete(self, series_uid: str, *, is_complete: bool) -> None:
         this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(this.values(is_complete=is_complete))
 
     def record_results(self, found: Iterable[Result]) -> None:
         """Record SEG and SR in the inbox; each replaces a previous record."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             for result in found:
                 same = and_(
                     results.c.sop_instance_uid == result.sop_instance_uid,
@@ -83,19 +95,19 @@ class PriorJournal(Database):
 
     def results_of(self, ct_series_uid: str) -> tuple[Result, ...]:
         """Return the fetched SEG and SR of a CT series."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             return _results(connection, ct_series_uid)
 
     def series_with_results(self, study_uid: str) -> set[str]:
         """Return the CT series of a study that fetched SEG or SR refer to: ours, or readers' if we have none."""
         of_study = select(results.c.ct_series_uid, results.c.is_ours).where(results.c.study_uid == study_uid)
-        with self._read() as connection:
+        with self._database.read() as connection:
             found = connection.execute(of_study).all()
         return {row.ct_series_uid for row in found if row.is_ours} or {row.ct_series_uid for row in found}
 
     def record_search(self, series_uid: str, search: PriorSearch, reason: str | None, now: float) -> None:
         """Record the outcome of the search for the prior scans of a series."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(searches).where(searches.c.series_uid == series_uid))
             row = {"series_uid": series_uid, "search": search, "reason": reason, "ended_at": now}
             connection.execute(insert(searches).values(**row))
@@ -103,13 +115,13 @@ class PriorJournal(Database):
     def search_of(self, series_uid: str, since: float = 0.0) -> Priors | None:
         """Return the outcome of the search, without scans; None if no search has ended since."""
         this = and_(searches.c.series_uid == series_uid, searches.c.ended_at >= since)
-        with self._read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(searches).where(this)).first()
             return None if row is None else Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
 
-    def priors_of(self, job_key: str) -> Priors:
+    def of_job(self, job_key: str) -> Priors:
         """Return the priors of a job; NOT_QUERIED if it was queued without a search."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key)).first()
             if row is None:
                 return NOT_QUERIED
@@ -119,7 +131,7 @@ class PriorJournal(Database):
 
     def patients(self) -> list[str]:
         """Return the keys of all patients with a recorded scan."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             known = select(acquisitions.c.patient_key).where(acquisitions.c.patient_key.is_not(None)).distinct()
             return sorted(key for key in connection.execute(known).scalars() if key is not None)
 
@@ -131,26 +143,8 @@ class PriorJournal(Database):
             .where(acquisitions.c.patient_key == patient_key)
             .order_by(acquisitions.c.acquired_on, acquisitions.c.series_uid)
         )
-        with self._read() as connection:
+        with self._database.read() as connection:
             return [_known_scan(connection, row) for row in connection.execute(of_patient).all()]
-
-    def reopen(self, series_uid: str) -> bool:
-        """Mark a series dirty, so that it is assembled again; False if its files were deleted."""
-        with self._write() as connection:
-            opened = update(series).where(series.c.series_uid == series_uid).values(dirty=True)
-            return connection.execute(opened).rowcount == 1
-
-    def mark_done(self, series_uid: str) -> None:
-        """Mark a series as done without a job."""
-        with self._write() as connection:
-            connection.execute(update(series).where(series.c.series_uid == series_uid).values(dirty=False))
-
-    def drop_series(self, series_uid: str) -> None:
-        """Delete the records of the instances and results of a series whose fetch is discarded."""
-        with self._write() as connection:
-            connection.execute(delete(results).where(results.c.series_uid == series_uid))
-            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
-            connection.execute(delete(series).where(series.c.series_uid == series_uid))
 
 
 def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:

@@ -1,23 +1,12 @@
-"""The journal's tables and transactions, and the only function that changes the state of a job.
-
-SQLite is for one machine with a local disk; several machines share a PostgreSQL. Both allow one writer at a time.
-"""
+"""The tables of the journal. A change of a table needs a new revision in `migrations/versions`."""
 
 from __future__ import annotations
-
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
-    Connection,
     Double,
-    Engine,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -26,17 +15,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    select,
-    update,
 )
-from sqlalchemy.exc import InterfaceError, OperationalError
-
-from dicom_node.errors import ForbiddenChange, JournalUnavailable, UnknownJob
-from dicom_node.jobs import JobState
 
 metadata = MetaData()
+
+SENT, FETCHED = "sent", "fetched"
+"""Role of a series in `acquisitions`: sent by a peer unrequested, or fetched by us."""
 
 
 def _uid(name: str, *, key: bool = False) -> Column[str]:
@@ -135,110 +119,56 @@ commitment_requests = Table(
     Column("open", Boolean, nullable=False, index=True),
 )
 
-ALLOWED: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
-    JobState.RUNNING: frozenset(
-        {JobState.QUEUED, JobState.ANALYSED, JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED}
-    ),
-    JobState.ANALYSED: frozenset(
-        {JobState.DELIVERED, JobState.COMMITTED, JobState.FAILED, JobState.SUPERSEDED, JobState.QUEUED}
-    ),
-    JobState.DELIVERED: frozenset(
-        {JobState.COMMITTED, JobState.ANALYSED, JobState.FAILED, JobState.SUPERSEDED, JobState.QUEUED}
-    ),
-    JobState.COMMITTED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
-    JobState.REJECTED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
-    JobState.FAILED: frozenset({JobState.SUPERSEDED, JobState.QUEUED}),
-    JobState.SUPERSEDED: frozenset({JobState.QUEUED}),
-}
-"""Allowed changes of a job's state. A repeated job returns to QUEUED; one that a peer lost returns to ANALYSED."""
+acquisitions = Table(
+    "acquisitions",
+    metadata,
+    _uid("series_uid", key=True),
+    _uid("study_uid"),
+    Column("patient_key", String(64), index=True),
+    Column("acquired_on", String(14)),
+    Column("role", String(8), nullable=False),
+    Column("is_complete", Boolean, nullable=False),
+    _time("read_at"),
+)
 
+results = Table(
+    "prior_results",
+    metadata,
+    _uid("sop_instance_uid", key=True),
+    _uid("sop_class_uid"),
+    _uid("series_uid"),
+    _uid("study_uid"),
+    _uid("ct_series_uid", key=True),
+    Column("is_ours", Boolean, nullable=False),
+    Column("refers_to", JSON, nullable=False),
+    Index("prior_results_by_ct", "ct_series_uid"),
+)
 
-def state_of(connection: Connection, job_key: str) -> JobState | None:
-    """Return the state of a job; None if it does not exist."""
-    state = connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()
-    return None if state is None else JobState(state)
+searches = Table(
+    "prior_searches",
+    metadata,
+    _uid("series_uid", key=True),
+    Column("search", String(16), nullable=False),
+    Column("reason", Text),
+    _time("ended_at"),
+)
 
+job_searches = Table(
+    "job_searches",
+    metadata,
+    Column("job_key", String(64), primary_key=True),
+    Column("search", String(16), nullable=False),
+    Column("reason", Text),
+)
 
-def change(connection: Connection, job_key: str, state: JobState, now: float, **values: object) -> None:
-    """Change the state of a job and other columns; owner, lease and reason are cleared unless given.
-
-    Raises UnknownJob, and ForbiddenChange if ALLOWED does not contain the change.
-    """
-    current = state_of(connection, job_key)
-    if current is None:
-        raise UnknownJob(f"no job {job_key}")
-    if state not in ALLOWED[current]:
-        raise ForbiddenChange(f"job {job_key} is {current}, it cannot become {state}")
-    columns: dict[str, object] = {"owner": None, "lease_until": None, "reason": None} | values
-    connection.execute(update(jobs).where(jobs.c.job_key == job_key).values(state=state, updated_at=now, **columns))
-
-
-class Database:
-    """Thread-safe connections to one journal. Each method may raise JournalUnavailable."""
-
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
-        self._writing_engine = self._engine.execution_options(writes=True)
-        # Threads of one process wait here: SQLite itself waits by polling, which is not fair.
-        self._write_lock = threading.Lock()
-        with self._write() as connection:
-            metadata.create_all(connection)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with _translate_errors(), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """Open a write transaction; no other writer, of any process, runs at the same time."""
-        with _translate_errors(), self._write_lock, self._writing_engine.begin() as connection:
-            yield connection
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise JournalUnavailable(f"the journal's database does not respond: {error.orig}") from error
-
-
-def _engine(url: str) -> Engine:
-    # Error messages are logged, so the parameters of statements are hidden.
-    engine = create_engine(url, hide_parameters=True, max_overflow=-1, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # _begin_sqlite sends BEGIN, not the driver
-    connection.execute("PRAGMA busy_timeout = 30000")
-    connection.execute("PRAGMA journal_mode = WAL")
-    # Commits survive a power failure: the sender has received success for its image.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and then writes fails with SQLITE_BUSY if another one wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    if _writes(connection):  # same guarantee as SQLite's; the number identifies the journal
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5217420)")
-
-
-def _writes(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("writes", False))
+job_priors = Table(
+    "job_priors",
+    metadata,
+    Column("job_key", String(64), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _uid("study_uid"),
+    _uid("series_uid"),
+    Column("prior_job_key", String(64)),
+    Column("ct_uids", JSON, nullable=False),
+    Column("results", JSON, nullable=False),
+)

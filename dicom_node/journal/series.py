@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert, or_, select, update
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.prior_schema import FETCHED, SENT, acquisitions
-from dicom_node.journal.schema import Database, instances, jobs, series
+from dicom_node.journal.database import Database
+from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, series
 from dicom_node.prior import RESULTS
 from dicom_node.series import Instance, Series
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
 
 
-class SeriesJournal(Database):
+class SeriesJournal:
     """Received series and their instances; a dirty series has instances that no job includes yet."""
 
-    def record_instance(self, instance: Instance, now: float, is_fetched: bool = False) -> bool:
-        """Record an instance that is on disk; True if it is new or its file has changed.
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-        is_fetched: we requested it. An unrequested instance makes its series SENT: it is analysed and delivered.
+    def record_instances(self, arrived: Sequence[Instance], now: float, *, is_fetched: bool = False) -> int:
+        """Record instances that are on disk, and return how many are new or have a changed file.
+
+        is_fetched: we requested them. An unrequested instance makes its series SENT: it is analysed and delivered.
         """
-        with self._write() as connection:
-            _touch_series(connection, instance, now)
-            if not is_fetched:
-                fetched = and_(acquisitions.c.series_uid == instance.series_uid, acquisitions.c.role == FETCHED)
-                connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
-            same = and_(
-                instances.c.series_uid == instance.series_uid,
-                instances.c.sop_instance_uid == instance.sop_instance_uid,
-            )
-            known = connection.execute(select(instances.c.file_sha256).where(same)).scalar_one_or_none()
-            if known == instance.file_sha256:
-                return False
-            connection.execute(delete(instances).where(same))
-            row = asdict(instance)
-            del row["study_uid"]  # stored in the table of series
-            connection.execute(insert(instances).values(**row, arrived_at=now))
-            if instance.sop_class_uid not in RESULTS:  # SEG and SR are compared with, not analysed
-                of_series = series.c.series_uid == instance.series_uid
-                connection.execute(update(series).where(of_series).values(dirty=True))
-            return True
+        last = {(instance.series_uid, instance.sop_instance_uid): instance for instance in arrived}
+        with self._database.write() as connection:
+            for series_uid, study_uid in {(instance.series_uid, instance.study_uid) for instance in last.values()}:
+                _touch_series(connection, series_uid, study_uid, now)
+                if not is_fetched:
+                    fetched = and_(acquisitions.c.series_uid == series_uid, acquisitions.c.role == FETCHED)
+                    connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
+            known = _hashes(connection, [uid for _, uid in last])
+            changed = [instance for key, instance in last.items() if known.get(key) != instance.file_sha256]
+            if changed:
+                _replace(connection, changed, now)
+            return len(changed)
 
-    def quiet_series(self, before: float) -> list[Series]:
+    def quiet(self, before: float) -> list[Series]:
         """Return the dirty series whose last instance arrived before `before` (UTC, seconds since 1970).
 
         A fetched series is complete when its retrieval succeeded, whatever the time; if it failed, never.
@@ -54,7 +49,7 @@ class SeriesJournal(Database):
         is_partial = exists().where(of_series, ~acquisitions.c.is_complete)
         is_fetched = exists().where(of_series, acquisitions.c.role == FETCHED)
         is_quiet = or_(series.c.last_arrival < before, is_fetched)
-        with self._read() as connection:
+        with self._database.read() as connection:
             ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
             quiet = ready.order_by(series.c.last_arrival)
             return [
@@ -69,29 +64,25 @@ class SeriesJournal(Database):
 
     def stored_uids(self, series_uid: str) -> tuple[str, ...]:
         """Return the sorted SOP Instance UIDs of the stored instances of a series; empty if the series is unknown."""
-        with self._read() as connection:
+        with self._database.read() as connection:
             return uids_of(connection, series_uid)
 
-    def has_instances(self, sop_instance_uids: Collection[str]) -> set[str]:
+    def stored_among(self, sop_instance_uids: Collection[str]) -> set[str]:
         """Return which of these instances are stored."""
-        uids, stored = sorted(sop_instance_uids), set[str]()
-        with self._read() as connection:
-            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
-                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
-                stored |= set(connection.execute(select(instances.c.sop_instance_uid).where(some)).scalars())
-        return stored
+        with self._database.read() as connection:
+            return stored_among(connection, sop_instance_uids)
 
     def instances(self, sop_instance_uids: Collection[str]) -> list[Instance]:
         """Return the stored ones of these instances, once per series that they were received in."""
-        uids, stored = sorted(sop_instance_uids), list[Instance]()
-        with self._read() as connection:
-            for start in range(0, len(uids), _UIDS_PER_STATEMENT):
-                some = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_PER_STATEMENT])
-                of_some = select(instances, series.c.study_uid).join_from(instances, series).where(some)
-                stored += [_instance(row) for row in connection.execute(of_some)]
+        stored = list[Instance]()
+        with self._database.read() as connection:
+            for some in _parts(sorted(sop_instance_uids)):
+                of_some = select(instances, series.c.study_uid).join_from(instances, series)
+                found = connection.execute(of_some.where(instances.c.sop_instance_uid.in_(some)))
+                stored += [_instance(row) for row in found]
         return stored
 
-    def committed_series(self, before: float) -> list[str]:
+    def committed(self, before: float) -> list[str]:
         """Return the series that can be deleted: all their jobs were committed (or superseded) before `before`.
 
         Fetched series and series of results need no commitment; they only have to be older than `before`.
@@ -106,17 +97,35 @@ class SeriesJournal(Database):
         busy = exists().where(of_series, or_(is_pending, is_open, jobs.c.updated_at >= before))
         done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
         old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment), ~busy)
-        with self._read() as connection:
+        with self._database.read() as connection:
             return list(connection.execute(old).scalars())
 
-    def forget_series(self, series_uid: str) -> None:
+    def forget(self, series_uid: str) -> None:
         """Delete the records of a series whose files were deleted, unless it is dirty again; its jobs stay."""
-        with self._write() as connection:
+        with self._database.write() as connection:
             of_series = series.c.series_uid == series_uid
             if connection.execute(select(series.c.dirty).where(of_series)).scalar():
                 return
             connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
             connection.execute(delete(series).where(of_series))
+
+    def reopen(self, series_uid: str) -> bool:
+        """Mark a series dirty, so that it is assembled again; False if its files were deleted."""
+        with self._database.write() as connection:
+            opened = update(series).where(series.c.series_uid == series_uid).values(dirty=True)
+            return connection.execute(opened).rowcount == 1
+
+    def mark_done(self, series_uid: str) -> None:
+        """Mark a series as done without a job."""
+        with self._database.write() as connection:
+            connection.execute(update(series).where(series.c.series_uid == series_uid).values(dirty=False))
+
+    def drop(self, series_uid: str) -> None:
+        """Delete the records of the instances and results of a series whose fetch is discarded."""
+        with self._database.write() as connection:
+            connection.execute(delete(results).where(results.c.series_uid == series_uid))
+            connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
+            connection.execute(delete(series).where(series.c.series_uid == series_uid))
 
 
 def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
@@ -125,10 +134,51 @@ def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(of_series).scalars()))
 
 
-def _touch_series(connection: Connection, instance: Instance, now: float) -> None:
-    touched = update(series).where(series.c.series_uid == instance.series_uid).values(last_arrival=now)
+def stored_among(connection: Connection, sop_instance_uids: Collection[str]) -> set[str]:
+    """Return which of these instances are stored."""
+    stored = set[str]()
+    for some in _parts(sorted(sop_instance_uids)):
+        found = select(instances.c.sop_instance_uid).where(instances.c.sop_instance_uid.in_(some))
+        stored |= set(connection.execute(found).scalars())
+    return stored
+
+
+def _hashes(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return the SHA-256 of the stored ones of these instances, by series and instance."""
+    known: dict[tuple[str, str], str] = {}
+    for some in _parts(sop_instance_uids):
+        columns = select(instances.c.series_uid, instances.c.sop_instance_uid, instances.c.file_sha256)
+        for row in connection.execute(columns.where(instances.c.sop_instance_uid.in_(some))):
+            known[row.series_uid, row.sop_instance_uid] = row.file_sha256
+    return known
+
+
+def _replace(connection: Connection, changed: Sequence[Instance], now: float) -> None:
+    """Insert the rows of new instances and of those whose file has changed; their series become dirty."""
+    keys = [{"of_series": instance.series_uid, "uid": instance.sop_instance_uid} for instance in changed]
+    same = and_(instances.c.series_uid == bindparam("of_series"), instances.c.sop_instance_uid == bindparam("uid"))
+    connection.execute(delete(instances).where(same), keys)
+    connection.execute(insert(instances), [_row(instance, now) for instance in changed])
+    # SEG and SR are compared with, not analysed.
+    images = {instance.series_uid for instance in changed if instance.sop_class_uid not in RESULTS}
+    for some in _parts(sorted(images)):
+        connection.execute(update(series).where(series.c.series_uid.in_(some)).values(dirty=True))
+
+
+def _parts(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (uids[start : start + _UIDS_PER_STATEMENT] for start in range(0, len(uids), _UIDS_PER_STATEMENT))
+
+
+def _row(instance: Instance, now: float) -> dict[str, object]:
+    row: dict[str, object] = asdict(instance) | {"arrived_at": now}
+    del row["study_uid"]  # stored in the table of series
+    return row
+
+
+def _touch_series(connection: Connection, series_uid: str, study_uid: str, now: float) -> None:
+    touched = update(series).where(series.c.series_uid == series_uid).values(last_arrival=now)
     if connection.execute(touched).rowcount == 0:
-        row = {"series_uid": instance.series_uid, "study_uid": instance.study_uid, "last_arrival": now}
+        row = {"series_uid": series_uid, "study_uid": study_uid, "last_arrival": now}
         connection.execute(insert(series).values(**row, dirty=False))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import select
+import struct
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -17,7 +20,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.transport import AddressInformation, AssociationSocket, RequestHandler
 
 from dicom_node.errors import PacsUnavailable
 from dicom_node.network.status import MAXIMUM_PDU_LENGTH, abort, configure_socket
@@ -27,6 +30,12 @@ _MAX_PDU_BYTES = 1 << 22
 _MAX_REQUEST_BYTES = 1 << 18
 """Enough for 128 presentation contexts of thirty transfer syntaxes each; decoding a longer PDU takes too long."""
 _SELECT_TIMEOUT_S = 0.005
+_POLL_S = 0.01
+"""How long the end of an association may be noticed later."""
+
+
+_LAST_COMMAND_FRAGMENT = b"\3"
+"""Message control header, PS3.8 E.2."""
 
 
 class NoAcceptedContext(PacsUnavailable):
@@ -39,10 +48,12 @@ class BufferedSocket(AssociationSocket):
     @property
     def ready(self) -> bool:
         """Whether data can be read; the acceptor waits in select() where pynetdicom sleeps and polls."""
-        if self.assoc.is_acceptor and self.socket is not None:
-            with contextlib.suppress(OSError, ValueError):  # closed meanwhile; the next line detects it
-                select.select([self.socket], [], [], _SELECT_TIMEOUT_S)
-        return super().ready
+        is_ready: bool = super().ready
+        if is_ready or not self.assoc.is_acceptor or self.socket is None:
+            return is_ready
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile; the next call detects it
+            return bool(select.select([self.socket], [], [], _SELECT_TIMEOUT_S)[0])
+        return False
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return `nr_bytes` bytes, or fewer if the peer closed the connection or the time is over.
@@ -72,19 +83,41 @@ class BufferedSocket(AssociationSocket):
 class HardenedDimse(DIMSEServiceProvider):
     """A DIMSE provider in which an invalid message ends its association, not the reactor thread."""
 
+    def __init__(self, association: Association) -> None:
+        super().__init__(association)
+        self._arrived = threading.Event()
+
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Receive one P-DATA primitive."""
         try:
             super().receive_primitive(primitive)
             self._serve_store()
+            if not self.msg_queue.empty():
+                self._arrived.set()
         except Exception:  # noqa: BLE001 - a peer's bytes can raise any exception in the library
             self.dul.event_queue.put("Evt19")  # PS3.8 table 9-10: unrecognised or invalid PDU
 
     def get_msg(self, block: bool = False) -> Any:  # noqa: ANN401 - pynetdicom's own type is private
-        """Return the next message; a response only if `block`, so that the polling thread does not take it."""
+        """Return the next message; a response only if `block`, so that the polling thread does not take it.
+
+        The thread of an acceptor waits for a message here; pynetdicom's polls a thousand times a second.
+        """
+        if self.assoc.is_acceptor and self.assoc.is_established and not block:
+            self._arrived.wait(_POLL_S)
+            self._arrived.clear()
         _, message = self.peek_msg()
         is_response = message is not None and not message.is_valid_request
         return (None, None) if is_response and not block else super().get_msg(block)
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:  # noqa: ANN401 - any message of pynetdicom
+        """Send a message; the response of a C-STORE is encoded here: as a pydicom data set it takes 0.4 ms."""
+        is_plain = isinstance(primitive, C_STORE) and not (primitive.ErrorComment or primitive.OffendingElement)
+        if not (is_plain and self.assoc.is_acceptor and primitive.MessageIDBeingRespondedTo is not None):
+            super().send_msg(primitive, context_id)
+            return
+        fragment = P_DATA()
+        fragment.presentation_data_value_list.append((context_id, _LAST_COMMAND_FRAGMENT + store_response(primitive)))
+        self.dul.send_pdu(fragment)
 
     def _serve_store(self) -> None:
         """Serve a C-STORE in the thread that read it; passing it to the other one costs more than a millisecond."""
@@ -94,20 +127,57 @@ class HardenedDimse(DIMSEServiceProvider):
         if not (can_serve and isinstance(request, C_STORE) and request.is_valid_request):
             return
         context = self.assoc._accepted_cx.get(context_id or 0)
-        if context is not None and self.get_msg()[1] is request:
+        if context is not None and super().get_msg()[1] is request:
             StorageServiceClass(self.assoc).SCP(request, context)
 
 
-def patch_association(event: evt.Event) -> None:
-    """Replace the DIMSE and socket classes of an association; pynetdicom has no setting for them."""
-    event.assoc.dimse.__class__ = HardenedDimse
-    if event.assoc.dul.socket is not None:
-        event.assoc.dul.socket.__class__ = BufferedSocket
+def store_response(response: C_STORE) -> bytes:
+    """Return the command set of a C-STORE-RSP (PS3.7 table 9.3-2), which is implicit VR little endian."""
+    elements = [
+        (0x0002, _padded(response.AffectedSOPClassUID)),
+        (0x0100, struct.pack("<H", 0x8001)),
+        (0x0120, struct.pack("<H", response.MessageIDBeingRespondedTo)),
+        (0x0800, struct.pack("<H", 0x0101)),  # no data set
+        (0x0900, struct.pack("<H", response.Status)),
+        (0x1000, _padded(response.AffectedSOPInstanceUID)),
+    ]
+    encoded = b"".join(struct.pack("<HHI", 0, element, len(value)) + value for element, value in elements)
+    return struct.pack("<HHII", 0, 0, 4, len(encoded)) + encoded
+
+
+def _padded(uid: str | None) -> bytes:
+    value = (uid or "").encode("ascii")
+    return value + b"\0" * (len(value) % 2)
+
+
+class NodeHandler(RequestHandler):
+    """Makes the association of an accepted connection, with our providers."""
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.dimse = HardenedDimse(association)
+        # Each socket announces its connection: the queue is emptied, so that the second one does so once.
+        association.dul.event_queue = queue.Queue()
+        association.dul.socket = BufferedSocket(association, client_socket=self.request)
+        return association
+
+
+class NodeAE(AE):
+    """An application entity whose associations, accepted and requested, have our providers."""
+
+    def make_server(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as pynetdicom declares it
+        """Return a server that has not been started, as pynetdicom does."""
+        return super().make_server(*arguments, request_handler=NodeHandler, **options)
+
+    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:  # noqa: ANN401
+        assoc.dimse = HardenedDimse(assoc)
+        connection = BufferedSocket(assoc, address=address)
+        connection.tls_args = tls_args
+        return connection
 
 
 def on_connected(event: evt.Event, timeout_s: float) -> None:
-    """Patch a new connection, accepted or requested, and set its socket options and timeout."""
-    patch_association(event)
+    """Set the options and the timeout of a new connection, accepted or requested."""
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
         configure_socket(connection.socket, timeout_s)
@@ -141,7 +211,7 @@ class AssociationRequestor:
         Raises PacsUnavailable if it is not established or ends early, NoAcceptedContext if no context is accepted.
         """
         timeout_s = self._node.network_timeout_s
-        ae = AE(ae_title=self._node.ae_title)
+        ae = NodeAE(ae_title=self._node.ae_title)
         ae.connection_timeout = ae.acse_timeout = self._node.connect_timeout_s
         ae.dimse_timeout = ae.network_timeout = timeout_s
         try:
@@ -152,12 +222,7 @@ class AssociationRequestor:
                 ae_title=self.peer.ae_title,
                 max_pdu=MAXIMUM_PDU_LENGTH,
                 ext_neg=list(roles),  # type: ignore[arg-type]
-                # EVT_ACSE_SENT: the request exists, but the socket is not connected yet.
-                evt_handlers=[
-                    (evt.EVT_ACSE_SENT, patch_association),
-                    (evt.EVT_CONN_OPEN, on_connected, [timeout_s]),
-                    *handlers,
-                ],
+                evt_handlers=[(evt.EVT_CONN_OPEN, on_connected, [timeout_s]), *handlers],
             )
         except OSError:
             raise PacsUnavailable(self.peer.name, f"host name {self.peer.host} cannot be resolved") from None

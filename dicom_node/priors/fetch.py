@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from dicom_node.errors import PacsUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT, AcquisitionRecord
+from dicom_node.journal.priors import AcquisitionRecord
+from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.prior import KnownScan
 from dicom_node.priors.query import FoundSeries, FoundStudy, best_ct
 from dicom_node.priors.result_header import read_results
@@ -39,21 +40,21 @@ class PriorFetcher:
 
     def fetch_results(self, source: Source, series: FoundSeries) -> None:
         """Fetch a series of SEG or SR, ours or readers', without a size limit."""
-        is_stored = len(self.journal.stored_uids(series.series_uid)) >= max(series.instances, 1)
+        is_stored = len(self.journal.series.stored_uids(series.series_uid)) >= max(series.instances, 1)
         if not is_stored and not self._retrieve(source, series):
             return
-        stored = self.journal.stored_uids(series.series_uid)
+        stored = self.journal.series.stored_uids(series.series_uid)
         if not self._is_of_patient(series.series_uid, stored):
             return
         for path in self.spool.instance_paths(series.series_uid, stored):
             try:
-                self.journal.record_results(read_results(path))
+                self.journal.priors.record_results(read_results(path))
             except UnreadableInstance as error:
                 self.problems.append(f"series {series.series_uid}: {error}")
 
     def fetch_ct(self, source: Source, study: FoundStudy, found: Sequence[FoundSeries]) -> None:
         """Fetch the CT of a study, unless it is too large; it is analysed if we have no results of it."""
-        analysed = self.journal.series_with_results(study.study_uid)
+        analysed = self.journal.priors.series_with_results(study.study_uid)
         failed = {scan.series_uid for scan in self.scans_of(study) if scan.has_failed}
         ct = best_ct([series for series in found if series.series_uid not in failed], analysed)
         is_identified = study.identity.is_certain or bool(analysed)  # the headers of results identified the patient
@@ -61,20 +62,20 @@ class PriorFetcher:
             self._record(study, series_uid, is_identified=is_identified)
         if ct is None or self._is_too_large(ct) or not self._retrieve(source, ct):
             return
-        stored = self.journal.stored_uids(ct.series_uid)
+        stored = self.journal.series.stored_uids(ct.series_uid)
         if self._is_of_patient(ct.series_uid, stored):
             self.fetched_mb += len(stored) * _SLICE_MB
             acquired_on = self.timeline.identity_of(ct.series_uid, stored).acquired_on
-            self.journal.mark_complete(ct.series_uid, self.patient_key, acquired_on)
+            self.journal.priors.mark_complete(ct.series_uid, self.patient_key, acquired_on)
 
     def scans_of(self, study: FoundStudy) -> list[KnownScan]:
         """Return the recorded scans of a study of this patient."""
-        scans = self.journal.scans_of(self.patient_key)
+        scans = self.journal.priors.scans_of(self.patient_key)
         return [scan for scan in scans if scan.study_uid == study.study_uid]
 
     def _record(self, study: FoundStudy, series_uid: str, *, is_identified: bool) -> None:
         """Record a series as FETCHED before it is fetched, so that a part of it is not assembled."""
-        known = self.journal.acquisition(series_uid)
+        known = self.journal.priors.acquisition(series_uid)
         if known is not None and known.role == SENT:
             return
         acquisition = AcquisitionRecord(
@@ -86,7 +87,7 @@ class PriorFetcher:
             is_complete=False,
             read_at=time.time(),
         )
-        self.journal.record_acquisition(acquisition)
+        self.journal.priors.record_acquisition(acquisition)
 
     def _is_too_large(self, ct: FoundSeries) -> bool:
         limit_mb = self.size_limit_mb
@@ -106,7 +107,7 @@ class PriorFetcher:
                 raise
             self.problems.append(f"series {series.series_uid}: {error}")
             return False
-        stored = len(self.journal.stored_uids(series.series_uid))
+        stored = len(self.journal.series.stored_uids(series.series_uid))
         if stored and stored >= series.instances and not retrieval.failed:
             return True
         self._drop(series.series_uid)
@@ -126,7 +127,7 @@ class PriorFetcher:
 
     def _drop(self, series_uid: str) -> None:
         """Remove a fetched series; a series that a peer sent meanwhile stays."""
-        known = self.journal.acquisition(series_uid)
+        known = self.journal.priors.acquisition(series_uid)
         if known is None or known.role == FETCHED:
-            self.journal.drop_series(series_uid)
+            self.journal.series.drop(series_uid)
             self.spool.remove_series(series_uid)

@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 def refetch(scan: KnownScan, sources: Sequence[Source], journal: Journal, spool: Spool, time_limit_s: float) -> bool:
     """Retrieve all analysed CT instances of a scan again; False, with nothing stored, if no source has all of them."""
-    journal.mark_refetching(scan.series_uid)  # an incomplete series is not assembled
+    journal.priors.mark_refetching(scan.series_uid)  # an incomplete series is not assembled
     if any(_is_complete_from(scan, source, journal, time_limit_s) for source in sources):
-        journal.mark_refetched(scan.series_uid)
+        journal.priors.mark_refetched(scan.series_uid)
         log.info("series %s was retrieved again, to be compared with its priors", scan.series_uid)
         return True
-    journal.drop_series(scan.series_uid)
+    journal.series.drop(scan.series_uid)
     spool.remove_series(scan.series_uid)
-    journal.mark_refetched(scan.series_uid)
+    journal.priors.mark_refetched(scan.series_uid)
     log.warning("series %s is not compared again: its files were deleted, and no peer has all of them", scan.series_uid)
     return False
 
@@ -36,4 +36,4 @@ def _is_complete_from(scan: KnownScan, source: Source, journal: Journal, time_li
             source.retrieve(scan.study_uid, scan.series_uid)
     except PacsUnavailable as error:
         log.warning("series %s was not retrieved again: %s", scan.series_uid, error)
-    return uids <= set(journal.stored_uids(scan.series_uid))
+    return uids <= set(journal.series.stored_uids(scan.series_uid))

@@ -48,7 +48,7 @@ class PriorSearcher:
 
     def step(self, now: float) -> None:
         """Search for the priors of quiet series within their deadline, and retrieve missing scans again."""
-        for series in self.journal.quiet_series(now - self.node.quiet_period_s):
+        for series in self.journal.series.quiet(now - self.node.quiet_period_s):
             is_in_time = time.time() < self.timeline.deadline(series)
             if is_in_time and self.timeline.is_to_be_searched(series):
                 self._search(series)
@@ -81,7 +81,7 @@ class PriorSearcher:
             search.query(source)
         if self.stopping.is_set():
             return
-        self.journal.record_search(series.series_uid, search.outcome, search.reason, time.time())
+        self.journal.priors.record_search(series.series_uid, search.outcome, search.reason, time.time())
         log.info("series %s: priors %s (%s)", series.series_uid, search.outcome, search.reason or "no problems")
 
 
@@ -155,6 +155,8 @@ class _Search:
     def _identify_stored(self, series: FoundSeries) -> None:
         """Record the patient of a series that was received before patients were recorded."""
         journal = self.searcher.journal
-        if journal.acquisition(series.series_uid) is None and (uids := journal.stored_uids(series.series_uid)):
+        if journal.priors.acquisition(series.series_uid) is None and (
+            uids := journal.series.stored_uids(series.series_uid)
+        ):
             stored = Series(series_uid=series.series_uid, study_uid=series.study_uid, sop_instance_uids=uids)
             self.searcher.timeline.identify(stored)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT, AcquisitionRecord
+from dicom_node.journal.priors import AcquisitionRecord
+from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.prior import NOT_QUERIED, KnownScan, Priors, PriorSearch, close_search, key_parts, select_priors
 from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, read_identity
 from dicom_node.series import Series
@@ -34,7 +35,7 @@ class PatientTimeline:
         self._queries_priors = queries_priors
         self._salt = patient_salt(node.data_dir)
         self._opened_at = time.time()
-        self._changed_patients = set(journal.patients()) if queries_priors else set[str]()
+        self._changed_patients = set(journal.priors.patients()) if queries_priors else set[str]()
         self._missing: list[KnownScan] = []
         self._already_missing: set[str] = set()
 
@@ -44,19 +45,21 @@ class PatientTimeline:
         if not self._queries_priors:
             return NOT_QUERIED
         if acquisition.role == FETCHED and any(
-            result.is_ours for result in self._journal.results_of(series.series_uid)
+            result.is_ours for result in self._journal.priors.results_of(series.series_uid)
         ):
-            self._journal.mark_done(series.series_uid)  # already analysed, and the results are stored
+            self._journal.series.mark_done(series.series_uid)  # already analysed, and the results are stored
             return None
         if acquisition.patient_key is None:
             return Priors(search=PriorSearch.NOT_FETCHED, reason=_NOT_CERTAIN, scans=())
         self._changed_patients.add(acquisition.patient_key)
         selection = select_priors(
-            self._journal.scans_of(acquisition.patient_key), _day(acquisition), self._node.max_priors
+            self._journal.priors.scans_of(acquisition.patient_key), _day(acquisition), self._node.max_priors
         )
         if now < self.deadline(series) and (selection.open or self.is_to_be_searched(series)):
             return None
-        return close_search(selection, self._journal.search_of(series.series_uid), self._node.priors_time_limit_s)
+        return close_search(
+            selection, self._journal.priors.search_of(series.series_uid), self._node.priors_time_limit_s
+        )
 
     def deadline(self, series: Series) -> float:
         """Return until when a series waits for its priors (UTC, seconds since 1970).
@@ -68,11 +71,11 @@ class PatientTimeline:
 
     def is_to_be_searched(self, series: Series) -> bool:
         """Whether no search for its priors has ended since its last instance arrived."""
-        return self._journal.search_of(series.series_uid, since=series.last_arrival) is None
+        return self._journal.priors.search_of(series.series_uid, since=series.last_arrival) is None
 
     def identify(self, series: Series) -> AcquisitionRecord:
         """Return the acquisition of a series, read from the header of one of its files unless it is recorded."""
-        known = self._journal.acquisition(series.series_uid)
+        known = self._journal.priors.acquisition(series.series_uid)
         if known is not None and known.read_at >= series.last_arrival:
             return known
         identity = self.identity_of(series.series_uid, series.sop_instance_uids)
@@ -85,7 +88,7 @@ class PatientTimeline:
             is_complete=known.is_complete if known else True,
             read_at=series.last_arrival,
         )
-        self._journal.record_acquisition(acquisition)
+        self._journal.priors.record_acquisition(acquisition)
         return acquisition
 
     def identity_of(self, series_uid: str, sop_instance_uids: Sequence[str]) -> PatientIdentity:
@@ -104,7 +107,7 @@ class PatientTimeline:
         the order of arrival.
         """
         for patient_key in sorted(self._changed_patients)[:_PATIENTS_PER_STEP]:
-            if self._is_settled(self._journal.scans_of(patient_key)):
+            if self._is_settled(self._journal.priors.scans_of(patient_key)):
                 self._changed_patients.discard(patient_key)
 
     def pop_missing(self) -> list[KnownScan]:
@@ -125,15 +128,17 @@ class PatientTimeline:
         # A running job is not interrupted: its report is available sooner. A rejected job compared nothing.
         if job is None or job.state in (JobState.RUNNING, JobState.REJECTED):
             return False
-        if self._journal.priors_of(job.job_key).search is PriorSearch.NOT_QUERIED:
+        if self._journal.priors.of_job(job.job_key).search is PriorSearch.NOT_QUERIED:
             return False
         selection = select_priors(scans, scan.day, self._node.max_priors)
-        current = close_search(selection, self._journal.search_of(scan.series_uid), self._node.priors_time_limit_s)
+        current = close_search(
+            selection, self._journal.priors.search_of(scan.series_uid), self._node.priors_time_limit_s
+        )
         return job_key(job.sop_instance_uids, job.config_hash, key_parts(current)) != job.job_key
 
     def _reopen(self, scan: KnownScan) -> bool:
         """Mark a scan dirty, so that it is assembled again; False if its files were deleted."""
-        if self._journal.reopen(scan.series_uid):
+        if self._journal.series.reopen(scan.series_uid):
             log.info("series %s is compared again: its priors have changed", scan.series_uid)
             return True
         if scan.series_uid not in self._already_missing:

@@ -28,11 +28,11 @@ def assemble(
     DICOM does not tell when a series is complete, so late slices are not an error: they make a new job that supersedes
     the first. A series whose queued job has another config hash (the model was replaced) is assembled again.
     """
-    journal.reopen_outdated(config_hash)
+    journal.jobs.reopen_outdated(config_hash)
     jobs: list[Job] = []
-    for series in journal.quiet_series(now - quiet_period_s):
+    for series in journal.series.quiet(now - quiet_period_s):
         priors = priors_for(series, now)
-        if priors is not None and (job := journal.create_job(series, config_hash, now, priors)):
+        if priors is not None and (job := journal.jobs.create(series, config_hash, now, priors)):
             count = len(series.sop_instance_uids)
             log.info("series %s is complete: %d instances, priors %s", series.series_uid, count, priors.search)
             jobs.append(job)

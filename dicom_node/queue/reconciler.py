@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from dicom_node.errors import QueueUnavailable
 from dicom_node.jobs import Job, JobState
-from dicom_node.journal.journal import Journal
+from dicom_node.journal.jobs import JobJournal
+from dicom_node.journal.series import SeriesJournal
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 
@@ -30,7 +31,7 @@ def backoff_s(first_s: float, longest_s: float, times: int) -> float:
 class Reconciler:
     """Requeues jobs whose lease expired, and sends the messages of queued jobs."""
 
-    journal: Journal
+    jobs: JobJournal
     enqueue: Callable[[Job], None]
     """May raise QueueUnavailable."""
     queue: QueueSettings
@@ -44,18 +45,18 @@ class Reconciler:
             self._enqueue_waiting(now)
 
     def _requeue_expired(self, now: float) -> None:
-        for record in self.journal.expired_leases(now):
+        for record in self.jobs.expired_leases(now):
             key = record.job.job_key
-            state = self.journal.requeue(key, now, self.queue.max_attempts)
+            state = self.jobs.requeue(key, now, self.queue.max_attempts)
             level = logging.ERROR if state is JobState.FAILED else logging.WARNING
             log.log(level, "job %s lost its worker, attempt %d: now %s", key, record.attempts + 1, state)
 
     def _enqueue_waiting(self, now: float) -> None:
         try:
-            for record in self.journal.due_for_enqueue(now):
+            for record in self.jobs.due_for_enqueue(now):
                 self.enqueue(record.job)
                 pause = backoff_s(self.queue.requeue_after_s, self.queue.requeue_max_s, record.enqueue_count)
-                self.journal.mark_enqueued(record.job.job_key, now + pause)
+                self.jobs.mark_enqueued(record.job.job_key, now + pause)
             self._failures = 0
         except QueueUnavailable as error:
             pause = backoff_s(_QUEUE_BACKOFF_S, self.queue.requeue_after_s, self._failures)
@@ -64,13 +65,13 @@ class Reconciler:
             log.warning("queue unavailable, next attempt in %.0f s: %s", pause, error)
 
 
-def remove_committed(journal: Journal, spool: Spool, retention_days: int, now: float) -> list[str]:
+def remove_committed(series: SeriesJournal, spool: Spool, retention_days: int, now: float) -> list[str]:
     """Delete the series whose results were committed `retention_days` ago, and return their UIDs; 0 deletes none."""
     if retention_days == 0:
         return []
-    committed = journal.committed_series(now - retention_days * _DAY_S)
+    committed = series.committed(now - retention_days * _DAY_S)
     for series_uid in committed:
         spool.remove_series(series_uid)  # files first: after a crash between the two, the next call repeats both
-        journal.forget_series(series_uid)
+        series.forget(series_uid)
         log.info("series %s removed: results committed %d days ago", series_uid, retention_days)
     return committed

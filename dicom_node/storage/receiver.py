@@ -1,27 +1,23 @@
-"""Stores a received or retrieved instance: its file in the inbox, its record in the journal."""
+"""Stores received and retrieved instances: their files in the inbox, their rows in the journal."""
 
 from __future__ import annotations
 
-import hashlib
-import struct
+import logging
 import threading
-import time
-from dataclasses import dataclass, field
-from io import BytesIO
-
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from dicom_node.errors import UnreadableInstance
-from dicom_node.journal.journal import Journal
+from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
-from dicom_node.storage.dataset_header import file_start, read_header
+from dicom_node.storage.dataset_header import Header, Origin, file_start, read_header, read_origin, split_file
+from dicom_node.storage.recorder import InstanceRecorder, StoredInstance
 from dicom_node.storage.spool import Spool
 
-LOCK_STRIPES = 64
-_PREAMBLE = 132
-_GROUP_LENGTH = 12
-"""Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
+log = logging.getLogger(__name__)
+
+_LOCK_STRIPES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,56 +33,105 @@ class ReceivedInstance:
     """Whether we requested it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReceiver:
-    """Stores instances in inbox and journal; thread-safe."""
+    """Stores instances in inbox and journal until it is closed; thread-safe.
 
-    journal: Journal
-    spool: Spool
-    _locks: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(LOCK_STRIPES)])
+    An instance is durable when its file is: its row is written soon after. The row is waited for where somebody
+    counts on it: of an instance that we requested, and of one whose file replaces another.
+    """
+
+    def __init__(self, series: SeriesJournal, spool: Spool) -> None:
+        self._series = series
+        self._spool = spool
+        self._recorder = InstanceRecorder(series)
+        self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
+
+    def close(self) -> None:
+        """Write the rows of what was received."""
+        self._recorder.close()
 
     def keep(self, received: ReceivedInstance) -> bool:
-        """Write an instance to disk and journal; False if its UIDs differ from those that the sender declares.
+        """Write an instance to disk, and its row soon after; False if its UIDs differ from those declared for it.
 
         Raises UnreadableInstance, SpoolFull, JournalUnavailable and OSError.
         """
         header = read_header(received.encoded, received.transfer_syntax_uid)
         if (received.sop_class_uid, received.sop_instance_uid) != (header.sop_class_uid, header.sop_instance_uid):
             return False
-        start = file_start(header, received.transfer_syntax_uid)
-        digest = hashlib.sha256(start)
-        digest.update(received.encoded)
-        instance = Instance(
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            series_uid=header.series_uid,
-            study_uid=header.study_uid,
-            calling_ae_title=received.calling_ae_title,
-            file_sha256=digest.hexdigest(),
-        )
+        origin = Origin(calling_ae_title=received.calling_ae_title, is_fetched=received.is_fetched)
+        content = (file_start(header, received.transfer_syntax_uid, origin), received.encoded)
+        self._recorder.require_available()
         # Two threads with the same instance must not leave the file of one with the hash of the other.
-        with self._locks[hash(instance.sop_instance_uid) % LOCK_STRIPES]:
-            self.spool.write_instance(instance.series_uid, instance.sop_instance_uid, start, received.encoded)
-            self.journal.record_instance(instance, time.time(), received.is_fetched)
+        with self._lock_of(header.sop_instance_uid):
+            is_new = not self._spool.instance_path(header.series_uid, header.sop_instance_uid).exists()
+            self._spool.write_instance(header.series_uid, header.sop_instance_uid, *content)
+            stored = _stored(header, origin, content, is_awaited=received.is_fetched or not is_new)
+            self._recorder.add(stored)
+            if stored.is_awaited:
+                stored.recorded.result()
         return True
+
+    def wait_until_recorded(self) -> None:
+        """Wait until the journal has all instances that were kept. Raises JournalUnavailable."""
+        self._recorder.flush()
+
+    def record_missing(self) -> int:
+        """Write the rows of files in the inbox that the journal does not have, and return their number.
+
+        The process was killed after it had written them. Call it at start. Raises JournalUnavailable.
+        """
+        missing = 0
+        for series_uid in self._spool.series_uids():
+            unrecorded = self._spool.instance_uids(series_uid).difference(self._series.stored_uids(series_uid))
+            paths = self._spool.instance_paths(series_uid, sorted(unrecorded))
+            missing += sum(map(self._record_file, paths))
+        self._recorder.flush()
+        return missing
+
+    def _record_file(self, path: Path) -> bool:
+        with self._lock_of(path.stem):
+            try:
+                file = path.read_bytes()
+                meta, encoded = split_file(file)
+                header = read_header(encoded, str(meta.get("TransferSyntaxUID", "")))
+            except (UnreadableInstance, FileNotFoundError) as error:
+                log.warning("instance %s is not recorded: %s", path.stem, type(error).__name__)
+                return False
+            self._recorder.add(_stored(header, read_origin(meta), (file,), is_awaited=False))
+        return True
+
+    def _lock_of(self, sop_instance_uid: str) -> threading.Lock:
+        return self._locks[hash(sop_instance_uid) % len(self._locks)]
 
     def keep_file(self, file: bytes, calling_ae_title: str) -> None:
         """Store a DICOM file that we requested. Raises the errors of `keep`."""
-        meta_end = _PREAMBLE + _GROUP_LENGTH
+        meta, encoded = split_file(file)
         try:
-            meta = dcmread(BytesIO(file), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).file_meta
-            (length,) = struct.unpack("<I", file[meta_end - 4 : meta_end])
             received = ReceivedInstance(
-                encoded=memoryview(file)[meta_end + length :],
+                encoded=encoded,
                 transfer_syntax_uid=str(meta.TransferSyntaxUID),
                 sop_class_uid=str(meta.MediaStorageSOPClassUID),
                 sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
                 calling_ae_title=calling_ae_title,
                 is_fetched=True,
             )
-        except (InvalidDicomError, AttributeError, struct.error, ValueError, EOFError) as error:
+        except AttributeError as error:
             raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
         if not self.keep(received):
             raise UnreadableInstance(
                 f"instance {received.sop_instance_uid}: data set and file meta information have different UIDs"
             )
+
+
+def _stored(
+    header: Header, origin: Origin, content: Sequence[bytes | memoryview], *, is_awaited: bool
+) -> StoredInstance:
+    instance = Instance(
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        series_uid=header.series_uid,
+        study_uid=header.study_uid,
+        calling_ae_title=origin.calling_ae_title,
+        file_sha256="",  # computed by the recorder
+    )
+    return StoredInstance(instance=instance, content=content, is_fetched=origin.is_fetched, is_awaited=is_awaited)

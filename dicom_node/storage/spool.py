@@ -92,6 +92,15 @@ class Spool:
         """Return the paths of instances of a series, in the given order."""
         return [self.instance_path(series_uid, uid) for uid in sop_instance_uids]
 
+    def series_uids(self) -> list[str]:
+        """Return the series that have a folder in the inbox."""
+        return sorted(folder.name for folder in self.inbox.iterdir() if _UID.fullmatch(folder.name))
+
+    def instance_uids(self, series_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs of the files of a series; one that is being written has a hidden name."""
+        names = os.listdir(self.inbox / checked_uid(series_uid))  # noqa: PTH208 - three times as fast as iterdir
+        return {name.removesuffix(".dcm") for name in names if not name.startswith(".")}
+
     def write_instance(self, series_uid: str, sop_instance_uid: str, *parts: Bytes) -> Path:
         """Write an instance (its parts joined) and sync it to disk.
 
@@ -182,17 +191,30 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_atomically(path: Path, parts: Iterable[Bytes]) -> None:
-    descriptor, hidden = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(hidden).rename(path)
-    except BaseException:
-        Path(hidden).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+        hidden = f".{secrets.token_hex(8)}.part"
+        try:
+            _write_synced(hidden, parts, folder)
+            os.rename(hidden, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(hidden, dir_fd=folder)
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write_synced(name: str, parts: Iterable[Bytes], folder: int) -> None:
+    """Write a new file of a folder, given by its descriptor, and sync its content."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +14,8 @@ import pydicom
 import pytest
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.journal.jobs import JobRecord
+from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.storage.spool import Spool
@@ -63,20 +62,17 @@ class TimelineStack(OrthancStack):
     def latest(self) -> dict[str, JobRecord]:
         """Return the job of each series that is not superseded."""
         with self.journal() as journal:
-            records = [record for record in journal.jobs() if record.state is not JobState.SUPERSEDED]
+            records = [record for record in journal.jobs.find() if record.state is not JobState.SUPERSEDED]
         return {record.job.series_uid: record for record in records}
 
-    @contextmanager
-    def journal(self) -> Iterator[Journal]:
+    def journal(self) -> Journal:
         settings = load_settings(self.config)
-        journal = Journal(settings.journal.url_in(settings.node.data_dir))
-        yield journal
-        journal.close()
+        return Journal(settings.journal.url_in(settings.node.data_dir))
 
     def priors(self) -> dict[str, tuple[PriorSearch, list[str]]]:
         """Return, for each series, the outcome of its prior search and the series it is compared with."""
         with self.journal() as journal:
-            found = {uid: journal.priors_of(record.job.job_key) for uid, record in self.latest().items()}
+            found = {uid: journal.priors.of_job(record.job.job_key) for uid, record in self.latest().items()}
         return {uid: (priors.search, [scan.series_uid for scan in priors.scans]) for uid, priors in found.items()}
 
     def reports(self) -> dict[str, bytes]:

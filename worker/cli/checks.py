@@ -80,10 +80,8 @@ def _redis(settings: Settings) -> Check:
 
 def _journal(settings: Settings) -> Check:
     def probe() -> str:
-        journal = Journal(settings.journal.url_in(settings.node.data_dir))
-        count = len(journal.jobs())
-        journal.close()
-        return f"{count} jobs"
+        with Journal(settings.journal.url_in(settings.node.data_dir)) as journal:
+            return f"{len(journal.jobs.find())} jobs"
 
     return _checked("journal", probe, "check journal.url, and that its database runs and is not locked")
 

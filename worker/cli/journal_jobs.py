@@ -6,7 +6,9 @@ import time
 from datetime import UTC, datetime
 
 from dicom_node.errors import UnknownJob
-from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.journal.deliveries import DeliveryJournal
+from dicom_node.journal.jobs import JobRecord
+from dicom_node.journal.journal import Journal
 from dicom_node.series import Series
 from worker.settings import Settings
 
@@ -15,21 +17,19 @@ Row = dict[str, str | int | None]
 
 def list_jobs(settings: Settings) -> list[Row]:
     """Return one row per job, oldest first, then one per series without a job (state RECEIVED)."""
-    journal = _journal(settings)
-    without_job = journal.quiet_series(before=float("inf"))
-    rows = [_job_row(journal, record) for record in journal.jobs()]
-    journal.close()
+    with _journal(settings) as journal:
+        without_job = journal.series.quiet(before=float("inf"))
+        rows = [_job_row(record, journal.deliveries) for record in journal.jobs.find()]
     return [*rows, *(_series_row(series) for series in without_job)]
 
 
 def retry_job(settings: Settings, key_prefix: str) -> str:
     """Queue the job whose key begins with this prefix and return its key. Raises UnknownJob unless one matches."""
-    journal = _journal(settings)
-    keys = [record.job.job_key for record in journal.jobs() if record.job.job_key.startswith(key_prefix)]
-    if len(keys) != 1:
-        raise UnknownJob(f"{len(keys)} jobs begin with {key_prefix}, one is needed")
-    journal.retry(keys[0], time.time())
-    journal.close()
+    with _journal(settings) as journal:
+        keys = [record.job.job_key for record in journal.jobs.find() if record.job.job_key.startswith(key_prefix)]
+        if len(keys) != 1:
+            raise UnknownJob(f"{len(keys)} jobs begin with {key_prefix}, one is needed")
+        journal.jobs.retry(keys[0], time.time())
     return keys[0]
 
 
@@ -37,8 +37,8 @@ def _journal(settings: Settings) -> Journal:
     return Journal(settings.journal.url_in(settings.node.data_dir))
 
 
-def _job_row(journal: Journal, record: JobRecord) -> Row:
-    failed = [delivery for delivery in journal.deliveries_of(record.job.job_key) if delivery.reason]
+def _job_row(record: JobRecord, deliveries: DeliveryJournal) -> Row:
+    failed = [delivery for delivery in deliveries.of_job(record.job.job_key) if delivery.reason]
     return {
         "job_key": record.job.job_key,
         "study_uid": record.job.study_uid,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_role, evt
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
-from dicom_node.network.association import on_connected, patch_association
+from dicom_node.network.association import NodeAE, on_connected
 from worker.demo.archive import UNIQUE_KEYS, Archive
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -28,8 +28,7 @@ PROCESSING_FAILURE, NO_SUCH_OBJECT_INSTANCE = 0x0110, 0x0112
 
 Address = tuple[str, int]
 
-# Without these, pynetdicom leaves the socket open if the peer is absent or closed the connection first.
-_PATCHED: list[Any] = [(evt.EVT_ACSE_SENT, patch_association), (evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
+_ON_CONNECTED: list[Any] = [(evt.EVT_CONN_OPEN, on_connected, [TIMEOUT_S])]
 
 
 @dataclass(kw_only=True)
@@ -75,7 +74,7 @@ class SmallPacs:
 
     def __post_init__(self) -> None:
         self.archive = Archive(self.folder)
-        self._ae = AE(ae_title=self.ae_title)
+        self._ae = NodeAE(ae_title=self.ae_title)
         self._ae.maximum_associations = 30
         self._ae.require_called_aet = True
         for context in AllStoragePresentationContexts:
@@ -95,7 +94,7 @@ class SmallPacs:
     def start(self) -> None:
         """Start to listen and return at once."""
         handlers: list[Any] = [
-            *_PATCHED,
+            *_ON_CONNECTED,
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
@@ -147,7 +146,7 @@ class SmallPacs:
             yield None, None  # PS3.4 C.4.2: 0xA801, move destination unknown
             return
         files = self._selected(event.identifier)
-        yield (*address, {"contexts": _contexts(files), "evt_handlers": _PATCHED})
+        yield (*address, {"contexts": _contexts(files), "evt_handlers": _ON_CONNECTED})
         yield from self._sub_operations(files)
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
@@ -184,7 +183,9 @@ class SmallPacs:
         role = build_role(COMMITMENT_PUSH_MODEL, scp_role=True)
         host, port = self.peers[calling]
         contexts = [build_context(COMMITMENT_PUSH_MODEL)]
-        association = self._ae.associate(host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_PATCHED)
+        association = self._ae.associate(
+            host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_ON_CONNECTED
+        )
         if association.is_established:
             _send_report(association, report)
             association.release()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.journal import JobRecord
+from dicom_node.journal.jobs import JobRecord
 from models.registry import model_card
 from worker.ct.reader import load
 from worker.demo.examinations import Examination, own_examinations, phantom_examinations

@@ -16,7 +16,8 @@ from pydicom.uid import SegmentationStorage
 
 from dicom_node.errors import NodeError, PacsUnavailable
 from dicom_node.jobs import JobState
-from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.journal.jobs import JobRecord
+from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.spool import Spool
@@ -108,16 +109,15 @@ class DemoStack:
 
     def wait_for_job(self, series_uid: str) -> JobRecord:
         """Wait until a series is committed, rejected or failed. Raises DemoFailed after 30 minutes."""
-        journal = Journal(self.settings.journal.url_in(self.settings.node.data_dir))
-        try:
+        with Journal(self.settings.journal.url_in(self.settings.node.data_dir)) as journal:
             deadline = time.monotonic() + _JOB_TIMEOUT_S
             while time.monotonic() < deadline:
-                finished = [record for record in journal.jobs(_FINAL_STATES) if record.job.series_uid == series_uid]
+                finished = [
+                    record for record in journal.jobs.find(_FINAL_STATES) if record.job.series_uid == series_uid
+                ]
                 if finished:
                     return finished[-1]
                 time.sleep(0.3)
-        finally:
-            journal.close()
         raise DemoFailed(f"no result after {_JOB_TIMEOUT_S:.0f} s; see service.log")
 
     def segmentation(self, series_uid: str) -> Dataset | None:

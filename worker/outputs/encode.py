@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from pydicom.dataset import Dataset
 
 from worker.outputs.dicom.seg import encode_seg
-from worker.outputs.dicom.source import SourceImages
+from worker.outputs.dicom.source import Source, SourceImages, source_of
 from worker.outputs.dicom.sr.report import encode_sr
 from worker.report import Report
 
-Encoder = Callable[[Report, SourceImages, Mapping[str, Dataset]], Dataset | None]
+Encoder = Callable[[Report, Source, Mapping[str, Dataset]], Dataset | None]
 """The last argument holds the documents encoded so far, by name. Returns None if the document would be empty."""
 
 OUTPUTS: Mapping[str, Encoder] = {
-    "seg": lambda report, images, _: encode_seg(report.findings, images),
-    "sr": lambda report, images, encoded: encode_sr(report, images, encoded.get("seg")),
+    "seg": lambda report, source, _: encode_seg(report.findings, source),
+    "sr": lambda report, source, encoded: encode_sr(report, source, encoded.get("seg")),
 }
 """Encoders by output name (setting `worker.outputs`), in encoding order."""
 
@@ -24,7 +24,8 @@ OUTPUTS: Mapping[str, Encoder] = {
 def encode(report: Report, source_images: SourceImages, names: Collection[str]) -> dict[str, Dataset]:
     """Return the requested documents by output name, in the order of OUTPUTS."""
     documents: dict[str, Dataset] = {}
+    source = source_of(source_images, report.findings)
     for name, encoder in OUTPUTS.items():
-        if name in names and (document := encoder(report, source_images, documents)) is not None:
+        if name in names and (document := encoder(report, source, documents)) is not None:
             documents[name] = document
     return documents

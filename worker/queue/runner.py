@@ -9,7 +9,8 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,11 +85,11 @@ class JobRunner:
 
     def _claim_and_run(self, job_key: str) -> None:
         now = time.time()
-        if not self.journal.claim(job_key, self.owner, now + self.queue.lease_s, now):
+        if not self.journal.jobs.claim(job_key, self.owner, now + self.queue.lease_s, now):
             log.info("job %s is no longer queued", job_key)
             return
         log.info("job %s started", job_key)
-        with Lease(self.journal, job_key, self.owner, self.queue.lease_s) as lease:
+        with Lease(self.journal.jobs, job_key, self.owner, self.queue.lease_s) as lease:
             self._run_claimed(job_key, lease)
 
     def _run_claimed(self, job_key: str, lease: Lease) -> None:
@@ -108,28 +109,28 @@ class JobRunner:
             self._release_counted(job_key, error)
 
     def _analyse(self, job_key: str, lease: Lease) -> None:
-        record = self.journal.job(job_key)
+        record = self.journal.jobs.get(job_key)
         self._require_own_config(record.job)
         files = JobFiles(
             job_key=job_key,
             series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
-            priors=collected_files(self.journal.priors_of(job_key), self.spool),
+            priors=collected_files(self.journal.priors.of_job(job_key), self.spool),
         )
         with self.spool.new_outbox(job_key) as folder:
             documents = self.analyse(files, folder, self._progress(lease))
             lease.renew()  # no other worker writes this outbox while the lease lasts
             self.spool.publish(folder, job_key)
-        if self.journal.mark_analysed(job_key, self.owner, documents, time.time()):
+        if self.journal.jobs.mark_analysed(job_key, self.owner, documents, time.time()):
             log.info("job %s analysed: %d documents", job_key, len(documents))
 
     def _reject(self, job_key: str, rejection: SeriesRejected) -> None:
-        record = self.journal.job(job_key)
+        record = self.journal.jobs.get(job_key)
         paths = self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids)
         with self.spool.new_outbox(job_key) as folder:
             documents = self.encode_rejection(job_key, paths, rejection, folder)
             if documents:
                 self.spool.publish(folder, job_key)
-        self.journal.mark_rejected(job_key, self.owner, _reason(rejection), time.time(), documents)
+        self.journal.jobs.mark_rejected(job_key, self.owner, _reason(rejection), time.time(), documents)
         log.warning("job %s rejected: %s", job_key, rejection)
 
     def _require_own_config(self, job: Job) -> None:
@@ -149,12 +150,14 @@ class JobRunner:
 
     def _release_uncounted(self, job_key: str, cause: Exception) -> None:
         pause_s = 0.0 if isinstance(cause, WorkerStopping) else self.queue.requeue_after_s
-        self.journal.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
+        self.journal.jobs.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
         log.warning("job %s released: %s", job_key, _reason(cause))
 
     def _release_counted(self, job_key: str, error: Exception) -> None:
         max_attempts = self.queue.max_attempts
-        self.journal.release(job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s)
+        self.journal.jobs.release(
+            job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s
+        )
         # Frames without the message: the text of a library's exception may contain patient data from a DICOM file.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("job %s failed: %s\n%s", job_key, _reason(error), frames)
@@ -168,13 +171,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if is_own else type(error).__name__
 
 
-def make_job_runner(settings: Settings, own_config_hash: str, analyse: Analyse) -> JobRunner:
-    """Return a job runner on the journal and the spool of these settings."""
+@contextmanager
+def job_runner(settings: Settings, own_config_hash: str, analyse: Analyse) -> Iterator[JobRunner]:
+    """Yield a job runner on the journal and the spool of these settings."""
     node = settings.node
-    return JobRunner(
-        journal=Journal(settings.journal.url_in(node.data_dir)),
-        spool=Spool(node.data_dir),
-        queue=settings.queue,
-        config_hash=own_config_hash,
-        analyse=analyse,
-    )
+    with Journal(settings.journal.url_in(node.data_dir)) as journal:
+        yield JobRunner(
+            journal=journal,
+            spool=Spool(node.data_dir),
+            queue=settings.queue,
+            config_hash=own_config_hash,
+            analyse=analyse,
+        )

@@ -18,7 +18,7 @@ from dicom_node.jobs import TASK, make_celery
 from dicom_node.queue.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
 from models.segmenter import ModelCard, ModelError, Progress, Segmenter
-from worker.queue.runner import Analyse, JobFiles, JobRunner, make_job_runner
+from worker.queue.runner import Analyse, JobFiles, JobRunner, job_runner
 from worker.queue.watchdog import Watchdog, exit_when_stalled
 from worker.settings import Settings, config_hash
 
@@ -54,10 +54,10 @@ def make_worker_app(settings: Settings, runner: JobRunner) -> Celery:
 def run_worker(settings: Settings, segmenter: Segmenter) -> int:
     """Run queued jobs until a signal stops the worker; return the exit code, which is 1 if the model failed."""
     own_config_hash = config_hash(settings.worker, segmenter.card)
-    runner = make_job_runner(settings, own_config_hash, _analyse_with(settings, own_config_hash, segmenter))
-    if settings.worker.report_rejected:
-        runner = replace(runner, encode_rejection=partial(_encode_rejection, segmenter.card))
-    return consume(settings, runner)
+    with job_runner(settings, own_config_hash, _analyse_with(settings, own_config_hash, segmenter)) as runner:
+        if not settings.worker.report_rejected:
+            return consume(settings, runner)
+        return consume(settings, replace(runner, encode_rejection=partial(_encode_rejection, segmenter.card)))
 
 
 def consume(settings: Settings, runner: JobRunner) -> int:

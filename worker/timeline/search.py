@@ -23,9 +23,8 @@ RECEIVED = "RECEIVED"
 
 def list_patients(settings: Settings) -> list[tuple[str, int, int]]:
     """Return the key, the number of scans and the number of analysed scans of each patient."""
-    journal = _journal(settings)
-    scans = {key: journal.scans_of(key) for key in journal.patients()}
-    journal.close()
+    with _journal(settings) as journal:
+        scans = {key: journal.priors.scans_of(key) for key in journal.priors.patients()}
     return [(key, len(found), sum(map(_is_finished, found))) for key, found in scans.items()]
 
 
@@ -37,12 +36,11 @@ def find_timeline(settings: Settings, patient: str) -> TimelineJson:
 
 def timeline_of_patient(settings: Settings, key_prefix: str) -> TimelineJson:
     """Return the timeline of the patient whose key has this prefix. Raises NoTimeline unless exactly one matches."""
-    journal = _journal(settings)
-    keys = [key for key in journal.patients() if key.startswith(key_prefix)]
-    if len(keys) != 1:
-        raise NoTimeline(f"{len(keys)} patient keys begin with {key_prefix}, one is needed")
-    scans = journal.scans_of(keys[0])
-    journal.close()
+    with _journal(settings) as journal:
+        keys = [key for key in journal.priors.patients() if key.startswith(key_prefix)]
+        if len(keys) != 1:
+            raise NoTimeline(f"{len(keys)} patient keys begin with {key_prefix}, one is needed")
+        scans = journal.priors.scans_of(keys[0])
     reports = {scan.series_uid: report for scan in scans if (report := _report(settings, scan))}
     timeline = build_timeline(list(reports.values()), keys[0])
     return timeline.model_copy(update={"other_scans": _other_scans(timeline, scans, reports)})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -20,7 +21,8 @@ from pydicom import Dataset
 
 from dicom_node.errors import PacsUnavailable, SettingsError
 from dicom_node.jobs import JobState
-from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.journal.jobs import JobRecord
+from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
 from dicom_node.queue.redis_server import server_command, wait_until_ready, waiting_messages
@@ -45,6 +47,7 @@ class Site:
     peer: Peer
     node_port: int
     make_ct: MakeCt
+    journal: Journal
 
     @property
     def configuration(self) -> NodeConfiguration:
@@ -64,11 +67,8 @@ class Site:
             node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), config_hash="config"
         )
 
-    def __post_init__(self) -> None:
-        self.journal = Journal(JournalSettings().url_in(self.folder))
-
     def jobs(self) -> list[JobRecord]:
-        return self.journal.jobs()
+        return self.journal.jobs.find()
 
     def states(self) -> list[JobState]:
         return [record.state for record in self.jobs()]
@@ -81,15 +81,15 @@ class Site:
     def work(self) -> None:
         """Finish every queued job as a worker does; the documents are CT images of the same study."""
         journal, spool = self.journal, Spool(self.folder)
-        for record in journal.jobs([JobState.QUEUED]):
+        for record in journal.jobs.find([JobState.QUEUED]):
             key, now = record.job.job_key, time.time()
-            assert journal.claim(key, "worker", now + 60, now)
+            assert journal.jobs.claim(key, "worker", now + 60, now)
             ct = self.make_ct(1, series_uid=f"2.25.{int(key[:12], 16)}")
             with spool.new_outbox(key) as folder:
                 ct.save_as(folder / "seg.dcm", enforce_file_format=True)
                 spool.publish(folder, key)
             document = Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name="seg.dcm")
-            assert journal.mark_analysed(key, "worker", [document], now)
+            assert journal.jobs.mark_analysed(key, "worker", [document], now)
 
 
 @pytest.fixture
@@ -110,13 +110,12 @@ def site(pacs: SmallPacs, tmp_path: Path, free_port: int, make_ct: MakeCt) -> It
         send_results=True,
         storage_commitment=True,
     )
-    site = Site(folder=tmp_path / "node", peer=peer, node_port=free_port, make_ct=make_ct)
-    yield site
-    site.journal.close()
+    with Journal(JournalSettings().url_in(tmp_path / "node")) as journal:
+        yield Site(folder=tmp_path / "node", peer=peer, node_port=free_port, make_ct=make_ct, journal=journal)
 
 
 def test_a_series_is_received_and_its_results_are_committed(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(write_ct(4))
         wait_until(lambda: site.states() == [JobState.QUEUED])
         assert len(site.jobs()[0].sop_instance_uids) == 4
@@ -131,7 +130,7 @@ def test_a_queued_job_is_enqueued_in_redis(site: Site, write_ct: WriteCt) -> Non
     url = site.configuration.queue.url
     try:
         assert wait_until_ready(url, 10)
-        with Node(site.configuration):
+        with Node(site.configuration, site.journal):
             site.send(write_ct(2))
 
             wait_until(lambda: waiting_messages(url) == 1)
@@ -142,7 +141,7 @@ def test_a_queued_job_is_enqueued_in_redis(site: Site, write_ct: WriteCt) -> Non
 
 def test_late_slices_make_a_new_job_that_supersedes_the_first(site: Site, write_ct: WriteCt) -> None:
     files = write_ct(4)
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(files[:2])
         wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(files[2:])
@@ -150,7 +149,7 @@ def test_late_slices_make_a_new_job_that_supersedes_the_first(site: Site, write_
 
 
 def test_a_series_sent_again_makes_no_new_job(site: Site, write_ct: WriteCt) -> None:
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(write_ct(2))
         wait_until(lambda: site.states() == [JobState.QUEUED])
         site.send(write_ct(2))
@@ -160,14 +159,14 @@ def test_a_series_sent_again_makes_no_new_job(site: Site, write_ct: WriteCt) -> 
 
 
 def test_a_restarted_node_continues_where_it_stopped(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(write_ct(3))
     assert site.states() == []
 
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         wait_until(lambda: site.states() == [JobState.QUEUED])
     site.work()
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         wait_until(lambda: site.states() == [JobState.COMMITTED])
 
     assert len(pacs.stored()) == 1
@@ -175,12 +174,12 @@ def test_a_restarted_node_continues_where_it_stopped(site: Site, pacs: SmallPacs
 
 def test_a_series_interrupted_by_a_restart_becomes_one_job(site: Site, write_ct: WriteCt) -> None:
     files = write_ct(3)
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(files[:1])
     time.sleep(1.2)  # longer than the quiet period
 
-    with Node(site.configuration):
-        time.sleep(0.7)  # the sender detects later that the node is running again
+    with Node(site.configuration, site.journal):
+        time.sleep(0.3)  # the sender detects later that the node is running again
         site.send(files[1:])
         wait_until(lambda: site.states() == [JobState.QUEUED])
 
@@ -188,12 +187,12 @@ def test_a_series_interrupted_by_a_restart_becomes_one_job(site: Site, write_ct:
 
 
 def test_a_pacs_that_was_down_receives_its_results_later(site: Site, pacs: SmallPacs, write_ct: WriteCt) -> None:
-    with Node(site.configuration):
+    with Node(site.configuration, site.journal):
         site.send(write_ct(2))
         pacs.stop()
         wait_until(lambda: site.states() == [JobState.QUEUED])
         site.work()
-        wait_until(lambda: any(d.attempts > 1 for d in site.journal.deliveries_of(site.jobs()[0].job.job_key)))
+        wait_until(lambda: any(d.attempts > 1 for d in site.journal.deliveries.of_job(site.jobs()[0].job.job_key)))
         pacs.start()
 
         wait_until(lambda: site.states() == [JobState.COMMITTED])
@@ -203,14 +202,14 @@ def test_a_port_in_use_raises_one_line(site: Site) -> None:
     with (
         socket.create_server(("127.0.0.1", site.node_port)),
         pytest.raises(SettingsError, match="cannot listen on"),
-        Node(site.configuration),
+        Node(site.configuration, site.journal),
     ):
         pass
 
 
 def test_stopping_the_node_does_not_wait_for_silent_peers(site: Site, write_ct: WriteCt, pacs: SmallPacs) -> None:
     with contextlib.ExitStack() as stack:
-        node = stack.enter_context(Node(site.configuration))
+        node = stack.enter_context(Node(site.configuration, site.journal))
         site.send(write_ct(1))
         wait_until(lambda: site.states() == [JobState.QUEUED])
         pacs.behaviour.delay_s = 30.0  # it receives our result and does not respond
@@ -276,11 +275,32 @@ def test_acknowledged_instances_survive_sigkill(site: Site, process: subprocess.
     process.wait(timeout=10)
 
     assert 57 <= acknowledged < 200
-    (series,) = site.journal.quiet_series(before=4e9)
+    assert_recorded_after_a_restart(site, acknowledged)
+
+
+def test_an_instance_is_never_lost_between_its_file_and_its_row(
+    site: Site, process: subprocess.Popen[str], write_ct: WriteCt
+) -> None:
+    wait_until(lambda: is_listening(site.node_port))
+    with site.journal.database.write():  # no other process can write a row
+        site.send(write_ct(20))
+        process.kill()
+        process.wait(timeout=10)
+        assert site.journal.series.stored_uids("1.2.3") == ()
+
+    assert_recorded_after_a_restart(site, 20)
+
+
+def assert_recorded_after_a_restart(site: Site, acknowledged: int) -> None:
+    """Assert that a restarted node has the rows of all acknowledged instances, each with the hash of its file."""
+    with Node(site.configuration, site.journal):
+        (series,) = site.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) >= acknowledged
     spool = Spool(site.folder)
-    for instance in site.journal.instances(series.sop_instance_uids):
-        assert spool.instance_path(instance.series_uid, instance.sop_instance_uid).exists()
+    for instance in site.journal.series.instances(series.sop_instance_uids):
+        content = spool.instance_path(instance.series_uid, instance.sop_instance_uid).read_bytes()
+        assert instance.file_sha256 == hashlib.sha256(content).hexdigest()
+        assert instance.calling_ae_title == "SMALLPACS"
 
 
 def test_the_process_logs_no_patient_data(
@@ -338,8 +358,10 @@ def test_orthanc_forwards_a_series_and_commits_its_result(
         send_results=True,
         storage_commitment=True,
     )
-    site = Site(folder=tmp_path / "node", peer=peer, node_port=node_port, make_ct=make_ct)
-    with Node(site.configuration):
+    folder = tmp_path / "node"
+    with Journal(JournalSettings().url_in(folder)) as journal, contextlib.ExitStack() as stack:
+        site = Site(folder=folder, peer=peer, node_port=node_port, make_ct=make_ct, journal=journal)
+        stack.enter_context(Node(site.configuration, journal))
         list(PacsClient(peer, NodeSettings(ae_title="TESTSCU")).store(write_ct(5)))
         wait_until(lambda: site.states() == [JobState.QUEUED], within_s=40)
         assert len(site.jobs()[0].sop_instance_uids) == 5
@@ -349,4 +371,3 @@ def test_orthanc_forwards_a_series_and_commits_its_result(
 
     assert instances_of(http) == 6
     assert any("committed 1, failed 0" in line for line in caplog.messages)
-    site.journal.close()

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node.jobs import JobState
-from dicom_node.journal.journal import JobRecord, Journal
+from dicom_node.journal.jobs import JobRecord
+from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
 from dicom_node.prior import PriorSearch
@@ -57,7 +58,6 @@ class PriorsSite:
         self.configuration = NodeConfiguration(
             node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="config"
         )
-        self.journal = Journal(JournalSettings().url_in(folder))
         self.spool = Spool(folder)
         self._stop = threading.Event()
 
@@ -65,21 +65,21 @@ class PriorsSite:
     def open(self) -> Iterator[Node]:
         """Run the node and a worker."""
         worker = threading.Thread(target=self._work, daemon=True)
-        with Node(self.configuration) as node:
+        url = JournalSettings().url_in(self.folder)
+        with Journal(url) as self.journal, Node(self.configuration, self.journal) as node:
             worker.start()
             yield node
             self._stop.set()
             worker.join()
-        self.journal.close()
 
     def _work(self) -> None:
         while not self._stop.wait(0.1):
-            for record in self.journal.jobs([JobState.QUEUED])[:1]:
+            for record in self.journal.jobs.find([JobState.QUEUED])[:1]:
                 self._analyse(record)
 
     def _analyse(self, record: JobRecord) -> None:
         key, now = record.job.job_key, time.time()
-        if not self.journal.claim(key, "worker", now + 60, now):
+        if not self.journal.jobs.claim(key, "worker", now + 60, now):
             return
         date, birth_date, number = record.job.series_uid.split(".")[2:]
         scan = Scan(date=date, birth_date=birth_date, number=int(number))
@@ -96,10 +96,10 @@ class PriorsSite:
             Document(sop_class_uid=str(r.SOPClassUID), sop_instance_uid=str(r.SOPInstanceUID), file_name=name)
             for name, r in files.items()
         ]
-        self.journal.mark_analysed(key, "worker", documents, time.time())
+        self.journal.jobs.mark_analysed(key, "worker", documents, time.time())
 
     def job(self, scan: Scan) -> JobRecord | None:
-        records = [record for record in self.journal.jobs() if record.job.series_uid == scan.series_uid]
+        records = [record for record in self.journal.jobs.find() if record.job.series_uid == scan.series_uid]
         return next((record for record in records if record.state is not JobState.SUPERSEDED), None)
 
     def keys(self, scans: Sequence[Scan]) -> dict[str, str]:
@@ -107,7 +107,9 @@ class PriorsSite:
         return {series_uid: job.job.job_key for series_uid, job in jobs.items() if job is not None}
 
     def is_idle(self) -> bool:
-        return not self.journal.quiet_series(time.time() + 99) and all(r.state in FINISHED for r in self.journal.jobs())
+        return not self.journal.series.quiet(time.time() + 99) and all(
+            r.state in FINISHED for r in self.journal.jobs.find()
+        )
 
 
 def files_of(scan: Scan, folder: Path) -> list[Path]:
@@ -145,10 +147,10 @@ def test_prior_scans_in_the_pacs_are_fetched_analysed_and_not_delivered(
     with site.open() as node:
         node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         send(files_of(FIVE[2], tmp_path / "ct"), node_peer, by=pacs.ae_title)
-        wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 1, 60)
+        wait_until(lambda: len(site.journal.jobs.find([JobState.COMMITTED])) == 1, 60)
 
         assert site.keys(FIVE[:3]) == expected_keys(FIVE[:3])
-        assert [record.state for record in site.journal.jobs()].count(JobState.ANALYSED) == 2
+        assert [record.state for record in site.journal.jobs.find()].count(JobState.ANALYSED) == 2
     assert len(pacs.stored(SEG)) == 1
 
 
@@ -160,7 +162,7 @@ def test_a_pacs_that_fails_delays_the_report_by_the_limit_at_most(
         pacs.stop()
         send(files_of(FIVE[0], tmp_path / "ct"), node_peer, by=pacs.ae_title)
         wait_until(lambda: site.job(FIVE[0]) is not None, 20)
-        given = site.journal.priors_of(site.keys(FIVE[:1])[FIVE[0].series_uid])
+        given = site.journal.priors.of_job(site.keys(FIVE[:1])[FIVE[0].series_uid])
         pacs.start()
 
     assert given.search is PriorSearch.NOT_FETCHED
@@ -213,10 +215,10 @@ def test_five_scans_in_orthanc_in_any_order_have_the_jobs_of_the_date_order(
         for scan in order:
             send(files_of(scan, tmp_path / "ct"), site.peer, by="TESTSCU")
         wait_until(lambda: site.keys(FIVE) == expected_keys(FIVE) and site.is_idle(), 240)
-        wait_until(lambda: len(site.journal.jobs([JobState.COMMITTED])) == 5, 60)
+        wait_until(lambda: len(site.journal.jobs.find([JobState.COMMITTED])) == 5, 60)
 
         assert stored_at(http, "SEG") >= 5
-        last = site.journal.priors_of(expected_keys(FIVE)[FIVE[4].series_uid])
+        last = site.journal.priors.of_job(expected_keys(FIVE)[FIVE[4].series_uid])
         assert (last.search, [prior.job_key for prior in last.scans]) == (
             PriorSearch.FOUND,
             [expected_keys(FIVE)[scan.series_uid] for scan in FIVE[:4]],
@@ -238,11 +240,11 @@ def test_priors_in_orthanc_are_fetched_by_each_retrieval_method(
     with site.open() as node:
         node_peer = Peer(name="node", ae_title="LUNGNODE", host="127.0.0.1", port=node.port)
         send(files_of(FIVE[1], tmp_path / "ct"), node_peer, by="ORTHANC")
-        wait_until(lambda: len(site.keys(FIVE[:2])) == 2 and site.is_idle(), 60, site.journal.jobs)
+        wait_until(lambda: len(site.keys(FIVE[:2])) == 2 and site.is_idle(), 60)
 
         assert site.keys(FIVE[:2]) == expected_keys(FIVE[:2])
         assert site.job(other_patient) is None
-        statement = site.journal.priors_of(expected_keys(FIVE[:2])[FIVE[1].series_uid])
+        statement = site.journal.priors.of_job(expected_keys(FIVE[:2])[FIVE[1].series_uid])
         assert statement.reason == "1 studies or series of the same patient ID belong to other patients"
 
 

@@ -15,7 +15,7 @@ from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Finding, Findings
 from worker.outputs.dicom.header import algorithm_parameters, document_identity, remove_write_times
-from worker.outputs.dicom.source import SourceImages, copy_patient_and_study, volume_headers
+from worker.outputs.dicom.source import Source, copy_patient_and_study
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
@@ -23,12 +23,12 @@ from worker.uids import derived_uid
 _COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 
 
-def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmentation | None:
+def encode_seg(findings: Findings, source: Source) -> hd.seg.Segmentation | None:
     """Return the SEG of all lesions, or None without lesions: an empty segment hangs viewers (OHIF#3991)."""
     if not findings.findings:
         return None
     seg = hd.seg.Segmentation(
-        source_images=volume_headers(source_images, findings),
+        source_images=source.headers,
         pixel_array=label_array(findings),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(finding, findings.card) for finding in findings.findings],
@@ -37,9 +37,9 @@ def encode_seg(findings: Findings, source_images: SourceImages) -> hd.seg.Segmen
         content_creator_name=f"{PRODUCT}^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        **document_identity(findings.job_key, "seg", findings.card, source_images, "lung lesions"),
+        **document_identity(findings.job_key, "seg", findings.card, source.images, "lung lesions"),
     )
-    copy_patient_and_study(seg, source_images[0])
+    copy_patient_and_study(seg, source.images[0])
     remove_write_times(seg)
     _derive_dimension_uid(seg, findings.job_key)
     return seg

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from highdicom import SOPClass
 from pydicom.dataset import Dataset
@@ -18,6 +19,15 @@ from worker.findings import Findings
 
 SourceImages = Sequence[Dataset]
 """Headers of the series, one for each slice, in the slice order of the volume."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The source images of a document: as they were received, and their plain headers on the volume's grid."""
+
+    images: SourceImages
+    headers: Sequence[Dataset]
+
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
 _GEOMETRY = ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
@@ -43,8 +53,11 @@ def plain_header(image: Dataset) -> Dataset:
     return header
 
 
-def volume_headers(images: SourceImages, findings: Findings) -> list[Dataset]:
-    """Return plain headers consistent with the volume: one orientation, one frame of reference, its spacing."""
+def source_of(images: SourceImages, findings: Findings) -> Source:
+    """Return the images with plain headers that are consistent with the volume.
+
+    All headers have one orientation, one frame of reference, and the spacing of the volume.
+    """
     headers = [plain_header(image) for image in images]
     spacing_mm = round(_spacing_between_slices(findings.volume), 6)
     for header in headers:
@@ -53,7 +66,7 @@ def volume_headers(images: SourceImages, findings: Findings) -> list[Dataset]:
         header.SpacingBetweenSlices = spacing_mm
         if "SliceThickness" not in header:  # PS3.3 C.7.6.2: may be empty in the source
             header.SliceThickness = spacing_mm
-    return headers
+    return Source(images=images, headers=headers)
 
 
 def _spacing_between_slices(volume: Volume) -> float:

@@ -144,7 +144,7 @@ def test_missing_and_damaged_instances_fail_with_the_reasons_of_the_standard(
 
 
 def test_an_instance_referenced_with_another_sop_class_conflicts(filled: RunningScp) -> None:
-    assert verify_references([(MR, "1.2.3.1")], filled.journal, filled.spool) == {
+    assert verify_references([(MR, "1.2.3.1")], filled.journal.series, filled.spool) == {
         (MR, "1.2.3.1"): CLASS_INSTANCE_CONFLICT
     }
 
@@ -171,7 +171,7 @@ def test_a_request_without_references_or_with_an_invalid_uid_is_refused(
 
     assert commitment_scu.request_commitment(scp, empty) == 0x0212
     assert commitment_scu.request_commitment(scp, path) in {0x0212, 0x0110}  # depends on the validation mode of pydicom
-    assert scp.journal.due_requests(4e9) == []
+    assert scp.journal.commitments.due(4e9) == []
 
 
 def test_only_a_peer_that_may_send_may_request_commitment(start_scp: StartScp, commitment_scu: CommitmentScu) -> None:
@@ -188,12 +188,12 @@ def test_a_report_that_cannot_be_sent_is_retried_and_given_up_with_an_error(
     reporter = make_reporter(filled, sender_peer)
 
     reporter.step(4e9)
-    (commitment_request,) = filled.journal.due_requests(4e9)
+    (commitment_request,) = filled.journal.commitments.due(4e9)
     assert commitment_request.attempts == 1
     for _ in range(20):
         reporter.step(4e9)
 
-    assert filled.journal.due_requests(4e9) == []
+    assert filled.journal.commitments.due(4e9) == []
     assert len(commitment_scu.reports) == 12
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == ["transaction 2.25.7 of sender: report given up: N-EVENT-REPORT: status 0x0110"]
@@ -206,7 +206,7 @@ def test_a_commitment_request_of_a_peer_no_longer_configured_is_given_up(
 
     CommitmentReporter(node=filled.node, clients={}, journal=filled.journal, spool=filled.spool).step(4e9)
 
-    assert filled.journal.due_requests(4e9) == []
+    assert filled.journal.commitments.due(4e9) == []
 
 
 # -- SCU: the report arrives on an association of the peer --
@@ -246,10 +246,10 @@ def report(transaction_uid: str = "2.25.7") -> Dataset:
 def test_a_report_is_recorded_once_and_its_repetition_is_answered_with_success(
     pacs_scp: RunningScp,
 ) -> None:
-    pacs_scp.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
+    pacs_scp.journal.transactions.open("2.25.7", "pacs", [], due_at=4e9)
 
     assert report_to(pacs_scp, report(), "PACS") == 0x0000
-    closed = pacs_scp.journal.transaction("2.25.7")
+    closed = pacs_scp.journal.transactions.get("2.25.7")
     assert closed is not None
     assert not closed.open
     assert report_to(pacs_scp, report(), "PACS") == 0x0000
@@ -261,11 +261,11 @@ def test_a_report_for_an_unknown_transaction_is_refused(pacs_scp: RunningScp) ->
 
 @pytest.mark.parametrize("calling", ["OTHER", "VIEWER"])
 def test_a_report_from_another_peer_changes_nothing(pacs_scp: RunningScp, calling: str) -> None:
-    pacs_scp.journal.open_transaction("2.25.7", "pacs", [], due_at=4e9)
+    pacs_scp.journal.transactions.open("2.25.7", "pacs", [], due_at=4e9)
 
     assert report_to(pacs_scp, report(), calling) == 0x0115
 
-    transaction = pacs_scp.journal.transaction("2.25.7")
+    transaction = pacs_scp.journal.transactions.get("2.25.7")
     assert transaction is not None
     assert transaction.open
 

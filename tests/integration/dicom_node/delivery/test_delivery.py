@@ -53,11 +53,11 @@ class Outbox:
             calling_ae_title="PACS",
             file_sha256="0",
         )
-        self.journal.record_instance(instance, now)
-        found = next(s for s in self.journal.quiet_series(now + 1) if s.series_uid == series_uid)
-        job = self.journal.create_job(found, "config", now)
+        self.journal.series.record_instances([instance], now)
+        found = next(s for s in self.journal.series.quiet(now + 1) if s.series_uid == series_uid)
+        job = self.journal.jobs.create(found, "config", now)
         assert job is not None
-        assert self.journal.claim(job.job_key, "worker", now + 60, now)
+        assert self.journal.jobs.claim(job.job_key, "worker", now + 60, now)
         written = []
         with self.spool.new_outbox(job.job_key) as folder:
             for member in range(documents):
@@ -67,11 +67,11 @@ class Outbox:
                     Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name=f"{member}.dcm")
                 )
             self.spool.publish(folder, job.job_key)
-        assert self.journal.mark_analysed(job.job_key, "worker", written, now)
+        assert self.journal.jobs.mark_analysed(job.job_key, "worker", written, now)
         return job.job_key
 
     def plan(self, *peers: Peer) -> None:
-        plan_deliveries(self.journal, peers, time.time())
+        plan_deliveries(self.journal.deliveries, peers, time.time())
 
     def delivery_worker(self, peer: Peer, **settings: float) -> DeliveryWorker:
         node = self.node.model_copy(update=settings)
@@ -84,10 +84,10 @@ class Outbox:
         delivery_worker.step(time.time() + self.clock)
 
     def states(self, job_key: str) -> list[DeliveryState]:
-        return [delivery.state for delivery in self.journal.deliveries_of(job_key)]
+        return [delivery.state for delivery in self.journal.deliveries.of_job(job_key)]
 
     def job(self, job_key: str) -> JobState:
-        return self.journal.job(job_key).state
+        return self.journal.jobs.get(job_key).state
 
 
 @pytest.fixture
@@ -101,9 +101,8 @@ def outbox(tmp_path: Path, make_ct: MakeCt) -> Iterator[Outbox]:
         network_timeout_s=5.0,
         commitment_wait_s=3.0,
     )
-    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
-    yield Outbox(journal=journal, spool=Spool(node.data_dir), node=node, make_ct=make_ct)
-    journal.close()
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        yield Outbox(journal=journal, spool=Spool(node.data_dir), node=node, make_ct=make_ct)
 
 
 def peer_of(pacs: SmallPacs, name: str = "pacs", storage_commitment: bool = False) -> Peer:
@@ -123,10 +122,10 @@ def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
     scp = StorageScp(
         node=outbox.node,
         peers=[peer_of(pacs, storage_commitment=True)],
-        journal=outbox.journal,
-        receiver=InstanceReceiver(journal=outbox.journal, spool=outbox.spool),
+        commitments=outbox.journal.commitments,
+        receiver=InstanceReceiver(outbox.journal.series, outbox.spool),
         on_report=lambda report, peers: record_peer_report(
-            outbox.journal, report, outbox.node, {p.name for p in peers}
+            outbox.journal.transactions, report, outbox.node, {p.name for p in peers}
         ),
     )
     server = scp.open()
@@ -184,7 +183,7 @@ def test_a_refused_document_fails_its_own_job_only(
 
     assert outbox.states(bad) == [DeliveryState.REFUSED, DeliveryState.STORED]
     assert outbox.job(bad) is JobState.FAILED
-    assert outbox.journal.job(bad).reason == "pacs: instance 2.1.0: refused with status 0xC000"
+    assert outbox.journal.jobs.get(bad).reason == "pacs: instance 2.1.0: refused with status 0xC000"
     assert outbox.job(good) is JobState.COMMITTED
     assert [record.levelno for record in caplog.records if "refused" in record.getMessage()] == [logging.ERROR]
 
@@ -199,7 +198,7 @@ def test_a_pacs_that_was_down_receives_all_documents_later(outbox: Outbox, tmp_p
         outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.ANALYSED
-    assert [delivery.attempts for delivery in outbox.journal.deliveries_of(key)] == [2, 2]
+    assert [delivery.attempts for delivery in outbox.journal.deliveries.of_job(key)] == [2, 2]
     with pacs:
         outbox.step(delivery_worker)
     assert outbox.job(key) is JobState.COMMITTED
@@ -215,7 +214,7 @@ def test_pauses_grow_up_to_the_limit(outbox: Outbox, pacs: SmallPacs) -> None:
     for pause_s in (4, 8, 10, 10):
         before = time.time()
         outbox.step(delivery_worker)
-        (delivery,) = outbox.journal.deliveries_of(key)
+        (delivery,) = outbox.journal.deliveries.of_job(key)
         assert before + pause_s <= delivery.next_attempt_at <= time.time() + pause_s
 
 
@@ -227,7 +226,7 @@ def test_a_peer_that_is_down_does_not_delay_another(outbox: Outbox, pacs: SmallP
     for peer in (down, peer_of(pacs)):
         outbox.step(outbox.delivery_worker(peer))
 
-    by_peer = {d.peer: d.state for d in outbox.journal.deliveries_of(key)}
+    by_peer = {d.peer: d.state for d in outbox.journal.deliveries.of_job(key)}
     assert by_peer == {"down": DeliveryState.PENDING, "pacs": DeliveryState.STORED}
 
 
@@ -261,7 +260,7 @@ def test_a_delivery_past_its_deadline_is_given_up_with_an_error(
     outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.FAILED
-    reason = outbox.journal.job(key).reason
+    reason = outbox.journal.jobs.get(key).reason
     assert reason is not None
     assert "given up after 3 attempts: no association with" in reason
     assert any(record.levelno == logging.ERROR and "given up" in record.getMessage() for record in caplog.records)
@@ -277,7 +276,7 @@ def test_a_failed_commitment_is_sent_again_with_a_new_transaction(outbox: Outbox
 
     outbox.step(delivery_worker)
 
-    failed = outbox.journal.deliveries_of(key)
+    failed = outbox.journal.deliveries.of_job(key)
     assert [delivery.state for delivery in failed] == [DeliveryState.COMMITTED, DeliveryState.PENDING]
     assert failed[1].reason == "commitment failed, reason 0x0112"
     pacs.archive.path("2.1.1").unlink()
@@ -338,7 +337,7 @@ def test_a_commitment_that_always_fails_is_given_up(outbox: Outbox, pacs: SmallP
         outbox.step(delivery_worker)
 
     assert outbox.job(key) is JobState.FAILED
-    assert outbox.journal.job(key).reason == "pacs: given up after 2 attempts: commitment failed, reason 0x0112"
+    assert outbox.journal.jobs.get(key).reason == "pacs: given up after 2 attempts: commitment failed, reason 0x0112"
 
 
 def test_delivered_documents_are_not_sent_again(outbox: Outbox, pacs: SmallPacs) -> None:
@@ -364,4 +363,4 @@ def test_a_document_missing_in_the_outbox_fails_its_job(outbox: Outbox, pacs: Sm
     outbox.step(outbox.delivery_worker(peer_of(pacs)))
 
     assert outbox.job(key) is JobState.FAILED
-    assert "cannot be read" in str(outbox.journal.job(key).reason)
+    assert "cannot be read" in str(outbox.journal.jobs.get(key).reason)

@@ -11,46 +11,43 @@ TWO = (CT, "1.2.3.2")
 
 
 def test_a_commitment_request_is_due_until_it_is_closed(journal: Journal) -> None:
-    assert journal.add_commitment_request("2.25.1", "pacs", [ONE, TWO], 100.0)
+    assert journal.commitments.add("2.25.1", "pacs", [ONE, TWO], 100.0)
 
-    (request,) = journal.due_requests(100.0)
+    (request,) = journal.commitments.due(100.0)
     assert (request.transaction_uid, request.peer, request.references) == (
         "2.25.1",
         "pacs",
         (ONE, TWO),
     )
-    journal.close_request(request)
-    assert journal.due_requests(1e9) == []
+    journal.commitments.close(request)
+    assert journal.commitments.due(1e9) == []
 
 
 def test_a_postponed_commitment_request_is_due_again_later(journal: Journal) -> None:
-    journal.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
+    journal.commitments.add("2.25.1", "pacs", [ONE], 100.0)
 
-    journal.postpone_request(journal.due_requests(100.0)[0], 160.0)
+    journal.commitments.postpone(journal.commitments.due(100.0)[0], 160.0)
 
-    assert journal.due_requests(159.0) == []
-    assert [request.attempts for request in journal.due_requests(160.0)] == [1]
+    assert journal.commitments.due(159.0) == []
+    assert [request.attempts for request in journal.commitments.due(160.0)] == [1]
 
 
 def test_a_transaction_uid_is_used_once_by_a_peer_even_after_its_report(journal: Journal) -> None:
-    journal.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
+    journal.commitments.add("2.25.1", "pacs", [ONE], 100.0)
 
-    assert not journal.add_commitment_request("2.25.1", "pacs", [TWO], 101.0)
-    journal.close_request(journal.due_requests(100.0)[0])
-    assert not journal.add_commitment_request("2.25.1", "pacs", [TWO], 102.0)
-    assert journal.add_commitment_request("2.25.1", "another", [TWO], 103.0)
+    assert not journal.commitments.add("2.25.1", "pacs", [TWO], 101.0)
+    journal.commitments.close(journal.commitments.due(100.0)[0])
+    assert not journal.commitments.add("2.25.1", "pacs", [TWO], 102.0)
+    assert journal.commitments.add("2.25.1", "another", [TWO], 103.0)
 
 
 def test_a_commitment_request_survives_a_restart(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/journal.db"
-    before = Journal(url)
-    before.add_commitment_request("2.25.1", "pacs", [ONE], 100.0)
-    before.close()
+    with Journal(url) as before:
+        before.commitments.add("2.25.1", "pacs", [ONE], 100.0)
 
-    after = Journal(url)
-
-    assert [request.references for request in after.due_requests(100.0)] == [(ONE,)]
-    after.close()
+    with Journal(url) as after:
+        assert [request.references for request in after.commitments.due(100.0)] == [(ONE,)]
 
 
 def test_stored_instances_are_returned_as_they_were_recorded(journal: Journal) -> None:
@@ -62,6 +59,6 @@ def test_stored_instances_are_returned_as_they_were_recorded(journal: Journal) -
         calling_ae_title="PACS",
         file_sha256="ab",
     )
-    journal.record_instance(instance, 100.0)
+    journal.series.record_instances([instance], 100.0)
 
-    assert journal.instances(["1.2.3.1", "1.2.3.2"]) == [instance]
+    assert journal.series.instances(["1.2.3.1", "1.2.3.2"]) == [instance]

@@ -79,7 +79,7 @@ def assert_unharmed(scp: RunningScp, files: list[Path]) -> None:
     assoc.release()
     assert statuses == [0x0000] * len(files)
     assert len(scp.files()) == len(files)
-    (series,) = scp.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) == len(files)
 
 

@@ -130,7 +130,7 @@ def test_a_stored_series_is_unchanged_on_disk_and_recorded_in_the_journal(scp: R
 
     assert run_storescu(scp, files) == 0
 
-    (series,) = scp.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.series.quiet(before=4e9)
     assert (series.series_uid, series.study_uid, len(series.sop_instance_uids)) == ("1.2.3", "1.2", 5)
     for file in files:
         sent = dcmread(file)
@@ -142,7 +142,7 @@ def test_a_stored_series_is_unchanged_on_disk_and_recorded_in_the_journal(scp: R
 def test_the_journal_has_the_hash_and_the_sender_of_each_file(scp: RunningScp, write_ct: WriteCt) -> None:
     run_storescu(scp, write_ct(2))
 
-    for instance in scp.journal.instances(["1.2.3.1", "1.2.3.2"]):
+    for instance in scp.journal.series.instances(["1.2.3.1", "1.2.3.2"]):
         path = scp.spool.instance_path(instance.series_uid, instance.sop_instance_uid)
         assert instance.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert instance.calling_ae_title == "SENDER"
@@ -224,7 +224,7 @@ def test_an_instance_sent_twice_is_stored_once(scp: RunningScp, write_ct: WriteC
 
     assert run_storescu(scp, files) == run_storescu(scp, files) == 0
 
-    (series,) = scp.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) == len(scp.files()) == 3
 
 
@@ -234,7 +234,7 @@ def test_a_series_over_several_associations_is_one_series(scp: RunningScp, write
     for start in range(0, 6, 2):
         assert run_storescu(scp, files[start : start + 2]) == 0
 
-    (series,) = scp.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) == 6
 
 
@@ -252,7 +252,7 @@ def test_eight_associations_at_once_lose_nothing(scp: RunningScp, write_ct: Writ
         thread.join()
 
     assert codes == [0] * 8
-    (series,) = scp.journal.quiet_series(before=4e9)
+    (series,) = scp.journal.series.quiet(before=4e9)
     assert len(series.sop_instance_uids) == len(scp.files()) == 80
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless
 
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
-from dicom_node.journal.priors import FETCHED, SENT
+from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.network.scp import StorageScp, close
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.result_header import OUR_MANUFACTURER
@@ -33,9 +33,8 @@ def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
-    yield journal
-    journal.close()
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        yield journal
 
 
 @pytest.fixture
@@ -49,7 +48,11 @@ def moving(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> Iterator[SmallN
     small_network = SmallNetwork(folder=tmp_path / "node", pacs=pacs, journal=journal, retrieve="move")
     node = small_network.node.model_copy(update={"port": 0})
     scp = StorageScp(
-        node=node, peers=[small_network.peer], journal=journal, receiver=small_network.receiver, on_report=lambda *_: 0
+        node=node,
+        peers=[small_network.peer],
+        commitments=journal.commitments,
+        receiver=small_network.receiver,
+        on_report=lambda *_: 0,
     ).open()
     pacs.peers = {"LUNGNODE": ("127.0.0.1", scp.server_address[1])}
     yield small_network
@@ -64,7 +67,7 @@ def test_a_prior_in_the_pacs_is_moved_here_and_analysed_first(moving: SmallNetwo
     moving.receive(LATER)
     moving.step()
     moving.step()  # the fetched scan is searched for too, so that all scans are analysed in date order
-    assert [record.job.series_uid for record in moving.journal.jobs()] == [EARLIER.series_uid]
+    assert [record.job.series_uid for record in moving.journal.jobs.find()] == [EARLIER.series_uid]
 
     moving.work()
     moving.step()
@@ -77,7 +80,7 @@ def test_a_prior_in_the_pacs_is_moved_here_and_analysed_first(moving: SmallNetwo
     )
     assert (prior.ct_uids, prior.results) == (tuple(sorted(EARLIER.uids)), ())
     assert moving.priors(LATER).search is PriorSearch.FOUND
-    acquired = {scan.date: moving.journal.acquisition(scan.series_uid) for scan in (EARLIER, LATER)}
+    acquired = {scan.date: moving.journal.priors.acquisition(scan.series_uid) for scan in (EARLIER, LATER)}
     assert [acquired[scan.date].role for scan in (EARLIER, LATER)] == [FETCHED, SENT]  # type: ignore[union-attr]
 
 
@@ -95,8 +98,8 @@ def test_the_results_of_a_fetched_scan_are_delivered_only_with_backfill(small_ne
     small_network.run_until_idle()
     receiver = small_network.peer.model_copy(update={"send_results": True})
 
-    assert small_network.journal.jobs_to_plan([receiver], with_backfill=False) == [small_network.key(LATER)]
-    assert small_network.journal.jobs_to_plan([receiver]) == sorted(
+    assert small_network.journal.deliveries.jobs_to_plan([receiver], with_backfill=False) == [small_network.key(LATER)]
+    assert small_network.journal.deliveries.jobs_to_plan([receiver]) == sorted(
         [small_network.key(EARLIER), small_network.key(LATER)]
     )
 
@@ -108,17 +111,19 @@ def test_a_fetched_scan_that_a_scanner_sends_later_counts_as_sent(small_network:
     small_network.receive(EARLIER)
     receiver = small_network.peer.model_copy(update={"send_results": True})
 
-    assert len(small_network.journal.jobs_to_plan([receiver], with_backfill=False)) == 2
+    assert len(small_network.journal.deliveries.jobs_to_plan([receiver], with_backfill=False)) == 2
 
 
 def test_a_received_prior_is_not_fetched_again(small_network: SmallNetwork) -> None:
     small_network.receive(EARLIER)
     small_network.run_until_idle()
-    arrived = small_network.journal.instances(EARLIER.uids)
+    arrived = small_network.journal.series.instances(EARLIER.uids)
     small_network.receive(LATER)
     small_network.run_until_idle()
 
-    assert {instance.calling_ae_title for instance in small_network.journal.instances(EARLIER.uids)} == {"SCANNER"}
+    assert {instance.calling_ae_title for instance in small_network.journal.series.instances(EARLIER.uids)} == {
+        "SCANNER"
+    }
     assert len(arrived) == EARLIER.slices
 
 
@@ -138,7 +143,7 @@ def test_a_scan_that_is_not_a_prior_of_the_chest_is_not_fetched(small_network: S
     small_network.run_until_idle()
 
     assert small_network.priors(LATER).search is PriorSearch.NONE_EXISTS
-    assert small_network.journal.stored_uids(other.series_uid) == ()
+    assert small_network.journal.series.stored_uids(other.series_uid) == ()
 
 
 def test_the_series_with_the_most_slices_is_fetched(small_network: SmallNetwork) -> None:
@@ -148,7 +153,7 @@ def test_the_series_with_the_most_slices_is_fetched(small_network: SmallNetwork)
     small_network.run_until_idle()
 
     assert small_network.prior_job_keys(LATER) == [small_network.key(thin)]
-    assert small_network.journal.stored_uids(EARLIER.series_uid) == ()
+    assert small_network.journal.series.stored_uids(EARLIER.series_uid) == ()
 
 
 # -- results --
@@ -165,7 +170,7 @@ def test_our_results_in_the_pacs_are_used_and_the_prior_is_not_analysed_again(sm
     assert prior.job_key is None
     assert prior.results == (("1.9.1.9", "1.9.1"), ("1.9.2.9", "1.9.2"))
     assert len(prior.ct_uids) == EARLIER.slices
-    assert [record.job.series_uid for record in small_network.journal.jobs()] == [LATER.series_uid]
+    assert [record.job.series_uid for record in small_network.journal.jobs.find()] == [LATER.series_uid]
 
 
 def test_of_several_versions_of_our_report_the_one_with_most_references_is_used(small_network: SmallNetwork) -> None:
@@ -244,7 +249,7 @@ def test_two_patients_with_one_id_are_not_mixed(small_network: SmallNetwork, oth
     given = small_network.priors(LATER)
     assert (given.search, given.scans) == (PriorSearch.NONE_EXISTS, ())
     assert given.reason == "1 studies or series of the same patient ID belong to other patients"
-    assert small_network.journal.stored_uids(other_patient.series_uid) == ()
+    assert small_network.journal.series.stored_uids(other_patient.series_uid) == ()
 
 
 def test_a_search_aborted_by_the_end_of_the_node_is_repeated(small_network: SmallNetwork) -> None:
@@ -256,7 +261,7 @@ def test_a_search_aborted_by_the_end_of_the_node_is_repeated(small_network: Smal
     time.sleep(0.02)
     small_network.searcher.step(time.time())
     ending.join()
-    assert small_network.journal.search_of(LATER.series_uid) is None
+    assert small_network.journal.priors.search_of(LATER.series_uid) is None
 
     small_network.pacs.behaviour.find_delay_s = 0.0
     small_network.start()
@@ -276,7 +281,7 @@ def test_without_birth_dates_from_the_pacs_patients_are_distinguished_by_headers
     given = small_network.priors(LATER)
     assert [prior.series_uid for prior in given.scans] == [EARLIER.series_uid]
     assert given.reason == "2 studies or series of the same patient ID belong to other patients"
-    assert small_network.journal.stored_uids(other_patient.series_uid) == ()
+    assert small_network.journal.series.stored_uids(other_patient.series_uid) == ()
     assert not (small_network.spool.inbox / other_patient.series_uid).exists()
 
 
@@ -346,7 +351,7 @@ def test_a_slow_pacs_is_given_up_at_the_limit_for_all_waiting_series(small_netwo
     assert time.monotonic() - started < 15
     assert small_network.priors(LATER).search is PriorSearch.NOT_FETCHED
     assert "within 1.5 s" in str(small_network.priors(LATER).reason)
-    assert len(small_network.journal.jobs()) == 2
+    assert len(small_network.journal.jobs.find()) == 2
 
 
 @pytest.mark.parametrize("method", ["move", "get"])
@@ -361,8 +366,8 @@ def test_an_incomplete_prior_is_not_used(moving: SmallNetwork, method: str) -> N
     given = moving.priors(LATER)
     assert (given.search, given.scans) == (PriorSearch.NOT_FETCHED, ())
     assert given.reason == f"series {EARLIER.series_uid}: 10 of 20 instances received from pacs"
-    assert [record.job.series_uid for record in moving.journal.jobs()] == [LATER.series_uid]
-    assert moving.journal.stored_uids(EARLIER.series_uid) == ()
+    assert [record.job.series_uid for record in moving.journal.jobs.find()] == [LATER.series_uid]
+    assert moving.journal.series.stored_uids(EARLIER.series_uid) == ()
 
 
 def test_a_move_to_our_ae_title_unknown_to_the_pacs_is_refused(moving: SmallNetwork) -> None:
@@ -389,7 +394,7 @@ def test_instances_that_arrive_after_an_aborted_move_are_not_analysed(moving: Sm
     moving.run_until_idle()
 
     assert moving.priors(LATER).search is PriorSearch.NOT_FETCHED
-    assert [record.job.series_uid for record in moving.journal.jobs()] == [LATER.series_uid]
+    assert [record.job.series_uid for record in moving.journal.jobs.find()] == [LATER.series_uid]
 
 
 def test_an_incomplete_prior_is_fetched_again_for_the_next_scan(small_network: SmallNetwork) -> None:
@@ -404,7 +409,7 @@ def test_an_incomplete_prior_is_fetched_again_for_the_next_scan(small_network: S
 
     assert small_network.prior_job_keys(newest) == [small_network.key(EARLIER), small_network.key(LATER)]
     assert small_network.prior_job_keys(LATER) == [small_network.key(EARLIER)]
-    assert small_network.journal.jobs([JobState.SUPERSEDED])
+    assert small_network.journal.jobs.find([JobState.SUPERSEDED])
 
 
 # -- several priors --
@@ -431,7 +436,7 @@ def test_a_scan_whose_files_were_deleted_is_retrieved_to_be_compared_again(
     small_network.run_until_idle()
     before = small_network.key(LATER)
     small_network.spool.remove_series(LATER.series_uid)
-    small_network.journal.forget_series(LATER.series_uid)
+    small_network.journal.series.forget(LATER.series_uid)
     if not is_in_pacs:
         small_network.pacs.behaviour.fraction_sent = 0.5
     small_network.receive(EARLIER)
@@ -441,7 +446,7 @@ def test_a_scan_whose_files_were_deleted_is_retrieved_to_be_compared_again(
 
     assert (small_network.key(LATER) == before) is not is_in_pacs
     assert small_network.prior_job_keys(LATER) == ([small_network.key(EARLIER)] if is_in_pacs else [])
-    acquisition = small_network.journal.acquisition(LATER.series_uid)
+    acquisition = small_network.journal.priors.acquisition(LATER.series_uid)
     assert acquisition is not None
     assert (acquisition.role, acquisition.is_complete) == (SENT, True)
 
@@ -452,9 +457,9 @@ def test_old_fetched_series_may_be_removed_without_commitment(small_network: Sma
     small_network.receive(LATER)
     small_network.run_until_idle()
 
-    old = small_network.journal.committed_series(before=time.time() + 60)
+    old = small_network.journal.series.committed(before=time.time() + 60)
     assert sorted(old) == [EARLIER.series_uid, "1.9.7.9"]
-    assert small_network.journal.committed_series(before=time.time() - 60) == []
+    assert small_network.journal.series.committed(before=time.time() - 60) == []
     assert LATER.series_uid not in old  # SENT: its results must be committed first
 
 

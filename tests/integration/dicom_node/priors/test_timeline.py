@@ -25,9 +25,8 @@ def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
-    yield journal
-    journal.close()
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        yield journal
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_later_scans_are_compared_again_after_a_late_prior_arrives(small_network
 
     assert small_network.prior_job_keys(FIVE[1]) == [small_network.key(FIVE[0])]
     assert small_network.prior_job_keys(FIVE[2]) == [small_network.key(FIVE[0]), small_network.key(FIVE[1])]
-    assert {small_network.journal.job(key).state for key in before.values()} == {JobState.SUPERSEDED}
+    assert {small_network.journal.jobs.get(key).state for key in before.values()} == {JobState.SUPERSEDED}
     assert small_network.key(FIVE[0]) == job_key(FIVE[0].uids, "config")  # without priors the key does not change
 
 
@@ -128,7 +127,7 @@ def test_a_scan_of_the_same_day_is_not_a_prior(small_network: SmallNetwork) -> N
 def test_a_scan_waits_while_a_prior_is_analysed(small_network: SmallNetwork) -> None:
     small_network.receive(FIVE[0], FIVE[1])
     small_network.step()
-    assert [record.job.series_uid for record in small_network.journal.jobs()] == [FIVE[0].series_uid]
+    assert [record.job.series_uid for record in small_network.journal.jobs.find()] == [FIVE[0].series_uid]
 
     small_network.work()
     small_network.step()
@@ -156,11 +155,11 @@ def test_a_prior_that_cannot_be_analysed_is_reported_and_delays_nothing(
     small_network.receive(FIVE[0], FIVE[1])
     small_network.step()
     key, journal = small_network.key(FIVE[0]), small_network.journal
-    journal.claim(key, "worker", 4e9, 100.0)
+    journal.jobs.claim(key, "worker", 4e9, 100.0)
     if state is JobState.REJECTED:
-        journal.mark_rejected(key, "worker", "MissingSlices: a gap of 7.5 mm", 100.0)
+        journal.jobs.mark_rejected(key, "worker", "MissingSlices: a gap of 7.5 mm", 100.0)
     else:
-        journal.release(key, "worker", "ValueError", 100.0, max_attempts=1)
+        journal.jobs.release(key, "worker", "ValueError", 100.0, max_attempts=1)
     small_network.step()
 
     given = small_network.priors(FIVE[1])
@@ -189,9 +188,10 @@ def test_the_journal_has_patient_keys_and_no_patient_data(small_network: SmallNe
     small_network.receive(FIVE[0], FIVE[1], other)
     small_network.run_until_idle()
 
-    first, second = small_network.journal.patients()
+    first, second = small_network.journal.priors.patients()
     of_patient = {
-        key: [scan.series_uid for scan in small_network.journal.scans_of(key) if scan.job] for key in (first, second)
+        key: [scan.series_uid for scan in small_network.journal.priors.scans_of(key) if scan.job]
+        for key in (first, second)
     }
     assert sorted(of_patient.values()) == [[FIVE[0].series_uid, FIVE[1].series_uid], [other.series_uid]]
     written = b"".join(file.read_bytes() for file in tmp_path.glob("journal.db*"))

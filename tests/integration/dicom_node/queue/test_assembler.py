@@ -15,7 +15,7 @@ def arrive(journal: Journal, number: int, now: float, series_uid: str = "1.2") -
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.record_instance(received, now)
+    journal.series.record_instances([received], now)
 
 
 def test_a_series_is_complete_after_its_quiet_period_and_not_before(journal: Journal) -> None:
@@ -24,7 +24,7 @@ def test_a_series_is_complete_after_its_quiet_period_and_not_before(journal: Jou
 
     assert assemble(journal, "config", 20.0, 135.0) == []
     (job,) = assemble(journal, "config", 20.0, 135.1)
-    assert journal.job(job.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
+    assert journal.jobs.get(job.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
     assert assemble(journal, "config", 20.0, 200.0) == []
 
 
@@ -36,7 +36,7 @@ def test_a_slow_sender_with_pauses_below_the_quiet_period_makes_one_job(journal:
     made += assemble(journal, "config", 20.0, 1000.0)
 
     assert len(made) == 1
-    assert len(journal.job(made[0].job_key).sop_instance_uids) == 10
+    assert len(journal.jobs.get(made[0].job_key).sop_instance_uids) == 10
 
 
 def test_late_slices_make_a_second_job_that_supersedes_the_first(journal: Journal) -> None:
@@ -45,8 +45,8 @@ def test_late_slices_make_a_second_job_that_supersedes_the_first(journal: Journa
     arrive(journal, 2, 300.0)
     (second,) = assemble(journal, "config", 20.0, 400.0)
 
-    assert journal.job(first.job_key).state is JobState.SUPERSEDED
-    assert journal.job(second.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
+    assert journal.jobs.get(first.job_key).state is JobState.SUPERSEDED
+    assert journal.jobs.get(second.job_key).sop_instance_uids == ("1.2.1", "1.2.2")
 
 
 def test_two_series_at_once_are_two_jobs(journal: Journal) -> None:
@@ -62,5 +62,5 @@ def test_a_queued_job_is_created_again_for_a_replaced_model(journal: Journal) ->
 
     (new,) = assemble(journal, "new", 20.0, 300.0)
 
-    assert (new.config_hash, journal.job(old.job_key).state) == ("new", JobState.SUPERSEDED)
+    assert (new.config_hash, journal.jobs.get(old.job_key).state) == ("new", JobState.SUPERSEDED)
     assert assemble(journal, "new", 20.0, 400.0) == []

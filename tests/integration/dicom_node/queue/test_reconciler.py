@@ -47,7 +47,7 @@ def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.record_instance(received, now - 60)
+    journal.series.record_instances([received], now - 60)
     (job,) = assemble(journal, "config", 20.0, now)
     return job
 
@@ -62,7 +62,7 @@ def run(reconciler: Reconciler, queue: FakeQueue, start: int, end: int) -> None:
 def test_a_new_job_is_enqueued_at_once_and_then_with_exponential_backoff(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
 
-    run(Reconciler(journal, queue, QUEUE), queue, 0, 400)
+    run(Reconciler(journal.jobs, queue, QUEUE), queue, 0, 400)
 
     assert [time_s for time_s, _ in queue.enqueued] == [0, 30, 90, 190, 290, 390]
     assert {key for _, key in queue.enqueued} == {job.job_key}
@@ -70,9 +70,9 @@ def test_a_new_job_is_enqueued_at_once_and_then_with_exponential_backoff(journal
 
 def test_a_claimed_job_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE)
     reconciler.step(0.0)
-    journal.claim(job.job_key, "worker", 1000.0, 5.0)
+    journal.jobs.claim(job.job_key, "worker", 1000.0, 5.0)
 
     run(reconciler, queue, 6, 200)
 
@@ -81,28 +81,28 @@ def test_a_claimed_job_is_not_enqueued(journal: Journal, queue: FakeQueue) -> No
 
 def test_a_job_is_enqueued_again_as_soon_as_its_lease_has_expired(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE)
     reconciler.step(0.0)
-    journal.claim(job.job_key, "worker", 65.0, 5.0)
+    journal.jobs.claim(job.job_key, "worker", 65.0, 5.0)
 
     run(reconciler, queue, 6, 70)
 
-    record = journal.job(job.job_key)
+    record = journal.jobs.get(job.job_key)
     assert (record.state, record.attempts) == (JobState.QUEUED, 1)
     assert [time_s for time_s, _ in queue.enqueued] == [0, 66]
 
 
 def test_a_job_whose_last_attempt_failed_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE)
     for start in (0, 1000):
-        journal.claim(job.job_key, "worker", start + 60.0, float(start))
+        journal.jobs.claim(job.job_key, "worker", start + 60.0, float(start))
         run(reconciler, queue, start, start + 70)
 
     enqueued = len(queue.enqueued)
     run(reconciler, queue, 2000, 2200)
 
-    record = journal.job(job.job_key)
+    record = journal.jobs.get(job.job_key)
     assert (record.state, record.reason) == (JobState.FAILED, "its worker ended without a result")
     assert len(queue.enqueued) == enqueued
 
@@ -112,7 +112,7 @@ def test_an_unavailable_queue_is_retried_with_exponential_backoff_and_no_job_is_
 ) -> None:
     for number in range(3):
         queue_series(journal, number, now=float(number))
-    reconciler = Reconciler(journal, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE)
     queue.is_available = False
     run(reconciler, queue, 10, 100)
     assert queue.attempts == [10, 11, 13, 17, 25, 41, 71]
@@ -125,14 +125,14 @@ def test_an_unavailable_queue_is_retried_with_exponential_backoff_and_no_job_is_
 
 def test_expired_leases_are_requeued_while_the_queue_is_unavailable(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE)
     queue.is_available = False
     reconciler.step(0.0)
-    journal.claim(job.job_key, "worker", 0.5, 0.0)
+    journal.jobs.claim(job.job_key, "worker", 0.5, 0.0)
 
     reconciler.step(0.6)
 
-    assert journal.job(job.job_key).state is JobState.QUEUED
+    assert journal.jobs.get(job.job_key).state is JobState.QUEUED
 
 
 def test_pauses_double_up_to_the_limit() -> None:
@@ -147,19 +147,19 @@ def test_a_committed_series_is_removed_after_retention_days_and_never_with_zero(
     path = spool.write_instance("1.1", "1.1.1", b"x")
     _commit(journal, job)
 
-    assert remove_committed(journal, spool, 0, 1000 * DAY_S) == []
-    assert remove_committed(journal, spool, 7, 7 * DAY_S) == []
+    assert remove_committed(journal.series, spool, 0, 1000 * DAY_S) == []
+    assert remove_committed(journal.series, spool, 7, 7 * DAY_S) == []
     assert path.exists()
-    assert remove_committed(journal, spool, 7, 7 * DAY_S + 1) == ["1.1"]
+    assert remove_committed(journal.series, spool, 7, 7 * DAY_S + 1) == ["1.1"]
     assert not path.exists()
-    assert journal.has_instances(["1.1.1"]) == set()
-    assert journal.job(job.job_key).state is JobState.COMMITTED
+    assert journal.series.stored_among(["1.1.1"]) == set()
+    assert journal.jobs.get(job.job_key).state is JobState.COMMITTED
 
 
 def _commit(journal: Journal, job: Job) -> None:
     document = Document(sop_class_uid="1.2", sop_instance_uid="2.25.1", file_name="sr.dcm")
-    journal.claim(job.job_key, "worker", 60.0, 0.0)
-    journal.mark_analysed(job.job_key, "worker", [document], 0.0)
-    journal.ensure_deliveries(job.job_key, [Peer(name="pacs", ae_title="PACS", host="h", port=1)], 0.0)
-    for delivery in journal.due_deliveries(0.0):
-        journal.mark_stored(delivery, 0.0)
+    journal.jobs.claim(job.job_key, "worker", 60.0, 0.0)
+    journal.jobs.mark_analysed(job.job_key, "worker", [document], 0.0)
+    journal.deliveries.ensure(job.job_key, [Peer(name="pacs", ae_title="PACS", host="h", port=1)], 0.0)
+    for delivery in journal.deliveries.due(0.0):
+        journal.deliveries.mark_stored(delivery, 0.0)

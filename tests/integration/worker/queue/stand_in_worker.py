@@ -10,7 +10,7 @@ from pathlib import Path
 from dicom_node.errors import SeriesRejected
 from dicom_node.series import Document
 from models.segmenter import ModelError, Progress
-from worker.queue.runner import JobFiles, make_job_runner
+from worker.queue.runner import JobFiles, job_runner
 from worker.queue.tasks import consume
 from worker.settings import load_settings
 
@@ -42,4 +42,6 @@ def analyse(files: JobFiles, folder: Path, progress: Progress) -> list[Document]
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = load_settings(Path(sys.argv[1]))
-    sys.exit(consume(settings, make_job_runner(settings, "config", analyse)))
+    with job_runner(settings, "config", analyse) as runner:
+        code = consume(settings, runner)
+    sys.exit(code)

@@ -15,9 +15,8 @@ from worker.queue.lease import Lease
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(f"sqlite:///{tmp_path}/journal.db")
-    yield journal
-    journal.close()
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        yield journal
 
 
 @pytest.fixture
@@ -31,26 +30,26 @@ def job(journal: Journal) -> Job:
         calling_ae_title="SENDER",
         file_sha256="x",
     )
-    journal.record_instance(received, 0.0)
-    (series,) = journal.quiet_series(1.0)
-    job = journal.create_job(series, "config", 1.0)
+    journal.series.record_instances([received], 0.0)
+    (series,) = journal.series.quiet(1.0)
+    job = journal.jobs.create(series, "config", 1.0)
     assert job is not None
-    assert journal.claim(job.job_key, "worker", time.time() + 0.4, time.time())
+    assert journal.jobs.claim(job.job_key, "worker", time.time() + 0.4, time.time())
     return job
 
 
 def test_a_lease_is_renewed_inside_its_block_and_expires_after_it(journal: Journal, job: Job) -> None:
-    with Lease(journal, job.job_key, "worker", 0.4) as lease:
+    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
         time.sleep(1.0)
-        assert journal.expired_leases(time.time()) == []
+        assert journal.jobs.expired_leases(time.time()) == []
         lease.check()
 
-    assert len(journal.expired_leases(time.time() + 0.4)) == 1
+    assert len(journal.jobs.expired_leases(time.time() + 0.4)) == 1
 
 
 def test_a_requeued_job_loses_its_lease(journal: Journal, job: Job) -> None:
-    with Lease(journal, job.job_key, "worker", 0.4) as lease:
-        journal.requeue(job.job_key, time.time() + 10, max_attempts=5)
+    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
+        journal.jobs.requeue(job.job_key, time.time() + 10, max_attempts=5)
         time.sleep(0.3)
         with pytest.raises(LeaseLost, match=job.job_key):
             lease.check()
@@ -59,8 +58,8 @@ def test_a_requeued_job_loses_its_lease(journal: Journal, job: Job) -> None:
 
 
 def test_a_lease_survives_a_temporarily_locked_journal(journal: Journal, job: Job) -> None:
-    with Lease(journal, job.job_key, "worker", 0.4) as lease:
-        with journal._write():
+    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
+        with journal.database.write():
             time.sleep(0.6)
         lease.renew()
         lease.check()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,10 @@ class QueueSetup:
         self.config.write_text(SETTINGS.format(folder=folder))
         self.settings: Settings = load_settings(self.config)
         self.spool = Spool(folder)
-        self.journal = Journal(self.settings.journal.url_in(folder))
+        self._opened = ExitStack()
+        self.journal = self._opened.enter_context(Journal(self.settings.journal.url_in(folder)))
         self.app = make_celery(redis_url(self.settings.queue, folder))
-        self.reconciler = Reconciler(self.journal, lambda job: enqueue(self.app, job), self.settings.queue)
+        self.reconciler = Reconciler(self.journal.jobs, lambda job: enqueue(self.app, job), self.settings.queue)
         self.log = (folder / "worker.log").open("ab")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.redis = self.start_redis()
@@ -60,7 +62,7 @@ class QueueSetup:
         for number, content in enumerate(files):
             uid = f"{series_uid}.{number}"
             self.spool.write_instance(series_uid, uid, content)
-            self.journal.record_instance(instance(series_uid, uid, content), time.time() - 60)
+            self.journal.series.record_instances([instance(series_uid, uid, content)], time.time() - 60)
         (job,) = assemble(self.journal, config_hash, 20.0, time.time())
         return job
 
@@ -76,17 +78,17 @@ class QueueSetup:
         wait_until(holds, timeout_s, self.jobs_and_log)
 
     def wait_for_state(self, job: Job, state: JobState) -> None:
-        self.wait_until(lambda: self.journal.job(job.job_key).state is state)
+        self.wait_until(lambda: self.journal.jobs.get(job.job_key).state is state)
 
     def jobs_and_log(self) -> str:
-        return f"{self.journal.jobs()}\n{(self.folder / 'worker.log').read_text()}"
+        return f"{self.journal.jobs.find()}\n{(self.folder / 'worker.log').read_text()}"
 
     def end(self) -> None:
         for process in self.processes:
             process.kill()
             process.wait()
         self.app.close()
-        self.journal.close()
+        self._opened.close()
         self.log.close()
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -107,7 +109,7 @@ def instance(series_uid: str, uid: str, content: bytes) -> Instance:
 
 
 def states(setup: QueueSetup, jobs: list[Job]) -> list[JobState]:
-    return [setup.journal.job(job.job_key).state for job in jobs]
+    return [setup.journal.jobs.get(job.job_key).state for job in jobs]
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_a_job_whose_worker_is_killed_is_finished_after_a_restart(setup: QueueSe
     setup.start_worker()
     setup.wait_for_state(job, JobState.ANALYSED)
 
-    assert setup.journal.job(job.job_key).attempts == 1
+    assert setup.journal.jobs.get(job.job_key).attempts == 1
     assert [path.name for path in setup.spool.outbox.iterdir()] == [job.job_key]
 
 
@@ -196,9 +198,9 @@ def test_a_job_that_kills_every_worker_fails(setup: QueueSetup) -> None:
         setup.wait_for_state(job, JobState.RUNNING)
         worker.kill()
         worker.wait()
-        setup.wait_until(lambda: setup.journal.job(job.job_key).state is not JobState.RUNNING)
+        setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).state is not JobState.RUNNING)
 
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert (record.state, record.reason) == (JobState.FAILED, "its worker ended without a result")
 
 
@@ -211,7 +213,7 @@ def test_a_stopped_worker_releases_its_job_at_once_without_counting_an_attempt(s
     worker.terminate()
 
     assert worker.wait(10) == 0
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert (record.state, record.attempts, record.reason) == (
         JobState.QUEUED,
         0,
@@ -226,7 +228,7 @@ def test_a_worker_that_was_suspended_past_its_lease_discards_its_result(setup: Q
     setup.wait_for_state(job, JobState.RUNNING)
     suspended.send_signal(signal.SIGSTOP)
     setup.start_worker()
-    setup.wait_until(lambda: setup.journal.job(job.job_key).attempts == 1)
+    setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).attempts == 1)
     setup.wait_for_state(job, JobState.RUNNING)
     (setup.folder / "hold").unlink()
     setup.wait_for_state(job, JobState.ANALYSED)
@@ -234,7 +236,7 @@ def test_a_worker_that_was_suspended_past_its_lease_discards_its_result(setup: Q
     suspended.send_signal(signal.SIGCONT)
     setup.wait_until(lambda: "result discarded" in (setup.folder / "worker.log").read_text())
 
-    assert setup.journal.job(job.job_key).state is JobState.ANALYSED
+    assert setup.journal.jobs.get(job.job_key).state is JobState.ANALYSED
     assert setup.spool.document_path(job.job_key, "seg.dcm").read_bytes() == b"suspended"
 
 
@@ -244,7 +246,7 @@ def test_a_series_that_cannot_be_analysed_is_rejected_with_the_reason(setup: Que
 
     setup.wait_for_state(job, JobState.REJECTED)
 
-    assert setup.journal.job(job.job_key).reason == "MissingSlices: a gap of 7.5 mm"
+    assert setup.journal.jobs.get(job.job_key).reason == "MissingSlices: a gap of 7.5 mm"
     assert list(setup.spool.outbox.iterdir()) == []
 
 
@@ -256,7 +258,7 @@ def test_a_job_with_an_unexpected_error_is_retried_then_fails_and_the_error_text
 
     setup.wait_for_state(job, JobState.FAILED)
 
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert (record.reason, record.attempts) == ("ValueError", 3)
     log = (setup.folder / "worker.log").read_text()
     assert "in analyse" in log
@@ -267,9 +269,9 @@ def test_a_full_disk_does_not_count_as_an_attempt(setup: QueueSetup) -> None:
     setup.start_worker()
     job = setup.receive("1.2.3", b"full")
 
-    setup.wait_until(lambda: setup.journal.job(job.job_key).reason is not None)
+    setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).reason is not None)
 
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert (record.attempts, record.reason) == (0, "SpoolFull: the disk answered ENOSPC")
 
 
@@ -280,7 +282,7 @@ def test_a_worker_whose_model_fails_releases_the_job_and_exits(setup: QueueSetup
     setup.wait_until(lambda: worker.poll() is not None)
 
     assert worker.returncode == 1
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert (record.state, record.attempts) == (JobState.QUEUED, 0)
     assert record.reason == "ModelError: the weights have another hash"
 
@@ -289,9 +291,9 @@ def test_a_job_of_another_configuration_stays_queued_with_a_reason(setup: QueueS
     setup.start_worker()
     job = setup.receive("1.2.3", b"foreign", config_hash="other")
 
-    setup.wait_until(lambda: setup.journal.job(job.job_key).reason is not None)
+    setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).reason is not None)
 
-    record = setup.journal.job(job.job_key)
+    record = setup.journal.jobs.get(job.job_key)
     assert record.state is JobState.QUEUED
     assert record.reason is not None
     assert record.reason.startswith("ConfigMismatch: made for configuration other, this worker has config")

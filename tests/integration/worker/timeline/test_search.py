@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
@@ -63,8 +63,8 @@ class Node:
             calling_ae_title="CT",
             file_sha256="0" * 64,
         )
-        self.journal.record_instance(instance, 100.0)
-        self.journal.record_acquisition(
+        self.journal.series.record_instances([instance], 100.0)
+        self.journal.priors.record_acquisition(
             AcquisitionRecord(
                 series_uid=header.SeriesInstanceUID,
                 study_uid=header.StudyInstanceUID,
@@ -79,10 +79,10 @@ class Node:
 
     def analyse(self, header: Dataset, comparison: Comparison) -> None:
         """Create and finish the job of a scan, with this comparison in its findings."""
-        (found,) = (each for each in self.journal.quiet_series(1e9) if each.series_uid == header.SeriesInstanceUID)
-        job = self.journal.create_job(found, "recipe", 200.0)
+        (found,) = (each for each in self.journal.series.quiet(1e9) if each.series_uid == header.SeriesInstanceUID)
+        job = self.journal.jobs.create(found, "recipe", 200.0)
         assert job is not None
-        assert self.journal.claim(job.job_key, "worker", 300.0, 200.0)
+        assert self.journal.jobs.claim(job.job_key, "worker", 300.0, 200.0)
         scan_findings = replace(
             findings(*two_lesion_scan()),
             job_key=job.job_key,
@@ -93,14 +93,14 @@ class Node:
             write_findings(report_of(scan_findings, comparison), folder / "findings.json")
             self.spool.publish(folder, job.job_key)
         sr = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="1.2.9", file_name="sr.dcm")
-        assert self.journal.mark_analysed(job.job_key, "worker", [sr], 201.0)
+        assert self.journal.jobs.mark_analysed(job.job_key, "worker", [sr], 201.0)
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path) -> Iterator[Node]:
     data_dir = tmp_path / "var"
-    spool = Spool(data_dir)
-    return Node(data_dir=data_dir, spool=spool, journal=Journal(f"sqlite:///{journal_file(data_dir)}"))
+    with Journal(f"sqlite:///{journal_file(data_dir)}") as journal:
+        yield Node(data_dir=data_dir, spool=Spool(data_dir), journal=journal)
 
 
 @pytest.fixture
@@ -140,7 +140,6 @@ def add_followed_patient(node: Node) -> list[Dataset]:
     node.analyse(headers[2], comparison_of(headers[1:3], (92, 184)))
     node.analyse(headers[4], comparison_of([headers[2], headers[4]], (184, 364)))
     node.analyse(node.receive(10, OTHER), alone(ComparisonStatus.NO_PRIOR))
-    node.journal.close()
     return headers
 
 
@@ -208,7 +207,6 @@ def test_an_unknown_key_is_an_error(node: Node, config: Path, digits: str, count
 
 def test_a_patient_without_an_analysed_scan_has_no_timeline(node: Node, config: Path) -> None:
     node.receive(0)
-    node.journal.close()
 
     done = call_timeline(PATIENT, "--config", config)
 

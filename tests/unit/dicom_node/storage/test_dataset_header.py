@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.errors import InvalidUid, UnreadableInstance
-from dicom_node.storage.dataset_header import Header, file_start, read_header
+from dicom_node.storage.dataset_header import Header, Origin, file_start, read_header, read_origin
 
 MakeCt = Callable[..., Dataset]
 EXPECTED = Header(
@@ -113,7 +113,8 @@ def test_the_error_message_has_no_patient_data(make_ct: MakeCt) -> None:
 
 
 def test_the_file_meta_information_is_valid_for_pydicom(make_ct: MakeCt) -> None:
-    file = BytesIO(file_start(EXPECTED, ExplicitVRLittleEndian) + encoded(make_ct(7)))
+    origin = Origin(calling_ae_title="SENDER", is_fetched=True)
+    file = BytesIO(file_start(EXPECTED, ExplicitVRLittleEndian, origin) + encoded(make_ct(7)))
 
     read = dcmread(file)
 
@@ -121,5 +122,6 @@ def test_the_file_meta_information_is_valid_for_pydicom(make_ct: MakeCt) -> None
     assert read.file_meta.MediaStorageSOPInstanceUID == EXPECTED.sop_instance_uid
     assert read.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     validate_file_meta(read.file_meta)
+    assert read_origin(read.file_meta) == origin
     assert read.file_meta.FileMetaInformationGroupLength + 144 == file.getvalue().index(b"\x08\0\x08\0CS")
     assert (read.pixel_array == make_ct(7).pixel_array).all()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from worker.outputs.dicom.seg import encode_seg
-from worker.outputs.dicom.source import plain_header
+from worker.outputs.dicom.source import plain_header, source_of
 
 BIN = Path(sys.executable).parent
 
@@ -40,7 +40,7 @@ SCANS = {
 
 
 def saved(case: Made, folder: Path) -> Path:
-    seg = encode_seg(case.findings, case.series.datasets)
+    seg = encode_seg(case.findings, source_of(case.series.datasets, case.findings))
     assert seg is not None
     seg.save_as(folder / "seg.dcm", enforce_file_format=True)
     return folder / "seg.dcm"
@@ -126,7 +126,7 @@ def test_only_slices_with_a_lesion_become_frames(analysed: Analyse, tmp_path: Pa
 def test_without_a_lesion_there_is_no_segmentation(analysed: Analyse) -> None:
     case = analysed([])
 
-    assert encode_seg(case.findings, case.series.datasets) is None
+    assert encode_seg(case.findings, source_of(case.series.datasets, case.findings)) is None
 
 
 def test_each_segment_has_type_site_and_algorithm(analysed: Analyse, tmp_path: Path) -> None:

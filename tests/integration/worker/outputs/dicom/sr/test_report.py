@@ -24,6 +24,7 @@ from tests.fixtures.worker.reading import (
     said,
     saved,
 )
+from worker.outputs.dicom.source import source_of
 from worker.outputs.dicom.sr.report import encode_rejection, encode_sr
 
 Analyse = Callable[..., Made]
@@ -181,9 +182,9 @@ def test_a_line_across_the_first_three_pixels_runs_from_0_to_3(analysed: Analyse
     edge_to_edge = replace(finding.measurement.long_axis, start_px=(-0.5, 0.0), end_px=(2.5, 0.0))
     finding = replace(finding, measurement=replace(finding.measurement, long_axis=edge_to_edge))
 
-    encode_sr(report_of(replace(case.findings, findings=(finding,))), case.series.datasets, None).save_as(
-        tmp_path / "sr.dcm"
-    )
+    findings = replace(case.findings, findings=(finding,))
+    sr = encode_sr(report_of(findings), source_of(case.series.datasets, findings), None)
+    sr.save_as(tmp_path / "sr.dcm")
 
     (line,) = items(pydicom.dcmread(tmp_path / "sr.dcm"), *GROUP, "Long Axis", "Source")
     assert list(line.GraphicData) == [0.0, 0.5, 3.0, 0.5]

@@ -1,0 +1,1 @@
+"""The Alembic environment of the journal: one module per revision in `versions`."""
