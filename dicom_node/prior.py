@@ -9,20 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dicom_node.identifiers import REPORTS
 from dicom_node.jobs import JobState
 
-REPORTS = {
-    "1.2.840.10008.5.1.4.1.1.88.22": "Enhanced SR",
-    "1.2.840.10008.5.1.4.1.1.88.33": "Comprehensive SR",
-    "1.2.840.10008.5.1.4.1.1.88.34": "Comprehensive 3D SR",
-}
-SEGMENTATIONS = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation",
-    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation",
-}
-RESULTS = (*REPORTS, *SEGMENTATIONS)
-"""SOP classes of result documents, ours and readers', that are fetched in addition to the CT."""
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _FINISHED = (JobState.ANALYSED, JobState.DELIVERED, JobState.COMMITTED)
 
 

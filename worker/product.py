@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PRODUCT = "LungSpread"
+from dicom_node.identifiers import PRODUCT as PRODUCT
 
 RESEARCH = "Research, not for diagnosis"
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert, or_, select, update
 
+from dicom_node.identifiers import RESULTS
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, series
-from dicom_node.prior import RESULTS
 from dicom_node.series import Instance, Series
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement

@@ -26,11 +26,11 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.identifiers import COMMITMENT, RESULTS, VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.network.association import NodeAE, on_connected
 from dicom_node.network.status import (
     CANNOT_UNDERSTAND,
-    COMMITMENT,
     COMPRESSED,
     DATA_SET_DOES_NOT_MATCH,
     DUPLICATE_TRANSACTION,
@@ -40,10 +40,8 @@ from dicom_node.network.status import (
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     SUCCESS,
-    VERIFICATION,
     abort,
 )
-from dicom_node.prior import RESULTS
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 

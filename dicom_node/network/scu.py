@@ -19,21 +19,25 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.delivery.commitment import REQUEST_COMMITMENT, CommitmentReport, read_report, request_dataset
 from dicom_node.errors import NodeError, PacsRefused, PacsUnavailable, UnreadableInstance
+from dicom_node.identifiers import (
+    COMMITMENT,
+    COMMITMENT_INSTANCE,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from dicom_node.journal.commitments import Reference
 from dicom_node.network.association import AssociationRequestor, NoAcceptedContext
 from dicom_node.network.status import (
-    COMMITMENT,
-    COMMITMENT_INSTANCE,
     COMPRESSED,
     PROCESSING_FAILURE,
     RESOURCE_LIMITATION,
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
-    VERIFICATION,
 )
 from dicom_node.settings import NodeSettings, Peer
 
-STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 STORED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
 """PS3.4 table B.2-1: stored; the warnings mean that elements were coerced or did not match."""
 RETRYABLE = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})

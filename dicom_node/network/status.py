@@ -17,12 +17,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-VERIFICATION = "1.2.840.10008.1.1"
-COMMITMENT = "1.2.840.10008.1.20.1"
-"""Storage Commitment Push Model SOP Class."""
-COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
-"""Its one well-known SOP instance (PS3.4 J.3.5)."""
-
 # PS3.7 Annex C, and PS3.4 table B.2-1 for C-STORE.
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110

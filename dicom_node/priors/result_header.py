@@ -12,10 +12,9 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import UnreadableInstance
-from dicom_node.prior import CT_IMAGE, RESULTS, SEGMENTATIONS, Result
+from dicom_node.identifiers import CT_IMAGE, RESULTS, SEGMENTATIONS, is_ours
+from dicom_node.prior import Result
 
-OUR_MANUFACTURER = "LungSpread"
-"""The Manufacturer attribute of the worker's documents."""
 _EVIDENCE = (
     "CurrentRequestedProcedureEvidenceSequence",
     "PertinentOtherEvidenceSequence",
@@ -40,7 +39,7 @@ def _result(header: Dataset, ct_series_uid: str) -> Result:
         series_uid=str(header.SeriesInstanceUID),
         study_uid=str(header.StudyInstanceUID),
         ct_series_uid=ct_series_uid,
-        is_ours=str(header.get("Manufacturer") or "").strip() == OUR_MANUFACTURER,
+        is_ours=is_ours(header),
         refers_to=tuple(sorted({pair for pair in _references(header) if pair[0] in RESULTS})),
     )
 

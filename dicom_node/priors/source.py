@@ -15,8 +15,8 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.identifiers import CT_IMAGE, RESULTS
 from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
-from dicom_node.prior import CT_IMAGE, RESULTS
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
 from dicom_node.settings import NodeSettings, Peer

@@ -15,12 +15,17 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, bu
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from dicom_node.identifiers import (
+    COMMITMENT,
+    COMMITMENT_INSTANCE,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from dicom_node.network.association import NodeAE, on_connected
 from worker.demo.archive import UNIQUE_KEYS, Archive
 
-VERIFICATION = "1.2.840.10008.1.1"
-COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
-STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 SUCCESS, PENDING = 0x0000, 0xFF00
 IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS = 0xA900
 TIMEOUT_S = 30.0
@@ -81,7 +86,7 @@ class SmallPacs:
             self._ae.add_supported_context(
                 str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES, scu_role=True, scp_role=True
             )
-        for sop_class in (VERIFICATION, COMMITMENT_PUSH_MODEL, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
+        for sop_class in (VERIFICATION, COMMITMENT, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
             self._ae.add_supported_context(sop_class)
 
     def __enter__(self) -> SmallPacs:
@@ -180,9 +185,9 @@ class SmallPacs:
                 _send_report(association, report)
             return
         # PS3.4 J.3.3: on a new association the SCP negotiates its role; by default the requestor is the SCU.
-        role = build_role(COMMITMENT_PUSH_MODEL, scp_role=True)
+        role = build_role(COMMITMENT, scp_role=True)
         host, port = self.peers[calling]
-        contexts = [build_context(COMMITMENT_PUSH_MODEL)]
+        contexts = [build_context(COMMITMENT)]
         association = self._ae.associate(
             host, port, contexts, ae_title=calling, ext_neg=[role], evt_handlers=_ON_CONNECTED
         )
@@ -209,7 +214,7 @@ class SmallPacs:
 def _send_report(association: Association, report: Dataset) -> None:
     # PS3.4 J.3.3.1.1: event type 1 is complete success, 2 means that failures exist.
     event_type = 2 if "FailedSOPSequence" in report else 1
-    association.send_n_event_report(report, event_type, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
+    association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
 
 
 def _contexts(files: list[Path]) -> list[Any]:

@@ -6,7 +6,7 @@ person made it is determined from its content (`content.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,14 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    CTImageStorage,
-    EnhancedSRStorage,
-    SegmentationStorage,
-)
 
 from dicom_node.errors import NodeError
+from dicom_node.identifiers import CT_IMAGE, REPORTS, RESULTS, SEGMENTATIONS, is_ours
 from worker.ct.pixels import DAMAGE
-from worker.product import PRODUCT
 
-LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 REJECTION_NUMBER = 3
 """Last digit of the series number of a rejection report (worker/outputs/dicom/header.py)."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
-SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE)
-REPORTS = (EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage)
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
 
 
@@ -71,7 +61,7 @@ def read_documents(paths: Sequence[Path]) -> list[Dataset]:
         with readable(f"document {number} of {len(paths)}"):
             dataset = dcmread(path)
             _check_complete(dataset)
-            if dataset.SOPClassUID in (*SEGMENTATIONS, *REPORTS):
+            if dataset.SOPClassUID in RESULTS:
                 found[str(dataset.SOPInstanceUID)] = dataset
     return list(found.values())
 
@@ -109,11 +99,6 @@ def choose_documents(documents: Sequence[Dataset], series_uid: str) -> Documents
     )
 
 
-def is_ours(document: Dataset) -> bool:
-    """Return whether this product created the document."""
-    return bool(document.get("Manufacturer") == PRODUCT and document.get("ManufacturerModelName") == PRODUCT)
-
-
 def is_rejection(document: Dataset) -> bool:
     """Return whether the document is our report that a scan was not analysed."""
     return is_ours(document) and int(document.get("SeriesNumber") or 0) % 10 == REJECTION_NUMBER
@@ -125,10 +110,10 @@ def ct_series_of(document: Dataset) -> list[str]:
 
 
 def _is_of_ct(series: Dataset) -> bool:
-    return any(instance.ReferencedSOPClassUID == CTImageStorage for instance in _instances_of(series))
+    return any(instance.ReferencedSOPClassUID == CT_IMAGE for instance in _instances_of(series))
 
 
-def _newest_first(oldest_first: Sequence[Dataset], kinds: Sequence[str], *, ours: bool) -> tuple[Dataset, ...]:
+def _newest_first(oldest_first: Sequence[Dataset], kinds: Collection[str], *, ours: bool) -> tuple[Dataset, ...]:
     return tuple(each for each in reversed(oldest_first) if each.SOPClassUID in kinds and is_ours(each) is ours)
 
 

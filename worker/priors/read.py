@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import SeriesRejected
+from dicom_node.identifiers import is_ours
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
@@ -22,15 +23,7 @@ from worker.follow_up.prior import Prior, PriorLesion
 from worker.priors.acquisition import study_date
 from worker.priors.content import DocumentedLesion, PriorContent, read_content
 from worker.priors.ct import PriorCt, read_ct
-from worker.priors.documents import (
-    Documents,
-    PriorUnreadable,
-    choose_documents,
-    ct_series_of,
-    is_ours,
-    read_documents,
-    readable,
-)
+from worker.priors.documents import Documents, PriorUnreadable, choose_documents, ct_series_of, read_documents, readable
 from worker.priors.files import PriorFiles
 from worker.priors.lung_mask import read_lungs
 

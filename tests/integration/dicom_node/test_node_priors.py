@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.identifiers import PRODUCT
 from dicom_node.jobs import JobState
 from dicom_node.journal.jobs import JobRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
 from dicom_node.prior import PriorSearch
-from dicom_node.priors.result_header import OUR_MANUFACTURER
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -85,8 +85,8 @@ class PriorsSite:
         scan = Scan(date=date, birth_date=birth_date, number=int(number))
         seg, sr = (f"2.25.{int(key[:20], 16)}{role}" for role in (1, 2))
         files = {
-            "seg.dcm": scan.result(SEG, seg, OUR_MANUFACTURER),
-            "sr.dcm": scan.result(SR, sr, OUR_MANUFACTURER, [(SEG, seg)]),
+            "seg.dcm": scan.result(SEG, seg, PRODUCT),
+            "sr.dcm": scan.result(SR, sr, PRODUCT, [(SEG, seg)]),
         }
         with self.spool.new_outbox(key) as folder:
             for name, result in files.items():

@@ -6,10 +6,19 @@ from pathlib import Path
 
 from pydicom.datadict import dictionary_description
 
+from dicom_node.identifiers import (
+    COMMITMENT,
+    CT_IMAGE,
+    REPORTS,
+    RESULTS,
+    SEGMENTATIONS,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from dicom_node.network.scp import TRANSFER_SYNTAXES
-from dicom_node.network.scu import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
-from dicom_node.network.status import COMMITMENT, COMPRESSED, VERIFICATION
-from dicom_node.prior import CT_IMAGE, REPORTS, RESULTS, SEGMENTATIONS
+from dicom_node.network.status import COMPRESSED
 from dicom_node.priors import query as prior_query
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.settings import NodeSettings

@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset
 
 from dicom_node.errors import UnreadableInstance
+from dicom_node.identifiers import PRODUCT, is_ours
 from dicom_node.jobs import JobState, job_key
 from dicom_node.prior import (
     NOT_QUERIED,
@@ -24,10 +25,9 @@ from dicom_node.prior import (
 )
 from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, identity_of, read_identity
 from dicom_node.priors.query import best_ct, prior_studies, series_of, series_query, study_query
-from dicom_node.priors.result_header import OUR_MANUFACTURER, read_results
+from dicom_node.priors.result_header import read_results
 from dicom_node.storage.spool import patient_salt
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan
-from worker.product import PRODUCT
 
 MakeCt = Callable[..., Dataset]
 PATIENT_IDENTITY = PatientIdentity(
@@ -284,8 +284,21 @@ def written(result: Dataset, folder: Path) -> Path:
     return folder / "result.dcm"
 
 
-def test_our_results_are_identified_by_the_manufacturer_that_the_worker_writes() -> None:
-    assert OUR_MANUFACTURER == PRODUCT
+@pytest.mark.parametrize(
+    ("manufacturer", "model", "expected"),
+    [
+        ("LungSpread", "LungSpread", True),
+        ("LungSpread ", "LungSpread ", True),
+        ("LungSpread", "Phantom", False),
+        ("3D Slicer", "LungSpread", False),
+        ("LungSpread", None, False),
+    ],
+)
+def test_a_document_is_ours_by_manufacturer_and_model(manufacturer: str, model: str | None, expected: bool) -> None:
+    document = Dataset()
+    document.Manufacturer, document.ManufacturerModelName = manufacturer, model
+
+    assert is_ours(document) is expected
 
 
 def test_a_report_refers_to_the_ct_of_its_own_study_and_not_of_prior_studies(tmp_path: Path) -> None:

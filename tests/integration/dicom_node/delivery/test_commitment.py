@@ -21,9 +21,9 @@ from dicom_node.delivery.commitment import (
     verify_references,
 )
 from dicom_node.delivery.commitment_reports import CommitmentReporter
+from dicom_node.identifiers import COMMITMENT, COMMITMENT_INSTANCE
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
-from dicom_node.network.status import COMMITMENT, COMMITMENT_INSTANCE
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET

@@ -12,12 +12,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
+from dicom_node.identifiers import PRODUCT
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.network.scp import StorageScp, close
 from dicom_node.prior import PriorSearch
-from dicom_node.priors.result_header import OUR_MANUFACTURER
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, SmallNetwork
 from worker.demo.pacs import SmallPacs
 
@@ -161,8 +161,8 @@ def test_the_series_with_the_most_slices_is_fetched(small_network: SmallNetwork)
 
 def test_our_results_in_the_pacs_are_used_and_the_prior_is_not_analysed_again(small_network: SmallNetwork) -> None:
     small_network.archive(EARLIER)
-    small_network.archive_result(EARLIER.result(SEG, "1.9.1", OUR_MANUFACTURER))
-    small_network.archive_result(EARLIER.result(SR, "1.9.2", OUR_MANUFACTURER, [(SEG, "1.9.1")]))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.1", PRODUCT))
+    small_network.archive_result(EARLIER.result(SR, "1.9.2", PRODUCT, [(SEG, "1.9.1")]))
     small_network.receive(LATER)
     small_network.run_until_idle()
 
@@ -175,10 +175,10 @@ def test_our_results_in_the_pacs_are_used_and_the_prior_is_not_analysed_again(sm
 
 def test_of_several_versions_of_our_report_the_one_with_most_references_is_used(small_network: SmallNetwork) -> None:
     small_network.archive(EARLIER)
-    small_network.archive_result(EARLIER.result(SEG, "1.9.1", OUR_MANUFACTURER))
-    small_network.archive_result(EARLIER.result(SEG, "1.9.2", OUR_MANUFACTURER))
-    small_network.archive_result(EARLIER.result(SR, "1.9.4", OUR_MANUFACTURER, [(SEG, "1.9.1"), (SR, "1.8.1")]))
-    small_network.archive_result(EARLIER.result(SR, "1.9.5", OUR_MANUFACTURER, [(SEG, "1.9.2")]))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.1", PRODUCT))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.2", PRODUCT))
+    small_network.archive_result(EARLIER.result(SR, "1.9.4", PRODUCT, [(SEG, "1.9.1"), (SR, "1.8.1")]))
+    small_network.archive_result(EARLIER.result(SR, "1.9.5", PRODUCT, [(SEG, "1.9.2")]))
     small_network.receive(LATER)
     small_network.run_until_idle()
 
@@ -191,7 +191,7 @@ def test_a_readers_results_are_used_in_addition_to_our_job(small_network: SmallN
     small_network.run_until_idle()
     before = small_network.key(EARLIER)
     small_network.archive_result(EARLIER.result(SEG, "1.9.7", READER))
-    small_network.archive_result(EARLIER.result(SEG, "1.9.8", OUR_MANUFACTURER))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.8", PRODUCT))
     small_network.receive(LATER)
     small_network.run_until_idle()
 
@@ -200,8 +200,8 @@ def test_a_readers_results_are_used_in_addition_to_our_job(small_network: SmallN
 
 
 def test_results_are_used_when_the_pacs_no_longer_has_the_ct(small_network: SmallNetwork) -> None:
-    small_network.archive_result(EARLIER.result(SEG, "1.9.1", OUR_MANUFACTURER))
-    small_network.archive_result(EARLIER.result(SR, "1.9.2", OUR_MANUFACTURER, [(SEG, "1.9.1")]))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.1", PRODUCT))
+    small_network.archive_result(EARLIER.result(SR, "1.9.2", PRODUCT, [(SEG, "1.9.1")]))
     small_network.receive(LATER)
     small_network.run_until_idle()
 
@@ -216,7 +216,7 @@ def test_a_ct_above_the_size_limit_is_skipped_and_its_results_are_used(small_net
     small_network.node = small_network.node.model_copy(update={"priors_size_limit_mb": 9})
     small_network.start()
     small_network.archive(EARLIER)
-    small_network.archive_result(EARLIER.result(SEG, "1.9.1", OUR_MANUFACTURER))
+    small_network.archive_result(EARLIER.result(SEG, "1.9.1", PRODUCT))
     small_network.receive(LATER)
     small_network.run_until_idle()
 
@@ -274,7 +274,7 @@ def test_without_birth_dates_from_the_pacs_patients_are_distinguished_by_headers
     small_network.pacs.behaviour.unanswered_keys = frozenset({"PatientBirthDate", "PatientSex", "ModalitiesInStudy"})
     other_patient = Scan(date="20250505", birth_date="19770707")
     small_network.archive(EARLIER, other_patient)
-    small_network.archive_result(other_patient.result(SEG, "1.9.1", OUR_MANUFACTURER))
+    small_network.archive_result(other_patient.result(SEG, "1.9.1", PRODUCT))
     small_network.receive(LATER)
     small_network.run_until_idle()
 

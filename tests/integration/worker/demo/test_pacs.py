@@ -12,9 +12,10 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, build_role, evt
 from pynetdicom.presentation import build_context
 
+from dicom_node.identifiers import COMMITMENT, COMMITMENT_INSTANCE, STUDY_ROOT_FIND
 from tests.conftest import CLOSES_ITS_SOCKET
 from tests.fixtures.waiting import wait_until
-from worker.demo.pacs import COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE, STUDY_ROOT_FIND, SmallPacs
+from worker.demo.pacs import SmallPacs
 
 WriteCt = Callable[..., list[Path]]
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -159,7 +160,7 @@ def test_commitment_is_reported_on_the_configured_association(
     pacs.behaviour.report_on_same_association = same_association
     on_same_association, on_other_association = Reports(), Reports()
     requestor = AE("REQUESTOR")
-    requestor.add_supported_context(COMMITMENT_PUSH_MODEL, scu_role=True, scp_role=True)
+    requestor.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
     server = requestor.start_server(
         ("127.0.0.1", 0),
         block=False,
@@ -171,13 +172,13 @@ def test_commitment_is_reported_on_the_configured_association(
     association = requestor.associate(
         "127.0.0.1",
         pacs.port,
-        [build_context(COMMITMENT_PUSH_MODEL)],
+        [build_context(COMMITMENT)],
         pacs.ae_title,
-        ext_neg=[build_role(COMMITMENT_PUSH_MODEL, scu_role=True)],
+        ext_neg=[build_role(COMMITMENT, scu_role=True)],
         evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_same_association.on_report)],
     )
     request = commitment_request("1.2.3.1", "1.2.3.2", "1.2.3.99")
-    status, _ = association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
+    status, _ = association.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
     reports = on_same_association if same_association else on_other_association
     assert reports.arrived.wait(10)
     association.release()
@@ -200,9 +201,9 @@ def test_a_report_to_an_absent_peer_leaves_no_socket_open(pacs: SmallPacs, write
     before = open_socket_count()
     store(pacs, write_ct(1))
     requestor = AE("REQUESTOR")
-    association = requestor.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT_PUSH_MODEL)], pacs.ae_title)
+    association = requestor.associate("127.0.0.1", pacs.port, [build_context(COMMITMENT)], pacs.ae_title)
     request = commitment_request("1.2.3.1")
-    association.send_n_action(request, 1, COMMITMENT_PUSH_MODEL, COMMITMENT_PUSH_MODEL_INSTANCE)
+    association.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
     association.release()
 
     time.sleep(1.0)  # the report is attempted after 0.05 s
