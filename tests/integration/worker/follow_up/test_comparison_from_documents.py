@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.prior import PriorSearch
 from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.analysed_series import analyse_in
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
 from worker.findings import Findings
 from worker.follow_up.compare import follow_up
@@ -34,9 +35,19 @@ SPACING_MM = (2.5, 2.0, 2.0)
 DATES = (date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6))
 
 
-@pytest.fixture(params=[True, False], ids=["with CT", "without CT"])
-def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> list[Findings]:
-    """The findings of each scan; only documents, and the CT if present, are passed to the next."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The findings of each scan, and the report of the last."""
+
+    findings: list[Findings]
+    last_report: Path
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["with CT", "without CT"])
+def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """Only documents, and the CT if present, are passed from one scan to the next."""
+    folder = tmp_path_factory.mktemp("course")
+    analysed = analyse_in(folder / "ct")
     found: list[Findings] = []
     priors: list[Prior] = []
     for number, boxes in enumerate(SCANS):
@@ -47,11 +58,16 @@ def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> 
         search = PriorSearch.FOUND if priors else PriorSearch.NONE_EXISTS
         collected = CollectedPriors(search=search, priors=tuple(priors))
         found.append(follow_up(made.findings, acquisition_of(made.series.datasets[0]), collected))
-        (tmp_path / str(number)).mkdir()
-        documents = tuple(saved(made, tmp_path / str(number), findings=found[-1]).values())
+        (folder / str(number)).mkdir()
+        documents = tuple(saved(made, folder / str(number), findings=found[-1]).values())
         ct = tuple(made.ct_files) if request.param else ()
         priors.append(read_prior(PriorFiles(ct=ct, documents=documents), CARD))
-    return found
+    return Course(findings=found, last_report=folder / "2" / "sr.dcm")
+
+
+@pytest.fixture
+def scans(course: Course) -> list[Findings]:
+    return course.findings
 
 
 def scan_of(number: int) -> Callable[[Dataset], None]:
@@ -87,7 +103,7 @@ def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Fin
     assert uids[2] == [growing, stable, "1.2.9.2.3"]
 
 
-def test_the_last_report_contains_the_whole_timeline(scans: list[Findings], tmp_path: Path) -> None:
+def test_the_last_report_contains_the_whole_timeline(scans: list[Findings], course: Course) -> None:
     comparison = compared(scans[-1])
 
     _, _, vanishing = (finding.lesion.tracking_uid for finding in scans[0].findings)
@@ -101,7 +117,7 @@ def test_the_last_report_contains_the_whole_timeline(scans: list[Findings], tmp_
     voxel_ml = 2.5 * 2.0 * 2.0 / 1000
     assert volumes == [round(voxels * voxel_ml, 4) for voxels in (4 * 8 * 8, 5 * 10 * 10, 7 * 12 * 12)]
     assert [scan.report is not None for scan in comparison.scans] == [True, True, False]
-    groups = read_by_dcmqi(tmp_path / "2" / "sr.dcm")["Measurements"]
+    groups = read_by_dcmqi(course.last_report)["Measurements"]
     vanished_groups = [group for group in groups if group["TrackingUniqueIdentifier"] == vanishing]
     assert len(vanished_groups) == 1
 
