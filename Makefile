@@ -19,9 +19,9 @@ demo: .venv/worker
 test: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
-# Pure code alone, tests/unit: no subprocess, no server, no released network.
+# Pure code alone: no subprocess, no server, no released network. By path: -m fast would import every other test, too.
 test-fast: .venv/dev
-	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE) -m fast
+	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE) tests/unit
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

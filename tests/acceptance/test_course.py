@@ -41,7 +41,7 @@ class TimelineStack(OrthancStack):
 
     def start_service(self) -> None:
         text = self.config.read_text().replace("commitment = true", "commitment = true\nquery_priors = true")
-        self.config.write_text(text.replace('device = "cpu"', 'device = "cpu"\noutputs = ["seg", "sr"]'))
+        self.config.write_text(text)
         settings = load_settings(self.config)
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         lungspread = [sys.executable, "-m", "worker.cli"]
@@ -100,7 +100,7 @@ def send_in_order(stack: TimelineStack, scans: list[tuple[str, Path]], order: li
         stack.send(scans[order[count - 1]][1])
         sent = sorted(order[:count])
         expected = {scans[n][0]: [scans[m][0] for m in sent if m < n] for n in sent}
-        wait_until(partial(is_compared, stack, expected), TIMEOUT_S, f"{count} scans are compared")
+        wait_until(partial(is_compared, stack, expected), TIMEOUT_S, f"{count} scans are compared", 0.3)
 
 
 def is_compared(stack: TimelineStack, expected: dict[str, list[str]]) -> bool:

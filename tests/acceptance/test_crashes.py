@@ -42,7 +42,7 @@ def new_series(folder: Path, seed: int) -> str:
 
 
 def all_committed(stack: OrthancStack, count: int) -> bool:
-    states = [row["state"] for row in stack.jobs()]
+    states = stack.states()
     return len(states) >= count and set(states) <= {"COMMITTED", "SUPERSEDED"} and states.count("COMMITTED") == count
 
 
@@ -74,7 +74,7 @@ def kill_while(stack: OrthancStack, folder: Path, name: str, moments: int, wait:
         if name == "node":
             wait_until(stack.answers, 60, "the node answers again")
             stack.forward_again(newest)
-        wait_until(lambda: all_committed(stack, len(series)), 180, f"{len(series)} series are committed")
+        wait_until(lambda: all_committed(stack, len(series)), 180, f"{len(series)} series are committed", 0.3)
     assert_one_result_for_each(stack, series, folder)
 
 
@@ -82,7 +82,7 @@ def test_a_worker_killed_during_inference(
     stack: OrthancStack, tmp_path: Path, rng: random.Random, request: pytest.FixtureRequest
 ) -> None:
     def wait(_: int) -> None:
-        wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs")
+        wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs", 0.3)
         time.sleep(rng.uniform(0, 2))
 
     kill_while(stack, tmp_path, "worker", request.config.getoption("--moments"), wait)
@@ -116,7 +116,7 @@ def test_results_are_delivered_after_an_outage_of_the_pacs(
 ) -> None:
     series = new_series(tmp_path / "ct", seed=1)
     stack.send(tmp_path / "ct")
-    wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs")
+    wait_until(lambda: "RUNNING" in stack.states(), 90, "a job runs", 0.3)
 
     stack.stop_pacs()
     time.sleep(request.config.getoption("--outage-s"))
@@ -124,5 +124,5 @@ def test_results_are_delivered_after_an_outage_of_the_pacs(
     stack.start_pacs()
 
     assert states == ["ANALYSED"] or request.config.getoption("--outage-s") < 30
-    wait_until(lambda: all_committed(stack, 1), 120, "delivered and committed")
+    wait_until(lambda: all_committed(stack, 1), 120, "delivered and committed", 0.3)
     assert_one_result_for_each(stack, {series}, tmp_path)

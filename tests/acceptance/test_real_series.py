@@ -33,9 +33,9 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OrthancStack, Path]]:
     """The stack after the job, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
     folder = tmp_path_factory.mktemp("site")
-    with OrthancStack(folder=folder / "site", averaging="") as stack:
+    with OrthancStack(folder=folder / "site", worker="") as stack:
         stack.send(ct)
-        wait_until(lambda: "COMMITTED" in stack.states(), 600, "the job is committed")
+        wait_until(lambda: "COMMITTED" in stack.states(), 600, "the job is committed", 0.3)
         out = folder / "from-pacs"
         out.mkdir()
         for modality in ("SEG", "SR"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.prior import PriorSearch
 from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.analysed_series import analyse_in
 from tests.fixtures.worker.reading import Made, read_by_dcmqi, saved
 from worker.follow_up.compare import compare, with_known_identities
 from worker.follow_up.comparison import ComparisonStatus
@@ -34,9 +35,19 @@ SPACING_MM = (2.5, 2.0, 2.0)
 DATES = (date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6))
 
 
-@pytest.fixture(params=[True, False], ids=["with CT", "without CT"])
-def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> list[Report]:
-    """The findings of each scan; only documents, and the CT if present, are passed to the next."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The report of each scan, and the file of the last."""
+
+    reports: list[Report]
+    last_file: Path
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["with CT", "without CT"])
+def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """Only documents, and the CT if present, are passed from one scan to the next."""
+    folder = tmp_path_factory.mktemp("course")
+    analysed = analyse_in(folder / "ct")
     found: list[Report] = []
     priors: list[Prior] = []
     for number, boxes in enumerate(SCANS):
@@ -48,11 +59,16 @@ def scans(request: pytest.FixtureRequest, analysed: Analyse, tmp_path: Path) -> 
         collected = CollectedPriors(search=search, priors=tuple(priors))
         comparison = compare(made.findings, acquisition_of(made.series.datasets[0]), collected)
         found.append(Report(findings=with_known_identities(made.findings, comparison), comparison=comparison))
-        (tmp_path / str(number)).mkdir()
-        documents = tuple(saved(made, tmp_path / str(number), report=found[-1]).values())
+        (folder / str(number)).mkdir()
+        documents = tuple(saved(made, folder / str(number), report=found[-1]).values())
         ct = tuple(made.ct_files) if request.param else ()
         priors.append(read_prior(PriorFiles(ct=ct, documents=documents), CARD))
-    return found
+    return Course(reports=found, last_file=folder / "2" / "sr.dcm")
+
+
+@pytest.fixture
+def scans(course: Course) -> list[Report]:
+    return course.reports
 
 
 def scan_of(number: int) -> Callable[[Dataset], None]:
@@ -83,7 +99,7 @@ def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Rep
     assert uids[2] == [growing, stable, "1.2.9.2.3"]
 
 
-def test_the_last_report_contains_the_whole_timeline(scans: list[Report], tmp_path: Path) -> None:
+def test_the_last_report_contains_the_whole_timeline(scans: list[Report], course: Course) -> None:
     comparison = scans[-1].comparison
 
     _, _, vanishing = (finding.lesion.tracking_uid for finding in scans[0].findings.findings)
@@ -97,7 +113,7 @@ def test_the_last_report_contains_the_whole_timeline(scans: list[Report], tmp_pa
     voxel_ml = 2.5 * 2.0 * 2.0 / 1000
     assert volumes == [round(voxels * voxel_ml, 4) for voxels in (4 * 8 * 8, 5 * 10 * 10, 7 * 12 * 12)]
     assert [scan.report is not None for scan in comparison.scans] == [True, True, False]
-    groups = read_by_dcmqi(tmp_path / "2" / "sr.dcm")["Measurements"]
+    groups = read_by_dcmqi(course.last_file)["Measurements"]
     vanished_groups = [group for group in groups if group["TrackingUniqueIdentifier"] == vanishing]
     assert len(vanished_groups) == 1
 
