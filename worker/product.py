@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dicom_node.identifiers import PRODUCT as PRODUCT
+from dicom_node import identifiers
+
+PRODUCT = identifiers.PRODUCT
 
 RESEARCH = "Research, not for diagnosis"
 
