@@ -19,7 +19,7 @@ demo: .venv/worker
 test: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE)
 
-# Pure code alone: no subprocess, no server, no released network. By path: -m fast would import every other test, too.
+# Pure code alone: no subprocess, no server, no released network.
 test-fast: .venv/dev
 	$(HALF) $(BIN)/pytest $(SIDE_BY_SIDE) tests/unit
 

@@ -72,14 +72,6 @@ def free_port() -> int:
     return ports.free_port()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything below tests/unit as fast."""
-    unit = Path(__file__).parent / "unit"
-    for item in items:
-        if item.path.is_relative_to(unit):
-            item.add_marker(pytest.mark.fast)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--moments", type=int, default=1, help="how often each process is killed (acceptance: 10)")
     parser.addoption("--time-points", type=int, default=3, help="scans of the course in the PACS (acceptance: 5)")
