@@ -56,7 +56,7 @@ class Pair:
     patient: str
     prior: str
     later: str
-    earlier_ml: tuple[float, ...]
+    prior_ml: tuple[float, ...]
     later_ml: tuple[float, ...]
     said: tuple[Said, ...]
     reasons: tuple[str, ...]
@@ -93,7 +93,7 @@ def reference() -> list[Pair]:
             patient=pair["patient"],
             prior=pair["earlier"],
             later=pair["later"],
-            earlier_ml=tuple(pair["earlier_ml"]),
+            prior_ml=tuple(pair["prior_ml"]),
             later_ml=tuple(pair["later_ml"]),
             said=tuple(
                 (event["event"], [f"E{n}" for n in event["earlier"]], [f"L{n}" for n in event["later"]])
@@ -172,7 +172,7 @@ def judge(tallies: dict[str, Tally], pair: Pair, said: Iterable[Said]) -> None:
 
 
 def _named(pair: Pair, item: Item) -> str:
-    sizes = {"E": pair.earlier_ml, "L": pair.later_ml}
+    sizes = {"E": pair.prior_ml, "L": pair.later_ml}
     bodies = [f"{key} ({sizes[key[0]][int(key[1:]) - 1]:g} ml)" for key in item]
     reasons = [
         f"{event}, {reason}"

@@ -56,7 +56,7 @@ OnInstance = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOutcome:
-    """The outcome of storing one file; `refusal` is the final error, None if it was stored."""
+    """The outcome of storing one file; `error` is the final error, None if it was stored."""
 
     path: Path
     sop_instance_uid: str

@@ -35,7 +35,7 @@ SERIES_UID: Code = codes.DCM.SeriesInstanceUID
 PRIOR_REPORT: Code = codes.DCM.PriorReportForCurrentPatient
 PRIOR_IMAGE = _private("PRIOR_IMAGE", "Image of the lesion at the earlier time point")
 PRIOR_SCANS = _private("PRIOR_SCANS", "Number of earlier scans compared with")
-SCAN_OFFSET = _private("SCAN_OFFSET", "Time from the baseline to a scan of the course")
+SCAN_OFFSET = _private("SCAN_OFFSET", "Time from the baseline to a scan of the timeline")
 ORIGIN = _private("ORIGIN", "Who outlined the time point")
 ORIGINS = {
     Origin.OURS: _private("ORIGIN_OURS", "This software"),

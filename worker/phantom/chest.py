@@ -2,7 +2,7 @@
 
 Coordinates are LPS millimetres with the origin in the middle of the chest, axes of arrays (slice, row, column).
 A voxel's value is a mean over the voxel (partial volume), so that a lesion's true volume is that of its ellipsoid.
-A posture (patient_pose.py) scans the same chest again, on any grid: organs and vessels move by an analytic map.
+A pose (patient_pose.py) scans the same chest again, on any grid: organs and vessels move by an analytic map.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PhantomSpec:
     noise_hu: float = 18.0
     vessels_per_lung: int = 26
     pose: PatientPose | None = None
-    """None: the reference chest. With a posture, one seed gives the same chest on every grid."""
+    """None: the reference chest. With a pose, one seed gives the same chest on every grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def _paint_mediastinum(canvas: Canvas) -> None:
 
 
 def _vessels(spec: PhantomSpec, rng: np.random.Generator) -> list[Ball]:
-    """Return the seed's vessel tree; with a posture, the tree that the seed gives on the default grid."""
+    """Return the seed's vessel tree; with a pose, the tree that the seed gives on the default grid."""
     if spec.pose is not None:
         spec = PhantomSpec(seed=spec.seed, vessels_per_lung=spec.vessels_per_lung)
         rng = np.random.default_rng(spec.seed)

@@ -41,9 +41,9 @@ def write_xlsx(table: TimelineTable, path: Path) -> None:
     with Workbook(path, _OPTIONS) as book:
         book.set_properties({"author": PRODUCT, "created": _FIXED_TIME})
         bold = book.add_format({"bold": True})
-        for name, rows in (("course", [tuple(COLUMNS), *table.rows]), ("columns", meanings)):
+        for name, rows in (("timeline", [tuple(COLUMNS), *table.rows]), ("columns", meanings)):
             sheet = book.add_worksheet(name)
             for number, row in enumerate(rows):
                 sheet.write_row(number, 0, row, None if number else bold)
             sheet.autofit()
-        book.get_worksheet_by_name("course").freeze_panes("E2")  # subject, day and lesion stay in view
+        book.get_worksheet_by_name("timeline").freeze_panes("E2")  # subject, day and lesion stay in view

@@ -30,7 +30,7 @@ _OUR_NAME = re.compile(r"lesion-\d+")
 
 COLUMNS: Mapping[str, str] = {
     "subject": "label of the patient, as given, or the first digits of the patient key",
-    "day": "days since the first scan of the course",
+    "day": "days since the first scan of the timeline",
     "tracking_uid": "the lesion, the same at all time points",
     "lesion": "its name in the reports of LungSpread",
     "state": "present, too small to measure, vanished, merged, not evaluable, doubtful",
@@ -125,7 +125,7 @@ def _anonymous_uid(tracking_uid: str | None) -> str | None:
     """Return the UID if it is made of a UUID or a hash (PS3.5 B.2), else a derived UID."""
     if tracking_uid is None or tracking_uid.startswith(_UUID_ROOT):
         return tracking_uid
-    return derived_uid("course", tracking_uid)
+    return derived_uid("timeline", tracking_uid)
 
 
 def _observation_columns(observation: TimelineObservationJson) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from worker.outputs.dicom.source import SourceImages
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
-_NUMBERS = {"seg": 1, "sr": 2, "refusal": 3}
+_NUMBERS = {"seg": 1, "sr": 2, "rejection": 3}
 _DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"),
           ("StudyDate", "StudyTime"))  # fmt: skip
 _NO_DATE = ("19700101", "000000")
@@ -47,7 +47,7 @@ class DocumentIdentity(TypedDict):
 def document_identity(
     job_key: str, role: str, card: ModelCard, images: SourceImages, description: str
 ) -> DocumentIdentity:
-    """Return the shared attributes of a job's document. role: "seg", "sr" or "refusal"."""
+    """Return the shared attributes of a job's document. role: "seg", "sr" or "rejection"."""
     date, time = content_time(images)
     return DocumentIdentity(
         series_instance_uid=derived_uid(job_key, role, "series"),

@@ -14,7 +14,7 @@ from dicom_node.series import Document
 from models.segmenter import ModelCard
 from worker.outputs.dicom.sr.report import encode_rejection
 
-_FILE_NAME = "refusal.dcm"
+_FILE_NAME = "rejection.dcm"
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 

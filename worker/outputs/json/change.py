@@ -38,7 +38,7 @@ def change_json(change: Change, day: int) -> ChangeJson:
 
 def _volume(difference: Difference, chance_percent: Interval) -> VolumeDifferenceJson:
     return VolumeDifferenceJson(
-        earlier_ml=round_number(difference.prior),
+        prior_ml=round_number(difference.prior),
         later_ml=round_number(difference.later),
         absolute_ml=round_number(difference.absolute),
         percent=rounded(difference.percent),
@@ -49,7 +49,7 @@ def _volume(difference: Difference, chance_percent: Interval) -> VolumeDifferenc
 
 def _axis(difference: Difference, chance_mm: Interval) -> AxisDifferenceJson:
     return AxisDifferenceJson(
-        earlier_mm=round_number(difference.prior),
+        prior_mm=round_number(difference.prior),
         later_mm=round_number(difference.later),
         absolute_mm=round_number(difference.absolute),
         percent=rounded(difference.percent),
@@ -60,7 +60,7 @@ def _axis(difference: Difference, chance_mm: Interval) -> AxisDifferenceJson:
 
 def _diameter(difference: Difference) -> DiameterDifferenceJson:
     return DiameterDifferenceJson(
-        earlier_mm=round_number(difference.prior),
+        prior_mm=round_number(difference.prior),
         later_mm=round_number(difference.later),
         absolute_mm=round_number(difference.absolute),
         percent=rounded(difference.percent),
@@ -69,7 +69,7 @@ def _diameter(difference: Difference) -> DiameterDifferenceJson:
 
 def _mass(difference: Difference) -> MassDifferenceJson:
     return MassDifferenceJson(
-        earlier_g=round_number(difference.prior),
+        prior_g=round_number(difference.prior),
         later_g=round_number(difference.later),
         absolute_g=round_number(difference.absolute),
         percent=rounded(difference.percent),

@@ -14,7 +14,7 @@ from worker.outputs.json.values import Count, Day, Ends, JsonModel, Size
 class VolumeDifferenceJson(JsonModel):
     """Change of the volume."""
 
-    earlier_ml: Size
+    prior_ml: Size
     later_ml: Size
     absolute_ml: float
     percent: float | None
@@ -27,7 +27,7 @@ class VolumeDifferenceJson(JsonModel):
 class AxisDifferenceJson(JsonModel):
     """Change of an axis."""
 
-    earlier_mm: Size
+    prior_mm: Size
     later_mm: Size
     absolute_mm: float
     percent: float | None
@@ -39,7 +39,7 @@ class AxisDifferenceJson(JsonModel):
 class DiameterDifferenceJson(JsonModel):
     """Change of the mean of both axes."""
 
-    earlier_mm: Size
+    prior_mm: Size
     later_mm: Size
     absolute_mm: float
     percent: float | None
@@ -48,7 +48,7 @@ class DiameterDifferenceJson(JsonModel):
 class MassDifferenceJson(JsonModel):
     """Change of the mass."""
 
-    earlier_g: Size
+    prior_g: Size
     later_g: Size
     absolute_g: float
     percent: float | None

@@ -104,7 +104,7 @@ class UprightLesion:
 
 
 def upright_volume_of(findings: Findings) -> UprightVolume:
-    """Return the upright volume of the findings."""
+    """Return the volume of the scan, in HU, as an upright view of the same memory; axes as in `UprightVolume`."""
     hu, affine = reoriented(findings.volume.hu, findings.volume.affine)
     return UprightVolume(hu=hu, affine=affine)
 

@@ -36,7 +36,7 @@ DATES = (date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class ScanReports:
     """The report of each scan, and the file of the last."""
 
     reports: list[Report]
@@ -44,7 +44,7 @@ class Course:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["with CT", "without CT"])
-def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Course:
+def scan_reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ScanReports:
     """Only documents, and the CT if present, are passed from one scan to the next."""
     folder = tmp_path_factory.mktemp("course")
     analysed = analyse_in(folder / "ct")
@@ -63,12 +63,12 @@ def course(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         documents = tuple(saved(made, folder / str(number), report=found[-1]).values())
         ct = tuple(made.ct_files) if request.param else ()
         priors.append(read_prior(PriorFiles(ct=ct, documents=documents), CARD))
-    return Course(reports=found, last_file=folder / "2" / "sr.dcm")
+    return ScanReports(reports=found, last_file=folder / "2" / "sr.dcm")
 
 
 @pytest.fixture
-def scans(course: Course) -> list[Report]:
-    return course.reports
+def scans(scan_reports: ScanReports) -> list[Report]:
+    return scan_reports.reports
 
 
 def scan_of(number: int) -> Callable[[Dataset], None]:
@@ -99,7 +99,7 @@ def test_lesions_keep_the_uid_of_the_first_scan_that_showed_them(scans: list[Rep
     assert uids[2] == [growing, stable, "1.2.9.2.3"]
 
 
-def test_the_last_report_contains_the_whole_timeline(scans: list[Report], course: Course) -> None:
+def test_the_last_report_contains_the_whole_timeline(scans: list[Report], scan_reports: ScanReports) -> None:
     comparison = scans[-1].comparison
 
     _, _, vanishing = (finding.lesion.tracking_uid for finding in scans[0].findings.findings)
@@ -113,7 +113,7 @@ def test_the_last_report_contains_the_whole_timeline(scans: list[Report], course
     voxel_ml = 2.5 * 2.0 * 2.0 / 1000
     assert volumes == [round(voxels * voxel_ml, 4) for voxels in (4 * 8 * 8, 5 * 10 * 10, 7 * 12 * 12)]
     assert [scan.report is not None for scan in comparison.scans] == [True, True, False]
-    groups = read_by_dcmqi(course.last_file)["Measurements"]
+    groups = read_by_dcmqi(scan_reports.last_file)["Measurements"]
     vanished_groups = [group for group in groups if group["TrackingUniqueIdentifier"] == vanishing]
     assert len(vanished_groups) == 1
 

@@ -46,7 +46,7 @@ def test_the_reference_has_an_event_and_a_reason_for_every_body_of_at_least_20_p
     assert len({pair.patient for pair in pairs}) >= 20
     for pair in pairs:
         bodies = [key for _, prior, later in pair.said for key in (*prior, *later)]
-        numbered = {"E": len(pair.earlier_ml), "L": len(pair.later_ml)}
+        numbered = {"E": len(pair.prior_ml), "L": len(pair.later_ml)}
         assert sorted(bodies) == sorted(f"{side}{n}" for side, count in numbered.items() for n in range(1, count + 1))
         assert all(pair.reasons)
 
@@ -65,7 +65,7 @@ HAND_COUNTED = Pair(
     patient="P",
     prior="20200101",
     later="20200601",
-    earlier_ml=(9.0, 8.0, 7.0, 6.0),
+    prior_ml=(9.0, 8.0, 7.0, 6.0),
     later_ml=(9.0, 5.0, 4.0, 3.0, 2.0),
     said=(
         ("merged", ["E1", "E2"], ["L1"]),
@@ -108,7 +108,7 @@ def test_no_answers_have_zero_precision_and_recall() -> None:
 @needs_masks
 def test_the_bodies_of_the_reference_are_those_of_the_masks(masks: Path) -> None:
     for pair in reference()[::3]:
-        for date, expected_ml in ((pair.prior, pair.earlier_ml), (pair.later, pair.later_ml)):
+        for date, expected_ml in ((pair.prior, pair.prior_ml), (pair.later, pair.later_ml)):
             bodies = read(masks / f"{pair.patient}_{date}_0.nii").bodies
             assert [volume_ml(body) for body in bodies] == pytest.approx(expected_ml, abs=0.006), pair.name
 

@@ -230,6 +230,6 @@ def test_each_scan_has_the_responses_up_to_it(scans: list[Scan]) -> None:
         assert responses == [each.response for each in scans[4].recist.assessments[:number]]
 
 
-def _doubling_days(earlier_ml: float, later_ml: float) -> float | None:
+def _doubling_days(prior_ml: float, later_ml: float) -> float | None:
     """Return t ln 2 / ln(V2 / V1) (Schwartz); None without a change."""
-    return None if earlier_ml == later_ml else INTERVAL_DAYS * math.log(2) / math.log(later_ml / earlier_ml)
+    return None if prior_ml == later_ml else INTERVAL_DAYS * math.log(2) / math.log(later_ml / prior_ml)

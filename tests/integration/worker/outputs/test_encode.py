@@ -47,10 +47,10 @@ def complaints(file: Path) -> list[str]:
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 def test_dciodvfy_finds_nothing(analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]) -> None:
     case = analysed(boxes, **scan)
-    encode_rejection("c" * 64, "why", case.findings.card, case.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "why", case.findings.card, case.series.datasets).save_as(tmp_path / "rejection.dcm")
 
     for findings in (case.findings, described(case.findings)):
-        for file in (*saved(case, tmp_path, findings=findings).values(), tmp_path / "refusal.dcm"):
+        for file in (*saved(case, tmp_path, findings=findings).values(), tmp_path / "rejection.dcm"):
             assert complaints(file) == []
 
 

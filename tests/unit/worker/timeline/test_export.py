@@ -108,7 +108,7 @@ def test_the_workbook_has_the_rows_of_the_table_and_the_meanings_of_the_columns(
     timeline_table = table(tmp_path)
     write_xlsx(timeline_table, tmp_path / "course.xlsx")
 
-    head, *rows = cells_of(tmp_path / "course.xlsx", "course")
+    head, *rows = cells_of(tmp_path / "course.xlsx", "timeline")
     assert head == list(COLUMNS)
     assert rows == [list(row) for row in timeline_table.rows]
     assert {type(row[head.index("is_burden_complete")]) for row in rows} == {bool}

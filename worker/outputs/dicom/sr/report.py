@@ -53,7 +53,7 @@ def encode_rejection(
         evaluations=[evaluation(codes.SUMMARY_OF_ANALYSES, codes.NOT_ATTEMPTED)],
     )
     group[0].ContentSequence.append(text(codes.COMMENT, reason))
-    document_attributes = document_identity(job_key, "refusal", card, source_images, "lung lesions not analysed")
+    document_attributes = document_identity(job_key, "rejection", card, source_images, "lung lesions not analysed")
     return _document(_report([group], card, library=[]), headers, document_attributes, source_images[0])
 
 

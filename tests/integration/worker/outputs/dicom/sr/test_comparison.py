@@ -267,7 +267,7 @@ def test_each_scan_has_its_days_and_uids(analysed: Analyse, tmp_path: Path) -> N
 
     group = scan_group(sr_of(case, tmp_path, compared(described(case.findings))))
 
-    scans = list(items(group, "Time from the baseline to a scan of the course"))
+    scans = list(items(group, "Time from the baseline to a scan of the timeline"))
     assert [item.MeasuredValueSequence[0].NumericValue for item in scans] == list(DAYS)
     assert [uids(item, "Study Instance UID") for item in scans] == [["1.2.90"], ["1.2.91"], [case.findings.study_uid]]
     assert [uids(item, "Series Instance UID") for item in scans] == [["1.2.90.2"], ["1.2.91.2"], ["1.2.2"]]

@@ -268,12 +268,12 @@ def test_a_rejected_series_has_a_report_that_the_analysis_was_not_attempted_and_
     case = analysed([])
     reason = "1 gap(s) in the stack, the widest of 7.50 mm where slices are 2.50 mm apart"
 
-    encode_rejection("c" * 64, reason, case.findings.card, case.series.datasets).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, reason, case.findings.card, case.series.datasets).save_as(tmp_path / "rejection.dcm")
 
-    (group,) = read_by_dcmqi(tmp_path / "refusal.dcm")["Measurements"]
+    (group,) = read_by_dcmqi(tmp_path / "rejection.dcm")["Measurements"]
     said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
     assert said["Summary of Analyses"]["CodeMeaning"] == "Not Attempted"
-    sr = pydicom.dcmread(tmp_path / "refusal.dcm")
+    sr = pydicom.dcmread(tmp_path / "rejection.dcm")
     assert [i.TextValue for i in items(sr, *GROUP, "Comment")] == [reason]
     assert sr.SeriesNumber == 10033
 
@@ -288,7 +288,7 @@ def test_a_rejection_report_needs_neither_geometry_nor_pixels(tmp_path: Path, an
     case = analysed([])
     images = [minimal(image) for image in case.series.datasets]
 
-    encode_rejection("c" * 64, "unreadable", case.findings.card, images).save_as(tmp_path / "refusal.dcm")
+    encode_rejection("c" * 64, "unreadable", case.findings.card, images).save_as(tmp_path / "rejection.dcm")
 
-    sr = pydicom.dcmread(tmp_path / "refusal.dcm")
+    sr = pydicom.dcmread(tmp_path / "rejection.dcm")
     assert (sr.PatientName, sr.PatientID, sr.ContentDate) == ("SECRET^NAME", "", "19700101")
