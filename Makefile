@@ -37,7 +37,7 @@ doctor: .venv/worker
 	$(BIN)/lungspread doctor --config $(CONFIG)
 
 bench: .venv/dev
-	for name in load receive step measurement_error; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.run_all
 
 # Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
 lock:

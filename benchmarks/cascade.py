@@ -1,8 +1,8 @@
-"""The cascade against the whole ensemble: python -m benchmarks.cascade FOLDER... [--torch].
+"""The cascade against the whole ensemble: python -m benchmarks.cascade FOLDER... [--torch] [--out FILE].
 
-Each FOLDER holds one CT series as DICOM; without one, a phantom of 300 slices is generated. Printed are the seconds of
-both and their ratio, the lesions of both, those lost and gained, and the Dice of the masks. --torch: the whole ensemble
-by torch, as before OpenVINO and the cascade.
+Each FOLDER holds one CT series as DICOM; without one, a phantom of 300 slices is generated. Printed are, of one round
+each, the lesions of both, those lost and gained, the Dice of the masks, and the ratio of the seconds of segmenting.
+--torch: the whole ensemble by torch, as before OpenVINO and the cascade.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.row import Row, row_of, write_rows
 from models.registry import load_model
 from models.segmenter import EngineName, InferenceSettings, Segmenter
 from models.volume import Volume
@@ -24,6 +25,7 @@ from worker.lesions.lesion import find_lesions
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 
 Bools = NDArray[np.bool_]
+TIMES_FASTER = 10.0
 
 
 def main() -> None:
@@ -31,14 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
     parser.add_argument("--torch", action="store_true", help="run the whole ensemble by torch")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     cascade = load_model("lung_tumour", InferenceSettings(device="cpu"))
     engine: EngineName = "torch" if options.torch else "auto"
     whole = load_model("lung_tumour", InferenceSettings(device="cpu", engine=engine, cascade=False))
     print(f"cascade: {cascade.card.engine}; whole ensemble: {whole.card.engine}")
     scans = [(folder.name, load(dicom_files(folder)).volume) for folder in options.folders]
-    for name, volume in scans or [("phantom", _phantom())]:
-        print(f"{name}: {_compare(cascade, whole, volume)}", flush=True)
+    rows = [_compare(cascade, whole, name, volume) for name, volume in scans or [("phantom", _phantom())]]
+    write_rows(rows, options.out)
 
 
 def _phantom() -> Volume:
@@ -50,7 +53,7 @@ def _phantom() -> Volume:
     return Volume(hu=phantom.hu, affine=phantom.affine)
 
 
-def _compare(cascade: Segmenter, whole: Segmenter, volume: Volume) -> str:
+def _compare(cascade: Segmenter, whole: Segmenter, name: str, volume: Volume) -> Row:
     quick, quick_s = _reported(cascade, volume)
     exact, exact_s = _reported(whole, volume)
     (found, found_count), (there, there_count) = (ndimage.label(mask, np.ones((3, 3, 3))) for mask in (quick, exact))
@@ -58,9 +61,10 @@ def _compare(cascade: Segmenter, whole: Segmenter, volume: Volume) -> str:
     gained = sum(not exact[found == number].any() for number in range(1, found_count + 1))
     total = int(quick.sum()) + int(exact.sum())
     dice = 2 * int((quick & exact).sum()) / total if total else 1.0
-    return (
-        f"{len(volume.hu)} slices, {quick_s:.1f} s and {exact_s:.1f} s, {exact_s / quick_s:.2f} times; "
-        f"{found_count} and {there_count} lesions, {lost} lost, {gained} gained, Dice {dice:.4f}"
+    print(f"{name}: {found_count} and {there_count} lesions, {lost} lost, {gained} gained, Dice {dice:.4f}", flush=True)
+    peers = {"cascade": quick_s, f"whole ensemble, {whole.card.engine}": exact_s}
+    return row_of(
+        f"segment {name}, {len(volume.hu)} slices", "times", [exact_s / quick_s], TIMES_FASTER, peers, at_least=True
     )
 
 

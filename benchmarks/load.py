@@ -2,12 +2,13 @@
 
 Without a folder a generated series is read (--slices slices of 512 x 512, from the disk cache). All readers return the
 same volume, which is checked: float32 Hounsfield units in memory, slices in order (highdicom's from head to feet). The
-best of --rounds counts; the readers alternate, so that other load on the machine affects all of them.
+readers alternate, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from benchmarks.row import row_of, write_rows
 from worker.ct.reader import load
 from worker.phantom.chest import Phantom, PhantomSpec
 from worker.phantom.dicom import write_series
@@ -53,18 +55,18 @@ READERS: dict[str, Callable[[Sequence[Path]], Hounsfield]] = {
 }
 
 
-def compare(files: Sequence[Path], rounds: int) -> dict[str, float]:
-    """Return each reader's best time in seconds. Exits if a reader returns other voxels."""
-    best = dict.fromkeys(READERS, float("inf"))
+def compare(files: Sequence[Path], rounds: int) -> dict[str, list[float]]:
+    """Return each reader's seconds in all rounds. Exits if a reader returns other voxels."""
+    seconds: dict[str, list[float]] = {name: [] for name in READERS}
     expected = with_lungspread(files)
     for _ in range(rounds):
         for name, read in READERS.items():
             start = time.perf_counter()
             volume = read(files)
-            best[name] = min(best[name], time.perf_counter() - start)
+            seconds[name].append(time.perf_counter() - start)
             if not any(np.array_equal(each, expected) for each in (volume, volume[::-1])):
                 raise SystemExit(f"{name} reads other voxels")
-    return best
+    return seconds
 
 
 def generated(slices: int) -> Phantom:
@@ -81,15 +83,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         files = sorted(options.folder.glob("*.dcm")) if options.folder else write_series(
             Path(scratch), generated(options.slices))  # fmt: skip
-        best = compare(files, options.rounds)
-    print(f"{len(files)} slices, best of {options.rounds} rounds")
-    for name, seconds in best.items():
-        print(f"{name:12s} {seconds:7.2f} s   {seconds / best['LungSpread']:5.2f} x LungSpread")
+        seconds = compare(files, options.rounds)
+    peers = {name: statistics.median(each) for name, each in seconds.items()}
+    rows = [
+        row_of(
+            f"load {len(files)} slices, {name} over ours",
+            "times",
+            [peer / ours for peer, ours in zip(seconds[name], seconds["LungSpread"], strict=True)],
+            1.0,
+            peers,
+            at_least=True,
+        )
+        for name in READERS
+        if name != "LungSpread"
+    ]
+    write_rows(rows, options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ time to write and sync the same files one after another. Each round measures all
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -19,12 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 
+from benchmarks.row import Row, row_of, write_rows
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp, close
@@ -40,22 +40,6 @@ SLICES = {1: 300, 8: 600}
 """Number of slices by number of associations."""
 MOST_TIMES, MOST_ECHO_S, MOST_MB = 2.0, 0.1, 400.0
 """Goals: times the sum of the peers, seconds of an echo, MB of memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the table. ours_s and peers: medians in seconds; ratio: median of the rounds' ratios."""
-
-    name: str
-    ours_s: float | None
-    peers: dict[str, float]
-    ratio: float | None
-    goal: float
-    met: bool
-    spread: tuple[float, float]
-    """The smallest and the largest value of what the goal is for."""
-    value: float
-    """What the goal is for: the ratio, or seconds, or MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,36 +200,16 @@ def measure(files: Sequence[Path], associations: int) -> Round:
 def rows_of(rounds: Sequence[Round], associations: int) -> list[Row]:
     """Return the table's lines of one number of associations."""
     kind = f"{SLICES[associations]} slices, {associations} association{'s' * (associations > 1)}"
-    ratios = [each.ratio for each in rounds]
-    ratio = statistics.median(ratios)
-    peers = {
+    peers: dict[str, float | None] = {
         "dcmtk storescp": statistics.median(each.storescp_s for each in rounds),
         "write and sync the files": statistics.median(each.sync_s for each in rounds),
     }
-    ours_s = statistics.median(each.node_s for each in rounds)
-    echoes, memories = [each.echo_s for each in rounds], [each.memory_mb for each in rounds]
+    peers["LungSpread"] = statistics.median(each.node_s for each in rounds)
     return [
-        _row(f"receive {kind}", ratios, MOST_TIMES, ours_s=ours_s, peers=peers, ratio=ratio),
-        _row(f"echo meanwhile (s), {kind}", echoes, MOST_ECHO_S, ours_s=statistics.median(echoes)),
-        _row(f"memory meanwhile (MB), {kind}", memories, MOST_MB),
+        row_of(f"receive {kind}, over both peers", "times", [each.ratio for each in rounds], MOST_TIMES, peers),
+        row_of(f"echo meanwhile, {kind}", "s", [each.echo_s for each in rounds], MOST_ECHO_S),
+        row_of(f"memory meanwhile, {kind}", "MB", [each.memory_mb for each in rounds], MOST_MB),
     ]
-
-
-def _row(
-    name: str,
-    values: Sequence[float],
-    goal: float,
-    *,
-    ours_s: float | None = None,
-    peers: dict[str, float] | None = None,
-    ratio: float | None = None,
-) -> Row:
-    value = statistics.median(values)
-    spread = (min(values), max(values))
-    peers = peers or {}
-    return Row(
-        name=name, ours_s=ours_s, peers=peers, ratio=ratio, goal=goal, met=value <= goal, spread=spread, value=value
-    )
 
 
 def main() -> None:
@@ -266,14 +230,7 @@ def main() -> None:
         for associations, count in SLICES.items():
             files = write_series(Path(folder), count)
             rows += rows_of([measure(files, associations) for _ in range(arguments.rounds)], associations)
-    for row in rows:
-        low, high = row.spread
-        peers = "".join(f", {name} {seconds:.2f} s" for name, seconds in row.peers.items())
-        ours = f"{row.ours_s:.3f} s" if row.ours_s is not None else ""
-        verdict = "met" if row.met else "missed"
-        print(f"{row.name}: {row.value:.2f} ({low:.2f} to {high:.2f}), goal {row.goal:g} {verdict}; {ours}{peers}")
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")
+    write_rows(rows, arguments.out)
 
 
 if __name__ == "__main__":
