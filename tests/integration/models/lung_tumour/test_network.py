@@ -86,7 +86,7 @@ def test_the_released_weights_include_the_default_network() -> None:
 
 def test_a_card_names_its_network_and_the_segmenter_runs_it(tmp_path: Path) -> None:
     path = weights(tmp_path, "3d")
-    facts = {**{n: getattr(CARD, n) for n in CARD.__dataclass_fields__}, "network": "3d"}
+    facts = {**{n: getattr(CARD, n) for n in CARD.__dataclass_fields__}, "network": "3d", "weights_file": path.name}
     facts["weights_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     lines = [f"{name} = {value!r}".replace("'", '"') for name, value in facts.items()]
     (tmp_path / "model.toml").write_text("[model]\n" + "\n".join(lines))
