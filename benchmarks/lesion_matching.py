@@ -93,7 +93,7 @@ def reference() -> list[Pair]:
             patient=pair["patient"],
             prior=pair["earlier"],
             later=pair["later"],
-            prior_ml=tuple(pair["prior_ml"]),
+            prior_ml=tuple(pair["earlier_ml"]),
             later_ml=tuple(pair["later_ml"]),
             said=tuple(
                 (event["event"], [f"E{n}" for n in event["earlier"]], [f"L{n}" for n in event["later"]])
