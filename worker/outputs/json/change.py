@@ -9,9 +9,9 @@ from worker.lesions.uncertainty import Interval
 from worker.outputs.json.change_model import (
     AxisDifferenceJson,
     ChangeJson,
-    DiameterDifferenceJson,
     GrowthJson,
     GuidelineJson,
+    LengthDifferenceJson,
     MassDifferenceJson,
     VolumeDifferenceJson,
 )
@@ -28,7 +28,7 @@ def change_json(change: Change, day: int) -> ChangeJson:
         volume=_volume(change.volume_ml, limits.volume_percent),
         long_axis=_axis(change.long_axis_mm, limits.long_axis_mm),
         short_axis=_axis(change.short_axis_mm, limits.short_axis_mm),
-        mean_diameter=_diameter(change.mean_diameter_mm),
+        mean_diameter=_length(change.mean_diameter_mm),
         mass=_mass(change.mass_g) if change.mass_g else None,
         growth=_growth(change.growth) if change.growth else None,
         conditions=change.conditions,
@@ -49,17 +49,12 @@ def _volume(difference: Difference, chance_percent: Interval) -> VolumeDifferenc
 
 def _axis(difference: Difference, chance_mm: Interval) -> AxisDifferenceJson:
     return AxisDifferenceJson(
-        prior_mm=round_number(difference.prior),
-        later_mm=round_number(difference.later),
-        absolute_mm=round_number(difference.absolute),
-        percent=rounded(difference.percent),
-        chance_mm=ends(chance_mm),
-        is_beyond_chance=bool(difference.is_beyond_chance),
+        **dict(_length(difference)), chance_mm=ends(chance_mm), is_beyond_chance=bool(difference.is_beyond_chance)
     )
 
 
-def _diameter(difference: Difference) -> DiameterDifferenceJson:
-    return DiameterDifferenceJson(
+def _length(difference: Difference) -> LengthDifferenceJson:
+    return LengthDifferenceJson(
         prior_mm=round_number(difference.prior),
         later_mm=round_number(difference.later),
         absolute_mm=round_number(difference.absolute),

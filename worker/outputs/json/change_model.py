@@ -24,25 +24,21 @@ class VolumeDifferenceJson(JsonModel):
     is_beyond_chance: bool
 
 
-class AxisDifferenceJson(JsonModel):
-    """Change of an axis."""
+class LengthDifferenceJson(JsonModel):
+    """Change of a length, as of the mean of both axes."""
 
     prior_mm: Size
     later_mm: Size
     absolute_mm: float
     percent: float | None
+
+
+class AxisDifferenceJson(LengthDifferenceJson):
+    """Change of an axis."""
+
     chance_mm: Ends
     """Limits of chance of the difference (worker/follow_up/repeatability.py)."""
     is_beyond_chance: bool
-
-
-class DiameterDifferenceJson(JsonModel):
-    """Change of the mean of both axes."""
-
-    prior_mm: Size
-    later_mm: Size
-    absolute_mm: float
-    percent: float | None
 
 
 class MassDifferenceJson(JsonModel):
@@ -94,7 +90,7 @@ class ChangeJson(JsonModel):
     volume: VolumeDifferenceJson
     long_axis: AxisDifferenceJson
     short_axis: AxisDifferenceJson
-    mean_diameter: DiameterDifferenceJson
+    mean_diameter: LengthDifferenceJson
     mass: MassDifferenceJson | None
     growth: GrowthJson | None
     """Null for two scans of one day."""
