@@ -35,7 +35,7 @@ PAGE = "page"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisRequest:
-    """The parameters of one analysis. earlier: the files of the priors."""
+    """The parameters of one analysis. priors: the files of the prior scans."""
 
     job_key: str
     config_hash: str

@@ -166,16 +166,16 @@ class LobeJson(JsonModel):
 
 
 def _all_or_none(lobes: tuple[LobeJson, ...]) -> tuple[LobeJson, ...]:
-    if len(lobes) not in (0, LOBES):
+    if len(lobes) not in (0, LOBE_COUNT):
         raise ValueError("all five lobes, or none")
     return lobes
 
 
-LOBES = 5
+LOBE_COUNT = 5
 Lobes = Annotated[
     tuple[LobeJson, ...],
     AfterValidator(_all_or_none),
-    Field(json_schema_extra={"anyOf": [{"maxItems": 0}, {"minItems": LOBES, "maxItems": LOBES}]}),
+    Field(json_schema_extra={"anyOf": [{"maxItems": 0}, {"minItems": LOBE_COUNT, "maxItems": LOBE_COUNT}]}),
 ]
 
 
