@@ -14,7 +14,9 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
+from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, DeflatedExplicitVRLittleEndian
 
@@ -31,7 +33,7 @@ _PIXEL_DATA = Tag("PixelData")
 _FETCHED_CREATOR = "2.25.253711896403247011870562158210948473615"
 """Private Information Creator UID of an instance that we requested (PS3.10 table 7.1-1)."""
 _FETCHED = b"FETCHED "
-_PREAMBLE = 132
+_PREAMBLE = b"\0" * 128 + b"DICM"
 _GROUP_LENGTH = 12
 """Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -82,47 +84,35 @@ def file_start(header: Header, transfer_syntax_uid: str, origin: Origin) -> byte
 
     It holds the origin, so that the journal's row can be made again from the file alone.
     """
-    elements = b"".join(
-        [
-            _long_meta_element(0x0001, b"\0\1"),
-            _meta_element(0x0002, b"UI", header.sop_class_uid),
-            _meta_element(0x0003, b"UI", header.sop_instance_uid),
-            _meta_element(0x0010, b"UI", transfer_syntax_uid),
-            _meta_element(0x0012, b"UI", PYDICOM_IMPLEMENTATION_UID),
-            _meta_element(0x0013, b"SH", "LUNGSPREAD"),
-            _meta_element(0x0016, b"AE", origin.calling_ae_title),
-            _meta_element(0x0100, b"UI", _FETCHED_CREATOR) if origin.is_fetched else b"",
-            _long_meta_element(0x0102, _FETCHED) if origin.is_fetched else b"",
-        ]
-    )
-    return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements)) + elements
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = UID(header.sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(header.sop_instance_uid)
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    meta.ImplementationVersionName = "LUNGSPREAD"
+    meta.SourceApplicationEntityTitle = origin.calling_ae_title
+    if origin.is_fetched:
+        meta.PrivateInformationCreatorUID, meta.PrivateInformation = UID(_FETCHED_CREATOR), _FETCHED
+    encoded = DicomBytesIO()
+    write_file_meta_info(encoded, meta)
+    return _PREAMBLE + encoded.getvalue()
 
 
 def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
     """Return the file meta information of a DICOM file and its encoded data set. Raises UnreadableInstance."""
-    meta_end = _PREAMBLE + _GROUP_LENGTH
     try:
         meta = dcmread(BytesIO(file), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).file_meta
-        (length,) = struct.unpack("<I", file[meta_end - 4 : meta_end])
+        meta_end = len(_PREAMBLE) + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)
     except (InvalidDicomError, AttributeError, struct.error, ValueError, EOFError) as error:
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
-    return meta, memoryview(file)[meta_end + length :]
+    return meta, memoryview(file)[meta_end:]
 
 
 def read_origin(file_meta: FileMetaDataset) -> Origin:
     """Return the origin that `file_start` wrote."""
     is_fetched = file_meta.get("PrivateInformationCreatorUID") == _FETCHED_CREATOR
     return Origin(calling_ae_title=str(file_meta.get("SourceApplicationEntityTitle", "")), is_fetched=is_fetched)
-
-
-def _long_meta_element(element: int, value: bytes) -> bytes:
-    return struct.pack("<HH2sHI", 2, element, b"OB", 0, len(value)) + value
-
-
-def _meta_element(element: int, vr: bytes, text: str) -> bytes:
-    value = text.encode("ascii")
-    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
 
 
 @dataclass(slots=True)
