@@ -37,13 +37,13 @@ class Row:
     @property
     def text(self) -> str:
         """The row as a line."""
-        verdict = {None: "", True: f"goal {self.goal:g} met", False: f"goal {self.goal:g} MISSED"}[self.is_met]
+        outcome = {None: "", True: f"goal {self.goal:g} met", False: f"goal {self.goal:g} MISSED"}[self.is_met]
         peers = ", ".join(
             f"{name} {'is not installed' if seconds is None else f'{seconds:.2f} s'}"
             for name, seconds in self.peers.items()
         )
         spread = f"{self.low:.2f} to {self.high:.2f}, n = {self.rounds}"
-        return f"{self.name:<52}{self.value:9.2f} {self.unit:<6} ({spread})  {verdict}  {peers}".rstrip()
+        return f"{self.name:<52}{self.value:9.2f} {self.unit:<6} ({spread})  {outcome}  {peers}".rstrip()
 
 
 def row_of(

@@ -86,7 +86,7 @@ def _quiet_libraries() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningScp:
-    """A door that listens, and what lies behind it."""
+    """A Storage SCP that listens, with its journal, receiver and spool."""
 
     node: NodeSettings
     port: int
@@ -110,7 +110,7 @@ StartScp = Callable[..., RunningScp]
 
 @pytest.fixture
 def start_scp(tmp_path: Path) -> Iterator[StartScp]:
-    """Open the node's door for these peers; all are closed at the end."""
+    """Start the node's Storage SCP for these peers; all are stopped at the end."""
     with contextlib.ExitStack() as stack:
 
         def open_with(*peers: Peer, **settings: object) -> RunningScp:

@@ -1,4 +1,4 @@
-"""Who may import whom, through which doors heavy libraries come in, and how large a folder may be."""
+"""Who may import whom, which modules import heavy libraries, and how large a folder may be."""
 
 import ast
 import subprocess

@@ -86,7 +86,7 @@ def test_an_echo_of_a_known_peer_is_answered(scp: RunningScp) -> None:
 
 @pytest.mark.parametrize(
     ("calling", "called", "diagnostic"),
-    [("STRANGER", "LUNGNODE", 3), ("SENDER", "ANOTHER", 7)],
+    [("UNKNOWN", "LUNGNODE", 3), ("SENDER", "ANOTHER", 7)],
     ids=["unknown calling title", "wrong called title"],
 )
 def test_an_unknown_ae_title_is_rejected_with_the_reason_of_the_standard(

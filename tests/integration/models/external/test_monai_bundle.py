@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
-from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.models.unsafe_pickle import UnsafePickle
 from tests.fixtures.nifti import read_nifti, write_nifti
 
 nibabel = pytest.importorskip("nibabel", reason="the extra `monai-bundle` is not installed")
@@ -256,7 +256,7 @@ def test_the_card_comes_from_the_metadata(bundle: Path, copied: Path) -> None:
 
 
 def test_weights_with_code_are_rejected_and_not_executed(copied: Path, tmp_path: Path) -> None:
-    torch.save({"model": Poison(tmp_path / "it-ran")}, copied / "models" / "model.pt")
+    torch.save({"model": UnsafePickle(tmp_path / "it-ran")}, copied / "models" / "model.pt")
 
     with pytest.raises(ModelError, match=r"model\.pt is refused: it holds more than weights \(posix\.mkdir"):
         load_model(f"monai_bundle:{copied}", ON_CPU)

@@ -22,7 +22,7 @@ from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, ModelError
 from models.volume import Volume
 from tests.fixtures.models.trained_nnunet import LABELS, chest, predicted_by_nnunet, trained, write_upright
-from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.models.unsafe_pickle import UnsafePickle
 
 TUMOUR = LABELS["cancer"]
 
@@ -162,7 +162,7 @@ def test_the_card_comes_from_the_folder(folder: Path, copied: Path) -> None:
 def test_a_checkpoint_with_code_is_rejected_and_not_executed(copied: Path, tmp_path: Path) -> None:
     checkpoint = copied / "fold_0" / "checkpoint_final.pth"
     content = torch.load(checkpoint, weights_only=False)
-    torch.save({**content, "logging": Poison(tmp_path / "it-ran")}, checkpoint)
+    torch.save({**content, "logging": UnsafePickle(tmp_path / "it-ran")}, checkpoint)
 
     with pytest.raises(
         ModelError, match=r"checkpoint_final\.pth is refused: it holds more than weights \(posix\.mkdir"

@@ -14,7 +14,7 @@ from models.segmenter import ON_CPU, ModelError
 from models.store.downloads import DownloadInterrupted
 from models.store.pull import DownloadRequest, pull
 from tests.fixtures.models.range_server import Served, serving
-from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.models.unsafe_pickle import UnsafePickle
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_an_nnunet_keeps_the_folder_named_after_its_configuration(server: Served
 def test_an_unsafe_pickle_is_rejected_with_its_name_and_not_executed(
     server: Served, tmp_path: Path, inside: str
 ) -> None:
-    unsafe = saved({"network_weights": {}, "more": Poison(tmp_path / "it-ran")})
+    unsafe = saved({"network_weights": {}, "more": UnsafePickle(tmp_path / "it-ran")})
     server.content = released(**{inside: unsafe})
 
     with pytest.raises(ModelError, match=rf"{Path(inside).name} is refused: it holds more than weights \(posix.mkdir"):
@@ -133,7 +133,7 @@ def test_a_single_file_of_weights_is_checked_as_well(server: Served, tmp_path: P
     assert fetch(server, tmp_path / "mine", "average.pt") == []
     assert torch.load(tmp_path / "mine" / "average.pt", weights_only=True)["a"].tolist() == [0, 1, 2]
 
-    server.content = saved(Poison(tmp_path / "it-ran"))
+    server.content = saved(UnsafePickle(tmp_path / "it-ran"))
     with pytest.raises(ModelError, match=r"worse\.pt is refused"):
         fetch(server, tmp_path / "mine", "worse.pt")
     assert names_in(tmp_path / "mine") == ["average.pt"]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from models.registry import MODELS, model_card
 from tests.fixtures.models.range_server import Served, serving
-from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.models.unsafe_pickle import UnsafePickle
 from worker.cli.main import app
 
 
@@ -89,7 +89,7 @@ def test_pull_resumes_an_interrupted_download_and_prints_the_configuration_line(
 
 def test_pull_rejects_a_wrong_hash_and_a_pickle_that_holds_more_than_weights(tmp_path: Path) -> None:
     memory = io.BytesIO()
-    torch.save(Poison(tmp_path / "it-ran"), memory)
+    torch.save(UnsafePickle(tmp_path / "it-ran"), memory)
     digest = hashlib.sha256(memory.getvalue()).hexdigest()
     with serving(Served(content=memory.getvalue())) as server:
         wrong = models("pull", server.url("x.pt"), "--sha256", "0" * 64, "--to", tmp_path / "m")

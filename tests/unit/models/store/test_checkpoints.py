@@ -6,7 +6,7 @@ import torch
 
 from models.segmenter import ModelError
 from models.store.checkpoints import load_weights
-from tests.fixtures.models.unsafe_pickle import Poison
+from tests.fixtures.models.unsafe_pickle import UnsafePickle
 
 
 def test_weights_and_logged_numbers_are_opened(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_weights_and_logged_numbers_are_opened(tmp_path: Path) -> None:
 
 
 def test_a_pickle_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
-    torch.save({"weights": torch.zeros(1), "more": Poison(tmp_path / "it-ran")}, tmp_path / "x.pth")
+    torch.save({"weights": torch.zeros(1), "more": UnsafePickle(tmp_path / "it-ran")}, tmp_path / "x.pth")
 
     with pytest.raises(ModelError, match=r"x\.pth is refused: it holds more than weights \(posix\.mkdir\)$"):
         load_weights(tmp_path / "x.pth")
