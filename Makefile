@@ -4,8 +4,8 @@ BIN := .venv/bin
 TORCH ?= torch==2.13.0
 # pyradiomics is built from source, and its setup.py imports numpy without asking for it.
 PYRADIOMICS := setuptools==84.2.1 wheel numpy==2.4.6
-# Two test files at once, each process with half of the cores: on all of them, networks of both wait for each other.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Three test files at once, since tests of servers wait; each process computes on half of the cores: on all of them, networks wait for each other.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 CT ?=
 LATER_CT ?=
@@ -36,7 +36,7 @@ serve: .venv/worker
 doctor: .venv/worker
 	$(BIN)/lungspread doctor --config $(CONFIG)
 
-bench: .venv/dev
+bench: .venv/bench
 	$(BIN)/python -m benchmarks.run_all
 
 # Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
@@ -59,4 +59,9 @@ clean:
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet $(PYRADIOMICS))
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet --no-build-isolation pyradiomics==3.0.1)
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[$(@F)]"
+	touch $@
+
+# nnU-Net's network and sliding window as a peer. Without what it depends on: that asks for another build of torch.
+.venv/bench: .venv/dev
+	$(BIN)/pip install --quiet --no-deps --constraint requirements.lock nnunetv2 dynamic-network-architectures acvl-utils batchgenerators
 	touch $@

@@ -1,4 +1,4 @@
-"""The cascade against the whole ensemble: python -m benchmarks.cascade FOLDER... [--torch] [--out FILE].
+"""The cascade against the whole ensemble: python -m benchmarks.cascade FOLDER... [--model NAME] [--torch] [--out FILE].
 
 Each FOLDER holds one CT series as DICOM; without one, a phantom of 300 slices is generated. Printed are, of one round
 each, the lesions of both, those lost and gained, the Dice of the masks, and the ratio of the seconds of segmenting.
@@ -32,25 +32,27 @@ def main() -> None:
     """Print a line for each scan."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
+    parser.add_argument("--model", default="lung_tumour")
     parser.add_argument("--torch", action="store_true", help="run the whole ensemble by torch")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    cascade = load_model("lung_tumour", InferenceSettings(device="cpu"))
+    cascade = load_model(options.model, InferenceSettings(device="cpu"))
     engine: EngineName = "torch" if options.torch else "auto"
-    whole = load_model("lung_tumour", InferenceSettings(device="cpu", engine=engine, cascade=False))
+    whole = load_model(options.model, InferenceSettings(device="cpu", engine=engine, cascade=False))
     print(f"cascade: {cascade.card.engine}; whole ensemble: {whole.card.engine}")
     scans = [(folder.name, load(dicom_files(folder)).volume) for folder in options.folders]
-    rows = [_compare(cascade, whole, name, volume) for name, volume in scans or [("phantom", _phantom())]]
+    rows = [_compare(cascade, whole, name, volume) for name, volume in scans or [("phantom", phantom())]]
     write_rows(rows, options.out)
 
 
-def _phantom() -> Volume:
+def phantom() -> Volume:
+    """Return a generated chest of 300 slices with two lesions."""
     lesions = (
         PhantomLesion(centre_mm=(-78.0, -12.0, 10.0), half_axes_mm=(17.0, 17.0, 17.0)),
         PhantomLesion(centre_mm=(80.0, 20.0, -40.0), half_axes_mm=(8.0, 6.0, 8.0)),
     )
-    phantom = chest_phantom(PhantomSpec(shape=(300, 512, 512), spacing_mm=(0.8, 0.7, 0.7), lesions=lesions))
-    return Volume(hu=phantom.hu, affine=phantom.affine)
+    chest = chest_phantom(PhantomSpec(shape=(300, 512, 512), spacing_mm=(0.8, 0.7, 0.7), lesions=lesions))
+    return Volume(hu=chest.hu, affine=chest.affine)
 
 
 def _compare(cascade: Segmenter, whole: Segmenter, name: str, volume: Volume) -> Row:

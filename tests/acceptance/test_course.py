@@ -41,7 +41,7 @@ class TimelineStack(OrthancStack):
 
     def start_service(self) -> None:
         text = self.config.read_text().replace("commitment = true", "commitment = true\nquery_priors = true")
-        self.config.write_text(text)
+        self.config.write_text(text.replace("quiet_period_s = 6", "quiet_period_s = 2"))
         settings = load_settings(self.config)
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         lungspread = [sys.executable, "-m", "worker.cli"]
