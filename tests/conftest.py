@@ -21,7 +21,11 @@ from dicom_node.storage.spool import Spool
 from tests.fixtures import ports
 from tests.fixtures.ct_image import ct_image
 
-pytest_plugins = ["tests.fixtures.dicom_node.journals", "tests.fixtures.worker.analysed_series"]
+pytest_plugins = [
+    "tests.fixtures.dicom_node.journals",
+    "tests.fixtures.dicom_node.orthanc",
+    "tests.fixtures.worker.analysed_series",
+]
 
 MakeCt = Callable[..., Dataset]
 WriteCt = Callable[..., list[Path]]

@@ -22,6 +22,17 @@ SMALLEST_LESION_ML = 0.1
 ARGMAX_THRESHOLD = 0.5
 """The card's threshold for a network whose most probable label is used: one half for two labels."""
 TUMOUR_WORDS = ("tumour", "tumor", "cancer", "lesion", "nodule", "gtv")
+MISMATCH_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    ImportError,
+)
+"""Raised by MONAI and nnU-Net if configuration, weights and input do not match, or a library is missing."""
 _MAX_NAME_LENGTH, _MAX_VERSION_LENGTH = 40, 20  # together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)
 
 Options = TypeVar("Options", bound="FolderOptions")

@@ -22,23 +22,11 @@ from numpy.typing import NDArray
 
 from models.devices import choose_device
 from models.external.bundle_folder import BundleFolder, bundle_card
-from models.external.folder import PassProgress, one_line
+from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
 from models.orientation import Orientation, orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
 from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
-
-_MISMATCH_ERRORS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    AssertionError,
-    ImportError,
-)
-"""Raised by MONAI if configuration, weights and input do not match, or a library is missing."""
 
 _WRITERS = (SaveImage, SaveImaged)
 
@@ -56,7 +44,7 @@ class BundleSegmenter:
             with warnings.catch_warnings():  # about file readers whose library is missing; they are not used
                 warnings.filterwarnings("ignore", category=UserWarning, module="monai")
                 self._build()
-        except _MISMATCH_ERRORS as error:
+        except MISMATCH_ERRORS as error:
             raise ModelError(f"{bundle.path}: MONAI cannot build this bundle: {one_line(error)}") from error
 
     @property

@@ -22,7 +22,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from numpy.typing import NDArray
 
 from models.devices import choose_device
-from models.external.folder import PassProgress, one_line
+from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
 from models.external.nnunet_folder import NnunetFolder, nnunet_card
 from models.orientation import Orientation, orientation_of
 from models.segmenter import ModelCard, ModelError, Progress
@@ -31,17 +31,6 @@ from models.volume import Mask, Volume
 
 _CLASSES_FROM = ("dynamic_network_architectures.", "torch.nn.")
 """plans.json names Python classes to build the network; classes from other packages are rejected."""
-_MISMATCH_ERRORS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    AssertionError,
-    ImportError,
-)
-"""Raised by nnU-Net if plans, labels and weights do not match."""
 
 
 class NnunetSegmenter:
@@ -145,7 +134,7 @@ def _predictor(folder: NnunetFolder, device: torch.device) -> nnUNetPredictor:
         )
         for weights in predictor.list_of_parameters:
             predictor.network.load_state_dict(weights)
-    except _MISMATCH_ERRORS as error:
+    except MISMATCH_ERRORS as error:
         raise ModelError(f"{folder.path}: nnU-Net cannot build this network: {one_line(error)}") from error
     return predictor
 

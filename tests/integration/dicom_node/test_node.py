@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +28,7 @@ from dicom_node.queue.redis_server import server_command, wait_until_ready, wait
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
-from tests.fixtures.ports import free_ports, is_listening
+from tests.fixtures.ports import is_listening
 from tests.fixtures.waiting import wait_until
 from worker.demo.pacs import SmallPacs
 
@@ -320,23 +319,6 @@ def test_the_process_logs_no_patient_data(
 
 
 # -- Orthanc --
-
-
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    """Run Orthanc; return its DICOM and HTTP ports, and the port that it is configured to reach the node on."""
-    if not PACS_UP.exists() or shutil.which("Orthanc") is None:
-        pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
-    dicom, http, node = free_ports(3)
-    environment = os.environ | {
-        "PACS_DICOM_PORT": str(dicom),
-        "PACS_HTTP_PORT": str(http),
-        "NODE_PORT": str(node),
-        "PACS_LUA": str(PACS_UP.with_name("forward-ct.lua")),
-    }
-    subprocess.run([PACS_UP, tmp_path / "orthanc"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    yield dicom, http, node
-    subprocess.run([PACS_UP, "--stop", tmp_path / "orthanc"], check=True)
 
 
 def instances_of(http: int) -> int:

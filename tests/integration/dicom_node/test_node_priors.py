@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
-import subprocess
 import threading
 import time
 import urllib.request
@@ -27,9 +24,7 @@ from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, expected_keys
-from tests.fixtures.ports import free_ports
 from tests.fixtures.waiting import wait_until
-from tests.integration.dicom_node.test_node import PACS_UP
 from worker.demo.pacs import SmallPacs
 
 FIVE = [Scan(date=date) for date in ("20250110", "20250412", "20250901", "20260115", "20260703")]
@@ -169,23 +164,6 @@ def test_a_pacs_that_fails_delays_the_report_by_the_limit_at_most(
 
 
 # -- Orthanc --
-
-
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    """Run Orthanc, which forwards CT; return its DICOM and HTTP ports, and the node's port in its settings."""
-    if not PACS_UP.exists() or shutil.which("Orthanc") is None:
-        pytest.skip("no ../shared/tools/pacs-up, or no Orthanc on the PATH")
-    dicom, http, node = free_ports(3)
-    environment = os.environ | {
-        "PACS_DICOM_PORT": str(dicom),
-        "PACS_HTTP_PORT": str(http),
-        "NODE_PORT": str(node),
-        "PACS_LUA": str(PACS_UP.with_name("forward-ct.lua")),
-    }
-    subprocess.run([PACS_UP, tmp_path / "orthanc"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    yield dicom, http, node
-    subprocess.run([PACS_UP, "--stop", tmp_path / "orthanc"], check=True)
 
 
 def orthanc_peer(dicom: int, http: int, retrieve: str = "move") -> Peer:

@@ -26,23 +26,6 @@ READER = "Reader's workstation"
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
-    with SmallPacs(folder=tmp_path / "pacs") as running:
-        yield running
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
-        yield journal
-
-
-@pytest.fixture
-def small_network(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> SmallNetwork:
-    return SmallNetwork(folder=tmp_path / "node", pacs=pacs, journal=journal)
-
-
-@pytest.fixture
 def moving(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> Iterator[SmallNetwork]:
     """A small network whose PACS sends by C-MOVE to the SCP of the node."""
     small_network = SmallNetwork(folder=tmp_path / "node", pacs=pacs, journal=journal, retrieve="move")

@@ -2,36 +2,16 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dicom_node.jobs import JobState, job_key
-from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
 from tests.fixtures.dicom_node.small_network import Scan, SmallNetwork, expected_keys
-from worker.demo.pacs import SmallPacs
 
 DATES = ("20250110", "20250412", "20250901", "20260115", "20260703")
 FIVE = [Scan(date=date) for date in DATES]
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
-    with SmallPacs(folder=tmp_path / "pacs") as running:
-        yield running
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
-        yield journal
-
-
-@pytest.fixture
-def small_network(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> SmallNetwork:
-    return SmallNetwork(folder=tmp_path / "node", pacs=pacs, journal=journal)
 
 
 def keys(small_network: SmallNetwork, scans: list[Scan]) -> dict[str, str]:

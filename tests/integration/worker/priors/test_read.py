@@ -18,6 +18,7 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.analysed_series import STORED_SCANS
 from tests.fixtures.worker.described import LUNGS, described
 from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, compared
 from tests.fixtures.worker.make_comparisons import alone
@@ -36,15 +37,6 @@ from worker.recist.timepoints import State
 from worker.report import Report
 
 Analyse = Callable[..., Made]
-
-SCANS = {
-    "head first": {},
-    "feet first": {"orientation": (-1, 0, 0, 0, 1, 0)},
-    "prone": {"orientation": (-1, 0, 0, 0, -1, 0)},
-    "last slice first": {"last_slice_first": True},
-    "pixels that are not square": {"spacing_mm": (3.0, 0.6, 1.1)},
-    "tilted gantry": {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.29552)},
-}
 
 
 def read(made: Made, folder: Path, *documents: Path, report: Report | None = None, ct: bool = True) -> Prior:
@@ -77,7 +69,7 @@ def uids_of(made: Made) -> list[str]:
     return [finding.lesion.tracking_uid for finding in made.findings.findings]
 
 
-@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("scan", STORED_SCANS.values(), ids=STORED_SCANS.keys())
 @pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
 def test_outlines_are_read_back_at_their_position(
     analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool
@@ -91,7 +83,7 @@ def test_outlines_are_read_back_at_their_position(
         assert outline_points_mm(lesions[uid]) == true_points_mm(made, made.mask == number)
 
 
-@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("scan", STORED_SCANS.values(), ids=STORED_SCANS.keys())
 def test_a_lesion_has_the_image_through_its_centre(analysed: Analyse, tmp_path: Path, scan: dict[str, Any]) -> None:
     made = analysed(FIVE, **scan)
 
@@ -325,7 +317,7 @@ def test_a_readers_outline_replaces_ours_and_keeps_its_identity(analysed: Analys
     assert first in lesions
 
 
-@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("scan", STORED_SCANS.values(), ids=STORED_SCANS.keys())
 @pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
 def test_a_readers_outline_is_read_at_its_position(
     analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool

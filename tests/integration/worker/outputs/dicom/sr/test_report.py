@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.fixtures.worker.analysed_series import STORED_SCANS
 from tests.fixtures.worker.described import described
 from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import (
@@ -30,14 +31,6 @@ from worker.outputs.dicom.sr.report import encode_rejection, encode_sr
 Analyse = Callable[..., Made]
 
 HU = ("[hnsf'U]", "UCUM", "Hounsfield unit")
-SCANS = {
-    "head first": {},
-    "feet first": {"orientation": (-1, 0, 0, 0, 1, 0)},
-    "prone": {"orientation": (-1, 0, 0, 0, -1, 0)},
-    "last slice first": {"last_slice_first": True},
-    "pixels that are not square": {"spacing_mm": (3.0, 0.6, 1.1)},
-    "tilted gantry": {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.29552)},
-}
 
 
 @pytest.mark.parametrize("boxes", [ONE, FIVE, AT_THE_CORNERS], ids=["one", "five", "corners"])
@@ -137,7 +130,7 @@ def test_a_volume_group_refers_to_its_segment_and_to_the_series(analysed: Analys
     assert [item.UID for item in series] == ["1.2.2"] * 5
 
 
-@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
+@pytest.mark.parametrize("scan", STORED_SCANS.values(), ids=STORED_SCANS.keys())
 @pytest.mark.parametrize("axis", ["Long Axis", "Short Axis"])
 def test_an_axis_is_drawn_where_it_was_measured(
     analysed: Analyse, tmp_path: Path, axis: str, scan: dict[str, Any]
