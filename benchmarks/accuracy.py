@@ -26,8 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.devices import choose_device, choose_dtype
-from models.lung_tumour.predictors import EVERYWHERE
-from models.lung_tumour.slice_stack import Area
+from models.lung_tumour.slice_stack import EVERYWHERE, Area
 from models.segmenter import ModelCard, Progress
 from training.data.datasets import msd_slices
 from training.data.splits import folds_of, read_splits

@@ -18,7 +18,7 @@ Progress = Callable[[float], None]
 EngineName = Literal["auto", "openvino", "torch"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
-OPTIONAL = {"network", "networks", "first_network", "engine"}
+OPTIONAL = {"network", "networks", "candidate_file", "candidate_sha256", "engine"}
 """Optional fields of a model.toml."""
 
 
@@ -45,8 +45,9 @@ class ModelCard:
     """For a model of our own training: kind of its networks, or several kinds in turn (lung_tumour/network.py)."""
     networks: int = 1
     """Number of networks in the weights file: one, or one for each fold of a cross-validation."""
-    first_network: int = 0
-    """Number of the network that the cascade runs on whole slices: the one with the fewest false candidates."""
+    candidate_file: str = ""
+    """Weights of the network that finds the cascade's candidates; without it the first of the networks does."""
+    candidate_sha256: str = ""
     engine: str = ""
     """Engine and precision ("OpenVINO 2026.4.1 bfloat16"); empty until the model is loaded."""
 
@@ -113,6 +114,7 @@ def read_card(model_toml: Path) -> ModelCard:
         card = ModelCard(**{name: fields[name] for name in named})
     except KeyError as missing:
         raise ModelError(f"{model_toml.name}: no field {missing} in [model]") from missing
-    if Path(card.weights_file).name != card.weights_file:
-        raise ModelError(f"{model_toml}: weights_file names a file in another folder")
+    for field in ("weights_file", "candidate_file"):
+        if Path(fields.get(field, "")).name != fields.get(field, ""):
+            raise ModelError(f"{model_toml}: {field} names a file in another folder")
     return card

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from models.lung_tumour.network import NETWORKS, RELEASED
+from models.lung_tumour.kinds import NETWORKS, RELEASED
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import MODELS, load_model
 from models.segmenter import DEFAULTS, InferenceSettings
+from training.candidates.command import candidates
 from training.data.cache import is_cache, read_stacks
 from training.data.datasets import phantoms as generated
 from training.data.prepare import KINDS, Request, parse_source, summary
@@ -41,6 +42,7 @@ RUN_MODEL = "run"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(pipeline)
+app.command()(candidates)
 Data = Annotated[
     Path, typer.Option(help="A cache written by prepare, or a folder with msd-slices, lidc-slices and lidc-cubes.")
 ]

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from models.lung_tumour.network import MULTIPLE, NETWORKS, RELEASED
+from models.lung_tumour.kinds import MULTIPLE, NETWORKS, RELEASED
 from training.data.prepare import KINDS, DataSource, Request, parse_source
 from training.export.weights import ModelFacts
 from training.optimise.initial_weights import INIT_FROM_HELP, initial_weights

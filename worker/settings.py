@@ -117,7 +117,7 @@ def config_hash(settings: WorkerSettings, card: ModelCard) -> str:
         "threshold": card.threshold,
         "peak_threshold": card.peak_threshold,
         "smallest_lesion_ml": card.smallest_lesion_ml,
-        "first_network": card.first_network,
+        "candidate_sha256": card.candidate_sha256,
         "engine": settings.engine,
         "precision": settings.precision,
         "ensemble_size": settings.ensemble_size,

@@ -22,16 +22,14 @@ class Ensemble:
     """The networks of a model, each run by an engine.
 
     members: all predictions that are averaged, in the order of the cascade: first all networks on the chest as it is,
-    starting with `first_network`, then all on the mirrored chest.
+    then all on the mirrored chest.
     """
 
-    def __init__(self, engines: Sequence[Engine], *, flip_tta: bool, first_network: int = 0) -> None:
+    def __init__(self, engines: Sequence[Engine], *, flip_tta: bool) -> None:
         self._engines = engines
-        first = first_network % len(engines)
-        numbers = [*range(first, len(engines)), *range(first)]
         self.members = tuple(
             Member(network=number, mirrored=mirrored) for mirrored in ((False, True) if flip_tta else (False,))
-            for number in numbers
+            for number in range(len(engines))
         )  # fmt: skip
 
     @property

@@ -1,30 +1,18 @@
 """The networks: 2.5D U-Nets, from five neighbouring axial slices to the middle one's logits, and a 3D U-Net for blocks.
 
-A model's kind of network is stated in its model.toml.
+`kinds.py` names them.
 """
 
 from __future__ import annotations
-
-from typing import Literal, get_args
 
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.dynunet import DynUNet
 from torch import nn
 
 from models.lung_tumour.efficientnet import EfficientUNet
+from models.lung_tumour.kinds import kinds_of, require_kind
 from models.lung_tumour.transforms import SLICES
-from models.segmenter import ModelError
 
-NetworkKind = Literal["2.5d", "2.5d-residual", "2.5d-efficientnet", "3d"]
-NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
-RELEASED: NetworkKind = "2.5d-residual"
-"""Default kind of network for training."""
-IN_TURN = " + "
-"""Separator between the kinds of a model whose networks are of several kinds in turn."""
-SIDES = {"2.5d": 16, "2.5d-residual": 32, "2.5d-efficientnet": 32, "3d": 16}
-"""The sides of a window are multiples of this, because of the network's downsampling."""
-MULTIPLE = max(SIDES.values())
-"""The sides of a training example are multiples of this."""
 FEATURES = (32, 32, 64, 128, 256, 32)
 FEATURES_3D = (16, 16, 32, 64, 128, 16)
 """Half as wide: a block has as many voxels as about thirty slices have pixels."""
@@ -39,7 +27,7 @@ def build_network(kind: str = "2.5d") -> nn.Module:
     slice, row, column) to the same shape. Sides, except SLICES, are multiples of SIDES. Batch normalisation, so that a
     prediction does not depend on the size of the input.
     """
-    _require(kind)
+    require_kind(kind)
     if kind == "2.5d-residual":
         return _residual()
     return EfficientUNet(SLICES) if kind == "2.5d-efficientnet" else _basic(flat=kind == "2.5d")
@@ -48,24 +36,6 @@ def build_network(kind: str = "2.5d") -> nn.Module:
 def build_networks(network: str, count: int) -> list[nn.Module]:
     """Return untrained networks of the kinds that `kinds_of` returns."""
     return [build_network(kind) for kind in kinds_of(network, count)]
-
-
-def kinds_of(network: str, count: int) -> list[str]:
-    """Return the kind of each of `count` networks, from a card's `network`: several kinds are joined by IN_TURN.
-
-    Raises ModelError for a kind that is not in NETWORKS, and if 3D and 2.5D networks would be averaged.
-    """
-    kinds = network.split(IN_TURN)
-    for kind in kinds:
-        _require(kind)
-    if "3d" in kinds and len(set(kinds)) > 1:
-        raise ModelError(f"{network}: a 3D network is not averaged with others")
-    return [kinds[number % len(kinds)] for number in range(count)]
-
-
-def _require(kind: str) -> None:
-    if kind not in NETWORKS:
-        raise ModelError(f"no network is called {kind}; there are: {', '.join(NETWORKS)}")
 
 
 def _basic(*, flat: bool) -> nn.Module:

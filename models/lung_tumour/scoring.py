@@ -24,7 +24,7 @@ def outlined(
     if count == 0:
         return inside
     kept = np.concatenate([[False], scores(probability, labels, count, voxel_ml) >= peak_threshold])
-    return np.asarray(kept[labels] & inside)
+    return np.asarray(kept[labels])
 
 
 def scores(
@@ -35,7 +35,7 @@ def scores(
     peaks = np.zeros(count + 1)
     np.maximum.at(peaks, labels[inside], probability[inside])
     peaks = peaks[1:]
-    return score(peaks, np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_ml)
+    return score(peaks, np.bincount(labels[inside], minlength=count + 1)[1:] * voxel_ml)
 
 
 def score(peak: NDArray[np.floating], volume_ml: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.engines.engine import build_engines
+from models.engines.engine import Engine, build_engines
+from models.lung_tumour.candidates import CandidateNetwork
 from models.lung_tumour.cascade import Rule
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.network import SIDES, kinds_of
-from models.lung_tumour.predictors import (
-    EVERYWHERE,
-    BlockPredictor,
-    CascadePredictor,
-    SlicePredictor,
-)
+from models.lung_tumour.kinds import CANDIDATE_NETWORK, CANDIDATE_PIXELS, SIDES, kinds_of
+from models.lung_tumour.predictors import CascadePredictor, SlicePredictor
 from models.lung_tumour.scoring import outlined
-from models.lung_tumour.slice_stack import Area
+from models.lung_tumour.slice_stack import EVERYWHERE, Area, Spacing
 from models.lung_tumour.stored_networks import trained_networks
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
@@ -45,9 +42,11 @@ class LungTumourSegmenter:
     def __init__(self, card: ModelCard, weights: Path, settings: InferenceSettings) -> None:
         require_networks(card, settings.ensemble_size)
         engines = build_engines(trained_networks(card, weights, settings.ensemble_size), settings)
-        ensemble = Ensemble(engines, flip_tta=settings.flip_tta, first_network=card.first_network)
-        self._predictor = _predictor(card, ensemble, cascade=settings.cascade)
-        self._card = replace(card, engine=ensemble.description)
+        self.ensemble = Ensemble(engines, flip_tta=settings.flip_tta)
+        finds = settings.cascade and (card.candidate_file or len(self.ensemble.members) > 1)
+        network = _candidate_network(card, weights, settings, engines[0]) if finds else None
+        self._predictor = _predictor(card, self.ensemble, network)
+        self._card = replace(card, engine=self.ensemble.description)
 
     @property
     def card(self) -> ModelCard:
@@ -83,15 +82,32 @@ class LungTumourSegmenter:
         return self._predictor.probability(hu, spacing, progress, area)
 
 
-def _predictor(
-    card: ModelCard, ensemble: Ensemble, *, cascade: bool
-) -> SlicePredictor | CascadePredictor | BlockPredictor:
+class Predictor(Protocol):
+    """Computes the probability of tumour of each voxel."""
+
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area) -> Array:
+        """Return the probability (slice, row, column) of each voxel of `hu`, in HU; outside `area` it may be 0."""
+        ...
+
+
+def _candidate_network(card: ModelCard, weights: Path, settings: InferenceSettings, first: Engine) -> CandidateNetwork:
+    """Return the card's candidate network; `first`, an engine of the ensemble, if it has none."""
+    if not card.candidate_file:
+        return CandidateNetwork(engine=first, pixels=1)
+    own = replace(card, weights_sha256=card.candidate_sha256, network=CANDIDATE_NETWORK, networks=1)
+    (engine,) = build_engines(trained_networks(own, weights.with_name(card.candidate_file)), settings)
+    return CandidateNetwork(engine=engine, pixels=CANDIDATE_PIXELS)
+
+
+def _predictor(card: ModelCard, ensemble: Ensemble, network: CandidateNetwork | None) -> Predictor:
     multiple = max(SIDES[kind] for kind in kinds_of(card.network, card.networks))
     if card.network == "3d":
+        from models.lung_tumour.block_predictor import BlockPredictor  # imports MONAI, which takes seconds
+
         return BlockPredictor(ensemble, multiple)
-    if cascade and len(ensemble.members) > 1:
+    if network is not None:
         rule = Rule(outline_logit=_logit(card.threshold), score_logit=_logit(card.peak_threshold))
-        return CascadePredictor(ensemble, multiple, rule)
+        return CascadePredictor(network, ensemble, multiple, rule)
     return SlicePredictor(ensemble, multiple)
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from models.lung_tumour.kinds import MULTIPLE
 from models.lung_tumour.transforms import PIXEL_MM, normalise, planes, slice_positions, slice_step
 
 MIN_SIDE = 16
@@ -19,6 +20,8 @@ Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Area = tuple[slice, slice]
 """Rows and columns."""
+EVERYWHERE: Area = (slice(None), slice(None))
+"""All rows and columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class SliceStack:
             (self._left, missing[1] - self._left, self._top, missing[0] - self._top),
             mode="replicate",
         )[0]
+        self._coarse: dict[int, torch.Tensor] = {1: self._scaled}
         self._step = slice_step(spacing[0])
         self.positions = slice_positions(spacing[0])
         self.spacing = spacing
@@ -76,9 +80,14 @@ class SliceStack:
             Window(slice_number=slice_number, position=position, area=area) for position in range(len(self.positions))
         ]
 
-    def images(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Return float32 (n, plane, row, column) for windows of one size."""
-        return torch.stack([self._image(window) for window in windows])
+    def images(self, windows: Sequence[Window], pixels: int = 1) -> torch.Tensor:
+        """Return float32 (n, plane, row, column) for windows of one size.
+
+        pixels: side of an image's pixels in pixels of PIXEL_MM; the windows' corners are multiples of it.
+        """
+        if pixels not in self._coarse:
+            self._coarse[pixels] = functional.avg_pool2d(self._scaled, pixels)
+        return torch.stack([self._image(window, pixels) for window in windows])
 
     def rows_of(self, rows: slice) -> slice:
         """Return the network's rows that contain these rows of the scan."""
@@ -94,16 +103,28 @@ class SliceStack:
         inner = logits[..., self._top : self._top + rows, self._left : self._left + columns]
         return functional.interpolate(inner, self._hu_shape[1:], mode="bilinear", align_corners=False)
 
-    def _image(self, window: Window) -> torch.Tensor:
+    def _image(self, window: Window, pixels: int) -> torch.Tensor:
         at = window.slice_number + self.positions[window.position]
         neighbours = planes(at, len(self._scaled), self._step)
-        rows, columns = window.area
-        return mixed(self._scaled[neighbours.slices, rows, columns], neighbours.shares)
+        rows, columns = (slice(side.start // pixels, side.stop // pixels) for side in window.area)
+        return mixed(self._coarse[pixels][neighbours.slices, rows, columns], neighbours.shares)
 
 
 def mixed(slices: torch.Tensor, shares: NDArray[np.float32]) -> torch.Tensor:
     """Return planes (plane, row, column) of slices (slice, row, column), weighted by `shares` (plane, slice)."""
     return torch.einsum("ps,s...->p...", torch.from_numpy(shares), slices)
+
+
+def widened(box: tuple[slice, ...], shape: Sequence[int], context: int) -> Area:
+    """Return a box with `context` pixels around it; its corners are multiples of MULTIPLE, as the networks' grids."""
+    rows, columns = (
+        slice(
+            max(0, (side.start - context) // MULTIPLE * MULTIPLE),
+            min(size, -(-(side.stop + context) // MULTIPLE) * MULTIPLE),
+        )
+        for side, size in zip(box, shape, strict=True)
+    )
+    return rows, columns
 
 
 def resampled(stack: torch.Tensor, spacing: Spacing) -> torch.Tensor:

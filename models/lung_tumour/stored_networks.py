@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.engines.networks import TrainedNetworks
-from models.lung_tumour import efficientnet, network
-from models.lung_tumour.network import SIDES, build_networks, kinds_of
+from models.lung_tumour.kinds import SIDES, kinds_of
 from models.lung_tumour.transforms import SLICES
 from models.segmenter import ModelCard, ModelError
 
@@ -29,6 +28,8 @@ def named_tensors(networks: Sequence[nn.Module]) -> dict[str, torch.Tensor]:
 
 def stored_networks(card: ModelCard, weights: Path) -> list[nn.Module]:
     """Return all networks of a file. Raises ModelError if its tensors do not match the card."""
+    from models.lung_tumour.network import build_networks  # imports MONAI, which takes seconds
+
     networks = build_networks(card.network, card.networks)
     stored, own = load_file(weights), named_tensors(networks)
     if {name: one.shape for name, one in stored.items()} != {name: one.shape for name, one in own.items()}:
@@ -56,6 +57,6 @@ def _key(card: ModelCard) -> str:
     """Return the SHA-256 of everything that decides what the networks compute: weights, code and library versions."""
     if not card.weights_sha256:
         return ""
-    code = [Path(module.__file__ or "").read_bytes() for module in (network, efficientnet)]
+    code = [Path(__file__).with_name(name).read_bytes() for name in ("network.py", "efficientnet.py")]
     facts = [card.weights_sha256, card.network, str(card.networks), version("torch"), version("monai")]
     return hashlib.sha256(b"\0".join([*code, *(fact.encode() for fact in facts)])).hexdigest()

@@ -33,7 +33,7 @@ def pictures_in(cell: nbformat.NotebookNode) -> int:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("colab")
-    write_msd(folder / "DATA", patients=4, shape=(8, 38, 48), spacing_mm=(20.0, 6.0, 7.5))
+    write_msd(folder / "DATA", patients=4, shape=(8, 38, 48), spacing_mm=(5.0, 6.0, 7.5))
     named = {f"{name}_FOLDER": str(folder / name) for name in ("DATA", "CACHE", "RUN", "MODEL")}
     return {**named, "OPTIONS": "--steps 2 --crop 32 --chests 0 --shown 1 --device cpu", "OMP_NUM_THREADS": "1"}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from models.lung_tumour.network import IN_TURN, kinds_of
+from models.lung_tumour.kinds import IN_TURN, kinds_of
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.stored_networks import stored_networks
 from models.segmenter import InferenceSettings, ModelError, read_card

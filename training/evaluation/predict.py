@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from models.lung_tumour.predictors import EVERYWHERE
 from models.lung_tumour.scoring import outlined
 from models.lung_tumour.segmenter import around_lungs
-from models.lung_tumour.slice_stack import Area
+from models.lung_tumour.slice_stack import EVERYWHERE, Area
 from models.lungs.field import lung_field
 from models.segmenter import ModelCard, Progress
 from training.data.volume import Stack

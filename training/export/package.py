@@ -18,12 +18,13 @@ from safetensors import safe_open
 from models.segmenter import read_card
 from training.data.cache import manifest
 from training.data.splits import read_splits
+from training.export.candidate_file import CANDIDATE_FILE
 from training.export.model_card import CardContent, card_text
 from training.export.weights import WEIGHTS_FILE
 from training.reporting.figures import learning_curves, png_bytes
 from training.run_folder import RunRefused
 
-FILES = ("model.toml", WEIGHTS_FILE, "README.md", "splits.json", "curves.png")
+FILES = ("model.toml", WEIGHTS_FILE, CANDIDATE_FILE, "README.md", "splits.json", "curves.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

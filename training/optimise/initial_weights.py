@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.lung_tumour.network import kinds_of
+from models.lung_tumour.kinds import kinds_of
 from models.lung_tumour.stored_networks import stored_networks
 from models.segmenter import ModelError, read_card
 from models.store.weights import verified_weights

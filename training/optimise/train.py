@@ -9,6 +9,7 @@ No validation score influences the training.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -17,18 +18,22 @@ import torch
 from rich.progress import Progress, TextColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from models.devices import choose_dtype
 from models.lung_tumour.efficientnet import EfficientUNet
 from models.lung_tumour.network import build_network
 from training.data.datasets import Stack
-from training.optimise.distributed import DistributedProcesses, joined
+from training.optimise.distributed import joined
 from training.optimise.imagenet import begin_with_imagenet
 from training.optimise.initial_weights import initial_weights
 from training.optimise.settings import TrainingSettings
 from training.run_folder import RunFolder
 from training.sampling.batches import Batch, Batches
+
+Seed = tuple[int, ...]
+BatchesOf = Callable[[Seed], Dataset[Batch]]
+LossOf = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,9 +51,19 @@ class _State:
 
 
 def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
+    """Train on stacks and their masks, as `fit` does."""
+
+    def batches_of(seed: Seed) -> Dataset[Batch]:
+        return Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole_slices)
+
+    fit(batches_of, tumour_loss, run, settings)
+
+
+def fit(batches_of: BatchesOf, loss_of: LossOf, run: Path, settings: TrainingSettings) -> None:
     """Train for `settings.steps` steps, on this process or all started by torchrun; `run` receives weights and curves.
 
-    If the run folder holds a checkpoint of the same settings, training continues from there.
+    batches_of: returns the batches by number, for a seed. loss_of: of logits, target and known. If the run folder holds
+    a checkpoint of the same settings, training continues from there.
     """
     with joined(settings.device) as processes, RunFolder(run, settings, is_writer=processes.rank == 0) as folder:
         state = _begin(settings, processes.device)
@@ -56,13 +71,13 @@ def train(stacks: list[Stack], run: Path, settings: TrainingSettings) -> None:
         network = processes.wrap(state.network)
         if settings.compile:
             network.compile()
-        batches = iter(_loader(stacks, settings, processes, state.step))
+        batches = iter(_loader(batches_of((settings.seed, processes.rank)), settings, state.step))
         with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
             task = progress.add_task("training", total=settings.steps, completed=state.step, loss="")
             before = perf_counter() - state.seconds
             while state.step < settings.steps:
                 rate = _set_rate(state.optimiser, settings, state.step)
-                loss = processes.mean(_update(network, state.optimiser, batches, settings.batches))
+                loss = processes.mean(_update(network, state.optimiser, batches, settings.batches, loss_of))
                 state.average.update_parameters(state.network)
                 state.loss, state.step = 0.99 * state.loss + 0.01 * loss, state.step + 1
                 state.seconds = perf_counter() - before
@@ -126,12 +141,8 @@ def _restore(state: _State, checkpoint: dict[str, object] | None) -> None:
     state.seconds = float(str(checkpoint.get("seconds", 0.0)))
 
 
-def _loader(
-    stacks: list[Stack], settings: TrainingSettings, processes: DistributedProcesses, step: int
-) -> DataLoader[Batch]:
-    """Return the batches from `step` on; each process draws its own."""
-    seed = (settings.seed, processes.rank)
-    batches = Batches(stacks, settings.recipe, settings.crop, seed, settings.network, settings.whole_slices)
+def _loader(batches: Dataset[Batch], settings: TrainingSettings, step: int) -> DataLoader[Batch]:
+    """Return the batches from `step` on."""
     order = range(step * settings.batches, settings.steps * settings.batches)
     return DataLoader(
         batches,
@@ -142,13 +153,15 @@ def _loader(
     )
 
 
-def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: object, count: int) -> float:
+def _update(
+    network: nn.Module, optimiser: torch.optim.Optimizer, batches: Iterator[Batch], count: int, loss_of: LossOf
+) -> float:
     """Sum the gradients of `count` batches, update the weights once, and return the mean loss."""
     network.train()
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
     for _ in range(count):
-        loss = _loss(network, next(batches)) / count  # type: ignore[call-overload]
+        loss = _loss(network, next(batches), loss_of) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -156,13 +169,13 @@ def _update(network: nn.Module, optimiser: torch.optim.Optimizer, batches: objec
     return total
 
 
-def _loss(network: nn.Module, batch: Batch) -> Tensor:
+def _loss(network: nn.Module, batch: Batch, loss_of: LossOf) -> Tensor:
     device = next(network.parameters()).device
     image, target, known = (part.to(device, non_blocking=True) for part in batch)
     dtype = choose_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         logits = network(image.contiguous(memory_format=_layout("2.5d" if image.ndim == 4 else "3d")))
-    return tumour_loss(logits.float(), target, known)
+    return loss_of(logits.float(), target, known)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> float:

@@ -12,7 +12,8 @@ from torch import nn
 
 from models.engines.engine import build_engines
 from models.engines.networks import TrainedNetworks
-from models.lung_tumour.network import NETWORKS, build_network
+from models.lung_tumour.kinds import NETWORKS
+from models.lung_tumour.network import build_network
 from models.segmenter import InferenceSettings, ModelError
 
 ROOT = Path(__file__).parents[4]

@@ -11,10 +11,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.engines.torch_engine import TorchEngine
+from models.lung_tumour.block_predictor import BlockPredictor
 from models.lung_tumour.efficientnet import Depthwise
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.network import IN_TURN, NETWORKS, RELEASED, build_network, kinds_of
-from models.lung_tumour.predictors import BlockPredictor, SlicePredictor
+from models.lung_tumour.kinds import IN_TURN, NETWORKS, RELEASED, kinds_of
+from models.lung_tumour.network import build_network
+from models.lung_tumour.predictors import SlicePredictor
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.lung_tumour.stored_networks import named_tensors
 from models.registry import load_model, model_card

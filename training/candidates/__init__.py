@@ -1,0 +1,1 @@
+"""Trains the candidate network: it learns what the whole ensemble would mark, at coarse pixels."""
