@@ -29,6 +29,10 @@ AROUND_MM, AROUND_SLICES_MM = 5.0, 4.0
 """Margin of a candidate around its component, in the slice and across slices."""
 CONTEXT = 32
 """Pixels of context around the area."""
+LEAST_SIDE = 160
+"""Pixels of a side of the crops that a candidate network is trained on: smaller images, which it marks at random, are
+padded to this.
+"""
 OUTSIDE_LOGIT = -20.0
 
 Bools = NDArray[np.bool_]
@@ -45,8 +49,11 @@ class CandidateNetwork:
     def logits(self, images: torch.Tensor) -> Array:
         """Return the largest logits (row, column) over images (n, plane, row, column), in the network's pixels."""
         rows, columns = images.shape[2:]
-        padded = functional.pad(images, (0, -columns % MULTIPLE, 0, -rows % MULTIPLE), mode="replicate")
-        logits = self.engine.logits(padded.to(self.engine.device))[:, 0, :rows, :columns]
+        least = LEAST_SIDE if self.pixels > 1 else 0
+        down, across = (max(least - side, -side % MULTIPLE) for side in (rows, columns))
+        top, left = down // 2, across // 2
+        padded = functional.pad(images, (left, across - left, top, down - top), mode="replicate")
+        logits = self.engine.logits(padded.to(self.engine.device))[:, 0, top : top + rows, left : left + columns]
         return np.asarray(logits.amax(0).cpu())
 
 

@@ -42,7 +42,7 @@ def zipped(**files: bytes) -> bytes:
 
 def released(**changed: bytes) -> bytes:
     """The released model's folder as a zip, below a folder of its own."""
-    names = ("model.toml", "README.md", "lung_tumour.safetensors")
+    names = ("model.toml", "README.md", "lung_tumour.safetensors", "candidates.safetensors")
     files = {name: (MODELS["lung_tumour"] / name).read_bytes() for name in names}
     return zipped(**{f"lung_tumour-0.1/{name}": content for name, content in {**files, **changed}.items()})
 

@@ -21,7 +21,7 @@ def models(*arguments: object) -> Result:
 def released_model_zip() -> bytes:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as packed:
-        for name in ("model.toml", "README.md", "lung_tumour.safetensors"):
+        for name in ("model.toml", "README.md", "lung_tumour.safetensors", "candidates.safetensors"):
             packed.write(MODELS["lung_tumour"] / name, name)
     return memory.getvalue()
 
@@ -57,7 +57,7 @@ def test_verify_accepts_a_name_or_a_folder_and_rejects_changed_weights(tmp_path:
 
     assert rejected.exit_code == 2
     assert rejected.stderr.count("\n") == 1
-    assert "the weights' SHA-256 is" in rejected.stderr
+    assert "the SHA-256 of lung_tumour.safetensors is" in rejected.stderr
 
 
 def test_an_unknown_name_is_rejected_in_one_line() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.jobs import Job, JobState, enqueue, make_celery
+from dicom_node.journal.jobs import JobRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler
@@ -291,9 +292,15 @@ def test_a_job_of_another_configuration_stays_queued_with_a_reason(setup: QueueS
     setup.start_worker()
     job = setup.receive("1.2.3", b"foreign", config_hash="other")
 
-    setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).reason is not None)
+    records: list[JobRecord] = []
 
-    record = setup.journal.jobs.get(job.job_key)
-    assert record.state is JobState.QUEUED
-    assert record.reason is not None
-    assert record.reason.startswith("ConfigMismatch: made for configuration other, this worker has config")
+    def is_queued_with_a_reason() -> bool:
+        """Between two attempts: each is RUNNING for a moment."""
+        records.append(setup.journal.jobs.get(job.job_key))
+        return records[-1].state is JobState.QUEUED and records[-1].reason is not None
+
+    setup.wait_until(is_queued_with_a_reason)
+
+    reason = records[-1].reason
+    assert reason is not None
+    assert reason.startswith("ConfigMismatch: made for configuration other, this worker has config")

@@ -109,6 +109,16 @@ def test_progress_rises_to_one() -> None:
     assert shares[-1] == 1.0
 
 
+def test_a_small_image_is_padded_to_the_crops_that_the_candidate_network_is_trained_on() -> None:
+    network, images = Tissue(), torch.rand(2, 5, 45, 60)
+    finder = TorchEngine(network, torch.device("cpu"), torch.float32)
+
+    logits = CandidateNetwork(engine=finder, pixels=2).logits(images)
+
+    assert network.pixels == [2 * 160 * 160]
+    assert logits == pytest.approx((16 * images[:, 2].amax(0)).numpy(), abs=1e-4)
+
+
 @pytest.mark.parametrize("slices", [1, 2, 3])
 def test_a_stack_of_few_slices_is_segmented(slices: int) -> None:
     hu = np.repeat(chest(BALLS)[20:21], slices, 0)
