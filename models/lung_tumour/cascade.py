@@ -24,7 +24,7 @@ CONTEXT = 96
 
 With less, false positives at the diaphragm and the hilum appear that the whole slice does not have.
 """
-STAGES = ((2, 2.4), (4, 1.4))
+STAGES = ((2, 2.9), (4, 1.9))
 """After this many ensemble members a candidate is dropped if its score is this far, in logits, below that of a lesion.
 
 Of the lesions on the whole scans at hand none is more than 1.2 below after two members, and none at all after four.

@@ -22,8 +22,6 @@ from dicom_node.storage.spool import Spool
 from tests.fixtures.orthanc_stack import ROOT, STORESCU, OrthancStack, needs_shared
 from tests.fixtures.ports import is_listening
 from tests.fixtures.waiting import wait_until
-from tests.fixtures.worker.phantom_timeline import phantom_timeline
-from worker.phantom.visit import write_visit
 from worker.settings import load_settings
 
 WORKER = Path(__file__).with_name("course_worker.py")
@@ -83,15 +81,13 @@ class TimelineStack(OrthancStack):
 
 
 @pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[tuple[str, Path]]:
+def scans(course_files: list[list[Path]], request: pytest.FixtureRequest) -> list[tuple[str, Path]]:
     """Series UID and folder of each scan, by date."""
-    root = tmp_path_factory.mktemp("scans")
     count = int(request.config.getoption("--time-points"))
-    found = []
-    for number, point in enumerate(phantom_timeline()[:count]):
-        paths = write_visit(root / str(number), point.visit)
-        found.append((str(pydicom.dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID), root / str(number)))
-    return found
+    return [
+        (str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID), files[0].parent)
+        for files in course_files[:count]
+    ]
 
 
 def send_in_order(stack: TimelineStack, scans: list[tuple[str, Path]], order: list[int]) -> None:
