@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from models.engines.engine import Engine
 from models.lung_tumour.kinds import MULTIPLE
-from models.lung_tumour.slice_stack import Area, SliceStack, widened
+from models.lung_tumour.slice_stack import Area, SliceStack
 from models.lung_tumour.transforms import PIXEL_MM
 from models.segmenter import Progress
 
@@ -28,12 +28,6 @@ MIN_SEED_ML = 0.03
 """A third of the smallest lesion that is reported: smaller components are no candidates."""
 AROUND_MM, AROUND_SLICES_MM = 5.0, 4.0
 """Margin of a candidate around its component, in the slice and across slices."""
-CONTEXT = 32
-"""Pixels of context around the area for a network in pixels of PIXEL_MM; in coarser ones it sees whole slices."""
-LEAST_SIDE = 160
-"""Pixels of a side of the crops that a candidate network is trained on: smaller images, which it marks at random, are
-padded to this.
-"""
 OUTSIDE_LOGIT = -20.0
 
 Bools = NDArray[np.bool_]
@@ -42,16 +36,20 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateNetwork:
-    """engine: of the network. pixels: side of one of its pixels, in pixels of PIXEL_MM."""
+    """engine: of the network. pixels: side of one of its pixels, in pixels of PIXEL_MM.
+
+    least_side: smaller images are padded to this many of its pixels, the side of the crops that it is trained on: a
+    network in coarse pixels misses nodules in images of a quarter of that.
+    """
 
     engine: Engine
-    pixels: int
+    pixels: int = 1
+    least_side: int = 0
 
     def logits(self, images: torch.Tensor) -> Array:
         """Return the largest logits (row, column) over images (n, plane, row, column), in the network's pixels."""
         rows, columns = images.shape[2:]
-        least = LEAST_SIDE if self.pixels > 1 else 0
-        down, across = (max(least - side, -side % MULTIPLE) for side in (rows, columns))
+        down, across = (max(self.least_side - side, -side % MULTIPLE) for side in (rows, columns))
         top, left = down // 2, across // 2
         padded = functional.pad(images, (left, across - left, top, down - top), mode="replicate")
         logits = self.engine.logits(padded.to(self.engine.device))[:, 0, top : top + rows, left : left + columns]
@@ -112,13 +110,13 @@ def candidates_of(logits: Array, slice_mm: float, pixels: int) -> Candidates:
     peaks = np.full(count + 1, -np.inf)
     np.maximum.at(peaks, labels[labels > 0], logits[labels > 0])
     is_kept = (volumes_ml >= MIN_SEED_ML) & (peaks > PEAK_LOGIT)
-    around = widened_by(is_kept[labels], (AROUND_SLICES_MM / slice_mm, AROUND_MM / pixel_mm, AROUND_MM / pixel_mm))
+    around = _dilated(is_kept[labels], (AROUND_SLICES_MM / slice_mm, AROUND_MM / pixel_mm, AROUND_MM / pixel_mm))
     numbered, _ = ndimage.label(around, np.ones((3, 3, 3)))
     boxes = [(slices, *_fine_area(rows, columns, pixels)) for slices, rows, columns in ndimage.find_objects(numbered)]
     return Candidates(labels=numbered, pixels=pixels, boxes=boxes, voxel_ml=voxel_ml)
 
 
-def widened_by(inside: Bools, reach: tuple[float, float, float]) -> Bools:
+def _dilated(inside: Bools, reach: tuple[float, float, float]) -> Bools:
     """Return the voxels within `reach` voxels of the given ones, along each axis."""
     around = inside.astype(np.uint8)
     for axis, voxels in enumerate(reach):
@@ -131,21 +129,17 @@ def _logits(network: CandidateNetwork, stack: SliceStack, area: Area, progress: 
 
     A slice that is skipped gets the larger logits of the two nearest ones.
     """
-    rows, columns = stack.rows_of(area[0]), stack.columns_of(area[1])
-    seen = stack.whole if network.pixels > 1 else widened((rows, columns), stack.shape[1:], CONTEXT)
     slices, *sides = stack.shape
-    logits = np.full((slices, *(side // network.pixels for side in sides)), OUTSIDE_LOGIT, np.float32)
+    logits = np.empty((slices, *(side // network.pixels for side in sides)), np.float32)
     step = max(1, int(STEP_MM / stack.spacing[0]))
     numbers = sorted({*range(0, slices, step), slices - 1})
     for number in numbers:
-        logits[number][_coarse(seen, network.pixels)] = network.logits(
-            stack.images(stack.windows(number, seen), network.pixels)
-        )
+        logits[number] = network.logits(stack.images(stack.windows(number, stack.whole), network.pixels))
         progress((number + 1) / slices)
     for below, above in pairwise(numbers):
         logits[below + 1 : above] = np.maximum(logits[below], logits[above])
     inside = np.zeros(logits.shape[1:], bool)
-    inside[_coarse((rows, columns), network.pixels)] = True
+    inside[_coarse((stack.rows_of(area[0]), stack.columns_of(area[1])), network.pixels)] = True
     return np.where(inside, logits, np.float32(OUTSIDE_LOGIT))
 
 

@@ -27,7 +27,7 @@ With less, false positives at the diaphragm and the hilum appear that the whole 
 STAGES = ((2, 2.9), (4, 1.9))
 """After this many ensemble members a candidate is dropped if its score is this far, in logits, below that of a lesion.
 
-Of the lesions on the whole scans at hand none is more than 1.2 below after two members, and none at all after four.
+Of the lesions on the whole scans at hand none is more than 1.2 below after two or four members.
 """
 BATCH_PIXELS = 2 * 224 * 224
 """Pixels that the networks see at once; larger windows run alone."""

@@ -18,8 +18,10 @@ MULTIPLE = max(SIDES.values())
 """The sides of a training example are multiples of this."""
 
 CANDIDATE_NETWORK: NetworkKind = "2.5d-efficientnet"
-CANDIDATE_PIXELS = 2
-"""Kind of the candidate network (`candidates.py`), and side of its pixels in pixels of PIXEL_MM."""
+CANDIDATE_PIXELS, CANDIDATE_SIDE = 2, 160
+"""Kind of the candidate network (`candidates.py`), side of its pixels in pixels of PIXEL_MM, and side in its pixels of
+the crops that it is trained on.
+"""
 
 
 def kinds_of(network: str, count: int) -> list[str]:

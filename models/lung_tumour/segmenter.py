@@ -16,7 +16,7 @@ from models.engines.engine import Engine, build_engines
 from models.lung_tumour.candidates import CandidateNetwork
 from models.lung_tumour.cascade import Rule
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.kinds import CANDIDATE_NETWORK, CANDIDATE_PIXELS, SIDES, kinds_of
+from models.lung_tumour.kinds import CANDIDATE_NETWORK, CANDIDATE_PIXELS, CANDIDATE_SIDE, SIDES, kinds_of
 from models.lung_tumour.predictors import CascadePredictor, SlicePredictor
 from models.lung_tumour.scoring import outlined
 from models.lung_tumour.slice_stack import EVERYWHERE, Area, Spacing
@@ -93,10 +93,10 @@ class Predictor(Protocol):
 def _candidate_network(card: ModelCard, weights: Path, settings: InferenceSettings, first: Engine) -> CandidateNetwork:
     """Return the card's candidate network; `first`, an engine of the ensemble, if it has none."""
     if not card.candidate_file:
-        return CandidateNetwork(engine=first, pixels=1)
+        return CandidateNetwork(engine=first)
     own = replace(card, weights_sha256=card.candidate_sha256, network=CANDIDATE_NETWORK, networks=1)
     (engine,) = build_engines(trained_networks(own, weights.with_name(card.candidate_file)), settings)
-    return CandidateNetwork(engine=engine, pixels=CANDIDATE_PIXELS)
+    return CandidateNetwork(engine=engine, pixels=CANDIDATE_PIXELS, least_side=CANDIDATE_SIDE)
 
 
 def _predictor(card: ModelCard, ensemble: Ensemble, network: CandidateNetwork | None) -> Predictor:

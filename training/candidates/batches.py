@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from models.lung_tumour.candidates import SEED_LOGIT
+from models.lung_tumour.kinds import CANDIDATE_SIDE
 from training.candidates.targets import LEVELS, LOGIT_STEPS, Target
 from training.sampling.batches import Batch
 
-CROP = 160
-"""Side of an example in pixels of the candidate network: 320 mm."""
 EXAMPLES = 14
 MARKED_SHARE = 0.6
 """Share of the examples that are drawn from slices in which the ensemble sees a candidate."""
-MARKED_PIXELS = 4
+MARKED_PIXELS, MARKED_LOGIT = 4, -1.4
+"""It sees one where so many pixels of a slice exceed this logit, a probability of 0.2."""
 TURN_RAD, GROWTH = 0.1, 0.08
 """Standard deviations of rotation and of the logarithm of the scale: small, since the ensemble saw neither."""
 
@@ -69,7 +68,7 @@ class CandidateBatches(Dataset[Batch]):
 
 
 def _is_marked(logits: NDArray[np.int8]) -> bool:
-    return bool(np.count_nonzero(logits > SEED_LOGIT * LOGIT_STEPS) >= MARKED_PIXELS)
+    return bool(np.count_nonzero(logits > MARKED_LOGIT * LOGIT_STEPS) >= MARKED_PIXELS)
 
 
 def _grid(shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
@@ -78,11 +77,11 @@ def _grid(shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     angle, scale = rng.normal(0, TURN_RAD), np.exp(rng.normal(0, GROWTH))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     turn = scale * np.array([[np.cos(angle) * mirror, -np.sin(angle)], [np.sin(angle) * mirror, np.cos(angle)]])
-    free = np.maximum(0, np.array([columns, rows]) - 0.8 * CROP)
+    free = np.maximum(0, np.array([columns, rows]) - 0.8 * CANDIDATE_SIDE)
     offset = rng.uniform(-0.7, 0.7, 2) * free / [columns, rows]
-    matrix = np.concatenate([turn * CROP / np.array([[columns], [rows]]), offset[:, None]], 1)
+    matrix = np.concatenate([turn * CANDIDATE_SIDE / np.array([[columns], [rows]]), offset[:, None]], 1)
     return functional.affine_grid(
-        torch.from_numpy(matrix[None].astype(np.float32)), [1, 1, CROP, CROP], align_corners=False
+        torch.from_numpy(matrix[None].astype(np.float32)), [1, 1, CANDIDATE_SIDE, CANDIDATE_SIDE], align_corners=False
     )
 
 

@@ -11,11 +11,11 @@ import typer
 from rich.progress import track
 
 from dicom_node.errors import SeriesRejected
-from models.lung_tumour.kinds import CANDIDATE_NETWORK
+from models.lung_tumour.kinds import CANDIDATE_NETWORK, CANDIDATE_SIDE
 from models.lung_tumour.segmenter import LungTumourSegmenter
 from models.registry import load_model, model_folder
 from models.segmenter import DEFAULTS
-from training.candidates.batches import CROP, CandidateBatches
+from training.candidates.batches import CandidateBatches
 from training.candidates.loss import candidate_loss
 from training.candidates.targets import targets
 from training.data.datasets import phantoms
@@ -69,7 +69,7 @@ def candidates(  # noqa: PLR0913, PLR0917 - the options of a command
         settings = TrainingSettings(
             steps=steps,
             recipe=(),
-            crop=CROP,
+            crop=CANDIDATE_SIDE,
             learning_rate=learning_rate,
             init_from=init_from,
             network=CANDIDATE_NETWORK,

@@ -113,7 +113,7 @@ def test_a_small_image_is_padded_to_the_crops_that_the_candidate_network_is_trai
     network, images = Tissue(), torch.rand(2, 5, 45, 60)
     finder = TorchEngine(network, torch.device("cpu"), torch.float32)
 
-    logits = CandidateNetwork(engine=finder, pixels=2).logits(images)
+    logits = CandidateNetwork(engine=finder, pixels=2, least_side=160).logits(images)
 
     assert network.pixels == [2 * 160 * 160]
     assert logits == pytest.approx((16 * images[:, 2].amax(0)).numpy(), abs=1e-4)

@@ -12,8 +12,9 @@ from torch import nn
 
 from models.engines.torch_engine import TorchEngine
 from models.lung_tumour.ensemble import Ensemble
+from models.lung_tumour.kinds import CANDIDATE_SIDE
 from models.lung_tumour.transforms import SLICES
-from training.candidates.batches import CROP, EXAMPLES, CandidateBatches
+from training.candidates.batches import EXAMPLES, CandidateBatches
 from training.candidates.loss import candidate_loss
 from training.candidates.targets import LEVELS, LOGIT_STEPS, Target, targets
 from training.data.volume import Stack
@@ -73,8 +74,8 @@ def test_a_batch_is_determined_by_its_number_and_moves_images_and_logits_alike()
     images, logits, known = batches[3]
     again, other = batches[3], batches[4]
 
-    assert images.shape == (EXAMPLES, SLICES, CROP, CROP)
-    assert logits.shape == known.shape == (EXAMPLES, 1, CROP, CROP)
+    assert images.shape == (EXAMPLES, SLICES, CANDIDATE_SIDE, CANDIDATE_SIDE)
+    assert logits.shape == known.shape == (EXAMPLES, 1, CANDIDATE_SIDE, CANDIDATE_SIDE)
     assert torch.equal(images, again[0])
     assert not torch.equal(images, other[0])
     for image, target, inside in zip(images[:, 2], logits[:, 0], known[:, 0], strict=True):
