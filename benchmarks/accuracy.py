@@ -26,7 +26,6 @@ import torch
 from numpy.typing import NDArray
 
 from models.devices import choose_device, choose_dtype
-from models.lung_tumour.slice_stack import EVERYWHERE, Area
 from models.segmenter import ModelCard, Progress
 from training.data.datasets import msd_slices
 from training.data.splits import folds_of, read_splits
@@ -103,7 +102,7 @@ class NnunetFold:
         hu: NDArray[np.float32],
         spacing: tuple[float, float, float],
         progress: Progress,
-        area: Area = EVERYWHERE,  # noqa: ARG002
+        field: NDArray[np.bool_] | None = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Return nnU-Net's tumour probability, with its default test-time mirroring (eight variants)."""
         with torch.autocast(self._device.type, choose_dtype(self._device)):

@@ -7,7 +7,7 @@ from monai.inferers.utils import sliding_window_inference
 from torch.nn import functional
 
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.slice_stack import EVERYWHERE, Area, Array, Spacing, resampled
+from models.lung_tumour.slice_stack import Array, Bools, Spacing, resampled
 from models.lung_tumour.transforms import SLICE_STEP_MM, normalise
 from models.segmenter import Progress
 
@@ -22,7 +22,7 @@ class BlockPredictor:
         self._ensemble = ensemble
         self._multiple = multiple
 
-    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:  # noqa: ARG002
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, field: Bools | None = None) -> Array:  # noqa: ARG002
         """Return the probability (slice, row, column) of each voxel of `hu`, in HU."""
         scaled = resampled(torch.from_numpy(normalise(hu)), spacing)[None, None]
         slices = max(1, round(len(hu) * spacing[0] / SLICE_STEP_MM))

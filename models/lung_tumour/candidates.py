@@ -28,6 +28,8 @@ MIN_SEED_ML = 0.03
 """A third of the smallest lesion that is reported: smaller components are no candidates."""
 AROUND_MM, AROUND_SLICES_MM = 5.0, 4.0
 """Margin of a candidate around its component, in the slice and across slices."""
+NEAR_MM = 9.0
+"""A candidate farther than this from the lungs is none: `segmenter.TOUCH_MM`, and twice the grid's 2 mm."""
 OUTSIDE_LOGIT = -20.0
 
 Bools = NDArray[np.bool_]
@@ -61,10 +63,12 @@ class Candidates:
     """Connected regions in which the ensemble runs.
 
     labels: (slice, row, column), 0 outside, else the number of the candidate, from 1; in pixels whose side is `pixels`
-    pixels of PIXEL_MM. boxes: around each, in order, in pixels of PIXEL_MM. voxel_ml: volume of a voxel of PIXEL_MM.
+    pixels of PIXEL_MM. peak_slices: bool, where one is above PEAK_LOGIT. boxes: around each, in order, in pixels of
+    PIXEL_MM. voxel_ml: volume of a voxel of PIXEL_MM.
     """
 
     labels: NDArray[np.integer]
+    peak_slices: Bools
     pixels: int
     boxes: list[tuple[slice, slice, slice]]
     voxel_ml: float
@@ -94,15 +98,19 @@ class Candidates:
         return labels.repeat(self.pixels, -1).repeat(self.pixels, -2)
 
 
-def find_candidates(network: CandidateNetwork, stack: SliceStack, area: Area, progress: Progress) -> Candidates:
-    """Return the candidates of a stack. area: rows and columns of the scan in which tumour may be marked."""
-    return candidates_of(_logits(network, stack, area, progress), stack.spacing[0], network.pixels)
+def find_candidates(
+    network: CandidateNetwork, stack: SliceStack, field: Bools | None, progress: Progress
+) -> Candidates:
+    """Return the candidates of a stack near the lung field (slice, row, column) of the scan; all if there is none."""
+    coarse = None if field is None else stack.on_the_networks_grid(field, network.pixels)
+    return candidates_of(_logits(network, stack, progress), stack.spacing[0], network.pixels, coarse)
 
 
-def candidates_of(logits: Array, slice_mm: float, pixels: int) -> Candidates:
+def candidates_of(logits: Array, slice_mm: float, pixels: int, field: Bools | None = None) -> Candidates:
     """Return the components of the network's logits, with their margins; margins that touch are one candidate.
 
     logits: (slice, row, column), in pixels whose side is `pixels` pixels of PIXEL_MM. slice_mm: distance of slices.
+    field: the lungs on the same grid; candidates farther away than NEAR_MM are left out.
     """
     voxel_ml, pixel_mm = slice_mm * PIXEL_MM**2 / 1000, pixels * PIXEL_MM
     labels, count = ndimage.label(logits > SEED_LOGIT, np.ones((3, 3, 3)))
@@ -111,9 +119,15 @@ def candidates_of(logits: Array, slice_mm: float, pixels: int) -> Candidates:
     np.maximum.at(peaks, labels[labels > 0], logits[labels > 0])
     is_kept = (volumes_ml >= MIN_SEED_ML) & (peaks > PEAK_LOGIT)
     around = _dilated(is_kept[labels], (AROUND_SLICES_MM / slice_mm, AROUND_MM / pixel_mm, AROUND_MM / pixel_mm))
-    numbered, _ = ndimage.label(around, np.ones((3, 3, 3)))
+    numbered, count = ndimage.label(around, np.ones((3, 3, 3)))
+    if field is not None:
+        near = _dilated(field, (NEAR_MM / slice_mm, NEAR_MM / pixel_mm, NEAR_MM / pixel_mm))
+        is_near = np.zeros(count + 1, bool)
+        is_near[np.unique(numbered[near])] = True
+        numbered, _ = ndimage.label(is_near[numbered] & (numbered > 0), np.ones((3, 3, 3)))
     boxes = [(slices, *_fine_area(rows, columns, pixels)) for slices, rows, columns in ndimage.find_objects(numbered)]
-    return Candidates(labels=numbered, pixels=pixels, boxes=boxes, voxel_ml=voxel_ml)
+    peak_slices = np.asarray(((logits > PEAK_LOGIT) & (numbered > 0)).any((1, 2)))
+    return Candidates(labels=numbered, peak_slices=peak_slices, pixels=pixels, boxes=boxes, voxel_ml=voxel_ml)
 
 
 def _dilated(inside: Bools, reach: tuple[float, float, float]) -> Bools:
@@ -124,8 +138,8 @@ def _dilated(inside: Bools, reach: tuple[float, float, float]) -> Bools:
     return around > 0
 
 
-def _logits(network: CandidateNetwork, stack: SliceStack, area: Area, progress: Progress) -> Array:
-    """Return the network's logits (slice, row, column) in the area, the largest over positions in a slice.
+def _logits(network: CandidateNetwork, stack: SliceStack, progress: Progress) -> Array:
+    """Return the network's logits (slice, row, column), the largest over positions in a slice.
 
     A slice that is skipped gets the larger logits of the two nearest ones.
     """
@@ -138,17 +152,9 @@ def _logits(network: CandidateNetwork, stack: SliceStack, area: Area, progress: 
         progress((number + 1) / slices)
     for below, above in pairwise(numbers):
         logits[below + 1 : above] = np.maximum(logits[below], logits[above])
-    inside = np.zeros(logits.shape[1:], bool)
-    inside[_coarse((stack.rows_of(area[0]), stack.columns_of(area[1])), network.pixels)] = True
-    return np.where(inside, logits, np.float32(OUTSIDE_LOGIT))
+    return logits
 
 
 def _fine_area(rows: slice, columns: slice, pixels: int) -> Area:
     """Return rows and columns of pixels of this many in pixels of PIXEL_MM."""
     return slice(rows.start * pixels, rows.stop * pixels), slice(columns.start * pixels, columns.stop * pixels)
-
-
-def _coarse(area: Area, pixels: int) -> Area:
-    """Return the rows and columns, in pixels of this many, that contain an area."""
-    rows, columns = (slice(side.start // pixels, -(-side.stop // pixels)) for side in area)
-    return rows, columns

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit, logit
 
 from models.lung_tumour.candidates import OUTSIDE_LOGIT, CandidateNetwork, Candidates, find_candidates
 from models.lung_tumour.ensemble import Ensemble, Member
@@ -29,6 +31,8 @@ STAGES = ((2, 2.9), (4, 1.9))
 
 Of the lesions on the whole scans at hand none is more than 1.2 below after two or four members.
 """
+DECIDED = 0.3
+"""The same after all members: only the volume is not final, where some slices wait."""
 BATCH_PIXELS = 2 * 224 * 224
 """Pixels that the networks see at once; larger windows run alone."""
 FIRST_SHARE = 0.3
@@ -47,39 +51,99 @@ class Rule:
 
 
 def cascade_logits(
-    network: CandidateNetwork, ensemble: Ensemble, stack: SliceStack, area: Area, rule: Rule, progress: Progress
+    network: CandidateNetwork,
+    ensemble: Ensemble,
+    stack: SliceStack,
+    field: Bools | None,
+    rule: Rule,
+    progress: Progress,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the number of each slice with a candidate and its mean logits, float32 (position, row, column).
 
-    network: finds the candidates. area: rows and columns of the scan in which tumour may be marked.
+    network: finds the candidates. field: the lungs (slice, row, column) on the scan's grid, near which tumour may be
+    marked; None: everywhere.
     """
-    candidates = find_candidates(network, stack, area, lambda share: progress(FIRST_SHARE * share))
-    is_kept = np.ones(candidates.count + 1, bool)
-    is_kept[0] = False
-    total = np.zeros((stack.shape[0], len(stack.positions), *stack.shape[1:]), np.float32)
-    done = 0
-    for members, below in _stages(ensemble.members):
-        _add_logits(ensemble, members, stack, _windows(candidates, is_kept, stack), total)
-        done += len(members)
-        progress(FIRST_SHARE + (1 - FIRST_SHARE) * done / len(ensemble.members))
-        _drop(candidates, is_kept, total, done, rule.score_logit - below, rule)
-    for number in range(stack.shape[0]):
-        inside = is_kept[candidates.labels_of(number)]
-        if inside.any():
-            yield number, np.where(inside, total[number] / np.float32(done), np.float32(OUTSIDE_LOGIT))
+    candidates = find_candidates(network, stack, field, lambda share: progress(FIRST_SHARE * share))
+    looks = _Looks(ensemble, stack, candidates)
+    count = len(ensemble.members)
+    for end, below in _stages(count):
+        looks.add(end)
+        looks.judge(rule, below)
+        progress(FIRST_SHARE + (1 - FIRST_SHARE) * end / (count + 1))
+    looks.complete()
+    yield from looks.mean_logits()
 
 
-def _stages(members: Sequence[Member]) -> list[tuple[Sequence[Member], float]]:
-    """Return the members of each stage, and how far below a lesion's score a candidate is still kept after it."""
-    ends = [0, *(min(end, len(members)) for end, _ in STAGES), len(members)]
-    below = [*(limit for _, limit in STAGES), np.inf]
-    return [(members[a:b], limit) for (a, b), limit in zip(pairwise(ends), below, strict=True) if a < b]
+def _stages(count: int) -> list[tuple[int, float]]:
+    """Return how many members have predicted after each stage, and how far below a lesion's score is then kept."""
+    return [(end, below) for end, below in STAGES if end < count] + [(count, DECIDED)]
 
 
-def _windows(candidates: Candidates, is_kept: Bools, stack: SliceStack) -> list[Window]:
-    """Return windows around all candidates that are kept, at every position in each slice."""
+class _Looks:
+    """The logits of the members that have predicted a slice so far, around the candidates that are still kept.
+
+    The first members see the slices where the candidate network is surest. A slice where no candidate then comes near a
+    lesion's score decides nothing: it waits until the others have decided which candidates are lesions, and only then
+    the remaining members outline them there.
+    """
+
+    def __init__(self, ensemble: Ensemble, stack: SliceStack, candidates: Candidates) -> None:
+        slices, *sides = stack.shape
+        self._ensemble, self._stack, self._candidates = ensemble, stack, candidates
+        self._is_kept = np.ones(candidates.count + 1, bool)
+        self._is_kept[0] = False
+        self._decides = candidates.peak_slices
+        self._seen = np.zeros(slices, int)
+        """How many members have predicted each slice."""
+        self._total = np.zeros((slices, len(stack.positions), *sides), np.float32)
+
+    def add(self, end: int) -> None:
+        """Add the members up to number `end`, in the slices that decide."""
+        for seen in np.unique(self._seen[self._seen < end]):
+            numbers = np.flatnonzero(self._decides & (self._seen == seen))
+            windows = _windows(self._candidates, self._is_kept, self._stack, numbers)
+            _add_logits(self._ensemble, self._ensemble.members[seen:end], self._stack, windows, self._total)
+        self._seen[self._decides] = end
+
+    def complete(self) -> None:
+        """Add all members that are missing in the slices of candidates that are still kept."""
+        self._decides = np.ones_like(self._decides)
+        self.add(len(self._ensemble.members))
+
+    def judge(self, rule: Rule, below: float) -> None:
+        """Drop the candidates whose score, as a logit, is more than `below` under a lesion's, and see what decides."""
+        self._decides = np.zeros_like(self._decides)
+        for number in np.flatnonzero(self._is_kept):
+            slices, *_ = box = self._candidates.boxes[number - 1]
+            logits = np.where(self._candidates.labels_in(box) == number, self._mean(box), -np.inf)
+            labels, count = ndimage.label(logits > rule.outline_logit, np.ones((3, 3, 3)))
+            volumes_ml = np.bincount(labels.ravel(), minlength=count + 1) * self._candidates.voxel_ml
+            volumes_ml[0] = 0
+            scores = (logits - np.log(odds_divisor(volumes_ml))[labels]).max((1, 2))
+            is_near = scores >= rule.score_logit - below
+            self._is_kept[number] = is_near.any()
+            if is_near.any():
+                self._decides[slices] |= is_near | (self._seen[slices] == 0)
+
+    def _mean(self, box: tuple[slice, slice, slice]) -> Array:
+        """Return the logits (slice, row, column) of the mean probability over positions; -inf where nobody looked."""
+        slices, rows, columns = box
+        seen = self._seen[slices, None, None, None]
+        mean = logit(expit(self._total[slices, :, rows, columns] / np.maximum(seen, 1)).mean(1))
+        return np.where(seen[:, 0] > 0, mean, np.float32(-np.inf))
+
+    def mean_logits(self) -> Iterator[tuple[int, Array]]:
+        """Yield the number of each slice with a candidate that is kept, and its mean logits."""
+        for number in range(len(self._total)):
+            inside = self._is_kept[self._candidates.labels_of(number)]
+            if inside.any():
+                yield number, np.where(inside, self._total[number] / np.float32(self._seen[number]), OUTSIDE_LOGIT)
+
+
+def _windows(candidates: Candidates, is_kept: Bools, stack: SliceStack, numbers: NDArray[np.integer]) -> list[Window]:
+    """Return windows around the candidates that are kept in these slices, at every position in each."""
     found = []
-    for number in range(stack.shape[0]):
+    for number in numbers:
         areas = candidates.areas(number, is_kept)
         for area in _merged([widened(each, stack.shape[1:], CONTEXT) for each in areas]):
             found += stack.windows(number, area)
@@ -116,12 +180,3 @@ def _add_logits(
             logits = ensemble.sum_of_logits(images, members)[:, 0].cpu().numpy()
             for window, own in zip(batch, logits, strict=True):
                 total[(window.slice_number, window.position, *window.area)] += own
-
-
-def _drop(candidates: Candidates, is_kept: Bools, total: Array, done: int, least: float, rule: Rule) -> None:
-    """Drop the candidates whose score, as a logit, is below `least`. total: sum of the logits of `done` members."""
-    for number in np.flatnonzero(is_kept):
-        box = candidates.boxes[number - 1]
-        best = total[box[0], :, box[1], box[2]].max(1)[candidates.labels_in(box) == number] / done
-        volume_ml = np.array(np.count_nonzero(best > rule.outline_logit) * candidates.voxel_ml)
-        is_kept[number] = best.max() - np.log(odds_divisor(volume_ml)) >= least

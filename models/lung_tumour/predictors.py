@@ -8,7 +8,7 @@ import torch
 from models.lung_tumour.candidates import CandidateNetwork
 from models.lung_tumour.cascade import Rule, cascade_logits
 from models.lung_tumour.ensemble import Ensemble
-from models.lung_tumour.slice_stack import EVERYWHERE, Area, Array, SliceStack, Spacing
+from models.lung_tumour.slice_stack import Array, Bools, SliceStack, Spacing
 from models.segmenter import Progress
 
 
@@ -19,7 +19,7 @@ class SlicePredictor:
         self._ensemble = ensemble
         self._multiple = multiple
 
-    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:  # noqa: ARG002
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, field: Bools | None = None) -> Array:  # noqa: ARG002
         """Return the probability (slice, row, column) of each voxel of `hu`, in HU."""
         stack = SliceStack(hu, spacing, self._multiple)
         tumour = np.zeros(hu.shape, np.float32)
@@ -40,11 +40,11 @@ class CascadePredictor:
         self._multiple = multiple
         self._rule = rule
 
-    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area = EVERYWHERE) -> Array:
-        """Return the probability (slice, row, column) of each voxel of `hu`, in HU; 0 outside `area`."""
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, field: Bools | None = None) -> Array:
+        """Return the probability (slice, row, column) of each voxel of `hu`, in HU; 0 far from `field`, if given."""
         stack = SliceStack(hu, spacing, self._multiple)
         tumour = np.zeros(hu.shape, np.float32)
-        for number, logits in cascade_logits(self._network, self._ensemble, stack, area, self._rule, progress):
+        for number, logits in cascade_logits(self._network, self._ensemble, stack, field, self._rule, progress):
             tumour[number] = _mean_probability(stack, torch.from_numpy(logits)[:, None])
         progress(1.0)
         return tumour

@@ -19,7 +19,7 @@ from models.lung_tumour.ensemble import Ensemble
 from models.lung_tumour.kinds import CANDIDATE_NETWORK, CANDIDATE_PIXELS, CANDIDATE_SIDE, SIDES, kinds_of
 from models.lung_tumour.predictors import CascadePredictor, SlicePredictor
 from models.lung_tumour.scoring import outlined
-from models.lung_tumour.slice_stack import EVERYWHERE, Area, Spacing
+from models.lung_tumour.slice_stack import Bools, Spacing
 from models.lung_tumour.stored_networks import trained_networks
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
@@ -33,7 +33,7 @@ TOUCH_MM = 5.0
 
 Array = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
-Probability = Callable[[Array, tuple[float, float, float], Progress, Area], Array]
+Probability = Callable[[Array, tuple[float, float, float], Progress, Bools | None], Array]
 
 
 class LungTumourSegmenter:
@@ -72,21 +72,21 @@ class LungTumourSegmenter:
         hu: NDArray[np.float32],
         spacing: tuple[float, float, float],
         progress: Progress,
-        area: Area = EVERYWHERE,
+        field: Bools | None = None,
     ) -> NDArray[np.float32]:
         """Return each voxel's probability of tumour.
 
-        hu: (slice, row, column), upright (`models.orientation`). spacing: mm along these axes. area: rows and columns
-        that are needed; outside the probability may be 0.
+        hu: (slice, row, column), upright (`models.orientation`). spacing: mm along these axes. field: the lungs on the
+        same grid; farther than TOUCH_MM from them the probability may be 0. None: it is needed everywhere.
         """
-        return self._predictor.probability(hu, spacing, progress, area)
+        return self._predictor.probability(hu, spacing, progress, field)
 
 
 class Predictor(Protocol):
     """Computes the probability of tumour of each voxel."""
 
-    def probability(self, hu: Array, spacing: Spacing, progress: Progress, area: Area) -> Array:
-        """Return the probability (slice, row, column) of each voxel of `hu`, in HU; outside `area` it may be 0."""
+    def probability(self, hu: Array, spacing: Spacing, progress: Progress, field: Bools | None) -> Array:
+        """Return the probability (slice, row, column) of each voxel of `hu`, in HU; far from `field` it may be 0."""
         ...
 
 
@@ -129,7 +129,7 @@ def around_lungs(
     """
     box = _box_around(field, spacing)
     slices, rows, columns = box
-    return box, probability(hu[slices], spacing, progress, (rows, columns))[:, rows, columns]
+    return box, probability(hu[slices], spacing, progress, field[slices] if field.any() else None)[:, rows, columns]
 
 
 def _box_around(field: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Box:

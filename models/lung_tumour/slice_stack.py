@@ -17,11 +17,10 @@ MIN_SIDE = 16
 """Pixels of the shortest side."""
 
 Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Area = tuple[slice, slice]
 """Rows and columns."""
-EVERYWHERE: Area = (slice(None), slice(None))
-"""All rows and columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +88,19 @@ class SliceStack:
             self._coarse[pixels] = functional.avg_pool2d(self._scaled, pixels)
         return torch.stack([self._image(window, pixels) for window in windows])
 
-    def rows_of(self, rows: slice) -> slice:
-        """Return the network's rows that contain these rows of the scan."""
-        return _scaled_slice(rows, self._hu_shape[1], self._inner[0], self._top)
+    def on_the_networks_grid(self, mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+        """Return a mask of the scan (slice, row, column) in pixels of this many, by the nearest voxel.
 
-    def columns_of(self, columns: slice) -> slice:
-        """Return the network's columns that contain these columns of the scan."""
-        return _scaled_slice(columns, self._hu_shape[2], self._inner[1], self._left)
+        The padding repeats the border.
+        """
+        _, *sides = self.shape
+        rows, columns = (
+            _nearest(side // pixels, pixels, offset, inner, count)
+            for side, offset, inner, count in zip(
+                sides, (self._top, self._left), self._inner, self._hu_shape[1:], strict=True
+            )
+        )
+        return mask[:, rows[:, None], columns]
 
     def on_the_scans_grid(self, logits: torch.Tensor) -> torch.Tensor:
         """Return padded logits (n, 1, row, column) on the scan's own pixels."""
@@ -133,7 +138,7 @@ def resampled(stack: torch.Tensor, spacing: Spacing) -> torch.Tensor:
     return functional.interpolate(stack[:, None], size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
 
 
-def _scaled_slice(pixels: slice, count: int, scaled_count: int, offset: int) -> slice:
-    start, stop, _ = pixels.indices(count)
-    factor = scaled_count / count
-    return slice(offset + int(start * factor), offset + int(np.ceil(stop * factor)))
+def _nearest(count: int, pixels: int, offset: int, inner: int, scan_count: int) -> NDArray[np.intp]:
+    """Return, for each of `count` coarse pixels, the nearest of the scan's pixels on this axis."""
+    middle = (np.arange(count) + 0.5) * pixels - offset
+    return np.clip(middle * scan_count / inner, 0, scan_count - 1).astype(np.intp)

@@ -35,15 +35,22 @@ def phantoms(count: int, first_seed: int) -> Iterator[Stack]:
 
 def lesion_mask(phantom: Phantom) -> NDArray[np.bool_]:
     """Return the voxels whose centre lies in a lesion of the phantom: bool (slice, row, column)."""
-    index = np.indices(phantom.hu.shape).reshape(3, -1)
-    x, y, z = (phantom.affine[:3, :3] @ index + phantom.affine[:3, 3:]).astype(np.float32)
+    return np.stack([_lesions_in_slice(phantom, index) for index in range(len(phantom.hu))])
+
+
+def _lesions_in_slice(phantom: Phantom, index: int) -> NDArray[np.bool_]:
+    """Return the lesions' pixels of one slice; of all slices at once, the coordinates take 48 bytes a voxel."""
+    shape = phantom.hu.shape[1:]
+    row, column = np.indices(shape).reshape(2, -1)
+    at = np.stack([np.full_like(row, index), row, column])
+    x, y, z = (phantom.affine[:3, :3] @ at + phantom.affine[:3, 3:]).astype(np.float32)
     inside = np.zeros(x.shape, bool)
     for lesion in phantom.spec.lesions:
         (cx, cy, cz), (a, b, c) = lesion.centre_mm, lesion.half_axes_mm
         cos, sin = np.cos(lesion.turn_rad), np.sin(lesion.turn_rad)
         u, v = cos * (x - cx) + sin * (y - cy), cos * (y - cy) - sin * (x - cx)
         inside |= (u / a) ** 2 + (v / b) ** 2 + ((z - cz) / c) ** 2 <= 1
-    return inside.reshape(phantom.hu.shape)
+    return inside.reshape(shape)
 
 
 def _random_spec(rng: np.random.Generator, seed: int) -> PhantomSpec:

@@ -17,7 +17,6 @@ from rich.progress import track
 
 from models.lung_tumour.scoring import outlined
 from models.lung_tumour.segmenter import around_lungs
-from models.lung_tumour.slice_stack import EVERYWHERE, Area
 from models.lungs.field import lung_field
 from models.segmenter import ModelCard, Progress
 from training.data.volume import Stack
@@ -76,9 +75,9 @@ class Predictor(Protocol):
         hu: NDArray[np.float32],
         spacing: tuple[float, float, float],
         progress: Progress,
-        area: Area = EVERYWHERE,
+        field: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
-        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`); only `area` is needed."""
+        """Return probabilities on the grid of `hu`, which is upright (`models.orientation`); needed near `field`."""
         ...
 
 

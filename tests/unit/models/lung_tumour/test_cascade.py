@@ -31,6 +31,15 @@ class Tissue(nn.Module):
         return self.gain * images[:, 2:3]
 
 
+class Doubts(nn.Module):
+    """Marks large cross-sections of tissue, and denies small ones."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tissue = images[:, 2:3]
+        area = (tissue > -0.1).sum((2, 3), keepdim=True)
+        return torch.where(area > 150, 16.0, -16.0) * tissue
+
+
 def ensemble(*networks: nn.Module) -> Ensemble:
     return Ensemble([TorchEngine(one, torch.device("cpu"), torch.float32) for one in networks], flip_tta=True)
 
@@ -79,15 +88,38 @@ def test_a_candidate_rejected_by_the_other_networks_is_dropped_early() -> None:
     assert third.pixels == []
 
 
-def test_nothing_is_marked_outside_the_area() -> None:
-    hu = chest(BALLS)
-    left = (slice(0, 250), slice(0, 110))  # columns up to 88 mm: the first ball alone
+def test_nothing_is_marked_far_from_the_lungs() -> None:
+    hu, networks = chest(BALLS), [Tissue(), Tissue()]
+    field = np.zeros(SHAPE, bool)
+    field[:, 60:90, 60:90] = True  # 48 to 72 mm: around the first ball, 60 mm from the second
 
-    seen = cascade(Tissue(), Tissue()).probability(hu, SPACING, lambda _: None, left)
+    seen = cascade(*networks).probability(hu, SPACING, lambda _: None, field)
 
     columns = np.flatnonzero((seen > 0.8).any((0, 1))) * SPACING[2]
     assert columns.min() == pytest.approx(52, abs=2)
     assert columns.max() == pytest.approx(68, abs=2)
+
+
+@pytest.mark.parametrize(("edge_mm", "is_marked"), [(4.0, True), (20.0, False)])
+def test_a_lesion_beside_the_lungs_is_marked(edge_mm: float, is_marked: bool) -> None:
+    """The segmenter keeps what is within 5 mm of the lungs: a candidate as near is never left out."""
+    field = np.zeros(SHAPE, bool)
+    field[:, :, round((68 + edge_mm) / SPACING[2]) : 100] = True  # the first ball ends at 68 mm
+
+    seen = cascade(Tissue(), Tissue()).probability(chest(BALLS[:1]), SPACING, lambda _: None, field)
+
+    assert (seen > 0.8).any() == is_marked
+
+
+def test_slices_that_decide_nothing_are_seen_by_the_remaining_networks_only_if_it_is_a_lesion() -> None:
+    """The second network denies all but the middle of the ball: the other slices wait, and get the same mean."""
+    hu, third = chest(BALLS[:1]), Tissue(14.0)
+
+    seen = cascade(Tissue(), Doubts(), third).probability(hu, SPACING, lambda _: None)
+    whole = SlicePredictor(ensemble(Tissue(), Doubts(), Tissue(14.0)), 32).probability(hu, SPACING, lambda _: None)
+
+    assert (whole > 0.8).any()
+    assert np.array_equal(seen > 0.8, whole > 0.8)
 
 
 def test_tiny_components_are_not_candidates() -> None:
