@@ -6,12 +6,12 @@ import hashlib
 import socket
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
-
-from celery import Celery
-from celery.exceptions import OperationalError
+from typing import TYPE_CHECKING, Any
 
 from dicom_node.errors import QueueUnavailable
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 TASK = "lungspread.analyse"
 QUEUE = "lungspread"
@@ -61,7 +61,12 @@ def job_key(sop_instance_uids: tuple[str, ...], config_hash: str, priors: tuple[
 
 
 def make_celery(redis_url: str) -> Celery:
-    """Return the Celery application on this Redis, for the node (producer) and the worker (consumer)."""
+    """Return the Celery application on this Redis, for the node (producer) and the worker (consumer).
+
+    Celery is imported here: it takes a quarter of the node's start, and whoever reads job states does not need it.
+    """
+    from celery import Celery
+
     app = Celery("lungspread", broker=redis_url, set_as_current=False)
     app.conf.update(_CONFIGURATION)
     return app
@@ -72,6 +77,8 @@ def enqueue(app: Celery, job: Job) -> None:
 
     Raises QueueUnavailable after a few seconds at most.
     """
+    from celery.exceptions import OperationalError
+
     try:
         app.send_task(TASK, kwargs=asdict(job), ignore_result=True)
     except OperationalError as error:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
 from types import TracebackType
 
 from dicom_node.delivery.commitment_reports import CommitmentReporter
 from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record_peer_report
-from dicom_node.errors import NodeError, SettingsError
+from dicom_node.errors import SettingsError
 from dicom_node.jobs import enqueue, make_celery
 from dicom_node.journal.journal import Journal
+from dicom_node.loop import Loop, where
 from dicom_node.network.scp import RunningServer, StorageScp, close
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import silence_libraries
@@ -28,7 +27,7 @@ from dicom_node.priors.search import PriorSearcher
 from dicom_node.priors.source import make_source, store_retrieved
 from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.queue.assembler import assemble
-from dicom_node.queue.reconciler import Reconciler, backoff_s, remove_committed
+from dicom_node.queue.reconciler import Reconciler, remove_committed
 from dicom_node.queue.redis_server import redis_url
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver
@@ -36,8 +35,6 @@ from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_POLL_INTERVAL_S = 0.5
-_MAX_PAUSE_S = 60.0
 _CLEAN_UP_INTERVAL_S = 3600.0
 _ABORT_INTERVAL_S = 0.1
 
@@ -67,8 +64,9 @@ class Node:
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
         self._delivery_workers = [self._make_delivery_worker(peer) for peer in self._destinations]
         self._commitment_reporter = self._make_commitment_reporter()
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._enqueue = Loop("enqueue", self._make_reconciler().step)
+        self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
+        self._loops = self._make_loops()
         self._server: RunningServer | None = None
         self._started_at = 0.0
 
@@ -77,15 +75,8 @@ class Node:
         self._server = self._listen()
         self._record_missing()
         self._started_at = time.time()
-        self._start("assemble", self._assemble)
-        if self._searcher.sources:
-            self._start("search for priors", self._searcher.step)
-        self._start("enqueue", self._make_reconciler().step)
-        self._start("plan deliveries", self._plan_deliveries)
-        for delivery_worker in self._delivery_workers:
-            self._start(f"deliver to {delivery_worker.peer.name}", delivery_worker.step)
-        self._start("report commitments", self._commitment_reporter.step)
-        self._start("clean up", self._clean_up, every_s=_CLEAN_UP_INTERVAL_S)
+        for loop in self._loops:
+            loop.start()
         log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
         return self
 
@@ -93,11 +84,12 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the SCP and abort what the loops are doing; whatever was not acknowledged is sent again."""
-        self._stop.set()
+        for loop in self._loops:
+            loop.stop()
         if self._server is not None:
             close(self._server)
         until = time.monotonic() + self._node.connect_timeout_s
-        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
+        while any(loop.is_running for loop in self._loops) and time.monotonic() < until:
             self._commitment_reporter.abort()
             self._searcher.stop()
             for delivery_worker in self._delivery_workers:
@@ -155,53 +147,43 @@ class Node:
         return CommitmentReporter(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
 
     def _make_reconciler(self) -> Reconciler:
-        celery = make_celery(redis_url(self._configuration.queue, self._node.data_dir))
-        return Reconciler(self._journal.jobs, lambda job: enqueue(celery, job), self._configuration.queue)
+        app = cache(lambda: make_celery(redis_url(self._configuration.queue, self._node.data_dir)))
+        return Reconciler(self._journal.jobs, lambda job: enqueue(app(), job), self._configuration.queue)
+
+    def _make_loops(self) -> list[Loop]:
+        searching = [Loop("search for priors", self._searcher.step)] if self._searcher.sources else []
+        return [
+            Loop("assemble", self._assemble),
+            *searching,
+            self._enqueue,
+            Loop("plan deliveries", self._plan_deliveries),
+            *self._deliver,
+            Loop("report commitments", self._commitment_reporter.step),
+            Loop("clean up", self._clean_up, every_s=_CLEAN_UP_INTERVAL_S),
+        ]
 
     def _assemble(self, now: float) -> None:
         # While the node was down, senders could not continue: an interrupted series gets one full quiet period.
         if now - self._started_at >= self._node.quiet_period_s:
             quiet_period_s = self._node.quiet_period_s
-            assemble(self._journal, self._configuration.config_hash, quiet_period_s, now, self._timeline.priors_for)
+            config_hash = self._configuration.config_hash
+            if assemble(self._journal, config_hash, quiet_period_s, now, self._timeline.priors_for):
+                self._enqueue.wake()
             self._timeline.reopen_affected()
 
     def _plan_deliveries(self, now: float) -> None:
-        plan_deliveries(self._journal.deliveries, self._destinations, now, with_backfill=self._node.deliver_backfill)
+        with_backfill = self._node.deliver_backfill
+        if plan_deliveries(self._journal.deliveries, self._destinations, now, with_backfill=with_backfill):
+            for loop in self._deliver:
+                loop.wake()
 
     def _clean_up(self, now: float) -> None:
         remove_committed(self._journal.series, self._spool, self._node.retention_days, now)
-
-    def _start(self, name: str, step: Callable[[float], None], every_s: float = _POLL_INTERVAL_S) -> None:
-        thread = threading.Thread(target=self._loop, args=(name, step, every_s), name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
-    def _loop(self, name: str, step: Callable[[float], None], every_s: float) -> None:
-        """Repeat a step at an interval; after failures with exponential backoff."""
-        failures = 0
-        while not self._stop.is_set():
-            try:
-                step(time.time())
-                failures = 0
-            except NodeError as error:
-                failures += 1
-                log.warning("%s: %s", name, error)
-            except Exception as error:  # noqa: BLE001 - the loop's boundary: the loop must continue
-                failures += 1
-                log.error("%s: unexpected %s", name, _where(error))  # noqa: TRY400
-            self._stop.wait(backoff_s(every_s, max(every_s, _MAX_PAUSE_S), failures))
-
-
-def _where(error: BaseException | None) -> str:
-    """Return the type and place of an error; its text may quote patient data from a DICOM file."""
-    places = traceback.extract_tb(error.__traceback__ if error is not None else None)
-    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
-    return f"{type(error).__name__}{place}"
 
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
     silence_libraries()
-    threading.excepthook = lambda ended: log.error("thread ended: %s", _where(ended.exc_value))
+    threading.excepthook = lambda ended: log.error("thread ended: %s", where(ended.exc_value))
     with Journal(configuration.journal.url_in(configuration.node.data_dir)) as journal, Node(configuration, journal):
         stop.wait()

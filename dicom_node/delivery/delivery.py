@@ -33,10 +33,12 @@ _MAX_REFERENCES = 500
 
 def plan_deliveries(
     deliveries: DeliveryJournal, destinations: Sequence[Peer], now: float, *, with_backfill: bool = True
-) -> None:
-    """Create the deliveries of every analysed job: each document to each destination."""
-    for job_key in deliveries.jobs_to_plan(destinations, with_backfill=with_backfill):
+) -> int:
+    """Create the deliveries of every analysed job: each document to each destination; return the number of jobs."""
+    keys = deliveries.jobs_to_plan(destinations, with_backfill=with_backfill)
+    for job_key in keys:
         deliveries.ensure(job_key, destinations, now)
+    return len(keys)
 
 
 def record_peer_report(

