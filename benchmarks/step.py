@@ -26,7 +26,7 @@ from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
-from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
+from worker.phantom.chest import Phantom, PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
 from worker.report import Report
@@ -67,10 +67,16 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
+def chest(slices: int, count: int) -> Phantom:
+    """Return a chest of 240 mm in slices of 512 x 512 pixels, with this many lesions."""
+    return chest_phantom(
+        PhantomSpec(shape=(slices, 512, 512), spacing_mm=(240 / slices, 0.7, 0.7), lesions=lesions(count))
+    )
+
+
 def run(slices: int, count: int, folder: Path) -> Clock:
     """Run the pipeline once and return the time of each part."""
-    spec = PhantomSpec(shape=(slices, 512, 512), spacing_mm=(240 / slices, 0.7, 0.7), lesions=lesions(count))
-    phantom = chest_phantom(spec)
+    phantom = chest(slices, count)
     files = write_series(folder, phantom)
     segmenter, clock = load_model("lung_tumour", ON_CPU), Clock()
     with clock.part("load"):
