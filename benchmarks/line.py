@@ -66,7 +66,7 @@ def _round(stack: DemoStack, folder: Path, number: int) -> Times:
 
 
 def _watch(stack: DemoStack, series_uid: str) -> Times:
-    """Look at the journal every 10 ms until the job of the series is committed."""
+    """Look at the journal until the job of the series is committed; often, but the PACS runs in this process, too."""
     begin = time.time()
     seen: dict[JobState, float] = {}
     with Journal(stack.settings.journal.url_in(stack.settings.node.data_dir)) as journal:
@@ -77,7 +77,7 @@ def _watch(stack: DemoStack, series_uid: str) -> Times:
                     seen.setdefault(record.state, time.time() - begin)
             if time.time() - begin > LIMIT_S:
                 raise SystemExit(f"not committed after {LIMIT_S:.0f} s, seen: {', '.join(seen)}")
-            time.sleep(0.01)
+            time.sleep(0.05)
     return Times(by_state=seen)
 
 

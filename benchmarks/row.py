@@ -37,7 +37,7 @@ class Row:
     @property
     def text(self) -> str:
         """The row as a line."""
-        outcome = {None: "", True: f"goal {self.goal:g} met", False: f"goal {self.goal:g} MISSED"}[self.is_met]
+        outcome = "" if self.goal is None else f"goal {self.goal:g} {'met' if self.is_met else 'MISSED'}"
         peers = ", ".join(
             f"{name} {'is not installed' if seconds is None else f'{seconds:.2f} s'}"
             for name, seconds in self.peers.items()

@@ -64,6 +64,7 @@ class Node:
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
         self._delivery_workers = [self._make_delivery_worker(peer) for peer in self._destinations]
         self._commitment_reporter = self._make_commitment_reporter()
+        self._assembling = Loop("assemble", self._assemble)
         self._enqueue = Loop("enqueue", self._make_reconciler().step)
         self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
         self._loops = self._make_loops()
@@ -151,9 +152,9 @@ class Node:
         return Reconciler(self._journal.jobs, lambda job: enqueue(app(), job), self._configuration.queue)
 
     def _make_loops(self) -> list[Loop]:
-        searching = [Loop("search for priors", self._searcher.step)] if self._searcher.sources else []
+        searching = [Loop("search for priors", self._search)] if self._searcher.sources else []
         return [
-            Loop("assemble", self._assemble),
+            self._assembling,
             *searching,
             self._enqueue,
             Loop("plan deliveries", self._plan_deliveries),
@@ -170,6 +171,10 @@ class Node:
             if assemble(self._journal, config_hash, quiet_period_s, now, self._timeline.priors_for):
                 self._enqueue.wake()
             self._timeline.reopen_affected()
+
+    def _search(self, now: float) -> None:
+        if self._searcher.step(now):
+            self._assembling.wake()
 
     def _plan_deliveries(self, now: float) -> None:
         with_backfill = self._node.deliver_backfill

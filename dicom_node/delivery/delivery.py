@@ -101,7 +101,7 @@ class DeliveryWorker:
             for outcome in self.client.store(list(waiting)):
                 delivery = waiting.pop(outcome.path)
                 if outcome.error is None:
-                    self.journal.deliveries.mark_stored(delivery, time.time())
+                    self.journal.deliveries.mark_stored(delivery, now)  # so that its commitment is due in this step
                     log.info("job %s: %s stored %s", delivery.job_key, self.peer.name, outcome.sop_instance_uid)
                 else:
                     self._mark_refused(delivery, str(outcome.error))

@@ -46,14 +46,20 @@ class PriorSearcher:
     cooldown: PeerCooldown = field(default_factory=PeerCooldown)
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def step(self, now: float) -> None:
-        """Search for the priors of quiet series within their deadline, and retrieve missing scans again."""
+    def step(self, now: float) -> int:
+        """Search for the priors of quiet series within their deadline, and retrieve missing scans again.
+
+        Return the number of series that were searched for.
+        """
+        searched = 0
         for series in self.journal.series.quiet(now - self.node.quiet_period_s):
             is_in_time = time.time() < self.timeline.deadline(series)
             if is_in_time and self.timeline.is_to_be_searched(series):
                 self._search(series)
+                searched += 1
         for scan in self.timeline.pop_missing():
             refetch(scan, self.sources, self.journal, self.spool, self.node.priors_time_limit_s)
+        return searched
 
     def stop(self) -> None:
         """Abort the current query or retrieval; an aborted search is repeated after a restart."""
