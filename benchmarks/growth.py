@@ -37,7 +37,7 @@ from worker.report import Report
 SLICES = (75, 150, 300, 600, 1200)
 SERIES = (10, 100, 1000, 10000)
 COMPARED = {"slices": (300, 1200), "series": (1000, 10000)}
-BASE, LESIONS = 300, 20
+BASE, LESIONS = 300, 2
 IN_PROPORTION = 1.2
 """Goal: at most a fifth above proportion."""
 JOB_KEY = "0" * 64
@@ -110,11 +110,11 @@ def _receive(count: int, folder: Path, spent: Seconds) -> None:
 
 
 def _journal(count: int, folder: Path, spent: Seconds) -> None:
-    """Time to record series of 10 instances each and to queue their jobs; then one more round of the node's loops."""
+    """Time to record series of three instances each, and to queue their jobs."""
     with Journal(f"sqlite:///{folder}/journal.db") as journal:
         with _timed(spent, "journal: record", count):
             for number in range(count):
-                journal.series.record_instances([_instance(number, k) for k in range(10)], float(number))
+                journal.series.record_instances([_instance(number, k) for k in range(3)], float(number))
         with _timed(spent, "journal: queue", count):
             jobs = assemble(journal, "f" * 64, 0.0, count + 1.0)
         assert len(jobs) == count, f"{len(jobs)} of {count} series were queued"

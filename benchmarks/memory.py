@@ -1,17 +1,14 @@
 """Peak memory of a scan of 600 slices, ours and nnU-Net's: python -m benchmarks.memory [--slices 600] [--out FILE].
 
 Ours: `lungspread run` on a DICOM series, to SEG, SR and page. nnU-Net's: its own predictor on the same scan (plan of
-3d_fullres, `benchmarks.peers`), then its resampling of the probabilities to the scan's grid. Only its first window is
+3d_fullres, `benchmarks.peers`), then the logits on the scan's grid. Only its first window is
 computed by its network; the others return zeros at once, so that the arrays are the same and hours are saved. Loading
-and saving are left out in its favour. Each runs in a process of its own; the value is its largest resident set.
+and saving are left out in its favour. Each runs in a process of its own (`benchmarks.peak`).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from benchmarks.growth import in_slices
 from benchmarks.load import with_highdicom, with_lungspread
+from benchmarks.peak import peak_mb
 from benchmarks.peers import LIBRARIES, PEERS
 from benchmarks.row import Row, row_of, write_rows
 from benchmarks.step import chest
@@ -30,7 +29,7 @@ from worker.phantom.dicom import write_series
 MOST_MB, MOST_OF_NNUNET, MOST_OF_VOLUME = 3000.0, 0.5, 2.2
 SPACING_MM = (0.8, 0.7, 0.7)
 """Of the scan that nnU-Net's predictor gets."""
-LESIONS = 20
+LESIONS = 2
 
 
 class FirstWindow(nn.Module):
@@ -52,7 +51,6 @@ def nnunet(slices: int) -> None:
     """Predict a scan as nnU-Net does, in this process."""
     from acvl_utils.cropping_and_padding.padding import pad_nd_image
     from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
-    from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 
     peer, shape = PEERS[0], (slices, 512, 512)
     at_plan = tuple(round(n * mm / own) for n, mm, own in zip(shape, SPACING_MM, peer.spacing_mm, strict=True))
@@ -64,7 +62,9 @@ def nnunet(slices: int) -> None:
         data, to_original = pad_nd_image(image, peer.window, "constant", {"value": 0}, True, None)
         logits = torch.zeros((2, *data.shape[1:]), dtype=torch.half)
         counted = torch.zeros(data.shape[1:], dtype=torch.half)
-        gaussian = compute_gaussian(peer.window, sigma_scale=1.0 / 8, value_scaling_factor=10)
+        gaussian = compute_gaussian(
+            peer.window, sigma_scale=1.0 / 8, value_scaling_factor=10, device=torch.device("cpu")
+        )
         steps = compute_steps_for_sliding_window(tuple(data.shape[1:]), peer.window, 0.5)
         for z, y, x in np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3):
             at = tuple(slice(a, a + n) for a, n in zip((z, y, x), peer.window, strict=True))
@@ -72,17 +72,7 @@ def nnunet(slices: int) -> None:
             counted[at] += gaussian
         logits /= counted
         logits = logits[(slice(None), *to_original[1:])]
-    resample_data_or_seg_to_shape(logits.float(), shape, peer.spacing_mm, SPACING_MM, is_seg=False, order=1, order_z=0)
-
-
-def peak_mb(*command: str) -> float:
-    """Run Python with these arguments and return the largest resident set of the process, in MB."""
-    with subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return usage.ru_maxrss / 1024
+        functional.interpolate(logits[None].float(), shape, mode="trilinear")
 
 
 def rows(slices: int, folder: Path) -> list[Row]:

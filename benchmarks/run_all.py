@@ -17,7 +17,18 @@ from matplotlib.figure import Figure
 from benchmarks.row import Row, read_rows, write_rows
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = (("start",), ("load",), ("receive",), ("step",), ("cascade", "--torch"), ("peers",))
+BENCHMARKS = (
+    ("start",),
+    ("load",),
+    ("receive",),
+    ("step",),
+    ("line",),
+    ("memory",),
+    ("growth",),
+    ("training_steps",),
+    ("cascade", "--torch"),
+    ("peers",),
+)
 
 
 def run(command: tuple[str, ...], folder: Path) -> list[Row]:

@@ -8,13 +8,18 @@ Printed are the time of each part and its share of the total. From mask to page 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import SimpleITK
 
 from benchmarks.row import row_of, write_rows
 from models.registry import load_model
@@ -22,7 +27,9 @@ from models.segmenter import ON_CPU
 from models.volume import Mask
 from training.data.datasets import lesion_mask
 from worker.ct.reader import load
+from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, ComparisonStatus
+from worker.outputs.dicom.seg import label_array
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
@@ -30,6 +37,8 @@ from worker.phantom.chest import Phantom, PhantomLesion, PhantomSpec, chest_phan
 from worker.phantom.dicom import write_series
 from worker.pipeline import find
 from worker.report import Report
+
+sitk: Any = SimpleITK  # untyped
 
 JOB_KEY = "0" * 64
 LIMIT = 0.10
@@ -74,10 +83,10 @@ def chest(slices: int, count: int) -> Phantom:
     )
 
 
-def run(slices: int, count: int, folder: Path) -> Clock:
-    """Run the pipeline once and return the time of each part."""
+def run(slices: int, count: int, folder: Path) -> tuple[Clock, Findings]:
+    """Run the pipeline once and return the time of each part, and the findings. The CT is written to folder/ct."""
     phantom = chest(slices, count)
-    files = write_series(folder, phantom)
+    files = write_series(folder / "ct", phantom)
     segmenter, clock = load_model("lung_tumour", ON_CPU), Clock()
     with clock.part("load"):
         series = load(files)
@@ -91,10 +100,46 @@ def run(slices: int, count: int, folder: Path) -> Clock:
         write_page(report, folder)
     with clock.part("encode"):
         write_findings(report, folder / "findings.json")
-        encode(report, series.datasets, ("seg", "sr"))
+        documents = encode(report, series.datasets, ("seg", "sr"))
+    documents["seg"].save_as(folder / "ours.dcm", enforce_file_format=True)
     if len(findings.findings) != count:
         raise SystemExit(f"{len(findings.findings)} lesions were measured, expected {count}")
-    return clock
+    return clock, findings
+
+
+def dcmqi_seg(findings: Findings, ct: Path, folder: Path) -> Path | None:
+    """Encode the same lesions by dcmqi, and return its file; None if it is not installed."""
+    program = Path(sys.executable).with_name("itkimage2segimage")
+    if not program.exists():
+        return None
+    affine, labels = findings.volume.affine, sitk.GetImageFromArray(label_array(findings))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    labels.SetSpacing(spacing[::-1].tolist())
+    labels.SetOrigin(affine[:3, 3].tolist())
+    labels.SetDirection((affine[:3, :3] / spacing)[:, ::-1].ravel().tolist())
+    sitk.WriteImage(labels, str(folder / "labels.nrrd"))
+    code = {"CodeValue": "108369006", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Neoplasm"}
+    segments = [
+        {
+            "labelID": finding.lesion.number,
+            "SegmentDescription": f"Lesion {finding.lesion.number}",
+            "SegmentAlgorithmType": "AUTOMATIC",
+            "SegmentAlgorithmName": "benchmark",
+            "SegmentedPropertyCategoryCodeSequence": code,
+            "SegmentedPropertyTypeCodeSequence": code,
+        }
+        for finding in findings.findings
+    ]
+    (folder / "segments.json").write_text(json.dumps({"segmentAttributes": [segments]}))
+    options = {
+        "--inputImageList": folder / "labels.nrrd",
+        "--inputDICOMDirectory": ct,
+        "--inputMetadata": folder / "segments.json",
+        "--outputDICOM": folder / "dcmqi.dcm",
+    }
+    command = [str(program), "--skip", *(str(part) for option in options.items() for part in option)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder / "dcmqi.dcm"
 
 
 def main() -> None:
@@ -105,14 +150,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        clock = run(options.slices, options.lesions, Path(folder))
+        clock, findings = run(options.slices, options.lesions, Path(folder))
+        peer = dcmqi_seg(findings, Path(folder) / "ct", Path(folder))
+        ours = (Path(folder) / "ours.dcm").stat().st_size
+        sizes = [ours / peer.stat().st_size] if peer else []
     total = sum(clock.seconds.values())
     goals = {"encode": ENCODE_S}
     workload = f"{options.lesions} lesions in {options.slices} slices"
-    write_rows(
-        [row_of(f"{name}, {workload}", "s", [seconds], goals.get(name)) for name, seconds in clock.seconds.items()],
-        options.out,
-    )
+    rows = [row_of(f"{name}, {workload}", "s", [seconds], goals.get(name)) for name, seconds in clock.seconds.items()]
+    if sizes:
+        rows.append(row_of(f"SEG file over dcmqi's, {workload}", "times", sizes, 1.0))
+    else:
+        print("dcmqi is not installed")
+    write_rows(rows, options.out)
     step = (clock.seconds["measure"] + clock.seconds["page"]) / total
     print(f"from mask to page: {100 * step:.1f} % of {total:.1f} s, {workload}")
     if step > LIMIT:

@@ -42,7 +42,7 @@ def main() -> None:
             ours.append(our_steps(batches, settings))
         ratios = [own / other for own, other in zip(ours, plain, strict=True)]
         print(f"{network}: {max(ours):.2f} steps a second, plainly {max(plain):.2f}")
-        rows.append(row_of(f"training steps, {network}, over plain torch", "times", ratios, 1.0, at_least=True))
+        rows.append(row_of(f"training steps, {network}, over plain torch", "times", ratios, None, at_least=True))
     write_rows(rows, options.out)
 
 
