@@ -54,9 +54,9 @@ def load_model(name: str, settings: InferenceSettings = DEFAULTS) -> Segmenter:
     """
     kind, folder = _kind_and_folder(name)
     if kind == "nnunet":
-        return _load_nnunet(folder, settings.device)
+        return _load_nnunet(folder, settings)
     if kind == "monai_bundle":
-        return _load_bundle(folder, settings.device)
+        return _load_bundle(folder, settings)
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
     card = model_card(name)
@@ -103,7 +103,7 @@ def _kind_and_folder(name: str) -> tuple[str, Path]:
     return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
 
 
-def _load_nnunet(folder: Path, device: str) -> Segmenter:
+def _load_nnunet(folder: Path, settings: InferenceSettings) -> Segmenter:
     from models.external.nnunet_folder import read_nnunet
 
     trained = read_nnunet(folder)
@@ -111,10 +111,10 @@ def _load_nnunet(folder: Path, device: str) -> Segmenter:
         from models.external.nnunet import NnunetSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"an nnU-Net needs {_library(missing)}: pip install 'lungspread[nnunet]'") from None
-    return NnunetSegmenter(trained, device)
+    return NnunetSegmenter(trained, settings)
 
 
-def _load_bundle(folder: Path, device: str) -> Segmenter:
+def _load_bundle(folder: Path, settings: InferenceSettings) -> Segmenter:
     from models.external.bundle_folder import read_bundle
 
     bundle = read_bundle(folder)
@@ -122,7 +122,7 @@ def _load_bundle(folder: Path, device: str) -> Segmenter:
         from models.external.monai_bundle import BundleSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"a MONAI bundle needs {_library(missing)}: pip install 'lungspread[monai-bundle]'") from None
-    return BundleSegmenter(bundle, device)
+    return BundleSegmenter(bundle, settings)
 
 
 def _library(missing: ModuleNotFoundError) -> str:

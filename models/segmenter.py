@@ -56,6 +56,8 @@ class ModelCard:
 class InferenceSettings:
     """How a model runs. All except engine, device and precision apply to models of our own training only.
 
+    Networks of other libraries run in float32 on a CPU if precision is auto.
+
     engine: auto is OpenVINO on a CPU if it is installed, else torch.
     device: auto, cpu, cuda or cuda:N; auto is a GPU if there is one.
     precision: auto is the fastest precision of the hardware (`models.devices.choose_dtype`).

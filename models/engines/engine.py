@@ -31,7 +31,7 @@ class Engine(Protocol):
         ...
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 logits (n, 1, ...) of float32 images (n, channel, ...), both on `device`.
+        """Return float32 logits (n, class, ...) of float32 images (n, channel, ...), both on `device`.
 
         Raises RuntimeError if the device fails.
         """
@@ -45,7 +45,7 @@ def build_engines(networks: TrainedNetworks, settings: InferenceSettings) -> lis
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(device) if settings.precision == "auto" else _DTYPES[settings.precision]
-    if _kind(settings.engine, device) == "openvino":
+    if engine_kind(settings.engine, device) == "openvino":
         from models.engines.openvino_engine import openvino_engines
 
         return [*openvino_engines(networks, dtype)]
@@ -54,7 +54,7 @@ def build_engines(networks: TrainedNetworks, settings: InferenceSettings) -> lis
     return [TorchEngine(network, device, dtype) for network in networks.build()]
 
 
-def _kind(name: EngineName, device: torch.device) -> EngineName:
+def engine_kind(name: EngineName, device: torch.device) -> EngineName:
     """Return openvino or torch. Raises ModelError if OpenVINO is requested and cannot be used."""
     is_installed = find_spec("openvino") is not None
     if name == "auto":

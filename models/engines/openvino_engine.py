@@ -53,7 +53,7 @@ class OpenvinoEngine:
         return torch.device("cpu")
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 logits (n, 1, ...) of images (n, channel, ...)."""
+        """Return float32 logits (n, class, ...) of images (n, channel, ...)."""
         self._request.infer([images.contiguous().numpy()], share_inputs=True)
         return torch.from_numpy(self._request.get_output_tensor().data.copy())
 
@@ -72,11 +72,19 @@ def openvino_engines(networks: TrainedNetworks, dtype: torch.dtype) -> list[Open
 
 
 def convert(network: nn.Module, image_shape: tuple[int, ...]) -> openvino.Model:
-    """Return a network as an OpenVINO model with dynamic batch and sides, and a fixed number of channels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # OpenVINO uses torch's tracing, which is deprecated
-        model = openvino.convert_model(network.eval(), example_input=torch.zeros(1, *image_shape))
-    model.reshape([-1, image_shape[0], *[-1] * (len(image_shape) - 1)])
+    """Return a network as an OpenVINO model with dynamic batch and sides, and a fixed number of channels.
+
+    Raises ModelError if OpenVINO cannot convert it, or it has several outputs.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # OpenVINO uses torch's tracing, which is deprecated
+            model = openvino.convert_model(network.eval(), example_input=torch.zeros(1, *image_shape))
+        model.reshape([-1, image_shape[0], *[-1] * (len(image_shape) - 1)])
+    except Exception as error:
+        raise ModelError(f"OpenVINO cannot convert the network ({type(error).__name__})") from error
+    if len(model.outputs) != 1:
+        raise ModelError(f"OpenVINO cannot run the network: it has {len(model.outputs)} outputs, 1 is needed")
     return model
 
 

@@ -6,6 +6,11 @@ import torch
 from torch import nn
 
 
+def by_torch(precision: str) -> str:
+    """Return what torch is called in reports: library, version and precision."""
+    return f"torch {torch.__version__.partition('+')[0]} {precision}"
+
+
 class TorchEngine:
     """A network on a device, in the given precision; 2D networks use channels-last memory layout."""
 
@@ -16,7 +21,7 @@ class TorchEngine:
     @property
     def description(self) -> str:
         """Library, version and precision."""
-        return f"torch {torch.__version__.partition('+')[0]} {str(self._dtype).removeprefix('torch.')}"
+        return by_torch(str(self._dtype).removeprefix("torch."))
 
     @property
     def device(self) -> torch.device:
@@ -25,7 +30,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 logits (n, 1, ...) of images (n, channel, ...)."""
+        """Return float32 logits (n, class, ...) of images (n, channel, ...)."""
         if images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

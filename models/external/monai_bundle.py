@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 from numpy.typing import NDArray
 
 from models.devices import choose_device
+from models.engines.in_place import engine_network
+from models.engines.networks import TrainedNetworks
+from models.engines.torch_engine import by_torch
 from models.external.bundle_folder import BundleFolder, bundle_card
 from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
 from models.orientation import Orientation, orientation_of
-from models.segmenter import ModelCard, ModelError, Progress
+from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress
 from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
 
@@ -34,11 +38,11 @@ _WRITERS = (SaveImage, SaveImaged)
 class BundleSegmenter:
     """Runs a bundle's inference configuration on volumes in memory, as MONAI's SupervisedEvaluator does on files."""
 
-    def __init__(self, bundle: BundleFolder, device: str) -> None:
+    def __init__(self, bundle: BundleFolder, settings: InferenceSettings) -> None:
         self._bundle = bundle
-        self._card = bundle_card(bundle)
+        card = bundle_card(bundle)
         self._tumour = bundle.tumour
-        self._device = choose_device(device)
+        self._device = choose_device(settings.device)
         self._reader = _VolumeReader()
         try:
             with warnings.catch_warnings():  # about file readers whose library is missing; they are not used
@@ -46,6 +50,7 @@ class BundleSegmenter:
                 self._build()
         except MISMATCH_ERRORS as error:
             raise ModelError(f"{bundle.path}: MONAI cannot build this bundle: {one_line(error)}") from error
+        self._card = replace(card, engine=self._run_by_engine(card.weights_sha256, settings))
 
     @property
     def card(self) -> ModelCard:
@@ -82,6 +87,21 @@ class BundleSegmenter:
             raise ModelError(f"{self._bundle.path}: its preprocessing has no LoadImaged to read the CT")
         for loader in loaders:
             loader.register(self._reader)
+
+    def _run_by_engine(self, key: str, settings: InferenceSettings) -> str:
+        """Let an engine run the network where it can, and return what runs it. key: of the weights."""
+        window = getattr(self._inferer, "roi_size", None)
+        channels = next((len(weights[0]) for weights in self._network.parameters() if weights.ndim > 2), None)
+        own = by_torch("float16" if self._mixed else "float32")
+        if channels is None or window is None or isinstance(window, int) or min(window) < 1:
+            return own  # nothing tells the shape of its images
+        network = self._network
+        networks = TrainedNetworks(
+            key=f"bundle-{key}", count=1, image_shape=(channels, *window), build=lambda: [network]
+        )
+        engine = engine_network(networks, settings)
+        self._network = engine or network
+        return engine.description if engine else own
 
     def _load_network(self, parser: ConfigParser) -> torch.nn.Module:
         weights = self._bundle.weights

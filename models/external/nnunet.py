@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import nibabel
@@ -22,10 +24,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from numpy.typing import NDArray
 
 from models.devices import choose_device
+from models.engines.in_place import engine_network
+from models.engines.networks import TrainedNetworks
+from models.engines.torch_engine import by_torch
 from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
 from models.external.nnunet_folder import NnunetFolder, nnunet_card
 from models.orientation import Orientation, orientation_of
-from models.segmenter import ModelCard, ModelError, Progress
+from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress
 from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
 
@@ -36,11 +41,13 @@ _CLASSES_FROM = ("dynamic_network_architectures.", "torch.nn.")
 class NnunetSegmenter:
     """Runs nnU-Net's preprocessing, sliding window, ensemble of folds and export on one volume at a time."""
 
-    def __init__(self, folder: NnunetFolder, device: str) -> None:
-        self._card = nnunet_card(folder)
+    def __init__(self, folder: NnunetFolder, settings: InferenceSettings) -> None:
+        card = nnunet_card(folder)
         self._tumour = folder.tumour
         self._orientation = trained_orientation(folder)
-        self._predictor = _predictor(folder, choose_device(device))
+        self._predictor = _predictor(folder, choose_device(settings.device))
+        engine = _run_by_engine(self._predictor, card.weights_sha256, settings)
+        self._card = replace(card, engine=engine)
 
     @property
     def card(self) -> ModelCard:
@@ -137,6 +144,32 @@ def _predictor(folder: NnunetFolder, device: torch.device) -> nnUNetPredictor:
     except MISMATCH_ERRORS as error:
         raise ModelError(f"{folder.path}: nnU-Net cannot build this network: {one_line(error)}") from error
     return predictor
+
+
+def _run_by_engine(predictor: nnUNetPredictor, key: str, settings: InferenceSettings) -> str:
+    """Let an engine run the networks of all folds where it can, and return what runs them. key: of the weights."""
+
+    def build() -> list[torch.nn.Module]:
+        folds = []
+        for weights in predictor.list_of_parameters:
+            predictor.network.load_state_dict(weights)
+            folds.append(copy.deepcopy(predictor.network).eval())
+        return folds
+
+    channels = determine_num_input_channels(
+        predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json
+    )
+    networks = TrainedNetworks(
+        key=f"nnunet-{key}",
+        count=len(predictor.list_of_parameters),
+        image_shape=(channels, *predictor.configuration_manager.patch_size),
+        build=build,
+    )
+    engines = engine_network(networks, settings)
+    if engines is None:
+        return by_torch("float32" if predictor.device.type == "cpu" else "float16")
+    predictor.network, predictor.list_of_parameters = engines, engines.weights
+    return engines.description
 
 
 def _network(

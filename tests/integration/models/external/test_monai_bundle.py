@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from models.engines.in_place import engine_network
+from models.engines.networks import TrainedNetworks
 from models.registry import check_model, load_model, model_card
-from models.segmenter import ON_CPU, ModelError
+from models.segmenter import ON_CPU, EngineName, InferenceSettings, ModelError
 from models.volume import Volume
 from tests.fixtures.models.unsafe_pickle import UnsafePickle
 from tests.fixtures.nifti import read_nifti, write_nifti
@@ -195,6 +198,32 @@ def test_a_bundle_marks_the_same_as_its_own_workflow(
     assert len(shares) > 1
 
 
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_either_engine_marks_the_same(bundle: Path, engine: EngineName) -> None:
+    volume = chest((2.0, 1.5, 1.5))
+    model = load_model(f"monai_bundle:{bundle}", InferenceSettings(device="cpu", engine=engine))
+
+    assert model.card.engine.lower().startswith(engine)
+    assert model.card.engine.endswith(" float32")
+    assert dice(model.segment(volume, lambda _: None).voxels, marked(bundle, volume)) >= 0.999
+
+
+class TwoOutputs(torch.nn.Module):
+    """Returns its input twice."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [images, images]
+
+
+def test_a_network_that_cannot_be_converted_is_left_to_its_library(caplog: pytest.LogCaptureFixture) -> None:
+    networks = TrainedNetworks(key="", count=1, image_shape=(1, 8, 8, 8), build=lambda: [TwoOutputs()])
+
+    assert engine_network(networks, ON_CPU) is None
+    assert "the network is run by torch: OpenVINO" in caplog.text
+    with pytest.raises(ModelError, match=r"^OpenVINO cannot"):
+        engine_network(networks, InferenceSettings(device="cpu", engine="openvino"))
+
+
 @pytest.fixture
 def copied(bundle: Path, tmp_path: Path) -> Path:
     """A bundle to change."""
@@ -250,7 +279,7 @@ def test_the_card_comes_from_the_metadata(bundle: Path, copied: Path) -> None:
     card = model_card(f"monai_bundle:{bundle}")
 
     assert (card.name, card.version, card.licence) == ("Tiny lung tumours", "0.3.1", "CC0-1.0")
-    assert check_model(f"monai_bundle:{bundle}", ON_CPU).card == card
+    assert replace(check_model(f"monai_bundle:{bundle}", ON_CPU).card, engine="") == card
     change(copied, "inferer", {"_target_": "SimpleInferer"})
     assert model_card(f"monai_bundle:{copied}").weights_sha256 != card.weights_sha256
 
