@@ -155,9 +155,12 @@ class JobRunner:
 
     def _release_counted(self, job_key: str, error: Exception) -> None:
         max_attempts = self.queue.max_attempts
-        self.journal.jobs.release(
+        is_owner = self.journal.jobs.release(
             job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s
         )
+        if not is_owner:  # whoever has the job now has removed this attempt's folder
+            log.warning("job %s: lease lost, result discarded (%s)", job_key, _reason(error))
+            return
         # Frames without the message: the text of a library's exception may contain patient data from a DICOM file.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("job %s failed: %s\n%s", job_key, _reason(error), frames)
