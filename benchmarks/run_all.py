@@ -1,4 +1,6 @@
-"""Every benchmark with a goal, in one run: `make bench`. Writes benchmarks/results.json and benchmarks/results.png.
+"""Every benchmark with a goal, in one run: `make bench`.
+
+It writes benchmarks/results.json and benchmarks/results.png, and the table in README.md.
 
 Each runs in a process of its own, on an otherwise idle machine. A peer that is not installed is named, not left out.
 """
@@ -12,11 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
 from benchmarks.row import Row, read_rows, write_rows
+from models.devices import choose_dtype
 
 FOLDER = Path(__file__).parent
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+"""Marks in README.md, with the table between them."""
 BENCHMARKS = (
     ("start",),
     ("load",),
@@ -57,15 +63,36 @@ def draw(rows: list[Row], path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
+def table(rows: list[Row], machine: str) -> str:
+    """Return the rows as a Markdown table: value with the spread of its rounds, goal, and the peers of the same run."""
+    lines = [f"Measured on {machine}.", "", "| | measured | goal | in the same run |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        spread = f" ({row.low:.2f} to {row.high:.2f}, n = {row.rounds})" if row.rounds > 1 else ""
+        peers = ", ".join(f"{name} {'not installed' if s is None else f'{s:.2f} s'}" for name, s in row.peers.items())
+        goal = "" if row.goal is None else f"{row.goal:g} {'met' if row.is_met else '**missed**'}"
+        lines.append(f"| {row.name.strip()} | {row.value:.2f} {row.unit}{spread} | {goal} | {peers} |")
+    return "\n".join(lines)
+
+
+def write_between_marks(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a Markdown file."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     """Run everything; exit 1 if a benchmark had no result."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+    bfloat16 = "with" if choose_dtype(torch.device("cpu")) == torch.bfloat16 else "without"
+    machine = f"{os.cpu_count()} cores {bfloat16} bfloat16, {platform.machine()}, Python {platform.python_version()}"
+    print(machine, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         results = [run(command, Path(folder)) for command in BENCHMARKS]
     rows = [row for each in results for row in each]
     print("\nall rows")
     write_rows(rows, FOLDER / "results.json")
     draw(rows, FOLDER / "results.png")
+    write_between_marks(FOLDER.parent / "README.md", table(rows, machine))
     if not all(results):
         raise SystemExit(1)
 
