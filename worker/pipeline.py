@@ -12,6 +12,7 @@ from models.lungs.lungs import Lungs
 from models.lungs.outline import outline_lungs
 from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
+from worker.ct.plausibility import require_hounsfield
 from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
 from worker.follow_up.compare import compare, with_known_identities
@@ -59,6 +60,7 @@ def analyse(
     Raises SeriesRejected if the series cannot be analysed, ModelError if the model cannot run.
     """
     series = load(paths)
+    require_hounsfield(series)
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, segmenter.card, request.job_key, images_key)

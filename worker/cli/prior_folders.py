@@ -12,7 +12,9 @@ from pydicom.uid import CTImageStorage
 
 from dicom_node.errors import SettingsError
 from dicom_node.prior import PriorSearch
+from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, read_identity
 from models.segmenter import Progress, Segmenter
+from worker.ct.pixels import DAMAGE
 from worker.folder import analyse_folder, dicom_files
 from worker.priors.acquisition import study_date
 from worker.priors.files import LUNGS_FILE, NOT_QUERIED, CollectedFiles, PriorFiles
@@ -29,15 +31,21 @@ class _Folder:
 
 
 def priors_in_folders(
-    folders: Sequence[Path], out: Path, settings: WorkerSettings, segmenter: Segmenter, progress: Progress
+    folders: Sequence[Path],
+    ct_folder: Path,
+    out: Path,
+    settings: WorkerSettings,
+    segmenter: Segmenter,
+    progress: Progress,
 ) -> CollectedFiles:
     """Return the priors in these folders, oldest first. A CT without SEG or SR is analysed into `out`/priors.
 
     A folder holds a CT series, its results (SEG, SR, lungs.nii.gz), or both. Raises SettingsError if a folder holds
-    neither, or if its first file has no StudyDate.
+    neither, if its first file has no StudyDate, or if it is of another patient than `ct_folder`, by the node's rule.
     """
     priors = NOT_QUERIED
-    read = (_read(number, folder) for number, folder in enumerate(folders, start=1))
+    patient = next((read_identity(path) for path in dicom_files(ct_folder)), UNKNOWN) if folders else UNKNOWN
+    read = (_read(number, folder, patient) for number, folder in enumerate(folders, start=1))
     for number, prior in enumerate(sorted(read, key=lambda prior: prior.study_date), start=1):
         files = prior.files
         if not files.documents:
@@ -48,10 +56,12 @@ def priors_in_folders(
     return priors
 
 
-def _read(number: int, folder: Path) -> _Folder:
+def _read(number: int, folder: Path, patient: PatientIdentity) -> _Folder:
     ct, documents = _files(folder)
     if not ct and not documents:
         raise SettingsError(f"--prior {number}: the folder holds neither a CT series nor a SEG or SR")
+    if read_identity((ct or documents)[0]).contradicts(patient):
+        raise SettingsError(f"--prior {number}: another patient: patient ID, its issuer, birth date or sex differ")
     date_of_study = study_date(dcmread((ct or documents)[0], specific_tags=["StudyDate"], stop_before_pixels=True))
     if date_of_study is None:
         raise SettingsError(f"--prior {number}: its first file has no StudyDate, which orders the priors")
@@ -61,13 +71,18 @@ def _read(number: int, folder: Path) -> _Folder:
 
 
 def _files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return the CT images and all other DICOM files."""
-    sop_classes = {
-        path: dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).get("SOPClassUID")
-        for path in dicom_files(folder)
-    }
-    ct = tuple(path for path, sop_class in sop_classes.items() if sop_class == CTImageStorage)
+    """Return the CT images, with the files that cannot be read, and all other DICOM files."""
+    sop_classes = {path: _sop_class(path) for path in dicom_files(folder)}
+    ct = tuple(path for path, sop_class in sop_classes.items() if sop_class in (None, CTImageStorage))
     return ct, tuple(path for path in sop_classes if path not in ct)
+
+
+def _sop_class(path: Path) -> str | None:
+    """Return the SOP Class UID; None for an unreadable file: it may be a slice, so the reader is to refuse it."""
+    try:
+        return str(dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).get("SOPClassUID"))
+    except DAMAGE:
+        return None
 
 
 def _lungs(folder: Path) -> Path | None:

@@ -32,7 +32,7 @@ def run(
     with progress_bar("analysing") as progress:
         settings = load_settings(config).worker
         segmenter = load_model(settings.model, settings.inference)
-        priors = priors_in_folders(prior or [], out_folder, settings, segmenter, progress)
+        priors = priors_in_folders(prior or [], ct_folder, out_folder, settings, segmenter, progress)
         findings = analyse_folder(ct_folder, out_folder, settings, segmenter, progress, priors).report.findings
         if pictures:
             draw(findings, out_folder)

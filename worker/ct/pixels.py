@@ -21,6 +21,8 @@ AIR_HU = -1000.0
 PLAUSIBLE_HU = (-900.0, 3071.0)
 """A padding value in this range is ignored: replacing tissue values by air would create holes."""
 
+HOUNSFIELD = {"HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
+"""Rescale Type (0028,1054) of Hounsfield units: HU is the defined term, the others are found in archives."""
 JPEG_FAMILY = "1.2.840.10008.1.2.4."
 MAX_PADDING = 16
 
@@ -38,7 +40,7 @@ def check_rescale(ds: Dataset) -> None:
     """Raise NotHounsfield if slope and intercept do not convert the stored values to Hounsfield units."""
     # PS3.3 C.8.2.1.1 and C.11.1.1.2: without a Rescale Type a CT image is in Hounsfield units.
     unit = str(ds.get("RescaleType") or "HU").strip().upper()
-    if unit != "HU":
+    if unit not in HOUNSFIELD:
         raise _not_hounsfield(ds, f"RescaleType is not HU but {unit[:16]!a}")
     try:
         slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)

@@ -1,8 +1,8 @@
 """Reading of a CT series as a volume in Hounsfield units; raises a SeriesRejected for an unsuitable series.
 
 The files are read twice: first the headers only, so that an unsuitable series is rejected before its pixels use memory,
-then each image directly into the volume. `geometry.py` checks the geometry, `pixels.py` the pixels; `rejections.py`
-lists the reasons for rejection.
+then each image directly into the volume. `geometry.py` checks the geometry, `make_up.py` what the images are,
+`pixels.py` the pixels; `rejections.py` lists the reasons for rejection.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian
 
 from models.volume import Volume
 from worker.ct.geometry import place
+from worker.ct.make_up import check_image_type, check_one_reconstruction
 from worker.ct.pixels import DAMAGE, check_rescale, read_hounsfield
 from worker.ct.rejections import (
     DuplicateInstances,
-    Localizer,
     MissingGeometry,
     MixedSeries,
     MultiFrame,
@@ -73,6 +73,7 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         _check_one_series(headers)
         placement = place([header.dataset for header in headers])
         headers = [headers[i] for i in placement.order]
+        check_one_reconstruction([header.dataset for header in headers])
         first = headers[0].dataset
         hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
         for header, plane in zip(headers, hu, strict=True):
@@ -147,9 +148,7 @@ def _check_kind(headers: Sequence[_Header]) -> None:
 def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
     if ds.get("Modality") != "CT":
         raise NotCt(*uids, "its Modality is not CT")
-    # PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; some scanners write it as another value.
-    if "LOCALIZER" in (ds.get("ImageType") or ()):
-        raise Localizer(*uids)
+    check_image_type(ds)
     if (ds.get("NumberOfFrames") or 1) != 1:
         raise MultiFrame(*uids, "NumberOfFrames is not 1")
     if (ds.get("SamplesPerPixel") or 1) != 1:

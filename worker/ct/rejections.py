@@ -9,6 +9,8 @@
     |-- NotCt                    another SOP class or modality
     |-- MultiFrame               an enhanced CT
     |-- Localizer                a scout
+    |-- Projection               a MIP, MinIP or average of a slab
+    |-- MixedReconstructions     several kernels, or acquisitions that alternate
     |-- NotHounsfield            no rescale to Hounsfield units
     |-- TooFewSlices             too few to distinguish a gap from the spacing
     |-- MissingGeometry          no usable position, orientation, spacing or size
@@ -83,6 +85,21 @@ class Localizer(SeriesRejected):
 
     def __init__(self, series_uid: str, sop_instance_uid: str) -> None:
         super().__init__(series_uid, f"instance {sop_instance_uid} is a localizer (scout), axial slices are needed")
+
+
+class Projection(SeriesRejected):
+    """An instance is a projection of a slab, not a slice."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, kind: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} is a projection ({kind}), slices are needed")
+
+
+class MixedReconstructions(SeriesRejected):
+    """The series holds several reconstructions or acquisitions."""
+
+    def __init__(self, series_uid: str, keyword: str, different: int) -> None:
+        reason = f"its slices are of several reconstructions or acquisitions: {different} different {keyword}"
+        super().__init__(series_uid, reason)
 
 
 class NotHounsfield(SeriesRejected):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydicom import dcmread
 
+from worker.ct.pixels import DAMAGE
+from worker.ct.rejections import UnreadableFile
 from worker.demo.patient import VISITS
 from worker.folder import dicom_files
 from worker.phantom.chest import PhantomLesion
@@ -32,11 +34,18 @@ def phantom_examinations(folder: Path) -> list[Examination]:
 
 
 def own_examinations(folders: Sequence[Path]) -> list[Examination]:
-    """Return the CT series in these folders ordered by study date, named scan-1, scan-2 and so on."""
+    """Return the CT series in these folders ordered by study date, named scan-1, scan-2 and so on.
+
+    Raises UnreadableFile.
+    """
     files_by_series: dict[tuple[str, str], list[Path]] = {}
     for folder in folders:
-        for file in dicom_files(folder):
-            header = dcmread(file, stop_before_pixels=True)
+        files = dicom_files(folder)
+        for number, file in enumerate(files, start=1):
+            try:
+                header = dcmread(file, stop_before_pixels=True)
+            except DAMAGE:
+                raise UnreadableFile("unknown", f"file {number} of {len(files)}", "not a DICOM object") from None
             if header.get("Modality") == "CT":
                 key = (str(header.get("StudyDate", "")), str(header.get("SeriesInstanceUID", "")))
                 files_by_series.setdefault(key, []).append(file)

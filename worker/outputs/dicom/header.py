@@ -15,7 +15,7 @@ from highdicom import SOPClass
 from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
-from worker.outputs.dicom.source import SourceImages
+from worker.outputs.dicom.source import SourceImages, value_of
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
@@ -69,7 +69,7 @@ def document_identity(
 
 def series_number(image: Dataset, role: str) -> int:
     """Return 10000 + ten times the source's series number + 1 for a SEG, 2 for an SR, 3 for a rejection."""
-    source = image.get("SeriesNumber")
+    source = value_of(image, "SeriesNumber")
     return 10_000 + 10 * (abs(int(source)) % 100_000 if source else 0) + _NUMBERS[role]
 
 
@@ -80,7 +80,7 @@ def content_time(images: SourceImages) -> tuple[str, str]:
 
 def _time_of(image: Dataset) -> tuple[str, str]:
     for date_keyword, time_keyword in _DATES:
-        date, time = str(image.get(date_keyword, "")), str(image.get(time_keyword, ""))
+        date, time = str(value_of(image, date_keyword) or ""), str(value_of(image, time_keyword) or "")
         if re.fullmatch(r"\d{8}", date):
             return date, time if re.fullmatch(r"\d{6}(\.\d{1,6})?", time) else "000000"
     return _NO_DATE

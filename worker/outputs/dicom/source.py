@@ -10,9 +10,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from highdicom import SOPClass
+from pydicom.config import IGNORE
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.valuerep import PersonName
 
 from models.volume import Volume
 from worker.findings import Findings
@@ -38,15 +45,25 @@ _PATIENT_AND_STUDY = ("PatientID", "PatientName", "PatientBirthDate", "PatientSe
                       "AccessionNumber", "StudyID", "StudyDate", "StudyTime")  # fmt: skip
 # Retired from the Patient module but still in archives; all documents of a patient shall have the same values.
 _ALSO_COPIED = ("EthnicGroup", "OtherPatientIDs")
+_TEXT = {"PN", "LO", "LT", "SH", "ST", "UC", "UT"}
+"""VRs whose bytes depend on the character set (PS3.5 6.1.2.3)."""
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, ArithmeticError)
+"""Errors of pydicom on a value that is not valid for its VR."""
 # PS3.3 C.7.2.1, C.7.1.1: optional references to retired SOP classes, broken in many archives.
 _NOT_COPIED = ("ReferencedStudySequence", "ReferencedPatientSequence")
+
+
+def value_of(image: Dataset, keyword: str) -> Any:  # noqa: ANN401 - of any VR
+    """Return the value of an element; None if it is absent, empty, or not valid for its VR (a thickness of "5 mm")."""
+    element = _valid(image, tag_for_keyword(keyword) or 0)
+    return None if element is None or element.is_empty else element.value
 
 
 def plain_header(image: Dataset) -> Dataset:
     """Return identifiers, geometry and equipment of the image, with empty patient and study attributes."""
     header = Dataset()
     for keyword in (*_IDENTITY, *_GEOMETRY, *_COMPRESSION, *_EQUIPMENT):
-        if image.get(keyword) not in (None, ""):
+        if value_of(image, keyword) is not None:
             header[keyword] = image[keyword]
     for keyword in _PATIENT_AND_STUDY:
         setattr(header, keyword, None)
@@ -64,7 +81,7 @@ def source_of(images: SourceImages, findings: Findings) -> Source:
         header.ImageOrientationPatient = headers[0].ImageOrientationPatient
         header.FrameOfReferenceUID = findings.frame_of_reference_uid
         header.SpacingBetweenSlices = spacing_mm
-        if "SliceThickness" not in header:  # PS3.3 C.7.6.2: may be empty in the source
+        if float(header.get("SliceThickness") or 0) <= 0:  # PS3.3 C.7.6.2: may be empty in the source
             header.SliceThickness = spacing_mm
     return Source(images=images, headers=headers)
 
@@ -76,13 +93,50 @@ def _spacing_between_slices(volume: Volume) -> float:
 
 
 def copy_patient_and_study(document: SOPClass, image: Dataset) -> None:
-    """Copy patient, study and their character set unchanged into a finished document."""
+    """Copy patient, study and their character set unchanged into a finished document.
+
+    Texts keep their bytes, also where these contradict the character set that the header declares: decoded and encoded
+    again, the name would be another one. Elements that are not valid for their VR are left out.
+    """
+    own = {element.tag for element in document if element.value}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the warnings of pydicom quote values, which may contain a patient name
-        document.copy_patient_and_study_information(image)
+        document.copy_patient_and_study_information(_readable(image))
         for keyword in ("SpecificCharacterSet", *_ALSO_COPIED):
-            if keyword in image:
+            if value_of(image, keyword) is not None:
                 document[keyword] = image[keyword]
     for keyword in _NOT_COPIED:
         if keyword in document:
             delattr(document, keyword)
+    for element in [*document]:
+        source = image.get_item(element.tag) if element.tag in image else None
+        if element.VR in _TEXT and isinstance(source, RawDataElement) and element.tag not in own:
+            document[element.tag] = _as_bytes(element, source.value or b"")
+
+
+def _as_bytes(element: DataElement, encoded: bytes) -> DataElement:
+    """Return an element that is written as these bytes."""
+    if element.VR == "PN":  # it alone remembers what it was decoded from
+        return DataElement(element.tag, "PN", PersonName(encoded, original_string=encoded))
+    return DataElement(element.tag, element.VR, encoded, validation_mode=IGNORE)
+
+
+def _readable(image: Dataset) -> Dataset:
+    """Return the elements that are valid for their VR; those of `image` stay as they were read."""
+    tags = list(image.keys())
+    readable = Dataset({tag: image.get_item(tag) for tag in tags})
+    for tag in tags:
+        if _valid(readable, tag) is None:
+            del readable[tag]
+    return readable
+
+
+def _valid(image: Dataset, tag: int) -> DataElement | None:
+    """Return an element; None if it is absent or not valid for its VR."""
+    try:
+        element: DataElement | None = image.get(Tag(tag))
+        if element is not None and element.VR in ("DS", "IS") and not element.is_empty:
+            np.asarray(element.value, np.float64)  # pydicom may return a text that is no number as it is
+    except UNREADABLE:
+        return None
+    return element

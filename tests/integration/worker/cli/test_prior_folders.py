@@ -48,8 +48,8 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("first", "later")}
 
 
-def priors_in(out: Path, *folders: Path) -> CollectedFiles:
-    return priors_in_folders(folders, out, SETTINGS, FixedLesionSegmenter(), lambda _: None)
+def priors_in(out: Path, *folders: Path, ct: Path | None = None) -> CollectedFiles:
+    return priors_in_folders(folders, ct or folders[0], out, SETTINGS, FixedLesionSegmenter(), lambda _: None)
 
 
 def compare(ct: Path, out: Path, priors: CollectedFiles) -> Comparison:
@@ -79,7 +79,7 @@ def test_results_without_ct_are_sufficient(scans: dict[str, Path], tmp_path: Pat
 
 
 def test_without_folders_no_priors_are_queried(tmp_path: Path) -> None:
-    assert priors_in(tmp_path) == NOT_QUERIED
+    assert priors_in(tmp_path, ct=tmp_path) == NOT_QUERIED
     assert NOT_QUERIED.search is PriorSearch.NOT_QUERIED
 
 
@@ -107,3 +107,28 @@ def test_a_prior_without_a_study_date_is_rejected(scans: dict[str, Path], tmp_pa
 
     with pytest.raises(SettingsError, match="no StudyDate"):
         priors_in(tmp_path, tmp_path / "undated")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientID", "SECRET-2"),
+        ("PatientBirthDate", "19771224"),
+        ("PatientSex", "F"),
+        ("IssuerOfPatientID", "SECRET-B"),
+    ],
+)
+def test_a_prior_of_another_patient_is_rejected(
+    keyword: str, value: str, scans: dict[str, Path], tmp_path: Path
+) -> None:
+    (other, ct) = (tmp_path / name for name in ("other", "ct"))
+    for folder, changed in ((other, {keyword: value}), (ct, {"IssuerOfPatientID": "SECRET-A"})):
+        folder.mkdir()
+        image = dcmread(next(scans["first"].iterdir()))
+        for name, own in changed.items():
+            setattr(image, name, own)
+        image.save_as(folder / "1.dcm")
+
+    with pytest.raises(SettingsError, match=r"^--prior 1: another patient: patient ID, its issuer") as rejected:
+        priors_in(tmp_path, other, ct=ct)
+    assert "SECRET" not in str(rejected.value)

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import highdicom
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    HTJ2K,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -164,6 +168,19 @@ def rewritten(syntax: pydicom.uid.UID) -> Encode:
     return encode
 
 
+def by_openjph(syntax: pydicom.uid.UID) -> Encode:
+    def encode(file: Path) -> None:
+        image = pydicom.dcmread(file)
+        frame = imagecodecs.htj2k_encode(image.pixel_array, reversible=True)
+        image.PixelData = encapsulate([bytes(frame)])
+        image["PixelData"].VR = "OB"
+        image["PixelData"].is_undefined_length = True
+        image.file_meta.TransferSyntaxUID = syntax
+        image.save_as(file)
+
+    return encode
+
+
 ENCODINGS: dict[str, tuple[Encode, str]] = {
     "Implicit VR Little Endian": (rewritten(ImplicitVRLittleEndian), "1.2.840.10008.1.2"),
     "Explicit VR Big Endian": (rewritten(ExplicitVRBigEndian), "1.2.840.10008.1.2.2"),
@@ -173,6 +190,8 @@ ENCODINGS: dict[str, tuple[Encode, str]] = {
     "JPEG-LS Lossless by dcmtk": (by_dcmtk("dcmcjpls", "+el"), "1.2.840.10008.1.2.4.80"),
     "JPEG-LS Lossless by pydicom": (by_pydicom(JPEGLSLossless), "1.2.840.10008.1.2.4.80"),
     "JPEG 2000 Lossless": (by_pydicom(JPEG2000Lossless), "1.2.840.10008.1.2.4.90"),
+    "High-Throughput JPEG 2000 Lossless": (by_openjph(HTJ2KLossless), "1.2.840.10008.1.2.4.201"),
+    "High-Throughput JPEG 2000": (by_openjph(HTJ2K), "1.2.840.10008.1.2.4.203"),
     "RLE Lossless by dcmtk": (by_dcmtk("dcmcrle"), "1.2.840.10008.1.2.5"),
     "RLE Lossless by pydicom": (by_pydicom(RLELossless), "1.2.840.10008.1.2.5"),
 }
@@ -192,6 +211,19 @@ def test_every_transfer_syntax_gives_the_same_voxels(name: str, signed: bool, tm
     assert {image.file_meta.TransferSyntaxUID for image in series.datasets} == {syntax}
     assert np.array_equal(series.volume.hu, expected.hu)
     assert expected.hu.min() < -1000
+
+
+def test_jpeg_extended_of_twelve_bits_is_close(tmp_path: Path) -> None:
+    """Lossy: dcmtk's own decoder gives the values to compare with."""
+    files = save(Series(rows=40, columns=48, noise_hu=20).images(), tmp_path)
+    for file in files:
+        by_dcmtk("dcmcjpeg", "+ee", "+q", "95")(file)
+    hu = load(files).volume.hu
+    for file in files:
+        by_dcmtk("dcmdjpeg")(file)
+
+    expected = load(files).volume.hu
+    assert np.abs(hu - expected).max() <= 1
 
 
 def test_near_lossless_jpeg_ls_is_within_its_error_limit(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def set_orientation(images: list[Dataset], *cosines: float) -> None:
         image.ImageOrientationPatient = list(cosines)
 
 
+def number_acquisitions(images: list[Dataset], *numbers: int) -> None:
+    for image, number in zip(images, numbers, strict=True):
+        image.AcquisitionNumber = number
+
+
 Case = tuple[Callable[[list[Dataset]], object], type[SeriesRejected], str]
 
 CASES: dict[str, Case] = {
@@ -95,6 +100,41 @@ CASES: dict[str, Case] = {
         setting("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]),
         rejections.Localizer,
         "instance 1.2.4.3 is a localizer (scout), axial slices are needed",
+    ),
+    "slabs of largest values": (
+        setting("ImageType", ["DERIVED", "SECONDARY", "AXIAL", "MIP"]),
+        rejections.Projection,
+        "instance 1.2.4.3 is a projection (MIP), slices are needed",
+    ),
+    "slabs of smallest values": (
+        setting("ImageType", ["DERIVED", "SECONDARY", "MINIP"]),
+        rejections.Projection,
+        "instance 1.2.4.3 is a projection (MINIP), slices are needed",
+    ),
+    "slabs of means": (
+        setting("ImageType", ["DERIVED", "SECONDARY", "average"]),
+        rejections.Projection,
+        "instance 1.2.4.3 is a projection (AVERAGE), slices are needed",
+    ),
+    "a map without a rescale type": (
+        setting("ImageType", ["DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"]),
+        rejections.NotHounsfield,
+        "instance 1.2.4.3 has no Hounsfield units: Image Type says MAT_SPECIFIC, a map",
+    ),
+    "a picture of a screen": (
+        setting("ImageType", ["DERIVED", "SECONDARY", "SCREEN SAVE"]),
+        rejections.NotCt,
+        "instance 1.2.4.3 is not a CT image: Image Type says SCREEN SAVE",
+    ),
+    "two kernels": (
+        setting("ConvolutionKernel", "B70f"),
+        rejections.MixedReconstructions,
+        "its slices are of several reconstructions or acquisitions: 2 different ConvolutionKernel",
+    ),
+    "acquisitions that alternate": (
+        lambda images: number_acquisitions(images, 1, 2, 1, 2, 1, 2),
+        rejections.MixedReconstructions,
+        "its slices are of several reconstructions or acquisitions: 2 different AcquisitionNumber",
     ),
     "one slice": (
         lambda images: drop(images, 2, 3, 4, 5, 6),
@@ -257,6 +297,23 @@ def test_an_unsuitable_series_is_rejected_with_a_one_line_reason(name: str, tmp_
     assert type(rejected) is error
     assert rejected.reason == reason
     assert str(rejected) == f"series 1.2.2: {reason}"
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3, 4, 5, 6), (1, 1, 1, 2, 2, 2), (1, 1, 1, 1, 1, 1)])
+def test_a_scan_in_steps_counts_its_acquisitions_and_is_one_series(numbers: tuple[int, ...], tmp_path: Path) -> None:
+    images = Series().images()
+    number_acquisitions(images, *numbers)
+
+    assert len(load(save(images, tmp_path)).datasets) == 6
+
+
+@pytest.mark.parametrize("unit", ["HU", "hu ", "HOUNSFIELD UNIT", "Hounsfield"])
+def test_the_unit_of_hounsfield_may_be_written_out(unit: str, tmp_path: Path) -> None:
+    images = Series().images()
+    for image in images:
+        image.RescaleType = unit
+
+    assert len(load(save(images, tmp_path)).datasets) == 6
 
 
 def test_a_stack_without_every_other_slice_in_one_half_is_rejected(tmp_path: Path) -> None:
