@@ -136,7 +136,10 @@ class Node:
             journal=self._journal,
             spool=self._spool,
             timeline=self._timeline,
-            sources=[make_source(peer, self._node, partial(store_retrieved, self._receiver, peer)) for peer in peers],
+            sources=[
+                make_source(peer, self._node, partial(store_retrieved, self._receiver, peer), self._receiver.retrieving)
+                for peer in peers
+            ],
         )
 
     def _make_delivery_worker(self, peer: Peer) -> DeliveryWorker:

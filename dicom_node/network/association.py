@@ -34,6 +34,8 @@ _POLL_S = 0.01
 """How long the end of an association may be noticed later."""
 
 
+_HEADER_BYTES, _ASSOCIATE_RQ, _AE_TITLES = 6, 0x01, slice(4, 36)
+"""PS3.8 9.3.2: bytes before the body of a PDU, type of an A-ASSOCIATE-RQ, and both titles in its body."""
 _LAST_COMMAND_FRAGMENT = b"\3"
 """Message control header, PS3.8 E.2."""
 
@@ -44,6 +46,9 @@ class NoAcceptedContext(PacsUnavailable):
 
 class BufferedSocket(AssociationSocket):
     """A socket that reads a PDU in few calls, and limits its length and the time that it takes."""
+
+    _pdu_type: int | None = None
+    """Of the PDU whose header was read last, while its body is not."""
 
     @property
     def ready(self) -> bool:
@@ -72,6 +77,17 @@ class BufferedSocket(AssociationSocket):
                     break
                 have += count
         del received[have:]
+        return self._with_plain_titles(received)
+
+    def _with_plain_titles(self, received: bytearray) -> bytearray:
+        """Return what was received; in an association request, NUL bytes in its AE titles are replaced by spaces.
+
+        Some peers pad with them. PS3.8 9.3.2 wants spaces, and pynetdicom aborts without a word.
+        """
+        is_body = self._pdu_type == _ASSOCIATE_RQ and len(received) > _HEADER_BYTES
+        if is_body:
+            received[_AE_TITLES] = received[_AE_TITLES].replace(b"\0", b" ")
+        self._pdu_type = received[0] if len(received) == _HEADER_BYTES else None
         return received
 
     def _shutdown_socket(self) -> None:

@@ -8,8 +8,12 @@ import warnings
 
 import pydicom.config
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -32,8 +36,9 @@ CANNOT_UNDERSTAND = 0xC000
 
 COMPRESSED = (
     JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
+    HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K, JPEGExtended12Bit,
 )  # fmt: skip
-"""Compressed transfer syntaxes that are accepted."""
+"""Compressed transfer syntaxes that are accepted: those that the worker decodes."""
 MAXIMUM_PDU_LENGTH = 131072
 """The maximum PDU length that we announce, in bytes: the limit of dcmtk."""
 

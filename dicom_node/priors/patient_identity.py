@@ -41,8 +41,13 @@ class PatientIdentity:
 
     def contradicts(self, other: PatientIdentity) -> bool:
         """Whether the two are different patients; an attribute unknown in one of them is not compared."""
-        known = [(self.birth_date, other.birth_date), (self.sex, other.sex), (self.issuer, other.issuer)]
-        return self.patient_id != other.patient_id or any(a and b and a != b for a, b in known)
+        pairs = [
+            (self.patient_id, other.patient_id),
+            (self.issuer, other.issuer),
+            (self.birth_date, other.birth_date),
+            (self.sex, other.sex),
+        ]
+        return any(one and another and one != another for one, another in pairs)
 
     def patient_key(self, salt: bytes) -> str | None:
         """Return the HMAC-SHA-256 of the patient (64 hex digits); None if the identity is not certain."""

@@ -73,15 +73,21 @@ def series_query(study_uid: str) -> Dataset:
     return query
 
 
-def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity) -> FoundStudies:
-    """Select prior studies of the same patient with CT or results that may show the chest, the newest first."""
+def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity, own_study_uid: str) -> FoundStudies:
+    """Select prior studies of the same patient with CT or results that may show the chest, the newest first.
+
+    What a PACS does not return decides nothing: the headers tell, once the study is fetched. Studies whose date it does
+    not return, or not in DICOM's form, come last.
+    """
     found = [
         FoundStudy(study_uid=str(answer.get("StudyInstanceUID") or ""), identity=identity_of(answer))
         for answer in answers
         if _may_show_chest(answer) and _may_hold_priors(answer)
     ]
-    # A study of the same day is not a prior time point; a study without a date cannot be ordered.
-    prior = [study for study in found if study.study_uid and "" < study.identity.day < identity.day]
+    # A study of the same day is not a prior time point.
+    prior = [
+        study for study in found if study.study_uid not in ("", own_study_uid) and study.identity.day < identity.day
+    ]
     same_patient = [study for study in prior if not study.identity.contradicts(identity)]
     same_patient.sort(key=lambda study: (study.identity.acquired_on, study.study_uid), reverse=True)
     return FoundStudies(studies=tuple(same_patient), identity_mismatches=len(prior) - len(same_patient))

@@ -73,6 +73,7 @@ class PriorSearcher:
             return
         search = _Search(
             searcher=self,
+            study_uid=series.study_uid,
             identity=self.timeline.identity_of(series.series_uid, series.sop_instance_uids),
             fetcher=PriorFetcher(
                 journal=self.journal,
@@ -96,6 +97,8 @@ class _Search:
     """One search for the prior scans of one patient, until a deadline (UTC, seconds since 1970)."""
 
     searcher: PriorSearcher
+    study_uid: str
+    """Of the scan whose priors are searched for."""
     identity: PatientIdentity
     fetcher: PriorFetcher
     deadline: float
@@ -133,7 +136,7 @@ class _Search:
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
 
     def _query(self, source: Source) -> None:
-        found = prior_studies(source.find(study_query(self.identity)), self.identity)
+        found = prior_studies(source.find(study_query(self.identity)), self.identity, self.study_uid)
         self.fetcher.identity_mismatches += found.identity_mismatches
         for study in found.studies:
             if len(self.usable_studies) < self.searcher.node.max_priors and study.study_uid not in self.usable_studies:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from pydicom import Dataset
@@ -29,6 +29,9 @@ _TEST_PATIENT_ID = "LUNGSPREAD-DOCTOR-ASKS"
 _ABORT_INTERVAL_S = 0.1
 
 
+Retrieving = Callable[[str], AbstractContextManager[object]]
+
+
 class Source(Protocol):
     """A peer that is queried for priors. Its methods may raise PacsUnavailable."""
 
@@ -44,13 +47,19 @@ class Source(Protocol):
         """End the current call of another thread; it raises PacsUnavailable there."""
 
 
-def make_source(peer: Peer, node: NodeSettings, on_instance: OnInstance) -> Source:
-    """Return the source of this peer; `on_instance` receives the instances of C-GET and WADO-RS."""
+def make_source(
+    peer: Peer, node: NodeSettings, on_instance: OnInstance, retrieving: Retrieving = nullcontext
+) -> Source:
+    """Return the source of this peer.
+
+    on_instance: receives the instances of C-GET and WADO-RS. retrieving: entered with the Series Instance UID while a
+    C-MOVE runs, whose instances arrive at the SCP.
+    """
     if peer.retrieve == "wado":
         from dicom_node.network.dicomweb import DicomwebSource
 
         return DicomwebSource(peer, node, on_instance)
-    return DimseSource(peer, node, on_instance)
+    return DimseSource(peer, node, on_instance, retrieving)
 
 
 def try_search(peer: Peer, node: NodeSettings) -> None:
@@ -63,10 +72,13 @@ def try_search(peer: Peer, node: NodeSettings) -> None:
 class DimseSource:
     """A source with C-FIND, and C-MOVE to our own AE title or C-GET."""
 
-    def __init__(self, peer: Peer, node: NodeSettings, on_instance: OnInstance) -> None:
+    def __init__(
+        self, peer: Peer, node: NodeSettings, on_instance: OnInstance, retrieving: Retrieving = nullcontext
+    ) -> None:
         self.peer = peer
         self._ae_title = node.ae_title
         self._on_instance = on_instance
+        self._retrieving = retrieving
         self._client = PacsClient(peer, node)
 
     def find(self, query: Dataset) -> list[Dataset]:
@@ -80,7 +92,8 @@ class DimseSource:
         query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
         if self.peer.retrieve == "get":
             return self._client.get(query, [CT_IMAGE, *RESULTS], self._on_instance)
-        return self._client.move(query, self._ae_title)
+        with self._retrieving(series_uid):
+            return self._client.move(query, self._ae_title)
 
     def abort(self) -> None:
         """End the association in use."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +45,21 @@ class InstanceReceiver:
         self._series = series
         self._spool = spool
         self._recorder = InstanceRecorder(series)
+        self._retrieving: list[str] = []
         self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
 
     def close(self) -> None:
         """Write the rows of what was received."""
         self._recorder.close()
+
+    @contextmanager
+    def retrieving(self, series_uid: str) -> Iterator[None]:
+        """Count what arrives of a series in the block as requested by us: some peers do not name who moves it."""
+        self._retrieving.append(series_uid)
+        try:
+            yield
+        finally:
+            self._retrieving.remove(series_uid)
 
     def keep(self, received: ReceivedInstance) -> bool:
         """Write an instance to disk, and its row soon after; False if its UIDs differ from those declared for it.
@@ -58,14 +69,15 @@ class InstanceReceiver:
         header = read_header(received.encoded, received.transfer_syntax_uid)
         if (received.sop_class_uid, received.sop_instance_uid) != (header.sop_class_uid, header.sop_instance_uid):
             return False
-        origin = Origin(calling_ae_title=received.calling_ae_title, is_fetched=received.is_fetched)
+        is_fetched = received.is_fetched or header.series_uid in self._retrieving
+        origin = Origin(calling_ae_title=received.calling_ae_title, is_fetched=is_fetched)
         content = (file_start(header, received.transfer_syntax_uid, origin), received.encoded)
         self._recorder.require_available()
         # Two threads with the same instance must not leave the file of one with the hash of the other.
         with self._lock_of(header.sop_instance_uid):
             is_new = not self._spool.instance_path(header.series_uid, header.sop_instance_uid).exists()
             self._spool.write_instance(header.series_uid, header.sop_instance_uid, *content)
-            stored = _stored(header, origin, content, is_awaited=received.is_fetched or not is_new)
+            stored = _stored(header, origin, content, is_awaited=is_fetched or not is_new)
             self._recorder.add(stored)
             if stored.is_awaited:
                 stored.recorded.result()

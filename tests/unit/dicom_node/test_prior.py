@@ -189,6 +189,10 @@ def test_a_file_that_is_not_dicom_has_an_unknown_identity(tmp_path: Path) -> Non
 # -- queries --
 
 
+OWN_STUDY = "1.9"
+"""Of the scan whose priors are searched for."""
+
+
 def answer(**values: object) -> Dataset:
     found = Dataset()
     plain = {
@@ -205,7 +209,7 @@ def answer(**values: object) -> Dataset:
 
 
 def studies(*answers: Dataset) -> list[str]:
-    return [study.study_uid for study in prior_studies(answers, PATIENT_IDENTITY).studies]
+    return [study.study_uid for study in prior_studies(answers, PATIENT_IDENTITY, OWN_STUDY).studies]
 
 
 def test_birth_date_sex_and_issuer_are_return_keys() -> None:
@@ -232,7 +236,7 @@ def test_a_study_of_another_body_region_is_not_relevant(text: str) -> None:
     [
         {"StudyDate": "20260703"},
         {"StudyDate": "20261224"},
-        {"StudyDate": ""},
+        {"StudyDate": "", "StudyInstanceUID": "1.9"},
         {"ModalitiesInStudy": "MR"},
         {"PatientID": "SECRET-ID2"},
         {"PatientBirthDate": "19500102"},
@@ -245,9 +249,19 @@ def test_a_study_that_is_not_a_prior_of_this_patient_is_left_out(other: dict[str
     assert studies(answer(**other)) == []
 
 
+@pytest.mark.parametrize(
+    "unknown", [{"StudyDate": ""}, {"StudyDate": "10.01.2025"}, {"PatientID": ""}, {"PatientSex": ""}], ids=str
+)
+def test_what_a_pacs_does_not_return_decides_nothing(unknown: dict[str, str]) -> None:
+    """The header of the fetched study tells."""
+    assert studies(answer(**unknown), answer(StudyInstanceUID="1.3")) == ["1.3", "1.2"]
+
+
 def test_prior_studies_are_sorted_newest_first_and_other_patients_are_counted() -> None:
     found = prior_studies(
-        [answer(), answer(StudyInstanceUID="1.3", StudyDate="20260101"), answer(PatientSex="M")], PATIENT_IDENTITY
+        [answer(), answer(StudyInstanceUID="1.3", StudyDate="20260101"), answer(PatientSex="M")],
+        PATIENT_IDENTITY,
+        OWN_STUDY,
     )
 
     assert [study.study_uid for study in found.studies] == ["1.3", "1.2"]

@@ -113,6 +113,27 @@ def test_garbage_ends_the_connection(
     assert_unharmed(scp, write_ct(2))
 
 
+def item(kind: int, body: bytes) -> bytes:
+    """Return an item of a PDU (PS3.8 9.3.2): type, reserved, length, content."""
+    return struct.pack(">BBH", kind, 0, len(body)) + body
+
+
+def request_of_verification(called: bytes, calling: bytes) -> bytes:
+    """Return an A-ASSOCIATE-RQ with these titles, of 16 bytes each (PS3.8 table 9-11)."""
+    context = bytes([1, 0, 0, 0]) + item(0x30, VERIFICATION.encode()) + item(0x40, b"1.2.840.10008.1.2")
+    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3")
+    items = item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + item(0x50, user)
+    return pdu(1, struct.pack(">HH", 1, 0) + called + calling + bytes(32) + items)
+
+
+@pytest.mark.parametrize("padding", [b" ", b"\0"], ids=["spaces", "NUL"])
+def test_ae_titles_may_be_padded_with_nul(scp: RunningScp, padding: bytes) -> None:
+    with connect(scp) as connection:
+        connection.sendall(request_of_verification(b"LUNGNODE".ljust(16, padding), b"SENDER".ljust(16, padding)))
+
+        assert connection.recv(1) == b"\x02"  # A-ASSOCIATE-AC
+
+
 def test_a_port_scan_is_one_log_line(scp: RunningScp, write_ct: WriteCt, caplog: pytest.LogCaptureFixture) -> None:
     connect(scp).close()
 

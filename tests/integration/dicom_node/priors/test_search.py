@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import RLELossless
+from pynetdicom.association import Association
 
 from dicom_node.identifiers import PRODUCT
 from dicom_node.jobs import JobState
@@ -65,6 +66,35 @@ def test_a_prior_in_the_pacs_is_moved_here_and_analysed_first(moving: SmallNetwo
     assert moving.priors(LATER).search is PriorSearch.FOUND
     acquired = {scan.date: moving.journal.priors.acquisition(scan.series_uid) for scan in (EARLIER, LATER)}
     assert [acquired[scan.date].role for scan in (EARLIER, LATER)] == [FETCHED, SENT]  # type: ignore[union-attr]
+
+
+def test_what_a_pacs_moves_without_naming_us_counts_as_fetched(
+    moving: SmallNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PS3.7 9.1.1.1: Move Originator is not required of the sender; dcm4chee-arc-light leaves it out."""
+    send = Association.send_c_store
+
+    def without_originator(association: Association, dataset: Dataset, msg_id: int = 1, **_: object) -> Dataset:
+        return send(association, dataset, msg_id)
+
+    monkeypatch.setattr(Association, "send_c_store", without_originator)
+    moving.archive(EARLIER)
+    moving.receive(LATER)
+    moving.run_until_idle()
+    receiver = moving.peer.model_copy(update={"send_results": True})
+
+    assert moving.prior_job_keys(LATER) == [moving.key(EARLIER)]
+    assert moving.journal.deliveries.jobs_to_plan([receiver], with_backfill=False) == [moving.key(LATER)]
+
+
+@pytest.mark.parametrize("key", ["StudyDate", "PatientID"])
+def test_a_key_that_the_pacs_does_not_return_is_read_from_the_header(small_network: SmallNetwork, key: str) -> None:
+    small_network.pacs.behaviour.unanswered_keys = frozenset({key})
+    small_network.archive(EARLIER)
+    small_network.receive(LATER)
+    small_network.run_until_idle()
+
+    assert [prior.series_uid for prior in small_network.priors(LATER).scans] == [EARLIER.series_uid]
 
 
 def test_a_peer_configured_for_get_is_queried_by_get(small_network: SmallNetwork) -> None:
