@@ -130,14 +130,15 @@ def dcmqi_seg(findings: Findings, ct: Path, folder: Path) -> Path | None:
         }
         for finding in findings.findings
     ]
-    (folder / "segments.json").write_text(json.dumps({"segmentAttributes": [segments]}))
+    series = {"ContentCreatorName": "Benchmark", "SeriesDescription": "lesions", "SeriesNumber": "300"}
+    (folder / "segments.json").write_text(json.dumps(series | {"segmentAttributes": [segments]}))
     options = {
         "--inputImageList": folder / "labels.nrrd",
         "--inputDICOMDirectory": ct,
         "--inputMetadata": folder / "segments.json",
         "--outputDICOM": folder / "dcmqi.dcm",
     }
-    command = [str(program), "--skip", *(str(part) for option in options.items() for part in option)]
+    command = [str(program), *(str(part) for option in options.items() for part in option)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "dcmqi.dcm"
 
