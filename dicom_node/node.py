@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _CLEAN_UP_INTERVAL_S = 3600.0
 _ABORT_INTERVAL_S = 0.1
+_SIGNAL_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,4 +195,6 @@ def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     silence_libraries()
     threading.excepthook = lambda ended: log.error("thread ended: %s", where(ended.exc_value))
     with Journal(configuration.journal.url_in(configuration.node.data_dir)) as journal, Node(configuration, journal):
-        stop.wait()
+        # With a limit: a signal that arrives just before the wait would interrupt nothing, and be handled never.
+        while not stop.wait(_SIGNAL_CHECK_S):
+            pass
