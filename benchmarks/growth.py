@@ -22,7 +22,9 @@ from benchmarks.row import Row, row_of, write_rows
 from benchmarks.step import NOT_COMPARED, chest
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
+from dicom_node.selection.selector import every_series
 from dicom_node.series import Instance
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.registry import load_model
 from models.segmenter import ON_CPU, Segmenter
 from models.volume import Mask
@@ -97,7 +99,7 @@ def _analyse(phantom: Phantom, folder: Path, segmenter: Segmenter, spent: Second
         segmenter.segment(series.volume, lambda _: None)
     mask = Mask(voxels=lesion_mask(phantom), affine=series.volume.affine)
     with _timed(spent, "measure", count):
-        findings = find(series, mask, segmenter.card, JOB_KEY)
+        findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), segmenter.card, JOB_KEY)
     with _timed(spent, "encode", count):
         encode(Report(findings=findings, comparison=NOT_COMPARED), series.datasets, ("seg", "sr"))
 
@@ -116,7 +118,7 @@ def _journal(count: int, folder: Path, spent: Seconds) -> None:
             for number in range(count):
                 journal.series.record_instances([_instance(number, k) for k in range(3)], float(number))
         with _timed(spent, "journal: queue", count):
-            jobs = assemble(journal, "f" * 64, 0.0, count + 1.0)
+            jobs = assemble(journal, "f" * 64, every_series(journal, 0.0, count + 1.0), count + 1.0)
         assert len(jobs) == count, f"{len(jobs)} of {count} series were queued"
 
 

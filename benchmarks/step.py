@@ -22,6 +22,7 @@ import numpy as np
 import SimpleITK
 
 from benchmarks.row import row_of, write_rows
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.registry import load_model
 from models.segmenter import ON_CPU
 from models.volume import Mask
@@ -94,7 +95,7 @@ def run(slices: int, count: int, folder: Path) -> tuple[Clock, Findings]:
         segmenter.segment(series.volume, lambda _: None)
     mask = Mask(voxels=lesion_mask(phantom), affine=series.volume.affine)  # the true lesions, independent of the model
     with clock.part("measure"):
-        findings = find(series, mask, segmenter.card, JOB_KEY)
+        findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), segmenter.card, JOB_KEY)
     with clock.part("page"):
         report = Report(findings=findings, comparison=NOT_COMPARED)
         write_page(report, folder)

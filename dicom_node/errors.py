@@ -13,6 +13,7 @@
     |-- RedisNotStarted       the embedded Redis cannot run; fix the installation
     |-- DataDirInUse          another `lungspread serve` uses the data directory
     |-- UnknownJob            the journal has no job with this key
+    |-- UnknownSeries         the journal has no series with this UID
     |-- ForbiddenChange       the job cannot change from its current state to the requested one
     |-- InstancesRemoved      the received series was deleted from disk; it must be sent again
     |-- LeaseLost             another worker may have the job; the result is discarded
@@ -91,6 +92,10 @@ class DataDirInUse(NodeError):
 
 class UnknownJob(NodeError):
     """The journal has no job with this key."""
+
+
+class UnknownSeries(NodeError):
+    """The journal has no series with this UID, or its instances were deleted."""
 
 
 class ForbiddenChange(NodeError):

@@ -1,4 +1,4 @@
-"""The running node: receive -> assemble -> fetch priors -> enqueue, and deliver -> commit when a worker is done.
+"""The running node: receive -> select -> fetch priors -> enqueue, and deliver -> commit when a worker is done.
 
 The threads of the SCP receive. Each loop below has one task, and each destination has its own delivery loop. They
 share state in the journal alone, so each of them, and the whole process, may be killed at any moment.
@@ -24,11 +24,14 @@ from dicom_node.network.scp import RunningServer, StorageScp, close
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import silence_libraries
 from dicom_node.priors.search import PriorSearcher
-from dicom_node.priors.source import make_source, store_retrieved
+from dicom_node.priors.source import Source, make_source, store_retrieved
 from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler, remove_committed
 from dicom_node.queue.redis_server import redis_url
+from dicom_node.selection.pacs_counts import PacsCounts
+from dicom_node.selection.rules import SelectionSettings
+from dicom_node.selection.selector import StudySelector
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
@@ -48,6 +51,7 @@ class NodeConfiguration:
     peers: Sequence[Peer]
     queue: QueueSettings
     journal: JournalSettings
+    selection: SelectionSettings
     config_hash: str
 
 
@@ -61,11 +65,14 @@ class Node:
         self._journal = journal
         self._receiver = InstanceReceiver(self._journal.series, self._spool)
         self._timeline = self._make_timeline()
+        self._counts = self._make_counts()
+        self._selector = self._make_selector()
         self._searcher = self._make_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
         self._delivery_workers = [self._make_delivery_worker(peer) for peer in self._destinations]
         self._commitment_reporter = self._make_commitment_reporter()
         self._assembling = Loop("assemble", self._assemble)
+        self._counting = Loop("ask for counts", self._count)
         self._enqueue = Loop("enqueue", self._make_reconciler().step)
         self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
         self._loops = self._make_loops()
@@ -94,6 +101,8 @@ class Node:
         while any(loop.is_running for loop in self._loops) and time.monotonic() < until:
             self._commitment_reporter.abort()
             self._searcher.stop()
+            if self._counts is not None:
+                self._counts.abort()
             for delivery_worker in self._delivery_workers:
                 delivery_worker.abort()
             time.sleep(_ABORT_INTERVAL_S)
@@ -131,16 +140,34 @@ class Node:
         return PatientTimeline(self._journal, self._spool, self._node, queries_priors=queries_priors)
 
     def _make_searcher(self) -> PriorSearcher:
-        peers = [peer for peer in self._configuration.peers if peer.query_priors]
         return PriorSearcher(
             node=self._node,
             journal=self._journal,
             spool=self._spool,
             timeline=self._timeline,
-            sources=[
-                make_source(peer, self._node, partial(store_retrieved, self._receiver, peer), self._receiver.retrieving)
-                for peer in peers
-            ],
+            sources=self._make_sources(),
+            waiting=lambda now: [choice.series for choice in self._selector.choices(now) if choice.series is not None],
+        )
+
+    def _make_sources(self) -> list[Source]:
+        """Return a source for each peer that is queried; each loop needs its own, since one association is open."""
+        return [
+            make_source(peer, self._node, partial(store_retrieved, self._receiver, peer), self._receiver.retrieving)
+            for peer in self._configuration.peers
+            if peer.query_priors
+        ]
+
+    def _make_counts(self) -> PacsCounts | None:
+        sources, limit_s = self._make_sources(), self._configuration.selection.count_limit_s
+        return PacsCounts(sources=sources, limit_s=limit_s) if sources and limit_s > 0 else None
+
+    def _make_selector(self) -> StudySelector:
+        return StudySelector(
+            journal=self._journal,
+            spool=self._spool,
+            settings=self._configuration.selection,
+            quiet_period_s=self._node.quiet_period_s,
+            counts=self._counts,
         )
 
     def _make_delivery_worker(self, peer: Peer) -> DeliveryWorker:
@@ -159,6 +186,7 @@ class Node:
         searching = [Loop("search for priors", self._search)] if self._searcher.sources else []
         return [
             self._assembling,
+            *([self._counting] if self._counts else []),
             *searching,
             self._enqueue,
             Loop("plan deliveries", self._plan_deliveries),
@@ -170,11 +198,18 @@ class Node:
     def _assemble(self, now: float) -> None:
         # While the node was down, senders could not continue: an interrupted series gets one full quiet period.
         if now - self._started_at >= self._node.quiet_period_s:
-            quiet_period_s = self._node.quiet_period_s
             config_hash = self._configuration.config_hash
-            if assemble(self._journal, config_hash, quiet_period_s, now, self._timeline.priors_for):
+            self._journal.jobs.reopen_outdated(config_hash)
+            choices = self._selector.choices(now)
+            if assemble(self._journal, config_hash, choices, now, self._timeline.priors_for):
                 self._enqueue.wake()
+            if self._counts is not None and self._counts.has_questions:
+                self._counting.wake()
             self._timeline.reopen_affected()
+
+    def _count(self, now: float) -> None:
+        if self._counts is not None and self._counts.step(now):
+            self._assembling.wake()
 
     def _search(self, now: float) -> None:
         if self._searcher.step(now):

@@ -9,9 +9,10 @@ from pathlib import Path
 from dicom_node.jobs import job_key
 from dicom_node.series import Document
 from models.lungs.lungs import Lungs
-from models.lungs.outline import outline_lungs
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.segmenter import ModelCard, Progress, Segmenter
 from models.volume import Mask, Volume
+from worker.ct.chest import require_lungs
 from worker.ct.plausibility import require_hounsfield
 from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
@@ -36,12 +37,16 @@ PAGE = "page"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisRequest:
-    """The parameters of one analysis. priors: the files of the prior scans."""
+    """The parameters of one analysis. priors: the files of the prior scans.
+
+    needs_whole_lungs: whether another series of the study is tried first if this scan ends within the lungs.
+    """
 
     job_key: str
     config_hash: str
     outputs: tuple[str, ...]
     priors: CollectedFiles = NOT_QUERIED
+    needs_whole_lungs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +66,11 @@ def analyse(
     """
     series = load(paths)
     require_hounsfield(series)
+    air = find_lung_air(series.volume)
+    require_lungs(series, air, whole=request.needs_whole_lungs)
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
-    findings = find(series, mask, segmenter.card, request.job_key, images_key)
+    findings = find(series, mask, outline_lungs(air), segmenter.card, request.job_key, images_key)
     comparison = compare(findings, acquisition_of(series.datasets[0]), read_priors(request.priors, segmenter.card))
     report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
     write_findings(report, out / "findings.json")
@@ -74,13 +81,20 @@ def analyse(
     return Analysis(report=report, documents=_write_documents(series, report, request.outputs, out))
 
 
-def find(series: LoadedSeries, mask: Mask, card: ModelCard, job_key: str, images_key: str | None = None) -> Findings:
+def find(
+    series: LoadedSeries,
+    mask: Mask,
+    lungs: Lungs | None,
+    card: ModelCard,
+    job_key: str,
+    images_key: str | None = None,
+) -> Findings:
     """Return the findings of a mask: its lesions, measured in the volume and located in the lungs, and their extent.
 
-    images_key: the job key without priors; default: `job_key`. The lesions' tracking UIDs are derived from it, so that
-    they stay the same if a prior arrives later and the comparison is repeated.
+    lungs: None if they could not be outlined. images_key: the job key without priors; default: `job_key`. The lesions'
+    tracking UIDs are derived from it, so that they stay the same if a prior arrives later and the comparison is
+    repeated.
     """
-    lungs = outline_lungs(series.volume)
     lesions = find_lesions(mask, card, images_key or job_key)
     findings = tuple(_finding(lesion, series.volume, lungs) for lesion in lesions)
     return Findings(

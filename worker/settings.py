@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as EnvironmentParseError
 
 from dicom_node.errors import SettingsError
+from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from models.segmenter import EngineName, InferenceSettings, ModelCard, PrecisionName
 
@@ -56,7 +57,7 @@ class WorkerSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All settings of node, peers, worker, queue and journal."""
+    """All settings of node, peers, selection, worker, queue and journal."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     peers: tuple[Peer, ...] = ()
+    selection: SelectionSettings = SelectionSettings()
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
     journal: JournalSettings = JournalSettings()

@@ -1,22 +1,23 @@
-"""Journal records of jobs: created and queued by the node, claimed and finished by a worker."""
+"""Journal records of jobs, which the node creates and queues; `leases.py` has the part of a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
 
 from dicom_node.errors import ForbiddenChange, InstancesRemoved, UnknownJob
 from dicom_node.jobs import Job, JobState, job_key
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import clear_results
 from dicom_node.journal.job_states import change, state_of
+from dicom_node.journal.leases import requeue_or_fail
 from dicom_node.journal.priors import put_priors
-from dicom_node.journal.schema import documents, jobs, series
+from dicom_node.journal.schema import jobs, series
 from dicom_node.journal.series import stored_among, uids_of
 from dicom_node.prior import NOT_QUERIED, Priors, key_parts
-from dicom_node.series import Document, Series
+from dicom_node.series import Series
 
 _QUEUED_AGAIN = (JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED)
 
@@ -38,15 +39,17 @@ class JobRecord:
 
 
 class JobJournal:
-    """Jobs and their states."""
+    """Jobs and their states, for the node."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- used by the node --
-
-    def create(self, found: Series, config_hash: str, now: float, priors: Priors = NOT_QUERIED) -> Job | None:
+    def create(
+        self, found: Series, config_hash: str, now: float, priors: Priors = NOT_QUERIED, instead_of: Sequence[str] = ()
+    ) -> Job | None:
         """Queue the job of a quiet series and supersede its previous jobs; None if no job was queued.
+
+        instead_of: UIDs of the other series of the study; their jobs are superseded, too, unless they were rejected.
 
         No job is queued if more instances have arrived since, or if the same job exists. A job that was rejected,
         failed or superseded is queued again, because the content of its files may have been repaired.
@@ -67,7 +70,7 @@ class JobJournal:
                 _queue_again(connection, key, now)
             else:
                 return None
-            _supersede_others(connection, job, now)
+            _supersede_others(connection, job, instead_of, now)
             return job
 
     def reopen_outdated(self, config_hash: str) -> int:
@@ -109,7 +112,7 @@ class JobJournal:
         expired = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
         with self._database.write() as connection:
             if connection.execute(select(jobs.c.job_key).where(expired)).first():
-                _requeue_or_fail(connection, job_key, "its worker ended without a result", now, max_attempts)
+                requeue_or_fail(connection, job_key, "its worker ended without a result", now, max_attempts)
             return JobState(connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one())
 
     def retry(self, job_key: str, now: float) -> None:
@@ -125,60 +128,6 @@ class JobJournal:
                 raise ForbiddenChange(f"job {job_key} is {state} already")
             _queue_again(connection, job_key, now)
 
-    # -- used by a worker --
-
-    def claim(self, job_key: str, owner: str, lease_until: float, now: float) -> bool:
-        """Claim a queued job for one worker; False if it is not queued (any more)."""
-        with self._database.write() as connection:
-            if state_of(connection, job_key) is not JobState.QUEUED:
-                return False
-            change(connection, job_key, JobState.RUNNING, now, owner=owner, lease_until=lease_until)
-            return True
-
-    def renew(self, job_key: str, owner: str, lease_until: float) -> bool:
-        """Extend the lease; False if it was lost."""
-        with self._database.write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                connection.execute(update(jobs).where(jobs.c.job_key == job_key).values(lease_until=lease_until))
-            return is_owner
-
-    def mark_analysed(self, job_key: str, owner: str, results: Sequence[Document], now: float) -> bool:
-        """Record the documents in the outbox; False, with nothing recorded, if the lease was lost."""
-        with self._database.write() as connection:
-            if not _is_owner(connection, job_key, owner):
-                return False
-            _put_results(connection, job_key, results)
-            change(connection, job_key, JobState.ANALYSED, now)
-            return True
-
-    def mark_rejected(
-        self, job_key: str, owner: str, reason: str, now: float, results: Sequence[Document] = ()
-    ) -> bool:
-        """Record that the series cannot be analysed; False if the lease was lost.
-
-        A report of the rejection, if any, is delivered; the job stays REJECTED.
-        """
-        with self._database.write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                _put_results(connection, job_key, results)
-                change(connection, job_key, JobState.REJECTED, now, reason=reason)
-            return is_owner
-
-    def release(
-        self, job_key: str, owner: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
-    ) -> bool:
-        """Return a job to the queue after a failure, or fail it after its last attempt.
-
-        Without `max_attempts` the attempt is not counted. Return False if the lease was lost.
-        """
-        with self._database.write() as connection:
-            is_owner = _is_owner(connection, job_key, owner)
-            if is_owner:
-                _requeue_or_fail(connection, job_key, reason, now, max_attempts, pause_s)
-            return is_owner
-
     def _jobs(self, *conditions: ColumnElement[bool]) -> list[JobRecord]:
         with self._database.read() as connection:
             rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.created_at, jobs.c.job_key))
@@ -191,38 +140,16 @@ def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...]
     connection.execute(insert(jobs).values(**row))
 
 
-def _is_owner(connection: Connection, job_key: str, owner: str) -> bool:
-    owned = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.owner == owner)
-    return connection.execute(select(jobs.c.job_key).where(owned)).first() is not None
-
-
-def _put_results(connection: Connection, job_key: str, results: Sequence[Document]) -> None:
-    clear_results(connection, job_key)
-    for document in results:
-        connection.execute(insert(documents).values(job_key=job_key, **asdict(document)))
-
-
 def _queue_again(connection: Connection, job_key: str, now: float) -> None:
     clear_results(connection, job_key)
     change(connection, job_key, JobState.QUEUED, now, attempts=0, enqueue_count=0, next_enqueue_at=now)
 
 
-def _requeue_or_fail(
-    connection: Connection, job_key: str, reason: str, now: float, max_attempts: int | None, pause_s: float = 0.0
-) -> None:
-    before = connection.execute(select(jobs.c.attempts).where(jobs.c.job_key == job_key)).scalar_one()
-    attempts = before if max_attempts is None else before + 1
-    if max_attempts is not None and attempts >= max_attempts:
-        change(connection, job_key, JobState.FAILED, now, attempts=attempts, reason=reason)
-    else:
-        again = {"attempts": attempts, "enqueue_count": 0, "next_enqueue_at": now + pause_s}
-        change(connection, job_key, JobState.QUEUED, now, reason=reason, **again)
-
-
-def _supersede_others(connection: Connection, job: Job, now: float) -> None:
-    others = select(jobs.c.job_key).where(
-        jobs.c.series_uid == job.series_uid, jobs.c.job_key != job.job_key, jobs.c.state != JobState.SUPERSEDED
-    )
+def _supersede_others(connection: Connection, job: Job, instead_of: Sequence[str], now: float) -> None:
+    of_series = and_(jobs.c.series_uid == job.series_uid, jobs.c.state != JobState.SUPERSEDED)
+    finished = (JobState.SUPERSEDED, JobState.REJECTED)
+    of_study = and_(jobs.c.series_uid.in_(instead_of), jobs.c.state.not_in(finished))
+    others = select(jobs.c.job_key).where(jobs.c.job_key != job.job_key, or_(of_series, of_study))
     for other in connection.execute(others).scalars().all():
         change(connection, other, JobState.SUPERSEDED, now, reason=f"replaced by job {job.job_key}")
 

@@ -13,7 +13,9 @@ from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import DeliveryJournal
 from dicom_node.journal.jobs import JobJournal
+from dicom_node.journal.leases import LeaseJournal
 from dicom_node.journal.priors import PriorJournal
+from dicom_node.journal.selections import SelectionJournal
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.journal.transactions import TransactionJournal
 
@@ -25,10 +27,12 @@ class Journal:
         self.database = Database(url)
         self.series = SeriesJournal(self.database)
         self.jobs = JobJournal(self.database)
+        self.leases = LeaseJournal(self.database)
         self.deliveries = DeliveryJournal(self.database)
         self.transactions = TransactionJournal(self.database)
         self.commitments = CommitmentJournal(self.database)
         self.priors = PriorJournal(self.database)
+        self.selections = SelectionJournal(self.database)
 
     def __enter__(self) -> Self:
         return self

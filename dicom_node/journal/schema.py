@@ -36,7 +36,7 @@ series = Table(
     "series",
     metadata,
     _uid("series_uid", key=True),
-    _uid("study_uid"),
+    Column("study_uid", String(64), nullable=False, index=True),
     _time("last_arrival"),
     Column("dirty", Boolean, nullable=False, index=True),
 )
@@ -51,6 +51,19 @@ instances = Table(
     Column("file_sha256", String(64), nullable=False),
     _time("arrived_at"),
     Index("instances_by_uid", "sop_instance_uid"),
+)
+
+selections = Table(
+    "selections",
+    metadata,
+    _uid("series_uid", key=True),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("points", Integer),
+    Column("reasons", JSON, nullable=False),
+    Column("slices", Integer, nullable=False),
+    Column("is_chosen", Boolean, nullable=False),
+    Column("is_forced", Boolean, nullable=False),
+    Column("cut_lungs_ml", Double),
 )
 
 jobs = Table(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from dicom_node.priors.patient_identity import PatientIdentity, identity_of
+from dicom_node.selection.body_region import shows_other_region
 
 MIN_SLICES = 20
 """A CT series with fewer slices is a localizer, a planning scan or a needle check, not a chest CT."""
@@ -16,12 +17,6 @@ _STUDY_KEYS = ("StudyInstanceUID", "IssuerOfPatientID", "PatientBirthDate", "Pat
                "StudyDescription", "ModalitiesInStudy")  # fmt: skip
 _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined",
                 "NumberOfSeriesRelatedInstances")  # fmt: skip
-_CHEST = re.compile(r"chest|thora|lung|pulmo|poumon|t[oó]rax|pecho|trunk|whole.?body|\bCAP\b|\bTAP\b", re.IGNORECASE)
-_OTHER_REGION = re.compile(
-    r"head|brain|skull|neck|sinus|temporal|abdom|pelvi|liver|kidney|renal|spine|lumb|cervic|sacr|knee|foot|ankle|hip\b"
-    r"|hand|wrist|elbow|shoulder|leg\b|extremit|femur|sch[aä]del|kopf|hals|bauch|becken|knie|t[eê]te|crane|rachis|cabeza",
-    re.IGNORECASE,
-)
 _LOCALIZER = re.compile(
     r"localizer|localiser|scout|topogram|surview|scanogram|dose report|patient protocol", re.IGNORECASE
 )
@@ -82,7 +77,7 @@ def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity, own_stu
     found = [
         FoundStudy(study_uid=str(answer.get("StudyInstanceUID") or ""), identity=identity_of(answer))
         for answer in answers
-        if _may_show_chest(answer) and _may_hold_priors(answer)
+        if not shows_other_region(_description(answer)) and _may_hold_priors(answer)
     ]
     # A study of the same day is not a prior time point.
     prior = [
@@ -101,7 +96,7 @@ def series_of(answers: Sequence[Dataset], study_uid: str) -> list[FoundSeries]:
             series_uid=str(answer.SeriesInstanceUID),
             modality=str(answer.get("Modality") or "").strip().upper(),
             instances=_count(answer.get("NumberOfSeriesRelatedInstances")),
-            is_relevant=_may_show_chest(answer) and not _LOCALIZER.search(_description(answer)),
+            is_relevant=not shows_other_region(_description(answer)) and not _LOCALIZER.search(_description(answer)),
         )
         for answer in answers
         if answer.get("SeriesInstanceUID")
@@ -134,12 +129,6 @@ def _may_hold_priors(answer: Dataset) -> bool:
     if not modalities:
         return True  # an optional key: decided at series level
     return not {"CT", "SEG", "SR"}.isdisjoint([modalities] if isinstance(modalities, str) else modalities)
-
-
-def _may_show_chest(answer: Dataset) -> bool:
-    """Whether the descriptions name the chest, or no other body region; empty descriptions exclude nothing."""
-    text = _description(answer)
-    return bool(_CHEST.search(text)) or not _OTHER_REGION.search(text)
 
 
 def _description(answer: Dataset) -> str:

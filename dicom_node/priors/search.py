@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.errors import PacsUnavailable
@@ -43,16 +43,18 @@ class PriorSearcher:
     spool: Spool
     timeline: PatientTimeline
     sources: Sequence[Source]
+    waiting: Callable[[float], Iterable[Series]]
+    """Returns, for the time, the chosen series that have no job yet."""
     cooldown: PeerCooldown = field(default_factory=PeerCooldown)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def step(self, now: float) -> int:
-        """Search for the priors of quiet series within their deadline, and retrieve missing scans again.
+        """Search for the priors of chosen series within their deadline, and retrieve missing scans again.
 
         Return the number of series that were searched for.
         """
         searched = 0
-        for series in self.journal.series.quiet(now - self.node.quiet_period_s):
+        for series in self.waiting(now):
             is_in_time = time.time() < self.timeline.deadline(series)
             if is_in_time and self.timeline.is_to_be_searched(series):
                 self._search(series)

@@ -1,13 +1,14 @@
-"""Decides when a series is complete, by a quiet period, and creates its job."""
+"""Creates the jobs of the series that were chosen, once their priors are known."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dicom_node.jobs import Job
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import NOT_QUERIED, Priors
+from dicom_node.selection.choice import Choice
 from dicom_node.series import Series
 
 log = logging.getLogger(__name__)
@@ -19,21 +20,29 @@ PriorsFor = Callable[[Series, float], Priors | None]
 def assemble(
     journal: Journal,
     config_hash: str,
-    quiet_period_s: float,
+    choices: Iterable[Choice],
     now: float,
     priors_for: PriorsFor = lambda _series, _now: NOT_QUERIED,
 ) -> list[Job]:
-    """Queue a job for every series without a new instance for `quiet_period_s`, and return these jobs.
+    """Queue a job for every chosen series, and return these jobs.
 
-    DICOM does not tell when a series is complete, so late slices are not an error: they make a new job that supersedes
-    the first. A series whose queued job has another config hash (the model was replaced) is assembled again.
+    DICOM does not tell when a series or a study is complete, so late slices are not an error: they make a new job that
+    supersedes the first, as does a late series that suits better.
     """
-    journal.jobs.reopen_outdated(config_hash)
     jobs: list[Job] = []
-    for series in journal.series.quiet(now - quiet_period_s):
-        priors = priors_for(series, now)
-        if priors is not None and (job := journal.jobs.create(series, config_hash, now, priors)):
-            count = len(series.sop_instance_uids)
-            log.info("series %s is complete: %d instances, priors %s", series.series_uid, count, priors.search)
-            jobs.append(job)
+    for choice in choices:
+        job = None
+        if choice.series is not None:
+            priors = priors_for(choice.series, now)
+            if priors is None:
+                continue
+            others = [series.series_uid for series in choice.set_aside]
+            job = journal.jobs.create(choice.series, config_hash, now, priors, others)
+            if job is not None:
+                log.info(
+                    "series %s is analysed: %d instances, priors %s, %d other series of the study",
+                    choice.series.series_uid, len(choice.series.sop_instance_uids), priors.search, len(others),
+                )  # fmt: skip
+                jobs.append(job)
+        journal.selections.decide(choice.series, choice.set_aside)
     return jobs

@@ -5,18 +5,20 @@ The steps are those of `outline_lungs`; README.md states what each is based on a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.lungs.air import air_in_body, find_airways, without_gas
+from models.lungs.air import Airways, air_in_body, find_airways, without_gas
 from models.lungs.closing import closed_lung
 from models.lungs.grid import UprightGrid, upright
 from models.lungs.lobes import lobes_of
 from models.lungs.lungs import Lungs
 from models.lungs.sides import Sides, split_sides
 from models.lungs.surroundings import distance_to, fissure_distance, mediastinum
-from models.volume import Volume
+from models.volume import Volume, voxel_volume_ml
 
 Bools = NDArray[np.bool_]
 Mm3 = tuple[float, float, float]
@@ -26,18 +28,52 @@ LARGEST_CUT = 0.5
 MARGIN_MM = 10.0
 
 
-def outline_lungs(volume: Volume) -> Lungs | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LungAir:
+    """The aerated lung of a scan, without airways and gas, on an upright grid (models/lungs/grid.py)."""
+
+    voxels: Bools
+    airways: Airways
+    grid: UprightGrid
+
+    @property
+    def volume_ml(self) -> float:
+        """Its volume in millilitres."""
+        return float(np.count_nonzero(self.voxels)) * voxel_volume_ml(self.grid.affine)
+
+    @property
+    def largest_section_cm2(self) -> float:
+        """The area of its largest axial section."""
+        _, row_mm, column_mm = self.grid.spacing
+        return float(self._sections().max(initial=0)) * row_mm * column_mm / 100
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the scan ends within the lungs, so that part of them is missing."""
+        return _is_cut(self._sections())
+
+    def _sections(self) -> NDArray[np.int64]:
+        return np.asarray(self.voxels.sum((1, 2)))
+
+
+def find_lung_air(volume: Volume) -> LungAir:
+    """Return the aerated lung of a CT; without voxels if there is none, as in a scan of the head."""
+    hu, grid = upright(volume)
+    air = air_in_body(hu)
+    airways = find_airways(hu, air, grid.spacing)
+    return LungAir(voxels=without_gas(hu, air & ~airways.voxels), airways=airways, grid=grid)
+
+
+def outline_lungs(air: LungAir) -> Lungs | None:
     """Return both lungs of a chest CT on a grid of about 2 mm; None if no pair of lungs is found.
 
     None means: too little air in the body; only one lung, or one below an eighth of the other (removed, collapsed, full
     of fluid); a slab that ends within the lungs, so that lobes cannot be named by position; or nothing between the
     lungs or around them.
     """
-    hu, grid = upright(volume)
-    air = air_in_body(hu)
-    airways = find_airways(hu, air, grid.spacing)
-    sides = split_sides(without_gas(hu, air & ~airways.voxels), grid.spacing)
-    if sides is None or _is_cut(sides):
+    airways, grid = air.airways, air.grid
+    sides = split_sides(air.voxels, grid.spacing)
+    if sides is None or _is_cut((sides.right | sides.left).sum((1, 2))):
         return None
     sides = _closed(sides, airways.voxels, grid.spacing)
     carina = None if airways.carina is None else grid.to_lps(airways.carina)
@@ -67,8 +103,7 @@ def lungs_from(sides: Sides, grid: UprightGrid, carina_mm: tuple[float, float, f
     )
 
 
-def _is_cut(sides: Sides) -> bool:
-    sections = (sides.right | sides.left).sum((1, 2))
+def _is_cut(sections: NDArray[np.int64]) -> bool:
     return bool(max(sections[0], sections[-1]) > LARGEST_CUT * sections.max())
 
 

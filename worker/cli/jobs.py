@@ -16,7 +16,7 @@ from worker.cli.terminal import Config, exit_codes, out
 def jobs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False, config: Config = None
 ) -> None:
-    """List every series with the state of its job and the reason."""
+    """List every series with the state of its job, the reason, and how it suited among those of its study."""
     from worker.cli.journal_jobs import list_jobs
     from worker.settings import load_settings
 
@@ -24,10 +24,10 @@ def jobs(
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return
-    table = Table("job", "series", "instances", "state", "reason")
+    table = Table("job", "series", "instances", "state", "reason", "selection")
     for row in rows:
         table.add_row(
             str(row["job_key"] or "")[:12],
-            *(str(row[key] or "") for key in ("series_uid", "instances", "state", "reason")),
+            *(str(row[key] or "") for key in ("series_uid", "instances", "state", "reason", "selection")),
         )
     out.print(table)

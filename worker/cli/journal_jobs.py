@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from dicom_node.errors import UnknownJob
+from dicom_node.errors import UnknownJob, UnknownSeries
 from dicom_node.journal.deliveries import DeliveryJournal
 from dicom_node.journal.jobs import JobRecord
 from dicom_node.journal.journal import Journal
+from dicom_node.journal.selections import SelectionRecord
 from dicom_node.series import Series
 from worker.settings import Settings
 
@@ -16,11 +17,17 @@ Row = dict[str, str | int | None]
 
 
 def list_jobs(settings: Settings) -> list[Row]:
-    """Return one row per job, oldest first, then one per series without a job (state RECEIVED)."""
+    """Return one row per job, oldest first, then one per series without a job.
+
+    Such a series is RECEIVED if it waits, SET_ASIDE if another one of its study was chosen.
+    """
     with _journal(settings) as journal:
-        without_job = journal.series.quiet(before=float("inf"))
-        rows = [_job_row(record, journal.deliveries) for record in journal.jobs.find()]
-    return [*rows, *(_series_row(series) for series in without_job)]
+        scored = {record.series_uid: record for record in journal.selections.all()}
+        waiting = journal.series.quiet(before=float("inf"))
+        rows = [_job_row(record, journal.deliveries, scored) for record in journal.jobs.find()]
+    rows += [_series_row(series, scored) for series in waiting]
+    listed = {row["series_uid"] for row in rows}
+    return [*rows, *(_set_aside_row(record) for record in scored.values() if record.series_uid not in listed)]
 
 
 def retry_job(settings: Settings, key_prefix: str) -> str:
@@ -33,11 +40,18 @@ def retry_job(settings: Settings, key_prefix: str) -> str:
     return keys[0]
 
 
+def retry_series(settings: Settings, series_uid: str) -> None:
+    """Have a series analysed whatever the selection says. Raises UnknownSeries if it is not stored."""
+    with _journal(settings) as journal:
+        if not journal.selections.force(series_uid):
+            raise UnknownSeries(f"series {series_uid}: not stored")
+
+
 def _journal(settings: Settings) -> Journal:
     return Journal(settings.journal.url_in(settings.node.data_dir))
 
 
-def _job_row(record: JobRecord, deliveries: DeliveryJournal) -> Row:
+def _job_row(record: JobRecord, deliveries: DeliveryJournal, scored: dict[str, SelectionRecord]) -> Row:
     failed = [delivery for delivery in deliveries.of_job(record.job.job_key) if delivery.reason]
     return {
         "job_key": record.job.job_key,
@@ -46,12 +60,13 @@ def _job_row(record: JobRecord, deliveries: DeliveryJournal) -> Row:
         "instances": len(record.sop_instance_uids),
         "state": record.state.value,
         "reason": record.reason or (f"{failed[0].peer}: {failed[0].reason}" if failed else None),
+        "selection": _selection(scored.get(record.job.series_uid)),
         "attempts": record.attempts,
         "updated_at": datetime.fromtimestamp(record.updated_at, UTC).isoformat(timespec="seconds"),
     }
 
 
-def _series_row(series: Series) -> Row:
+def _series_row(series: Series, scored: dict[str, SelectionRecord]) -> Row:
     return {
         "job_key": None,
         "study_uid": series.study_uid,
@@ -59,6 +74,31 @@ def _series_row(series: Series) -> Row:
         "instances": len(series.sop_instance_uids),
         "state": "RECEIVED",
         "reason": None,
+        "selection": _selection(scored.get(series.series_uid)),
         "attempts": 0,
         "updated_at": None,
     }
+
+
+def _set_aside_row(record: SelectionRecord) -> Row:
+    return {
+        "job_key": None,
+        "study_uid": record.study_uid,
+        "series_uid": record.series_uid,
+        "instances": record.slices,
+        "state": "SET_ASIDE",
+        "reason": "another series of the study was chosen",
+        "selection": _selection(record),
+        "attempts": 0,
+        "updated_at": None,
+    }
+
+
+def _selection(record: SelectionRecord | None) -> str | None:
+    """Return the score of a series in one line; None if series are not selected, or it was not looked at yet."""
+    if record is None or not record.score.reasons:
+        return None
+    points = record.score.points
+    score = "does not suit" if points is None else f"{points} points"
+    by_hand = "chosen by hand; " if record.is_forced else ""
+    return f"{by_hand}{score}: {'; '.join(record.score.reasons)}"

@@ -25,6 +25,7 @@ def node(config: Config = None) -> None:
             peers=settings.peers,
             queue=settings.queue,
             journal=settings.journal,
+            selection=settings.selection,
             config_hash=config_hash(settings.worker, model_card(settings.worker.model)),
         ),
         stop,

@@ -12,6 +12,8 @@
     |-- Projection               a MIP, MinIP or average of a slab
     |-- MixedReconstructions     several kernels, or acquisitions that alternate
     |-- NotHounsfield            no rescale to Hounsfield units
+    |-- NoLungs                  a scan of another region
+    |-- CutLungs                 another series of the study may show more of the lungs
     |-- TooFewSlices             too few to distinguish a gap from the spacing
     |-- MissingGeometry          no usable position, orientation, spacing or size
     |-- DifferingGeometry        slices that differ in orientation, spacing or size
@@ -107,6 +109,22 @@ class NotHounsfield(SeriesRejected):
 
     def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
         super().__init__(series_uid, f"instance {sop_instance_uid} has no Hounsfield units: {fact}")
+
+
+class NoLungs(SeriesRejected):
+    """The scan shows no lungs."""
+
+    def __init__(self, series_uid: str, section_cm2: float, at_least: float) -> None:
+        reason = f"no lungs are found: the largest section of lung is {section_cm2:.0f} cm2 (at least {at_least:g})"
+        super().__init__(series_uid, reason)
+
+
+class CutLungs(SeriesRejected):
+    """The scan ends within the lungs; it is analysed if no series of the study shows more."""
+
+    def __init__(self, series_uid: str, lungs_ml: float) -> None:
+        super().__init__(series_uid, f"the scan ends within the lungs, of which it shows {lungs_ml:.0f} ml")
+        self.lungs_ml = lungs_ml
 
 
 class TooFewSlices(SeriesRejected):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from pydicom.dataset import Dataset
 
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.segmenter import ModelCard
 from models.volume import Mask
 from worker.ct.reader import LoadedSeries
@@ -20,7 +21,8 @@ def findings_in_seg(series: LoadedSeries, seg: Dataset | None, card: ModelCard, 
     voxels = np.zeros(series.volume.hu.shape, bool)
     if seg is not None:
         voxels |= read_labels(seg, series.sop_instance_uids) > 0
-    findings = find(series, Mask(voxels=voxels, affine=series.volume.affine), card, job_key)
+    mask = Mask(voxels=voxels, affine=series.volume.affine)
+    findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), card, job_key)
     if seg is None:
         return findings
     return replace(findings, findings=tuple(_with_tracking_of(finding, seg) for finding in findings.findings))

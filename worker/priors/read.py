@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.errors import SeriesRejected
 from dicom_node.identifiers import is_ours
-from models.lungs.outline import outline_lungs
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
 from worker.follow_up.comparison import ReportReference
@@ -108,7 +108,7 @@ def _lungs(files: PriorFiles, ct: PriorCt | None) -> Mask | None:
     if files.lungs is not None:
         with suppress(RuntimeError):
             return read_lungs(files.lungs)
-    lungs = outline_lungs(ct.read_volume()) if ct else None
+    lungs = outline_lungs(find_lung_air(ct.read_volume())) if ct else None
     return None if lungs is None else Mask(voxels=np.asarray(lungs.lobes > 0), affine=lungs.affine)
 
 

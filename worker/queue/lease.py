@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from dicom_node.errors import JournalUnavailable, LeaseLost
-from dicom_node.journal.jobs import JobJournal
+from dicom_node.journal.leases import LeaseJournal
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ _RENEWALS = 4  # per lease duration, so that some may fail
 class Lease:
     """Renews the lease on a claimed job inside a `with` block."""
 
-    def __init__(self, jobs: JobJournal, job_key: str, owner: str, lease_s: float) -> None:
-        self._jobs = jobs
+    def __init__(self, leases: LeaseJournal, job_key: str, owner: str, lease_s: float) -> None:
+        self._leases = leases
         self._job_key = job_key
         self._owner = owner
         self._lease_s = lease_s
@@ -43,7 +43,7 @@ class Lease:
 
     def renew(self) -> None:
         """Renew the lease now. Raises LeaseLost if the journal says that another owner has the job."""
-        self._lost = not self._jobs.renew(self._job_key, self._owner, time.time() + self._lease_s)
+        self._lost = not self._leases.renew(self._job_key, self._owner, time.time() + self._lease_s)
         self.check()
 
     def _renew_regularly(self) -> None:

@@ -21,6 +21,7 @@ from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 from models.segmenter import ModelError, Progress
+from worker.ct.rejections import CutLungs
 from worker.priors.files import CollectedFiles, collected_files
 from worker.queue.lease import Lease
 from worker.settings import Settings
@@ -35,11 +36,15 @@ EncodeRejection = Callable[[str, list[Path], SeriesRejected, Path], list[Documen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFiles:
-    """The files of a job in the spool: its series and its priors."""
+    """The files of a job in the spool: its series and its priors.
+
+    needs_whole_lungs: whether another series of the study can be tried if this one ends within the lungs.
+    """
 
     job_key: str
     series: list[Path]
     priors: CollectedFiles
+    needs_whole_lungs: bool = False
 
 
 class WorkerStopping(Exception):  # noqa: N818 - not an error
@@ -85,11 +90,11 @@ class JobRunner:
 
     def _claim_and_run(self, job_key: str) -> None:
         now = time.time()
-        if not self.journal.jobs.claim(job_key, self.owner, now + self.queue.lease_s, now):
+        if not self.journal.leases.claim(job_key, self.owner, now + self.queue.lease_s, now):
             log.info("job %s is no longer queued", job_key)
             return
         log.info("job %s started", job_key)
-        with Lease(self.journal.jobs, job_key, self.owner, self.queue.lease_s) as lease:
+        with Lease(self.journal.leases, job_key, self.owner, self.queue.lease_s) as lease:
             self._run_claimed(job_key, lease)
 
     def _run_claimed(self, job_key: str, lease: Lease) -> None:
@@ -98,6 +103,8 @@ class JobRunner:
             self._analyse(job_key, lease)
         except LeaseLost:
             log.warning("job %s: lease lost, result discarded", job_key)
+        except CutLungs as cut:
+            self._put_back(job_key, cut)
         except SeriesRejected as rejection:
             self._reject(job_key, rejection)
         except (WorkerStopping, ConfigMismatch, SpoolFull) as cause:
@@ -115,12 +122,13 @@ class JobRunner:
             job_key=job_key,
             series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
             priors=collected_files(self.journal.priors.of_job(job_key), self.spool),
+            needs_whole_lungs=self.journal.selections.may_be_put_back(record.job.series_uid),
         )
         with self.spool.new_outbox(job_key) as folder:
             documents = self.analyse(files, folder, self._progress(lease))
             lease.renew()  # no other worker writes this outbox while the lease lasts
             self.spool.publish(folder, job_key)
-        if self.journal.jobs.mark_analysed(job_key, self.owner, documents, time.time()):
+        if self.journal.leases.mark_analysed(job_key, self.owner, documents, time.time()):
             log.info("job %s analysed: %d documents", job_key, len(documents))
 
     def _reject(self, job_key: str, rejection: SeriesRejected) -> None:
@@ -130,8 +138,13 @@ class JobRunner:
             documents = self.encode_rejection(job_key, paths, rejection, folder)
             if documents:
                 self.spool.publish(folder, job_key)
-        self.journal.jobs.mark_rejected(job_key, self.owner, _reason(rejection), time.time(), documents)
+        self.journal.leases.mark_rejected(job_key, self.owner, _reason(rejection), time.time(), documents)
         log.warning("job %s rejected: %s", job_key, rejection)
+
+    def _put_back(self, job_key: str, cut: CutLungs) -> None:
+        reason = f"{_reason(cut)}; another series of the study is tried first"
+        self.journal.leases.put_back(job_key, self.owner, reason, cut.lungs_ml, time.time())
+        log.info("job %s put back: %s", job_key, cut)
 
     def _require_own_config(self, job: Job) -> None:
         if job.config_hash != self.config_hash:
@@ -150,12 +163,12 @@ class JobRunner:
 
     def _release_uncounted(self, job_key: str, cause: Exception) -> None:
         pause_s = 0.0 if isinstance(cause, WorkerStopping) else self.queue.requeue_after_s
-        self.journal.jobs.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
+        self.journal.leases.release(job_key, self.owner, _reason(cause), time.time(), None, pause_s)
         log.warning("job %s released: %s", job_key, _reason(cause))
 
     def _release_counted(self, job_key: str, error: Exception) -> None:
         max_attempts = self.queue.max_attempts
-        is_owner = self.journal.jobs.release(
+        is_owner = self.journal.leases.release(
             job_key, self.owner, _reason(error), time.time(), max_attempts, self.queue.requeue_after_s
         )
         if not is_owner:  # whoever has the job now has removed this attempt's folder

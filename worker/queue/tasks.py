@@ -87,7 +87,11 @@ def _analyse_with(settings: Settings, own_config_hash: str, segmenter: Segmenter
 
     def analyse_job(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
         request = AnalysisRequest(
-            job_key=files.job_key, config_hash=own_config_hash, outputs=settings.worker.outputs, priors=files.priors
+            job_key=files.job_key,
+            config_hash=own_config_hash,
+            outputs=settings.worker.outputs,
+            priors=files.priors,
+            needs_whole_lungs=files.needs_whole_lungs,
         )
         return analyse(files.series, request, segmenter, folder, progress).documents
 

@@ -25,6 +25,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
 from dicom_node.queue.redis_server import server_command, wait_until_ready, waiting_messages
+from dicom_node.selection.rules import SelectionSettings
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -63,7 +64,12 @@ class Site:
         )
         queue = QueueSettings(url=f"redis+socket://{self.folder}/redis/redis.sock")
         return NodeConfiguration(
-            node=node, peers=[self.peer], queue=queue, journal=JournalSettings(), config_hash="config"
+            node=node,
+            peers=[self.peer],
+            queue=queue,
+            journal=JournalSettings(),
+            selection=SelectionSettings(),
+            config_hash="config",
         )
 
     def jobs(self) -> list[JobRecord]:
@@ -82,13 +88,13 @@ class Site:
         journal, spool = self.journal, Spool(self.folder)
         for record in journal.jobs.find([JobState.QUEUED]):
             key, now = record.job.job_key, time.time()
-            assert journal.jobs.claim(key, "worker", now + 60, now)
+            assert journal.leases.claim(key, "worker", now + 60, now)
             ct = self.make_ct(1, series_uid=f"2.25.{int(key[:12], 16)}")
             with spool.new_outbox(key) as folder:
                 ct.save_as(folder / "seg.dcm", enforce_file_format=True)
                 spool.publish(folder, key)
             document = Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name="seg.dcm")
-            assert journal.jobs.mark_analysed(key, "worker", [document], now)
+            assert journal.leases.mark_analysed(key, "worker", [document], now)
 
 
 @pytest.fixture
@@ -228,6 +234,7 @@ RUN_NODE = """
 import logging, signal, sys, threading
 from pathlib import Path
 from dicom_node.node import NodeConfiguration, run_node
+from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 logging.basicConfig(level=logging.INFO)
 stop = threading.Event()
@@ -235,7 +242,12 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 peer = Peer(name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=1, may_send=True)
 node = NodeSettings(ae_title="LUNGNODE", port=int(sys.argv[2]), data_dir=Path(sys.argv[1]), min_free_mb=0)
 queue = QueueSettings(url="redis://127.0.0.1:1")
-run_node(NodeConfiguration(node=node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="r"), stop)
+run_node(
+    NodeConfiguration(
+        node=node, peers=[peer], queue=queue, journal=JournalSettings(), selection=SelectionSettings(), config_hash="r"
+    ),
+    stop,
+)
 """
 
 

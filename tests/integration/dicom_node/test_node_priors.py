@@ -20,6 +20,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.node import Node, NodeConfiguration
 from dicom_node.prior import PriorSearch
+from dicom_node.selection.rules import SelectionSettings
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -51,7 +52,12 @@ class PriorsSite:
         self.node = base.model_copy(update=settings)
         queue = QueueSettings(url=f"redis+socket://{folder}/redis/redis.sock")
         self.configuration = NodeConfiguration(
-            node=self.node, peers=[peer], queue=queue, journal=JournalSettings(), config_hash="config"
+            node=self.node,
+            peers=[peer],
+            queue=queue,
+            journal=JournalSettings(),
+            selection=SelectionSettings(),
+            config_hash="config",
         )
         self.spool = Spool(folder)
         self._stop = threading.Event()
@@ -74,7 +80,7 @@ class PriorsSite:
 
     def _analyse(self, record: JobRecord) -> None:
         key, now = record.job.job_key, time.time()
-        if not self.journal.jobs.claim(key, "worker", now + 60, now):
+        if not self.journal.leases.claim(key, "worker", now + 60, now):
             return
         date, birth_date, number = record.job.series_uid.split(".")[2:]
         scan = Scan(date=date, birth_date=birth_date, number=int(number))
@@ -91,7 +97,7 @@ class PriorsSite:
             Document(sop_class_uid=str(r.SOPClassUID), sop_instance_uid=str(r.SOPInstanceUID), file_name=name)
             for name, r in files.items()
         ]
-        self.journal.jobs.mark_analysed(key, "worker", documents, time.time())
+        self.journal.leases.mark_analysed(key, "worker", documents, time.time())
 
     def job(self, scan: Scan) -> JobRecord | None:
         records = [record for record in self.journal.jobs.find() if record.job.series_uid == scan.series_uid]

@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
-from scipy import ndimage
 
 from dicom_node.errors import SeriesRejected
 from models.segmenter import ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
-from tests.fixtures.models.model_card import CARD
+from tests.fixtures.models.threshold_segmenter import LARGE_ONLY, ThresholdSegmenter
 from worker.ct.rejections import MissingSlices
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -27,26 +25,6 @@ LESIONS = (
 SPEC = PhantomSpec(
     shape=(32, 200, 200), spacing_mm=(2.5, 1.75, 1.75), lesions=LESIONS, noise_hu=5.0, vessels_per_lung=0
 )
-LARGE_ONLY = replace(CARD, name="threshold", smallest_lesion_ml=1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThresholdSegmenter:
-    """A simple segmenter: voxels above a threshold in a ball around each lesion's centre."""
-
-    lesions: tuple[PhantomLesion, ...] = LESIONS
-    card: ModelCard = LARGE_ONLY
-
-    def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Threshold at -410 HU, half-way between lung and tumour, in a ball around each lesion."""
-        index = np.stack(np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij"), axis=-1)
-        points = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-        near = np.zeros(volume.hu.shape, bool)
-        for lesion in self.lesions:
-            near |= np.linalg.norm(points - lesion.centre_mm, axis=-1) < max(lesion.half_axes_mm) + 4
-        progress(1.0)
-        solid = ndimage.gaussian_filter(volume.hu, (0, 0.3, 0.3)) > -410
-        return Mask(voxels=near & solid, affine=volume.affine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +51,7 @@ def run_pipeline(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, 
 
 
 def test_the_pipeline_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path], tmp_path: Path) -> None:
-    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter()).report.findings.findings
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS)).report.findings.findings
 
     assert len(findings) == 2
     for finding, truth in zip(findings, LESIONS, strict=True):
@@ -84,7 +62,7 @@ def test_the_pipeline_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path]
 
 
 def test_returned_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> None:
-    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter()).documents
+    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS)).documents
 
     assert [document.file_name for document in documents] == ["seg.dcm", "sr.dcm"]
     assert {path.name for path in tmp_path.iterdir()} == {"seg.dcm", "sr.dcm", "findings.json"}
@@ -95,7 +73,7 @@ def test_returned_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Pa
 
 
 def test_only_the_requested_outputs_are_written(ct: list[Path], tmp_path: Path) -> None:
-    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter(), outputs=("sr",)).documents
+    documents = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS), outputs=("sr",)).documents
 
     assert [document.file_name for document in documents] == ["sr.dcm"]
     assert {path.name for path in tmp_path.iterdir()} == {"sr.dcm", "findings.json"}
@@ -111,14 +89,14 @@ def test_a_scan_without_a_lesion_has_a_report_and_no_segmentation(ct: list[Path]
 
 def test_a_repeated_job_writes_the_same_bytes(ct: list[Path], tmp_path: Path) -> None:
     for name in ("first", "second"):
-        run_pipeline(ct[:: 1 if name == "first" else -1], tmp_path / name, ThresholdSegmenter())
+        run_pipeline(ct[:: 1 if name == "first" else -1], tmp_path / name, ThresholdSegmenter(lesions=LESIONS))
 
     for file in ("findings.json", "seg.dcm", "sr.dcm"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
 def test_findings_json_holds_every_number_of_the_report_with_its_unit(ct: list[Path], tmp_path: Path) -> None:
-    run_pipeline(ct, tmp_path, ThresholdSegmenter())
+    run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS))
     written = json.loads((tmp_path / "findings.json").read_text())
     report = pydicom.dcmread(tmp_path / "sr.dcm")
 
@@ -144,7 +122,7 @@ def content(item: Any) -> list[Any]:  # noqa: ANN401  (an item of a report)
 
 
 def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Path], tmp_path: Path) -> None:
-    analysis = run_pipeline(ct, tmp_path, ThresholdSegmenter())
+    analysis = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS))
     text = (tmp_path / "findings.json").read_text()
     written = json.loads(text)
 
@@ -161,16 +139,16 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
 
 
 def test_lesions_below_the_cards_smallest_volume_are_not_reported(ct: list[Path], tmp_path: Path) -> None:
-    card = replace(CARD, smallest_lesion_ml=10.0)
+    card = replace(LARGE_ONLY, smallest_lesion_ml=10.0)
 
-    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(card=card)).report.findings.findings
+    findings = run_pipeline(ct, tmp_path, ThresholdSegmenter(lesions=LESIONS, card=card)).report.findings.findings
 
     assert len(findings) == 1
 
 
 def test_a_rejected_series_leaves_no_document(ct: list[Path], tmp_path: Path) -> None:
     with pytest.raises(MissingSlices) as rejected:
-        run_pipeline(ct[:10] + ct[11:], tmp_path, ThresholdSegmenter())
+        run_pipeline(ct[:10] + ct[11:], tmp_path, ThresholdSegmenter(lesions=LESIONS))
 
     assert isinstance(rejected.value, SeriesRejected)
     assert list(tmp_path.iterdir()) == []

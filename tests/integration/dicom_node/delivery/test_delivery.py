@@ -57,7 +57,7 @@ class Outbox:
         found = next(s for s in self.journal.series.quiet(now + 1) if s.series_uid == series_uid)
         job = self.journal.jobs.create(found, "config", now)
         assert job is not None
-        assert self.journal.jobs.claim(job.job_key, "worker", now + 60, now)
+        assert self.journal.leases.claim(job.job_key, "worker", now + 60, now)
         written = []
         with self.spool.new_outbox(job.job_key) as folder:
             for member in range(documents):
@@ -67,7 +67,7 @@ class Outbox:
                     Document(sop_class_uid=CT, sop_instance_uid=ct.SOPInstanceUID, file_name=f"{member}.dcm")
                 )
             self.spool.publish(folder, job.job_key)
-        assert self.journal.jobs.mark_analysed(job.job_key, "worker", written, now)
+        assert self.journal.leases.mark_analysed(job.job_key, "worker", written, now)
         return job.job_key
 
     def plan(self, *peers: Peer) -> None:

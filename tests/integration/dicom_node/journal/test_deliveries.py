@@ -47,8 +47,8 @@ def receive(journal: Journal, number: int) -> Job:
 def job(journal: Journal) -> Job:
     """An analysed job with two documents."""
     job = receive(journal, 1)
-    journal.jobs.claim(job.job_key, "worker", 100.0, 20.0)
-    journal.jobs.mark_analysed(job.job_key, "worker", [SR, SEG], 30.0)
+    journal.leases.claim(job.job_key, "worker", 100.0, 20.0)
+    journal.leases.mark_analysed(job.job_key, "worker", [SR, SEG], 30.0)
     return job
 
 
@@ -260,8 +260,8 @@ def test_a_retried_job_delivers_its_documents_again(journal: Journal, job: Job) 
     journal.jobs.retry(job.job_key, 50.0)
     assert journal.deliveries.of_job(job.job_key) == []
 
-    journal.jobs.claim(job.job_key, "worker", 100.0, 60.0)
-    journal.jobs.mark_analysed(job.job_key, "worker", [SR, SEG], 70.0)
+    journal.leases.claim(job.job_key, "worker", 100.0, 60.0)
+    journal.leases.mark_analysed(job.job_key, "worker", [SR, SEG], 70.0)
     journal.deliveries.ensure(job.job_key, [PLAIN], 80.0)
 
     assert len(store(journal, 80.0)) == 2
@@ -281,8 +281,8 @@ def test_only_a_series_whose_jobs_are_all_committed_or_superseded_may_be_removed
 
 def test_the_report_of_a_rejected_series_is_delivered_and_the_job_stays_rejected(journal: Journal) -> None:
     job = receive(journal, 1)
-    journal.jobs.claim(job.job_key, "worker", 100.0, 20.0)
-    journal.jobs.mark_rejected(job.job_key, "worker", "MissingSlices: a gap", 30.0, [SR])
+    journal.leases.claim(job.job_key, "worker", 100.0, 20.0)
+    journal.leases.mark_rejected(job.job_key, "worker", "MissingSlices: a gap", 30.0, [SR])
     assert journal.deliveries.jobs_to_plan([PLAIN]) == [job.job_key]
 
     journal.deliveries.ensure(job.job_key, [PLAIN], 40.0)

@@ -46,7 +46,7 @@ def queued(
 
 def running(journal: Journal, now: float = 100.0) -> Job:
     job = queued(journal, 1, 2)
-    assert journal.jobs.claim(job.job_key, "worker", now + 60, now)
+    assert journal.leases.claim(job.job_key, "worker", now + 60, now)
     return job
 
 
@@ -137,7 +137,7 @@ def test_the_same_series_sent_again_makes_no_new_job(journal: Journal) -> None:
 
 def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: Journal) -> None:
     job = running(journal)
-    journal.jobs.mark_rejected(job.job_key, "worker", "truncated", 110.0)
+    journal.leases.mark_rejected(job.job_key, "worker", "truncated", 110.0)
     journal.series.record_instances([instance(1, file_sha256="repaired")], 200.0)
     (series,) = journal.series.quiet(300.0)
 
@@ -151,7 +151,7 @@ def test_a_series_repaired_while_its_job_runs_is_queued_again_afterwards(journal
     journal.series.record_instances([instance(1, file_sha256="repaired")], 110.0)
     (series,) = journal.series.quiet(200.0)
     assert journal.jobs.create(series, "config", 200.0) is None
-    journal.jobs.mark_rejected(job.job_key, "worker", "truncated", 201.0)
+    journal.leases.mark_rejected(job.job_key, "worker", "truncated", 201.0)
 
     (series,) = journal.series.quiet(300.0)
     assert journal.jobs.create(series, "config", 300.0) == job
@@ -182,7 +182,7 @@ def test_a_job_with_an_expired_lease_is_requeued_until_the_last_attempt(journal:
     job = queued(journal, 1)
     for attempt in (1, 2):
         now = 1000.0 * attempt
-        assert journal.jobs.claim(job.job_key, "worker", now + 60, now)
+        assert journal.leases.claim(job.job_key, "worker", now + 60, now)
         assert journal.jobs.expired_leases(now + 60) == []
         assert journal.jobs.requeue(job.job_key, now + 60, max_attempts=2) is JobState.RUNNING
         assert [record.job for record in journal.jobs.expired_leases(now + 61)] == [job]
@@ -212,8 +212,8 @@ def test_an_unknown_job_raises(journal: Journal) -> None:
 def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
     job = running(journal)
 
-    assert journal.jobs.renew(job.job_key, "worker", 500.0)
-    assert not journal.jobs.renew(job.job_key, "another", 900.0)
+    assert journal.leases.renew(job.job_key, "worker", 500.0)
+    assert not journal.leases.renew(job.job_key, "another", 900.0)
     assert journal.jobs.expired_leases(499.0) == []
     assert len(journal.jobs.expired_leases(501.0)) == 1
 
@@ -221,37 +221,37 @@ def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
 def test_the_result_of_a_worker_without_its_lease_is_not_recorded(journal: Journal) -> None:
     job = running(journal)
     journal.jobs.requeue(job.job_key, 1000.0, max_attempts=5)
-    journal.jobs.claim(job.job_key, "another", 2000.0, 1000.0)
+    journal.leases.claim(job.job_key, "another", 2000.0, 1000.0)
 
-    assert not journal.jobs.renew(job.job_key, "worker", 2000.0)
-    assert not journal.jobs.mark_analysed(job.job_key, "worker", [SEG], 1001.0)
-    assert not journal.jobs.mark_rejected(job.job_key, "worker", "reason", 1001.0)
-    assert not journal.jobs.release(job.job_key, "worker", "reason", 1001.0, 5)
-    assert journal.jobs.mark_analysed(job.job_key, "another", [SEG], 1002.0)
+    assert not journal.leases.renew(job.job_key, "worker", 2000.0)
+    assert not journal.leases.mark_analysed(job.job_key, "worker", [SEG], 1001.0)
+    assert not journal.leases.mark_rejected(job.job_key, "worker", "reason", 1001.0)
+    assert not journal.leases.release(job.job_key, "worker", "reason", 1001.0, 5)
+    assert journal.leases.mark_analysed(job.job_key, "another", [SEG], 1002.0)
 
 
 def test_a_superseded_running_job_has_lost_its_lease(journal: Journal) -> None:
     job = running(journal)
     queued(journal, 3, now=200.0)
 
-    assert not journal.jobs.renew(job.job_key, "worker", 300.0)
-    assert not journal.jobs.mark_analysed(job.job_key, "worker", [SEG], 300.0)
+    assert not journal.leases.renew(job.job_key, "worker", 300.0)
+    assert not journal.leases.mark_analysed(job.job_key, "worker", [SEG], 300.0)
 
 
 def test_a_released_job_waits_for_its_pause_and_fails_after_its_last_attempt(journal: Journal) -> None:
     job = running(journal)
-    assert journal.jobs.release(job.job_key, "worker", "ValueError", 110.0, 2, pause_s=30.0)
+    assert journal.leases.release(job.job_key, "worker", "ValueError", 110.0, 2, pause_s=30.0)
     assert journal.jobs.due_for_enqueue(139.0) == []
     assert [record.attempts for record in journal.jobs.due_for_enqueue(140.0)] == [1]
 
-    journal.jobs.claim(job.job_key, "worker", 300.0, 200.0)
-    assert journal.jobs.release(job.job_key, "worker", "ValueError", 210.0, 2)
+    journal.leases.claim(job.job_key, "worker", 300.0, 200.0)
+    assert journal.leases.release(job.job_key, "worker", "ValueError", 210.0, 2)
     assert (state(journal, job), journal.jobs.get(job.job_key).reason) == (JobState.FAILED, "ValueError")
 
 
 def test_a_failure_without_max_attempts_is_not_counted(journal: Journal) -> None:
     job = running(journal)
-    journal.jobs.release(job.job_key, "worker", "ModelError", 110.0, None)
+    journal.leases.release(job.job_key, "worker", "ModelError", 110.0, None)
 
     record = journal.jobs.get(job.job_key)
     assert (record.state, record.attempts, record.reason) == (JobState.QUEUED, 0, "ModelError")
@@ -264,11 +264,11 @@ def test_a_failure_without_max_attempts_is_not_counted(journal: Journal) -> None
 def test_a_finished_job_is_retried(journal: Journal, end: str) -> None:
     job = running(journal)
     if end == "rejected":
-        journal.jobs.mark_rejected(job.job_key, "worker", "reason", 110.0)
+        journal.leases.mark_rejected(job.job_key, "worker", "reason", 110.0)
     elif end == "failed":
-        journal.jobs.release(job.job_key, "worker", "reason", 110.0, 1)
+        journal.leases.release(job.job_key, "worker", "reason", 110.0, 1)
     else:
-        journal.jobs.mark_analysed(job.job_key, "worker", [SEG], 110.0)
+        journal.leases.mark_analysed(job.job_key, "worker", [SEG], 110.0)
 
     journal.jobs.retry(job.job_key, 200.0)
 
@@ -281,14 +281,14 @@ def test_a_queued_or_running_job_is_not_retried(journal: Journal) -> None:
     job = queued(journal, 1, 2)
     with pytest.raises(ForbiddenChange, match="QUEUED already"):
         journal.jobs.retry(job.job_key, 110.0)
-    journal.jobs.claim(job.job_key, "worker", 200.0, 110.0)
+    journal.leases.claim(job.job_key, "worker", 200.0, 110.0)
     with pytest.raises(ForbiddenChange, match="RUNNING already"):
         journal.jobs.retry(job.job_key, 120.0)
 
 
 def test_a_job_whose_series_was_removed_is_not_retried(journal: Journal) -> None:
     job = running(journal)
-    journal.jobs.mark_rejected(job.job_key, "worker", "reason", 110.0)
+    journal.leases.mark_rejected(job.job_key, "worker", "reason", 110.0)
     journal.series.forget("1.2")
 
     with pytest.raises(InstancesRemoved, match="2 of 2 instances"):
@@ -348,7 +348,7 @@ from dicom_node.journal.journal import Journal
 with Journal(sys.argv[1]) as journal:
     print("ready", flush=True)
     sys.stdin.readline()
-    print([journal.jobs.claim(key, sys.argv[2], 1e12, time.time()) for key in sys.argv[3:]].count(True))
+    print([journal.leases.claim(key, sys.argv[2], 1e12, time.time()) for key in sys.argv[3:]].count(True))
 """
 RECORD = """
 import sys

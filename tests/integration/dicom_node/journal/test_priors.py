@@ -151,9 +151,9 @@ def test_results_of_fetched_series_are_planned_only_with_backfill(journal: Journ
     series = Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1",))
     job = journal.jobs.create(series, "config", 200.0)
     assert job is not None
-    journal.jobs.claim(job.job_key, "worker", 900.0, 300.0)
+    journal.leases.claim(job.job_key, "worker", 900.0, 300.0)
     document = Document(sop_class_uid=SEG, sop_instance_uid="2.25.1", file_name="seg.dcm")
-    journal.jobs.mark_analysed(job.job_key, "worker", [document], 300.0)
+    journal.leases.mark_analysed(job.job_key, "worker", [document], 300.0)
     peer = Peer(name="pacs", ae_title="PACS", host="h", port=1)
 
     assert journal.deliveries.jobs_to_plan([peer], with_backfill=True) == [job.job_key]

@@ -94,7 +94,7 @@ def test_only_the_newest_priors_up_to_the_limit_are_used(small_network: SmallNet
 
 
 def test_a_scan_of_the_same_day_is_not_a_prior(small_network: SmallNetwork) -> None:
-    other = Scan(date=DATES[1], number=2)
+    other = Scan(date=DATES[1], study=2)
     small_network.receive(FIVE[1], other)
     small_network.run_until_idle()
 
@@ -135,11 +135,11 @@ def test_a_prior_that_cannot_be_analysed_is_reported_and_delays_nothing(
     small_network.receive(FIVE[0], FIVE[1])
     small_network.step()
     key, journal = small_network.key(FIVE[0]), small_network.journal
-    journal.jobs.claim(key, "worker", 4e9, 100.0)
+    journal.leases.claim(key, "worker", 4e9, 100.0)
     if state is JobState.REJECTED:
-        journal.jobs.mark_rejected(key, "worker", "MissingSlices: a gap of 7.5 mm", 100.0)
+        journal.leases.mark_rejected(key, "worker", "MissingSlices: a gap of 7.5 mm", 100.0)
     else:
-        journal.jobs.release(key, "worker", "ValueError", 100.0, max_attempts=1)
+        journal.leases.release(key, "worker", "ValueError", 100.0, max_attempts=1)
     small_network.step()
 
     given = small_network.priors(FIVE[1])

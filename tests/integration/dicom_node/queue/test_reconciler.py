@@ -9,6 +9,7 @@ from dicom_node.jobs import Job, JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler, backoff_s, remove_committed
+from dicom_node.selection.selector import every_series
 from dicom_node.series import Document, Instance
 from dicom_node.settings import Peer, QueueSettings
 from dicom_node.storage.spool import Spool
@@ -48,7 +49,7 @@ def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
         file_sha256="x",
     )
     journal.series.record_instances([received], now - 60)
-    (job,) = assemble(journal, "config", 20.0, now)
+    (job,) = assemble(journal, "config", every_series(journal, 20.0, now), now)
     return job
 
 
@@ -72,7 +73,7 @@ def test_a_claimed_job_is_not_enqueued(journal: Journal, queue: FakeQueue) -> No
     job = queue_series(journal)
     reconciler = Reconciler(journal.jobs, queue, QUEUE)
     reconciler.step(0.0)
-    journal.jobs.claim(job.job_key, "worker", 1000.0, 5.0)
+    journal.leases.claim(job.job_key, "worker", 1000.0, 5.0)
 
     run(reconciler, queue, 6, 200)
 
@@ -83,7 +84,7 @@ def test_a_job_is_enqueued_again_as_soon_as_its_lease_has_expired(journal: Journ
     job = queue_series(journal)
     reconciler = Reconciler(journal.jobs, queue, QUEUE)
     reconciler.step(0.0)
-    journal.jobs.claim(job.job_key, "worker", 65.0, 5.0)
+    journal.leases.claim(job.job_key, "worker", 65.0, 5.0)
 
     run(reconciler, queue, 6, 70)
 
@@ -96,7 +97,7 @@ def test_a_job_whose_last_attempt_failed_is_not_enqueued(journal: Journal, queue
     job = queue_series(journal)
     reconciler = Reconciler(journal.jobs, queue, QUEUE)
     for start in (0, 1000):
-        journal.jobs.claim(job.job_key, "worker", start + 60.0, float(start))
+        journal.leases.claim(job.job_key, "worker", start + 60.0, float(start))
         run(reconciler, queue, start, start + 70)
 
     enqueued = len(queue.enqueued)
@@ -128,7 +129,7 @@ def test_expired_leases_are_requeued_while_the_queue_is_unavailable(journal: Jou
     reconciler = Reconciler(journal.jobs, queue, QUEUE)
     queue.is_available = False
     reconciler.step(0.0)
-    journal.jobs.claim(job.job_key, "worker", 0.5, 0.0)
+    journal.leases.claim(job.job_key, "worker", 0.5, 0.0)
 
     reconciler.step(0.6)
 
@@ -158,8 +159,8 @@ def test_a_committed_series_is_removed_after_retention_days_and_never_with_zero(
 
 def _commit(journal: Journal, job: Job) -> None:
     document = Document(sop_class_uid="1.2", sop_instance_uid="2.25.1", file_name="sr.dcm")
-    journal.jobs.claim(job.job_key, "worker", 60.0, 0.0)
-    journal.jobs.mark_analysed(job.job_key, "worker", [document], 0.0)
+    journal.leases.claim(job.job_key, "worker", 60.0, 0.0)
+    journal.leases.mark_analysed(job.job_key, "worker", [document], 0.0)
     journal.deliveries.ensure(job.job_key, [Peer(name="pacs", ae_title="PACS", host="h", port=1)], 0.0)
     for delivery in journal.deliveries.due(0.0):
         journal.deliveries.mark_stored(delivery, 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.lungs.lungs import Lobe, Lungs
-from models.lungs.outline import outline_lungs
+from models.lungs.outline import find_lung_air, outline_lungs
 from tests.fixtures.models.lung_phantoms import stored
 from tests.fixtures.orthanc_stack import SHARED
 from worker.ct.reader import LoadedSeries, load
@@ -41,7 +41,7 @@ def scans(data: Path) -> dict[str, Scan]:
 
 def scan(folder: Path) -> Scan:
     series = load(sorted(path for path in folder.rglob("*") if path.is_file()))
-    lungs = outline_lungs(series.volume)
+    lungs = outline_lungs(find_lung_air(series.volume))
     assert lungs is not None
     return series, lungs
 
@@ -105,7 +105,7 @@ def lungs_ml(lungs: Lungs, *, right: bool) -> float:
 def test_a_feet_first_scan_with_exchanged_axes_gives_the_same_lungs(scans: dict[str, Scan]) -> None:
     series, lungs = scans["lung-dx-a0001"]
     axes, flipped = (0, 2, 1), (0, 2)
-    other = outline_lungs(stored(series.volume, axes, flipped))
+    other = outline_lungs(find_lung_air(stored(series.volume, axes, flipped)))
 
     assert other is not None
     np.testing.assert_array_equal(np.flip(other.lobes.transpose(np.argsort(axes)), flipped), lungs.lobes)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from models.lungs.outline import outline_lungs
+from models.lungs.outline import find_lung_air, outline_lungs
 from tests.fixtures.worker.phantom_timeline import (
     TimePoint,
     TrueLesion,
@@ -99,7 +99,7 @@ def test_the_voxels_are_dense_only_inside_the_lesions(scan: tuple[TimePoint, Loa
 
 def test_both_lungs_are_found_at_their_true_place(scan: tuple[TimePoint, LoadedSeries]) -> None:
     point, series = scan
-    lungs = outline_lungs(series.volume)
+    lungs = outline_lungs(find_lung_air(series.volume))
     assert lungs is not None
 
     truth = true_lungs(point, lungs.lobes.shape, lungs.affine)

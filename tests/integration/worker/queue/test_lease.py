@@ -34,12 +34,12 @@ def job(journal: Journal) -> Job:
     (series,) = journal.series.quiet(1.0)
     job = journal.jobs.create(series, "config", 1.0)
     assert job is not None
-    assert journal.jobs.claim(job.job_key, "worker", time.time() + 0.4, time.time())
+    assert journal.leases.claim(job.job_key, "worker", time.time() + 0.4, time.time())
     return job
 
 
 def test_a_lease_is_renewed_inside_its_block_and_expires_after_it(journal: Journal, job: Job) -> None:
-    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
+    with Lease(journal.leases, job.job_key, "worker", 0.4) as lease:
         time.sleep(1.0)
         assert journal.jobs.expired_leases(time.time()) == []
         lease.check()
@@ -48,7 +48,7 @@ def test_a_lease_is_renewed_inside_its_block_and_expires_after_it(journal: Journ
 
 
 def test_a_requeued_job_loses_its_lease(journal: Journal, job: Job) -> None:
-    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
+    with Lease(journal.leases, job.job_key, "worker", 0.4) as lease:
         journal.jobs.requeue(job.job_key, time.time() + 10, max_attempts=5)
         time.sleep(0.3)
         with pytest.raises(LeaseLost, match=job.job_key):
@@ -58,7 +58,7 @@ def test_a_requeued_job_loses_its_lease(journal: Journal, job: Job) -> None:
 
 
 def test_a_lease_survives_a_temporarily_locked_journal(journal: Journal, job: Job) -> None:
-    with Lease(journal.jobs, job.job_key, "worker", 0.4) as lease:
+    with Lease(journal.leases, job.job_key, "worker", 0.4) as lease:
         with journal.database.write():
             time.sleep(0.6)
         lease.renew()

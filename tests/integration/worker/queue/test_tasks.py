@@ -16,6 +16,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready, waiting_messages
+from dicom_node.selection.selector import every_series
 from dicom_node.series import Instance
 from dicom_node.storage.spool import Spool
 from tests.fixtures.waiting import wait_until
@@ -64,7 +65,7 @@ class QueueSetup:
             uid = f"{series_uid}.{number}"
             self.spool.write_instance(series_uid, uid, content)
             self.journal.series.record_instances([instance(series_uid, uid, content)], time.time() - 60)
-        (job,) = assemble(self.journal, config_hash, 20.0, time.time())
+        (job,) = assemble(self.journal, config_hash, every_series(self.journal, 20.0, time.time()), time.time())
         return job
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 40.0) -> None:

@@ -82,7 +82,7 @@ class Node:
         (found,) = (each for each in self.journal.series.quiet(1e9) if each.series_uid == header.SeriesInstanceUID)
         job = self.journal.jobs.create(found, "recipe", 200.0)
         assert job is not None
-        assert self.journal.jobs.claim(job.job_key, "worker", 300.0, 200.0)
+        assert self.journal.leases.claim(job.job_key, "worker", 300.0, 200.0)
         scan_findings = replace(
             findings(*two_lesion_scan()),
             job_key=job.job_key,
@@ -93,7 +93,7 @@ class Node:
             write_findings(report_of(scan_findings, comparison), folder / "findings.json")
             self.spool.publish(folder, job.job_key)
         sr = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="1.2.9", file_name="sr.dcm")
-        assert self.journal.jobs.mark_analysed(job.job_key, "worker", [sr], 201.0)
+        assert self.journal.leases.mark_analysed(job.job_key, "worker", [sr], 201.0)
 
 
 @pytest.fixture

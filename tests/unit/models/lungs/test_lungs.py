@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.lungs.lungs import Lobe, Lungs
-from models.lungs.outline import outline_lungs
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.volume import Volume
 from tests.fixtures.models.lung_phantoms import HEART, analytic_lung, chest, ellipsoid, points, stored
 
@@ -30,7 +30,7 @@ def lungs(volume: Volume) -> Lungs:
 
 
 def outlined(volume: Volume) -> Lungs:
-    lungs = outline_lungs(volume)
+    lungs = outline_lungs(find_lung_air(volume))
     assert lungs is not None
     return lungs
 
@@ -123,6 +123,6 @@ def test_without_a_pair_of_lungs_the_result_is_none(volume: Volume) -> None:
     fluid[points(volume.hu.shape, volume.affine)[..., 0] > 30] = 20
     slab = replace(volume, hu=volume.hu[50:60])
 
-    assert outline_lungs(replace(volume, hu=np.full_like(volume.hu, 40))) is None
-    assert outline_lungs(replace(volume, hu=fluid)) is None
-    assert outline_lungs(slab) is None
+    assert outline_lungs(find_lung_air(replace(volume, hu=np.full_like(volume.hu, 40)))) is None
+    assert outline_lungs(find_lung_air(replace(volume, hu=fluid))) is None
+    assert outline_lungs(find_lung_air(slab)) is None

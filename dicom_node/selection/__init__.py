@@ -1,0 +1,1 @@
+"""Selection of the series of a study that is analysed."""
