@@ -1,7 +1,8 @@
-"""The main use case on a real series: Orthanc forwards a CT and receives a correct SEG and SR, committed."""
+"""The main use case on a real study: Orthanc forwards it, and receives a correct SEG and SR of its CT, committed."""
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,11 @@ import pydicom
 import pytest
 
 from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, OrthancStack, needs_shared
+from tests.fixtures.other_series import write_other_series
 from tests.fixtures.waiting import wait_until
+from worker.cli.journal_jobs import list_jobs
+from worker.folder import dicom_files
+from worker.settings import load_settings
 
 # C3N-00247: approximate centre of a spiculated tumour of the right lung (LPS mm).
 CENTRE = (-81.0, -190.0, -193.0)
@@ -30,18 +35,27 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OrthancStack, Path]]:
+def study(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CT in a study with a scout, a coronal reformat and a dose page."""
+    folder = tmp_path_factory.mktemp("study")
+    write_other_series(dicom_files(ct), folder)
+    shutil.copytree(ct, folder / "ct")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OrthancStack, Path]]:
     """The stack after the job, and a folder with ct.dcm, seg.dcm and sr.dcm from the PACS."""
     folder = tmp_path_factory.mktemp("site")
     with OrthancStack(folder=folder / "site", worker="") as stack:
-        stack.send(ct)
+        stack.send(study)
         wait_until(lambda: "COMMITTED" in stack.states(), 600, "the job is committed", 0.3)
         out = folder / "from-pacs"
         out.mkdir()
         for modality in ("SEG", "SR"):
             (instance,) = stack.instances(modality)
             stack.download(instance, out / f"{modality.lower()}.dcm")
-        stack.download(stack.instances("CT")[0], out / "ct.dcm")
+        shutil.copy(dicom_files(study / "ct")[0], out / "ct.dcm")
         yield stack, out
 
 
@@ -64,6 +78,21 @@ def test_seg_and_sr_are_in_the_study_of_the_ct(results: tuple[OrthancStack, Path
 
     assert ct.StudyInstanceUID == seg.StudyInstanceUID == sr.StudyInstanceUID
     assert ct.PatientID == seg.PatientID == sr.PatientID
+
+
+def test_of_the_study_the_ct_alone_is_analysed_and_the_others_have_their_reasons(
+    results: tuple[OrthancStack, Path],
+) -> None:
+    stack, out = results
+    rows = {row["series_uid"]: row for row in list_jobs(load_settings(stack.config))}
+    ct, seg = (pydicom.dcmread(out / f"{name}.dcm") for name in ("ct", "seg"))
+
+    analysed = rows.pop(str(ct.SeriesInstanceUID))
+    assert analysed["state"] == "COMMITTED"
+    assert [item.SeriesInstanceUID for item in seg.ReferencedSeriesSequence] == [ct.SeriesInstanceUID]
+    assert [row["state"] for row in rows.values()] == ["SET_ASIDE"] * 3
+    reasons = " ".join(str(row["selection"]) for row in rows.values())
+    assert all(reason in reasons for reason in ("a localizer", "not axial", "a picture of a screen"))
 
 
 def test_exactly_one_lesion_is_the_tumour(run: Path) -> None:

@@ -82,8 +82,8 @@ class PriorsSite:
         key, now = record.job.job_key, time.time()
         if not self.journal.leases.claim(key, "worker", now + 60, now):
             return
-        date, birth_date, number = record.job.series_uid.split(".")[2:]
-        scan = Scan(date=date, birth_date=birth_date, number=int(number))
+        date, birth_date, study, number = record.job.series_uid.split(".")[2:]
+        scan = Scan(date=date, birth_date=birth_date, study=int(study), number=int(number))
         seg, sr = (f"2.25.{int(key[:20], 16)}{role}" for role in (1, 2))
         files = {
             "seg.dcm": scan.result(SEG, seg, PRODUCT),
