@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.volume import Mask
 from tests.fixtures.models.model_card import CARD
 from tests.fixtures.orthanc_stack import SHARED, OrthancStack, needs_shared
@@ -75,7 +76,7 @@ def stored(site: OrthancStack, folder: Path, lesions: tuple[PhantomLesion, ...],
     files = write_series(folder / "ct", chest_phantom(spec))
     series = load(files)
     mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
-    findings = find(series, mask, CARD, f"{seed:064x}")
+    findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), CARD, f"{seed:064x}")
     for name, document in encode(report_of(findings), series.datasets, ("seg", "sr")).items():
         files.append(folder / f"{name}.dcm")
         document.save_as(files[-1], enforce_file_format=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.prior import PriorSearch
+from models.lungs.outline import find_lung_air, outline_lungs
 from models.volume import Mask
 from tests.acceptance.test_viewer import Shown, truth
 from tests.fixtures.models.model_card import CARD
@@ -68,7 +69,7 @@ def stored(
     files = write_series(folder / "ct", chest_phantom(spec), when=when)
     series = load(files)
     mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
-    findings = find(series, mask, CARD, f"{when:%Y%m%d}")
+    findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), CARD, f"{when:%Y%m%d}")
     comparison = compare(findings, acquisition_of(series.datasets[0]), priors)
     report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
     documents = []

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.errors import SeriesRejected
 from models.lungs.outline import find_lung_air
 from tests.fixtures.study_of_eight import Described, study_of_eight
 from worker.ct.chest import require_lungs
 from worker.ct.reader import LoadedSeries, load
-from worker.ct.rejections import CutLungs, NoLungs, SeriesRejected
+from worker.ct.rejections import CutLungs, NoLungs
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -11,7 +12,7 @@ from dicom_node.selection.score import PREFERRED, Score, score_of
 from dicom_node.selection.series_facts import facts_of
 
 
-def headers(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: object) -> list[Dataset]:
+def headers(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: Any) -> list[Dataset]:  # noqa: ANN401 - values of any VR
     """An axial chest series of 512 x 512 pixels of 0.7 mm; an element given as None is left out."""
     cosine, sine = math.cos(math.radians(tilt_deg)), math.sin(math.radians(tilt_deg))
     found = []
@@ -32,11 +33,11 @@ def headers(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **
     return found
 
 
-def score(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: object) -> Score:
+def score(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: Any) -> Score:  # noqa: ANN401 - values of any VR
     return score_of(facts_of(headers(count, spacing_mm, tilt_deg, **elements)))
 
 
-def points(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: object) -> int:
+def points(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: Any) -> int:  # noqa: ANN401 - values of any VR
     found = score(count, spacing_mm, tilt_deg, **elements).points
     assert found is not None
     return found
@@ -75,7 +76,7 @@ def test_thinner_slices_of_the_same_chest_have_more_points() -> None:
         {"ImagePositionPatient": None},
     ],
 )
-def test_what_makes_a_series_worse_costs_points_and_excludes_nothing(worse: dict[str, object]) -> None:
+def test_what_makes_a_series_worse_costs_points_and_excludes_nothing(worse: dict[str, Any]) -> None:
     assert points(**worse) < points()
 
 
@@ -95,7 +96,7 @@ def test_a_description_that_names_the_chest_among_other_regions_costs_nothing() 
         ({"Modality": "PT"}, "not a CT image"),
     ],
 )
-def test_what_is_no_slice_of_a_ct_does_not_suit_and_is_named(elements: dict[str, object], reason: str) -> None:
+def test_what_is_no_slice_of_a_ct_does_not_suit_and_is_named(elements: dict[str, Any], reason: str) -> None:
     found = score(**elements)
 
     assert found.points is None
