@@ -14,6 +14,12 @@ COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 """Its one well-known SOP instance (PS3.4 J.3.5)."""
 STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+MULTI_FRAME_CT = {
+    "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image",
+    "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image",
+}
+CT_IMAGES = (CT_IMAGE, *MULTI_FRAME_CT)
+"""SOP classes of the images that are analysed."""
 REPORTS = {
     "1.2.840.10008.5.1.4.1.1.88.22": "Enhanced SR",
     "1.2.840.10008.5.1.4.1.1.88.33": "Comprehensive SR",

@@ -56,7 +56,7 @@ ARROWS = {
     "settings": set(),
 }
 # Modules that every room may import.
-EVERYWHERE = {"uids", "product"}
+EVERYWHERE = {"uids", "product", "frame"}
 # Modules that put the outputs together: they alone import the rooms of outputs.
 OUTPUTS_OF_ALL = {"worker/outputs/encode.py"}
 DOMAIN = ("lesions", "staging", "registration", "recist", "follow_up")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from models.lungs.lungs import Lungs
 from models.segmenter import ModelCard
 from models.volume import Volume
+from worker.frame import Frame
 from worker.lesions.lesion import Lesion
 from worker.lesions.location import LesionLocation
 from worker.lesions.measure import Measurement
@@ -34,8 +35,8 @@ class Findings:
     study_uid: str
     series_uid: str
     frame_of_reference_uid: str
-    sop_instance_uids: tuple[str, ...]
-    """One per slice of the volume, in the volume's slice order."""
+    frames: tuple[Frame, ...]
+    """The source of each slice of the volume."""
     volume: Volume
     card: ModelCard
     findings: tuple[Finding, ...]

@@ -102,7 +102,7 @@ def find(
         study_uid=series.study_uid,
         series_uid=series.series_uid,
         frame_of_reference_uid=series.frame_of_reference_uid,
-        sop_instance_uids=series.sop_instance_uids,
+        frames=series.frames,
         volume=series.volume,
         card=card,
         findings=findings,

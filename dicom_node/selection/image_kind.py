@@ -18,17 +18,27 @@ class ImageKind(StrEnum):
     SCREEN = "a picture of a screen"
 
 
+TYPES = ("ImageType", "VolumeBasedCalculationTechnique", "VolumetricProperties")
+"""Elements that name the kind of an image; the last two are those of multi-frame CT (PS3.3 C.8.16.2)."""
 LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
 """PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER; some scanners write it as another value."""
-PROJECTIONS = {"MIP", "MAX_IP", "MAXIP", "MINIP", "MIN_IP", "MIN IP", "PROJECTION IMAGE", "AVERAGE", "AIP", "MEAN"}
+PROJECTIONS = {
+    "MIP", "MAX_IP", "MAXIP", "MINIP", "MIN_IP", "MIN IP", "PROJECTION IMAGE", "AVERAGE", "AIP", "MEAN", "MAXIMUM",
+    "MINIMUM",
+}  # fmt: skip
 """Each pixel is the largest, smallest or mean value of a slab, so that a lesion is larger."""
 MAPS = {
     "MAT_SPECIFIC", "IODINE", "IODINE_MAP", "MAT_FRACTIONAL", "MAT_REMOVED", "MAT_VALUE_BASED", "EFF_ATOMIC_NUM",
     "ELECTRON_DENSITY", "SUBTRACTION", "SUBTRACT", "PERFUSION", "CBF", "CBV", "MTT", "LABEL_MAP",
+    "ADDITION", "DIVISION", "MULTIPLICATION", "STD_DEVIATION", "QUANTITY",
 }  # fmt: skip
-"""Quantities that are no Hounsfield units (value 4 of multi-energy CT: PS3.3 C.8.2.1.1.1.4)."""
-SCREENS = {"SCREEN SAVE", "DOSE_INFO", "PATIENT PROTOCOL", "REPORT"}
-"""Pictures of a screen under the SOP class of CT."""
+"""Quantities that are no Hounsfield units (value 4: PS3.3 C.8.2.1.1.1.4 of multi-energy, C.8.16.1.4 of multi-frame CT).
+"""
+SCREENS = {
+    "SCREEN SAVE", "DOSE_INFO", "PATIENT PROTOCOL", "REPORT", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR",
+    "DISTORTED",
+}  # fmt: skip
+"""Pictures of a screen, or of surfaces that are no planes in space, under the SOP class of CT."""
 MONOCHROMATIC = {"VMI", "MONOENERGETIC", "MONO_ENERGETIC", "MONOCHROMATIC", "MONO_E"}
 """Virtual monoenergetic images: Hounsfield units at one energy, which the networks were not trained on."""
 REFORMATS = {"MPR", "REFORMATTED", "CSA MPR", "CSAMPR", "VOLREFORMAT", "RESAMPLED"}
@@ -42,9 +52,9 @@ _KINDS = (
 )
 
 
-def image_kind(image_type: Collection[str]) -> tuple[ImageKind, str] | None:
-    """Return the kind that the values of Image Type name, and the value that does; None for a slice."""
-    values = {value.upper() for value in image_type}
+def image_kind(types: Collection[str]) -> tuple[ImageKind, str] | None:
+    """Return the kind that the values of one of TYPES name, and the value that does; None for a slice."""
+    values = {value.upper() for value in types}
     for kind, names in _KINDS:
         if found := values & names:
             return kind, min(found)

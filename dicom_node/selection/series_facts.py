@@ -12,12 +12,14 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from dicom_node.identifiers import CT_IMAGE
+from dicom_node.frame_headers import FUNCTIONAL_GROUPS, frame_headers
+from dicom_node.identifiers import CT_IMAGES
+from dicom_node.selection.image_kind import TYPES
 
 TEXTS = ("StudyDescription", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageComments")
 _KEYWORDS = (
-    "SOPClassUID", "Modality", "ImageType", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "ConvolutionKernel", "ContrastBolusAgent", *TEXTS,
+    "SOPClassUID", "Modality", *TYPES, "Rows", "Columns", "PixelSpacing", "ImagePositionPatient",
+    "ImageOrientationPatient", "ConvolutionKernel", "ContrastBolusAgent", *TEXTS, *FUNCTIONAL_GROUPS,
 )  # fmt: skip
 _DAMAGE = (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError)
 """Errors that pydicom raises for damaged headers."""
@@ -36,7 +38,7 @@ class SeriesFacts:
     slices: int
     is_ct: bool
     image_type: tuple[str, ...]
-    """Of most slices."""
+    """Of most slices, with the other elements of TYPES."""
     tilt_deg: float | None
     coverage_mm: float | None
     spacing_mm: float | None
@@ -67,8 +69,8 @@ def facts_of(headers: list[Dataset]) -> SeriesFacts:
     sides = [_integer(sample, "Rows"), _integer(sample, "Columns")]
     return SeriesFacts(
         slices=len(headers),
-        is_ct=texts_of(sample, "SOPClassUID") == (CT_IMAGE,) and texts_of(sample, "Modality") == ("CT",),
-        image_type=_most([texts_of(ds, "ImageType") for ds in headers]),
+        is_ct=sample.get("SOPClassUID") in CT_IMAGES and texts_of(sample, "Modality") == ("CT",),
+        image_type=_most([tuple(text for keyword in TYPES for text in texts_of(ds, keyword)) for ds in headers]),
         tilt_deg=None if normal is None else math.degrees(math.acos(min(1.0, abs(normal[2])))),
         coverage_mm=coverage_mm,
         spacing_mm=None if coverage_mm is None else coverage_mm / (len(set(heights)) - 1 or 1),
@@ -95,7 +97,7 @@ def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
 def _headers(paths: Iterable[Path], keywords: list[str]) -> Iterator[Dataset]:
     for path in paths:
         try:
-            yield pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+            yield from frame_headers(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords)))
         except _DAMAGE:
             continue
 

@@ -122,7 +122,7 @@ def test_the_viewer_draws_both_axes_of_each_lesion_on_their_slice(three_lesions:
         length, width = (float(text.split()[1]) for text in one["text"]["primary"])  # "L: 36.0 mm", "W: 30.1 mm"
         assert length == pytest.approx(measured.long_axis.length_mm, abs=0.051)
         assert width == pytest.approx(measured.short_axis.length_mm, abs=0.051)
-        sop_instance_uid = three_lesions.findings.sop_instance_uids[measured.long_axis.slice_index]
+        sop_instance_uid = three_lesions.findings.frames[measured.long_axis.slice_index].sop_instance_uid
         assert one["frame"].startswith(f"{sop_instance_uid}/")
 
 

@@ -8,9 +8,9 @@ from datetime import date
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.uid import CTImageStorage
 
 from dicom_node.errors import SettingsError
+from dicom_node.identifiers import CT_IMAGES
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, read_identity
 from models.segmenter import Progress, Segmenter
@@ -73,7 +73,7 @@ def _read(number: int, folder: Path, patient: PatientIdentity) -> _Folder:
 def _files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Return the CT images, with the files that cannot be read, and all other DICOM files."""
     sop_classes = {path: _sop_class(path) for path in dicom_files(folder)}
-    ct = tuple(path for path, sop_class in sop_classes.items() if sop_class in (None, CTImageStorage))
+    ct = tuple(path for path, sop_class in sop_classes.items() if sop_class in (None, *CT_IMAGES))
     return ct, tuple(path for path in sop_classes if path not in ct)
 
 

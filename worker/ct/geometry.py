@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from worker.ct.frame_reference import frame_of
 from worker.ct.rejections import (
     DifferingGeometry,
     DuplicatePositions,
@@ -100,7 +101,7 @@ def _read(datasets: Sequence[Dataset]) -> _Stack:
         raise TooFewSlices(uid, len(datasets), MIN_SLICES)
     return _Stack(
         series_uid=uid,
-        sop_instance_uids=tuple(str(ds.SOPInstanceUID) for ds in datasets),
+        sop_instance_uids=tuple(frame_of(ds).name for ds in datasets),
         positions=np.array([_numbers(ds, "ImagePositionPatient", 3) for ds in datasets]),
         orientations=np.array([_numbers(ds, "ImageOrientationPatient", 6) for ds in datasets]),
         spacings=np.array([_numbers(ds, "PixelSpacing", 2) for ds in datasets]),
@@ -115,7 +116,7 @@ def _numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
         fact = f"{keyword} is missing or not {count} numbers"
-        raise MissingGeometry(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), fact)
+        raise MissingGeometry(str(ds.SeriesInstanceUID), frame_of(ds).name, fact)
     return values
 
 
@@ -124,7 +125,7 @@ def _check_sizes(series_uid: str, datasets: Sequence[Dataset]) -> None:
         sizes = [_size(ds, keyword) for ds in datasets]
         for ds, size in zip(datasets, sizes, strict=True):
             if size != sizes[0]:
-                raise DifferingGeometry(series_uid, str(ds.SOPInstanceUID), keyword, "equal")
+                raise DifferingGeometry(series_uid, frame_of(ds).name, keyword, "equal")
 
 
 def _size(ds: Dataset, keyword: str) -> int:
@@ -133,7 +134,7 @@ def _size(ds: Dataset, keyword: str) -> int:
     except (TypeError, ValueError):
         size = 0
     if size < 1:
-        raise MissingGeometry(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), f"{keyword} is missing or not above 0")
+        raise MissingGeometry(str(ds.SeriesInstanceUID), frame_of(ds).name, f"{keyword} is missing or not above 0")
     return size
 
 

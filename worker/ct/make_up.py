@@ -6,33 +6,54 @@ Raises a SeriesRejected for projections, maps of a material, screens, and for se
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 
+from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 
-from dicom_node.selection.image_kind import ImageKind, image_kind
+from dicom_node.selection.image_kind import TYPES, ImageKind, image_kind
 from dicom_node.selection.series_facts import texts_of
+from worker.ct.frame_reference import frame_of
 from worker.ct.rejections import Localizer, MixedReconstructions, NotCt, NotHounsfield, Projection
 
-EQUAL = ("ConvolutionKernel", "FilterType")
+EQUAL = ("ConvolutionKernel", "FilterType", "MonoenergeticEnergyEquivalent")
 """Elements that differ between two reconstructions of one acquisition."""
-IN_ORDER = ("AcquisitionNumber", "ImageType", "KVP")
+DIMENSIONS = (
+    "StackID", "TemporalPositionIndex", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase",
+)  # fmt: skip
+"""Elements that number the volumes of an object or a series."""
+IN_ORDER = (*DIMENSIONS, "AcquisitionNumber", "ImageType", "KVP")
 """Elements that may change from slice to slice, each value in one block: scans in steps count their acquisitions."""
 
 
 def check_image_type(ds: Dataset) -> None:
     """Raise Localizer, Projection, NotHounsfield or NotCt if Image Type (0008,0008) names another kind of image."""
-    uids = (str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID))
-    if (found := image_kind(texts_of(ds, "ImageType"))) is None:
-        return
-    kind, value = found
-    if kind is ImageKind.LOCALIZER:
-        raise Localizer(*uids)
-    if kind is ImageKind.PROJECTION:
-        raise Projection(*uids, value)
-    if kind is ImageKind.MAP:
-        raise NotHounsfield(*uids, f"Image Type says {value}, a map")
-    raise NotCt(*uids, f"Image Type says {value}")
+    uids = (str(ds.SeriesInstanceUID), frame_of(ds).name)
+    for keyword in TYPES:
+        if (found := image_kind(texts_of(ds, keyword))) is None:
+            continue
+        kind, value = found
+        says = f"{dictionary_description(keyword)} says {value}"
+        if kind is ImageKind.LOCALIZER:
+            raise Localizer(*uids)
+        if kind is ImageKind.PROJECTION:
+            raise Projection(*uids, value)
+        if kind is ImageKind.MAP:
+            raise NotHounsfield(*uids, f"{says}, a map")
+        raise NotCt(*uids, says)
+
+
+def check_one_volume(datasets: Sequence[Dataset]) -> None:
+    """Raise MixedReconstructions if images at one position differ in time, phase, stack or reconstruction."""
+    at_position: dict[tuple[str, ...], list[Dataset]] = defaultdict(list)
+    for ds in datasets:
+        at_position[texts_of(ds, "ImagePositionPatient")].append(ds)
+    groups = [group for position, group in at_position.items() if position]
+    for keyword in (*EQUAL, *IN_ORDER):
+        if any(_different(group, keyword) > 1 for group in groups if len(group) > 1):
+            raise MixedReconstructions(str(datasets[0].SeriesInstanceUID), keyword, _different(datasets, keyword))
 
 
 def check_one_reconstruction(datasets: Sequence[Dataset]) -> None:
@@ -44,3 +65,7 @@ def check_one_reconstruction(datasets: Sequence[Dataset]) -> None:
         different = len(set(values))
         if different > 1 and (keyword in EQUAL or blocks > different):
             raise MixedReconstructions(series_uid, keyword, different)
+
+
+def _different(datasets: Sequence[Dataset], keyword: str) -> int:
+    return len({texts_of(ds, keyword) for ds in datasets})

@@ -1,4 +1,4 @@
-"""Pixels of one CT instance as Hounsfield units; raises a SeriesRejected if they are truncated or undecodable."""
+"""Pixels of one CT image or frame as Hounsfield units; raises a SeriesRejected if they are truncated or undecodable."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, RLELossless
 
+from worker.ct.frame_reference import frame_of
+from worker.ct.image_files import ImageFiles
 from worker.ct.rejections import NotHounsfield, TruncatedInstance, UndecodablePixels
 
 AIR_HU = -1000.0
@@ -50,21 +51,21 @@ def check_rescale(ds: Dataset) -> None:
         raise _not_hounsfield(ds, "RescaleSlope is 0, or a value is not finite")
 
 
-def read_hounsfield(path: Path, header: Dataset, out: Pixels) -> None:
-    """Write the Hounsfield units of a file's image to `out`, (row, column); padding is set to air.
+def read_hounsfield(files: ImageFiles, path: Path, header: Dataset, out: Pixels) -> None:
+    """Write the Hounsfield units of a file's image or frame to `out`, (row, column); padding is set to air.
 
     header: its data set without pixels; gives rescale and padding. Raises TruncatedInstance or UndecodablePixels.
     """
-    stored = _stored(path, header, out.shape)
+    stored = _stored(files, path, header, out.shape)
     np.multiply(stored, np.float32(header.RescaleSlope), out=out, casting="same_kind")
     out += np.float32(header.RescaleIntercept)
     _clear_padding(header, stored, out)
 
 
-def _stored(path: Path, header: Dataset, shape: tuple[int, ...]) -> Stored:
+def _stored(files: ImageFiles, path: Path, header: Dataset, shape: tuple[int, ...]) -> Stored:
     syntax = UID(header.file_meta.TransferSyntaxUID)
     try:
-        image = dcmread(path)
+        image = files.image(path, frame_of(header).number)
         element = image.get_item("PixelData")
         if element is None:  # pydicom omits a compressed value that is cut off by the end of the file
             raise _truncated(header, "its pixel data is missing or incomplete")
@@ -135,12 +136,12 @@ def _is_plausible(ds: Dataset, value: int) -> bool:
 
 
 def _not_hounsfield(ds: Dataset, fact: str) -> NotHounsfield:
-    return NotHounsfield(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), fact)
+    return NotHounsfield(str(ds.SeriesInstanceUID), frame_of(ds).name, fact)
 
 
 def _truncated(ds: Dataset, fact: str) -> TruncatedInstance:
-    return TruncatedInstance(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), fact)
+    return TruncatedInstance(str(ds.SeriesInstanceUID), frame_of(ds).name, fact)
 
 
 def _undecodable(ds: Dataset, why: str) -> UndecodablePixels:
-    return UndecodablePixels(str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID), why)
+    return UndecodablePixels(str(ds.SeriesInstanceUID), frame_of(ds).name, why)

@@ -32,12 +32,12 @@ Values = NDArray[Any]
 
 def require_hounsfield(series: LoadedSeries) -> None:
     """Raise NotHounsfield if the volume cannot be a chest in Hounsfield units, or a slice has another rescale."""
-    hu, uids = series.volume.hu, series.sop_instance_uids
+    hu, frames = series.volume.hu, series.frames
     if why := implausible(hu[:, ::STRIDE, ::STRIDE]):
-        raise NotHounsfield(series.series_uid, uids[0], f"not those of a chest: {why}")
+        raise NotHounsfield(series.series_uid, frames[0].name, f"not those of a chest: {why}")
     if (index := slice_with_other_values(hu)) is not None:
         fact = f"its values differ by more than {JUMP_HU:g} HU from those of both neighbours"
-        raise NotHounsfield(series.series_uid, uids[index], fact)
+        raise NotHounsfield(series.series_uid, frames[index].name, fact)
 
 
 def implausible(values: Values) -> str | None:

@@ -1,14 +1,15 @@
 """Reading of a CT series as a volume in Hounsfield units; raises a SeriesRejected for an unsuitable series.
 
 The files are read twice: first the headers only, so that an unsuitable series is rejected before its pixels use memory,
-then each image directly into the volume. `geometry.py` checks the geometry, `make_up.py` what the images are,
-`pixels.py` the pixels; `rejections.py` lists the reasons for rejection.
+then each image directly into the volume. Each frame of a multi-frame image has a header of its own
+(`dicom_node/frame_headers.py`). `geometry.py` checks the geometry, `make_up.py` what the images are, `pixels.py` the
+pixels; `rejections.py` lists the reasons for rejection.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +17,30 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from dicom_node.frame_headers import FramesNotDescribed, frame_headers
+from dicom_node.identifiers import CT_IMAGES
 from models.volume import Volume
+from worker.ct.frame_reference import frame_of
 from worker.ct.geometry import place
-from worker.ct.make_up import check_image_type, check_one_reconstruction
+from worker.ct.image_files import ImageFiles
+from worker.ct.make_up import check_image_type, check_one_reconstruction, check_one_volume
 from worker.ct.pixels import DAMAGE, check_rescale, read_hounsfield
 from worker.ct.rejections import (
     DuplicateInstances,
+    IncompleteConcatenation,
     MissingGeometry,
     MixedSeries,
-    MultiFrame,
     NotCt,
     TruncatedInstance,
+    UndescribedFrames,
     UnreadableFile,
 )
+from worker.frame import Frame
 
 REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-SINGLE_VALUED = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+SINGLE_VALUED = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
 
 USED_KEYWORDS = (
     *REQUIRED_UIDS, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows",
@@ -44,9 +51,9 @@ USED_KEYWORDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSeries:
-    """A CT series as a volume, with the headers and UIDs of its source images.
+    """A CT series as a volume, with the headers and references of its source images.
 
-    datasets: headers without pixel data, in the volume's slice order; they contain patient data.
+    datasets: header of each slice, flat and without pixel data, in the volume's slice order; they contain patient data.
     """
 
     volume: Volume
@@ -54,11 +61,19 @@ class LoadedSeries:
     study_uid: str
     series_uid: str
     frame_of_reference_uid: str
-    sop_instance_uids: tuple[str, ...]
+    frames: tuple[Frame, ...]
+    """The source of each slice."""
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """The UIDs of the instances, each once."""
+        return tuple(dict.fromkeys(frame.sop_instance_uid for frame in self.frames))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
+    """The header of a slice and its file."""
+
     path: Path
     dataset: Dataset
     has_pixels: bool
@@ -71,20 +86,23 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         headers = _read_headers(paths)
         _check_kind(headers)
         _check_one_series(headers)
+        _check_concatenations([header.dataset for header in headers])
+        check_one_volume([header.dataset for header in headers])
         placement = place([header.dataset for header in headers])
         headers = [headers[i] for i in placement.order]
         check_one_reconstruction([header.dataset for header in headers])
         first = headers[0].dataset
         hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
+        files = ImageFiles()
         for header, plane in zip(headers, hu, strict=True):
-            read_hounsfield(header.path, header.dataset, plane)
+            read_hounsfield(files, header.path, header.dataset, plane)
     return LoadedSeries(
         volume=Volume(hu=hu, affine=placement.affine),
         datasets=tuple(header.dataset for header in headers),
         study_uid=str(first.StudyInstanceUID),
         series_uid=str(first.SeriesInstanceUID),
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
-        sop_instance_uids=tuple(str(header.dataset.SOPInstanceUID) for header in headers),
+        frames=tuple(frame_of(header.dataset) for header in headers),
     )
 
 
@@ -93,7 +111,7 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
     problems: list[tuple[str, str]] = []
     for number, path in enumerate(paths, start=1):
         try:
-            headers.append(_read_header(path))
+            headers.extend(_headers_of(path))
         except DAMAGE as error:
             why = str(error) if isinstance(error, _MissingAttributeError) else "not a DICOM object"
             problems.append((_name_of(path, number, len(paths)), why))
@@ -109,19 +127,25 @@ class _MissingAttributeError(ValueError):
     """A required attribute is missing."""
 
 
-def _read_header(path: Path) -> _Header:
+def _headers_of(path: Path) -> list[_Header]:
+    """Return the header of each slice of a file."""
     with path.open("rb") as file:
         dataset = dcmread(file, stop_before_pixels=True)
         bytes_left = path.stat().st_size - file.tell()
-    for keyword in USED_KEYWORDS:
-        dataset.get(keyword)  # pydicom parses values on access: errors are raised here
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     uids = {keyword: dataset.get(keyword) for keyword in REQUIRED_UIDS} | {"TransferSyntaxUID": syntax}
     for keyword, uid in uids.items():
         if not uid or not isinstance(uid, str):
             raise _MissingAttributeError(f"{keyword} is missing")
     has_pixels = bytes_left > 0 or syntax == DeflatedExplicitVRLittleEndian
-    return _Header(path=path, dataset=dataset, has_pixels=has_pixels)
+    try:
+        slices = frame_headers(dataset)
+    except FramesNotDescribed as error:
+        raise UndescribedFrames(str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID), str(error)) from None
+    for header in slices:
+        for keyword in USED_KEYWORDS:
+            header.get(keyword)  # pydicom parses values on access: errors are raised here
+    return [_Header(path=path, dataset=header, has_pixels=has_pixels) for header in slices]
 
 
 def _name_of(path: Path, number: int, files: int) -> str:
@@ -133,12 +157,9 @@ def _name_of(path: Path, number: int, files: int) -> str:
 def _check_kind(headers: Sequence[_Header]) -> None:
     for header in headers:
         ds = header.dataset
-        uids = (str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID))
-        sop_class = UID(ds.SOPClassUID)
-        if "CT Image" in sop_class.name and sop_class != CTImageStorage:
-            raise MultiFrame(*uids, sop_class.name)
-        if sop_class != CTImageStorage:
-            raise NotCt(*uids, f"its SOP class is {sop_class.name}")
+        uids = (str(ds.SeriesInstanceUID), frame_of(ds).name)
+        if ds.SOPClassUID not in CT_IMAGES:
+            raise NotCt(*uids, f"its SOP class is {UID(ds.SOPClassUID).name}")
         if not header.has_pixels:
             raise TruncatedInstance(*uids, "the file ends before its pixel data begins")
         _check_image(ds, uids)
@@ -150,7 +171,7 @@ def _check_image(ds: Dataset, uids: tuple[str, str]) -> None:
         raise NotCt(*uids, "its Modality is not CT")
     check_image_type(ds)
     if (ds.get("NumberOfFrames") or 1) != 1:
-        raise MultiFrame(*uids, "NumberOfFrames is not 1")
+        raise UndescribedFrames(*uids, "NumberOfFrames is not 1, and the SOP class is CT Image Storage")
     if (ds.get("SamplesPerPixel") or 1) != 1:
         raise NotCt(*uids, "SamplesPerPixel is not 1")
 
@@ -159,12 +180,23 @@ def _check_one_series(headers: Sequence[_Header]) -> None:
     series_uid = str(headers[0].dataset.SeriesInstanceUID)
     for keyword in SINGLE_VALUED:
         values = {str(header.dataset.get(keyword) or "") for header in headers}
-        if "" in values:  # only FrameOfReferenceUID, the other two were checked before
+        if "" in values:  # only FrameOfReferenceUID, the others were checked before
             without_value = next(header.dataset for header in headers if not header.dataset.get(keyword))
-            raise MissingGeometry(series_uid, str(without_value.SOPInstanceUID), f"{keyword} is missing")
+            raise MissingGeometry(series_uid, frame_of(without_value).name, f"{keyword} is missing")
         if len(values) > 1:
             raise MixedSeries(series_uid, keyword, len(values))
-    counts = Counter(str(header.dataset.SOPInstanceUID) for header in headers)
+    counts = Counter(uid for _, uid in {(header.path, str(header.dataset.SOPInstanceUID)) for header in headers})
     uid, files = counts.most_common(1)[0]
     if files > 1:
         raise DuplicateInstances(series_uid, uid, files)
+
+
+def _check_concatenations(datasets: Sequence[Dataset]) -> None:
+    """Raise IncompleteConcatenation if an image was split into instances, and not all of them are here."""
+    parts: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for ds in datasets:
+        if total := ds.get("InConcatenationTotalNumber"):
+            parts[str(ds.get("ConcatenationUID")), int(total)].add(str(ds.SOPInstanceUID))
+    for (uid, total), present in parts.items():
+        if len(present) < total:
+            raise IncompleteConcatenation(str(datasets[0].SeriesInstanceUID), uid, len(present), total)

@@ -7,10 +7,11 @@
     |-- MixedSeries              several series, studies or frames of reference
     |-- DuplicateInstances       a SOP Instance UID more than once
     |-- NotCt                    another SOP class or modality
-    |-- MultiFrame               an enhanced CT
+    |-- UndescribedFrames        a multi-frame image without a description of each frame
+    |-- IncompleteConcatenation  a part of a multi-frame image in several instances is missing
     |-- Localizer                a scout
     |-- Projection               a MIP, MinIP or average of a slab
-    |-- MixedReconstructions     several kernels, or acquisitions that alternate
+    |-- MixedReconstructions     several kernels or volumes, or acquisitions that alternate
     |-- NotHounsfield            no rescale to Hounsfield units
     |-- NoLungs                  a scan of another region
     |-- CutLungs                 another series of the study may show more of the lungs
@@ -72,14 +73,20 @@ class NotCt(SeriesRejected):
         super().__init__(series_uid, f"instance {sop_instance_uid} is not a CT image: {fact}")
 
 
-class MultiFrame(SeriesRejected):
-    """An instance is an enhanced or other multi-frame CT."""
+class UndescribedFrames(SeriesRejected):
+    """An instance has several frames, and does not describe each of them."""
 
-    def __init__(self, series_uid: str, sop_instance_uid: str, what: str) -> None:
-        reason = (
-            f"instance {sop_instance_uid} is a multi-frame object ({what}), single-frame CT Image Storage is needed"
+    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str) -> None:
+        super().__init__(series_uid, f"instance {sop_instance_uid} does not describe its frames: {fact}")
+
+
+class IncompleteConcatenation(SeriesRejected):
+    """A multi-frame image was stored in several instances, and some of them are missing."""
+
+    def __init__(self, series_uid: str, concatenation_uid: str, parts: int, total: int) -> None:
+        super().__init__(
+            series_uid, f"{parts} of the {total} instances of concatenation {concatenation_uid} are present"
         )
-        super().__init__(series_uid, reason)
 
 
 class Localizer(SeriesRejected):

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from worker.follow_up.change import Change
 from worker.follow_up.matching import Event
+from worker.frame import Frame
 from worker.lesions.uncertainty import Sizes
 from worker.recist.assessment import ResponseTimeline
 from worker.recist.timepoints import State
@@ -44,11 +45,11 @@ class ReportReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """Reference to a CT image of a prior time point."""
+    """Reference to a CT image, or a frame of it, of a prior time point."""
 
     study_uid: str
     series_uid: str
-    sop_instance_uid: str
+    frame: Frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

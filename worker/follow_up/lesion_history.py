@@ -38,12 +38,12 @@ class KnownLesion:
     @property
     def image(self) -> ImageReference | None:
         """The CT image through its centre in the latest scan with its outline; None if that CT is not available."""
-        if self.last_outlined is None or self.last_outlined[1].image_uid is None:
+        if self.last_outlined is None:
             return None
         prior, lesion = self.last_outlined
-        return ImageReference(
-            study_uid=prior.study_uid, series_uid=prior.series_uid, sop_instance_uid=str(lesion.image_uid)
-        )
+        if lesion.image is None:
+            return None
+        return ImageReference(study_uid=prior.study_uid, series_uid=prior.series_uid, frame=lesion.image)
 
     @property
     def split_from(self) -> str | None:

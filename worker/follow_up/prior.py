@@ -8,6 +8,7 @@ from datetime import date
 from dicom_node.prior import PriorSearch
 from models.volume import Mask
 from worker.follow_up.comparison import Origin, ReportReference
+from worker.frame import Frame
 from worker.lesions.uncertainty import Sizes
 from worker.recist.timepoints import State
 
@@ -26,8 +27,8 @@ class PriorLesion:
     sizes: Sizes | None
     """None unless PRESENT or DOUBTFUL."""
     mass_g: float | None
-    image_uid: str | None = None
-    """SOP Instance UID of the CT image through its centre; None if the CT is not available."""
+    image: Frame | None = None
+    """The CT image through its centre; None if the CT is not available."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from worker.follow_up.comparison import Origin
 from worker.lesions.uncertainty import TYPICAL_NOISE, Sizes
 from worker.priors.ct import PriorCt, measured
 from worker.priors.documents import Documents, PriorUnreadable, readable
+from worker.priors.grid import Grid
 from worker.priors.image_library import library_frame_of_reference, library_grid
 from worker.priors.reader_corrections import identified, measured_by_reader, with_reader_sizes
-from worker.priors.seg import Grid, Outline, algorithms_of, grid_of, read_outlines
+from worker.priors.seg import Outline, algorithms_of, grid_of, read_outlines
 from worker.priors.sr import ReaderSizes, Record, read_reader_sizes, read_records
 from worker.recist.timepoints import State
 

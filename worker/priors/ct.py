@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from dicom_node.frame_headers import frame_headers
 from models.volume import Mask, Volume, spacing_of
+from worker.ct.frame_reference import frame_of
 from worker.ct.geometry import place
 from worker.ct.reader import load
 from worker.follow_up.acquisition import Acquisition
@@ -22,7 +24,8 @@ from worker.lesions.recist_diameters import recist_axes
 from worker.lesions.uncertainty import Sizes, sizes_of
 from worker.priors.acquisition import acquisition_of
 from worker.priors.documents import readable
-from worker.priors.seg import Grid, resampled
+from worker.priors.grid import Grid
+from worker.priors.seg import resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +53,10 @@ class Measured:
 def read_ct(paths: Sequence[Path]) -> PriorCt:
     """Read the headers. Raises PriorUnreadable if one is damaged, SeriesRejected if the slices form no volume."""
     with readable(f"a CT of {len(paths)} images"):
-        headers = [dcmread(path, stop_before_pixels=True) for path in paths]
+        headers = [header for path in paths for header in frame_headers(dcmread(path, stop_before_pixels=True))]
         placement = place(headers)
         first = headers[placement.order[0]]
-        slices = {str(headers[at].SOPInstanceUID): index for index, at in enumerate(placement.order)}
+        slices = {frame_of(headers[at]): index for index, at in enumerate(placement.order)}
         return PriorCt(
             study_uid=str(first.StudyInstanceUID),
             series_uid=str(first.SeriesInstanceUID),

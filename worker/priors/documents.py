@@ -16,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import NodeError
-from dicom_node.identifiers import CT_IMAGE, REPORTS, RESULTS, SEGMENTATIONS, is_ours
+from dicom_node.identifiers import CT_IMAGES, REPORTS, RESULTS, SEGMENTATIONS, is_ours
 from worker.ct.pixels import DAMAGE
 
 REJECTION_NUMBER = 3
@@ -110,7 +110,7 @@ def ct_series_of(document: Dataset) -> list[str]:
 
 
 def _is_of_ct(series: Dataset) -> bool:
-    return any(instance.ReferencedSOPClassUID == CT_IMAGE for instance in _instances_of(series))
+    return any(instance.ReferencedSOPClassUID in CT_IMAGES for instance in _instances_of(series))
 
 
 def _newest_first(oldest_first: Sequence[Dataset], kinds: Collection[str], *, ours: bool) -> tuple[Dataset, ...]:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from worker.priors.seg import Grid
+from worker.ct.frame_reference import frame_referred_to
+from worker.frame import Frame
+from worker.priors.grid import Grid
 
 # PS3.16 TID 1600 to 1604. BETWEEN_SLICES is not in TID 1604; highdicom writes it from the header.
 IMAGE_LIBRARY = "111028"
@@ -32,7 +34,7 @@ def library_grid(sr: Dataset) -> Grid | None:
     affine[:3, 0], affine[:3, 1] = normal * first[BETWEEN_SLICES], columns * first[BETWEEN_ROWS]
     affine[:3, 2], affine[:3, 3] = rows * first[BETWEEN_COLUMNS], positions[int(np.argmin(heights))]
     indices = np.round((heights - heights.min()) / first[BETWEEN_SLICES])
-    return Grid(affine=affine, slices={uid: int(at) for (uid, _), at in zip(images, indices, strict=True)})
+    return Grid(affine=affine, slices={image: int(at) for (image, _), at in zip(images, indices, strict=True)})
 
 
 def library_frame_of_reference(sr: Dataset) -> str | None:
@@ -44,8 +46,8 @@ def library_frame_of_reference(sr: Dataset) -> str | None:
     return None
 
 
-def _images(sr: Dataset) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the UID of each image with complete geometry, and its numbers by code value."""
+def _images(sr: Dataset) -> Iterator[tuple[Frame, dict[str, float]]]:
+    """Yield each image with complete geometry, and its numbers by code value."""
     required = {BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
     for image in _library_images(sr):
         numbers = {
@@ -54,7 +56,7 @@ def _images(sr: Dataset) -> Iterator[tuple[str, dict[str, float]]]:
             if item.ValueType == "NUM" and item.MeasuredValueSequence
         }
         if required <= numbers.keys():
-            yield str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID), numbers
+            yield frame_referred_to(image.ReferencedSOPSequence[0]), numbers
 
 
 def _library_images(sr: Dataset) -> Iterator[Dataset]:

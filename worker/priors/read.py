@@ -18,8 +18,10 @@ from dicom_node.identifiers import is_ours
 from models.lungs.outline import find_lung_air, outline_lungs
 from models.segmenter import ModelCard
 from models.volume import Mask, spacing_of
+from worker.ct.frame_reference import frame_referred_to
 from worker.follow_up.comparison import ReportReference
 from worker.follow_up.prior import Prior, PriorLesion
+from worker.frame import Frame
 from worker.priors.acquisition import study_date
 from worker.priors.content import DocumentedLesion, PriorContent, read_content
 from worker.priors.ct import PriorCt, read_ct
@@ -99,7 +101,7 @@ def _lesion(lesion: DocumentedLesion, ct: PriorCt | None) -> PriorLesion:
         outline=lesion.outline,
         sizes=lesion.sizes,
         mass_g=lesion.mass_g,
-        image_uid=ct.grid.image_through(lesion.outline) if ct and lesion.outline else None,
+        image=ct.grid.image_through(lesion.outline) if ct and lesion.outline else None,
     )
 
 
@@ -126,16 +128,16 @@ def _report(documents: Documents) -> ReportReference | None:
     )
 
 
-def read_labels(seg: Dataset, sop_instance_uids: Sequence[str]) -> NDArray[np.uint16]:
+def read_labels(seg: Dataset, images: Sequence[Frame]) -> NDArray[np.uint16]:
     """Return the segment number of each voxel of a BINARY SEG, 0 for none, axes (slice, row, column).
 
-    sop_instance_uids: the source image of each slice. Raises KeyError if a frame refers to none of them.
+    images: the source of each slice. Raises KeyError if a frame refers to none of them.
     """
-    slices = {uid: index for index, uid in enumerate(sop_instance_uids)}
+    slices = {image: index for index, image in enumerate(images)}
     labels = np.zeros((len(slices), seg.Rows, seg.Columns), np.uint16)
     frames = np.atleast_3d(seg.pixel_array).reshape(-1, seg.Rows, seg.Columns)
     for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
-        source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        source = frame_referred_to(groups.DerivationImageSequence[0].SourceImageSequence[0])
         number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         labels[slices[source]][frame > 0] = number
     return labels

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from models.volume import Mask
+from worker.ct.frame_reference import frame_referred_to
+from worker.frame import Frame
 from worker.priors.documents import PriorUnreadable
+from worker.priors.grid import Array, Grid
 
 PLACE_TOLERANCE = 0.1
 """Tolerance of a frame's position in an even stack, as a share of the spacing; as for CT in worker/ct/geometry.py."""
@@ -22,8 +25,6 @@ ANATOMICAL_STRUCTURES = (("123037004", "SCT"), ("T-D000A", "SRT"))
 """PS3.16 CID 7150: segments of organs are not lesions."""
 
 OHIF_BRUSH = "OHIF Brush"
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,34 +36,6 @@ class Outline:
     tracking_id: str | None
     mask: Mask
     """Cropped to the segment's bounding box."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """Geometry of a stack of slices.
-
-    affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
-    slices: slice index of each known image by its SOP Instance UID.
-    """
-
-    affine: Array
-    slices: Mapping[str, int]
-
-    def image_through(self, mask: Mask) -> str | None:
-        """Return the SOP Instance UID of the image through the centre of a mask; None if it is unknown."""
-        x, y, z = mask.affine[:3, :3] @ np.argwhere(mask.voxels).mean(axis=0) + mask.affine[:3, 3]
-        index = round(float((np.linalg.inv(self.affine) @ (x, y, z, 1.0))[0]))
-        return next((uid for uid, place in self.slices.items() if place == index), None)
-
-    def to_mm(self, sop_instance_uid: str, column: float, row: float) -> Array | None:
-        """Return a point of an image as (x, y, z), LPS mm; None if the image is unknown.
-
-        column, row: PS3.3 C.18.6.1.1, the outer corner of the first pixel is (0, 0).
-        """
-        index = self.slices.get(sop_instance_uid)
-        if index is None:
-            return None
-        return np.asarray((self.affine @ (index, row - 0.5, column - 0.5, 1.0))[:3], np.float64)
 
 
 def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tuple[Outline, ...]:
@@ -97,7 +70,7 @@ def grid_of(seg: Dataset) -> Grid:
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = step, column_cosines * between_rows
     affine[:3, 2], affine[:3, 3] = row_cosines * between_columns, positions[first]
-    slices = {uid: index for index, groups in zip(indices, _per_frame(seg), strict=True) for uid in _sources(groups)}
+    slices = {image: at for at, groups in zip(indices, _per_frame(seg), strict=True) for image in _sources(groups)}
     return Grid(affine=affine, slices=slices)
 
 
@@ -173,9 +146,9 @@ def _shared(seg: Dataset) -> Dataset:
     return shared[0] if shared else Dataset()
 
 
-def _sources(groups: Dataset) -> list[str]:
+def _sources(groups: Dataset) -> list[Frame]:
     return [
-        str(source.ReferencedSOPInstanceUID)
+        frame_referred_to(source)
         for derivation in groups.get("DerivationImageSequence", ())
         for source in derivation.get("SourceImageSequence", ())
     ]

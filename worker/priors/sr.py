@@ -12,8 +12,9 @@ from pydicom.sr.coding import Code
 
 from worker.codes import follow_up as over_time
 from worker.codes import lesions as codes
+from worker.ct.frame_reference import frame_referred_to
 from worker.priors.documents import PriorUnreadable
-from worker.priors.seg import Grid
+from worker.priors.grid import Grid
 from worker.recist.timepoints import State
 
 IMAGING_MEASUREMENTS = ("126010", "DCM")
@@ -184,6 +185,6 @@ def _centre_in_image(scoord: Dataset, grid: Grid) -> Iterator[Array]:
     column, row = np.array(scoord.GraphicData, np.float64).reshape(-1, 2).mean(axis=0)
     for image in scoord.get("ContentSequence", ()):
         for reference in image.get("ReferencedSOPSequence", ()):
-            point = grid.to_mm(str(reference.ReferencedSOPInstanceUID), column, row)
+            point = grid.to_mm(frame_referred_to(reference), column, row)
             if point is not None:
                 yield point

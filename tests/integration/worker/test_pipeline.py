@@ -12,6 +12,7 @@ from dicom_node.errors import SeriesRejected
 from models.segmenter import ModelCard, ModelError, Progress
 from models.volume import Mask, Volume
 from tests.fixtures.models.threshold_segmenter import LARGE_ONLY, ThresholdSegmenter
+from tests.fixtures.worker.multi_frame import converted
 from worker.ct.rejections import MissingSlices
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -59,6 +60,28 @@ def test_the_pipeline_finds_and_measures_the_lesions_of_a_phantom(ct: list[Path]
         assert finding.measurement.volume_ml == pytest.approx(truth.volume_ml, rel=0.05)
         assert finding.measurement.long_axis.length_mm == pytest.approx(truth.long_axis_mm, abs=1.75)
         assert finding.measurement.short_axis.length_mm == pytest.approx(truth.short_axis_mm, abs=1.75)
+
+
+def test_a_multi_frame_image_has_the_findings_of_its_single_frames(ct: list[Path], tmp_path: Path) -> None:
+    converted([pydicom.dcmread(file) for file in ct]).save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+    for name, files in (("single", ct), ("multi", [tmp_path / "ct.dcm"])):
+        run_pipeline(files, tmp_path / name, ThresholdSegmenter(lesions=LESIONS))
+
+    single, multi = (
+        without_uids(json.loads((tmp_path / name / "findings.json").read_text())) for name in ("single", "multi")
+    )
+    assert len(multi["lesions"]) == 2
+    assert multi == single
+
+
+def without_uids(content: Any) -> Any:  # noqa: ANN401  (JSON)
+    """Return the content of findings.json without what differs between images with other UIDs."""
+    if isinstance(content, list):
+        return [without_uids(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    others = {"sop_instance_uid", "frame_number", "tracking_uid"}
+    return {key: without_uids(value) for key, value in content.items() if key not in others}
 
 
 def test_returned_documents_are_those_in_the_folder(ct: list[Path], tmp_path: Path) -> None:

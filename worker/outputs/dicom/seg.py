@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Finding, Findings
+from worker.outputs.dicom.frames import refer_to_frames
 from worker.outputs.dicom.header import algorithm_parameters, document_identity, remove_write_times
 from worker.outputs.dicom.source import Source, copy_patient_and_study
 from worker.product import PRODUCT, RESEARCH
@@ -39,6 +40,7 @@ def encode_seg(findings: Findings, source: Source) -> hd.seg.Segmentation | None
         omit_empty_frames=True,
         **document_identity(findings.job_key, "seg", findings.card, source.images, "lung lesions"),
     )
+    refer_to_frames(seg, source.frames)
     copy_patient_and_study(seg, source.images[0])
     remove_write_times(seg)
     _derive_dimension_uid(seg, findings.job_key)

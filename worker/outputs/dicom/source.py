@@ -8,7 +8,7 @@ equipment; patient and study are copied unchanged into the finished document.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from pydicom.valuerep import PersonName
 
 from models.volume import Volume
 from worker.findings import Findings
+from worker.frame import Frame
+from worker.outputs.dicom.frames import stand_in
 
 SourceImages = Sequence[Dataset]
 """Headers of the series, one for each slice, in the slice order of the volume."""
@@ -30,10 +32,16 @@ SourceImages = Sequence[Dataset]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The source images of a document: as they were received, and their plain headers on the volume's grid."""
+    """The source images of a document.
+
+    images: as they were received. headers: plain headers on the volume's grid, of single-frame images: those of frames
+    have a UID in the frame's place (frames.py).
+    """
 
     images: SourceImages
     headers: Sequence[Dataset]
+    frames: Mapping[str, Frame]
+    """The frames of multi-frame images by the UID in their place."""
 
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
@@ -76,6 +84,9 @@ def source_of(images: SourceImages, findings: Findings) -> Source:
     All headers have one orientation, one frame of reference, and the spacing of the volume.
     """
     headers = [plain_header(image) for image in images]
+    frames = {
+        stand_in(header, frame): frame for header, frame in zip(headers, findings.frames, strict=True) if frame.number
+    }
     spacing_mm = round(_spacing_between_slices(findings.volume), 6)
     for header in headers:
         header.ImageOrientationPatient = headers[0].ImageOrientationPatient
@@ -83,7 +94,7 @@ def source_of(images: SourceImages, findings: Findings) -> Source:
         header.SpacingBetweenSlices = spacing_mm
         if float(header.get("SliceThickness") or 0) <= 0:  # PS3.3 C.7.6.2: may be empty in the source
             header.SliceThickness = spacing_mm
-    return Source(images=images, headers=headers)
+    return Source(images=images, headers=headers, frames=frames)
 
 
 def _spacing_between_slices(volume: Volume) -> float:

@@ -35,6 +35,8 @@ class AxisJson(JsonModel):
     """A line on one slice."""
 
     sop_instance_uid: Uid
+    frame_number: Annotated[int, Field(ge=1)] | None
+    """Of a multi-frame image; null for a single-frame image."""
     start_column_row_px: Pixel
     """0, 0 is the centre of the first pixel."""
     end_column_row_px: Pixel

@@ -67,7 +67,7 @@ def findings_json(report: Report) -> FindingsJson:
         study_uid=findings.study_uid,
         series_uid=findings.series_uid,
         frame_of_reference_uid=findings.frame_of_reference_uid,
-        slices=len(findings.sop_instance_uids),
+        slices=len(findings.frames),
         spacing_mm=_point(findings.volume.spacing, 4),
         model=_model(findings.card),
         lungs_found=findings.lungs is not None,
@@ -134,8 +134,10 @@ def _side(lobe: Lobe) -> Side:
 
 
 def _axis(axis: Axis, findings: Findings) -> AxisJson:
+    frame = findings.frames[axis.slice_index]
     return AxisJson(
-        sop_instance_uid=findings.sop_instance_uids[axis.slice_index],
+        sop_instance_uid=frame.sop_instance_uid,
+        frame_number=frame.number,
         start_column_row_px=(round(axis.start_px[0], 4), round(axis.start_px[1], 4)),
         end_column_row_px=(round(axis.end_px[0], 4), round(axis.end_px[1], 4)),
         start_lps_mm=_point(axis.start_mm, 3),

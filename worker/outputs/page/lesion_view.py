@@ -143,7 +143,7 @@ def _draw_heading(sheet: Sheet, rect: Rect, lesion_view: LesionView) -> None:
         *([lobe_text(location)] if location else []),
         f"{measured.volume_ml:.2f} ml",
         f"{axis.length_mm:.1f} {TIMES} {measured.short_axis.length_mm:.1f} mm",
-        f"slice {axis.slice_index + 1} of {len(lesion_view.findings.sop_instance_uids)}, z {axis.start_mm[2]:.1f} mm",
+        f"slice {axis.slice_index + 1} of {len(lesion_view.findings.frames)}, z {axis.start_mm[2]:.1f} mm",
     ]
     sheet.text((left, baseline), ",  ".join(facts), TextStyle(size_pt=7), rect.right - left)
 

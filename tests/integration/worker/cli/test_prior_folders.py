@@ -12,7 +12,9 @@ from dicom_node.prior import PriorSearch
 from models.segmenter import ModelCard, Progress
 from models.volume import Mask, Volume
 from tests.fixtures.models.model_card import CARD
+from tests.fixtures.worker.multi_frame import enhanced, groups_of
 from tests.fixtures.worker.phantom_timeline import TrueLesion, true_mask
+from tests.fixtures.worker.reading import everything
 from worker.cli.prior_folders import priors_in_folders
 from worker.folder import analyse_folder
 from worker.follow_up.comparison import Comparison, ComparisonStatus
@@ -66,6 +68,26 @@ def test_a_prior_ct_without_results_is_analysed_before_the_comparison(scans: dic
     assert lesion.event is Event.SAME
     first = dcmread(tmp_path / "priors" / "1" / "seg.dcm").SegmentSequence[0].TrackingUID
     assert lesion.tracking_uid == dcmread(tmp_path / "seg.dcm").SegmentSequence[0].TrackingUID == first
+
+
+def test_a_prior_of_multi_frame_images_is_analysed_and_its_frame_is_referred_to(
+    scans: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "multi").mkdir()
+    image = enhanced([dcmread(file) for file in sorted(scans["first"].iterdir())])
+    image.save_as(tmp_path / "multi" / "1.dcm", enforce_file_format=True)
+    comparison = compare(scans["later"], tmp_path / "out", priors_in(tmp_path / "out", tmp_path / "multi"))
+
+    assert [lesion.event for lesion in comparison.lesions] == [Event.SAME]
+    sr = dcmread(tmp_path / "out" / "sr.dcm")
+    (reference,) = {
+        (each.ReferencedSOPInstanceUID, each.ReferencedFrameNumber)
+        for each in (item.ReferencedSOPSequence[0] for item in everything(sr) if item.ValueType == "IMAGE")
+        if each.ReferencedSOPClassUID == image.SOPClassUID
+    }
+    uid, number = reference
+    plane = groups_of(image, number).PlanePositionSequence[0]
+    assert (uid, plane.ImagePositionPatient[2]) == (image.SOPInstanceUID, pytest.approx(LESION.centre_mm[2], abs=2.6))
 
 
 def test_results_without_ct_are_sufficient(scans: dict[str, Path], tmp_path: Path) -> None:

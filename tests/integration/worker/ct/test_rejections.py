@@ -88,13 +88,13 @@ CASES: dict[str, Case] = {
     ),
     "enhanced CT": (
         setting("SOPClassUID", ENHANCED),
-        rejections.MultiFrame,
-        "instance 1.2.4.3 is a multi-frame object (Enhanced CT Image Storage), single-frame CT Image Storage is needed",
+        rejections.UndescribedFrames,
+        "instance 1.2.4.3 does not describe its frames: NumberOfFrames is 0, functional groups describe 0",
     ),
     "several frames": (
         setting("NumberOfFrames", 7),
-        rejections.MultiFrame,
-        "instance 1.2.4.3 is a multi-frame object (NumberOfFrames is not 1), single-frame CT Image Storage is needed",
+        rejections.UndescribedFrames,
+        "instance 1.2.4.3 does not describe its frames: NumberOfFrames is not 1, and the SOP class is CT Image Storage",
     ),
     "scout": (
         setting("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]),

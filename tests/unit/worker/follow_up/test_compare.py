@@ -7,6 +7,7 @@ import pytest
 
 from dicom_node.prior import PriorSearch
 from models.volume import Mask, Volume
+from tests.fixtures.ct_image import single_frame
 from tests.fixtures.models.model_card import CARD
 from tests.fixtures.worker.make_courses import START, day
 from tests.fixtures.worker.make_priors import absent, present, prior
@@ -41,7 +42,7 @@ def scan(*cubes: Cube, frame_uid: str = FRAME) -> Findings:
     found = tuple(measured(lesion, volume) for lesion in lesions)
     return Findings(
         job_key=JOB_KEY, study_uid="2.25.1", series_uid="2.25.2", frame_of_reference_uid=frame_uid,
-        sop_instance_uids=tuple(f"2.25.3.{n}" for n in range(160)), volume=volume, card=CARD,
+        frames=tuple(single_frame(f"2.25.3.{n}") for n in range(160)), volume=volume, card=CARD,
         findings=found, lungs=None, extent=extent_of(found, None),
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import highdicom as hd
 from pydicom.sr.coding import Code
-from pydicom.uid import CTImageStorage
 
 from worker.codes import follow_up as codes
 from worker.findings import Finding
@@ -55,8 +54,9 @@ def timeline_items(timeline: LesionTimeline) -> list[hd.sr.ContentItem]:
 def _prior_image(image: ImageReference) -> hd.sr.ImageContentItem:
     return hd.sr.ImageContentItem(
         name=codes.PRIOR_IMAGE,
-        referenced_sop_class_uid=CTImageStorage,
-        referenced_sop_instance_uid=image.sop_instance_uid,
+        referenced_sop_class_uid=image.frame.sop_class_uid,
+        referenced_sop_instance_uid=image.frame.sop_instance_uid,
+        referenced_frame_numbers=image.frame.number,
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
     )
 

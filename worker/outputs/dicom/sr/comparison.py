@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import highdicom as hd
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
 
 from worker.codes import follow_up as over_time
 from worker.codes import lesions as codes
@@ -22,6 +21,7 @@ from worker.follow_up.comparison import (
     ReportReference,
     TimelineScan,
 )
+from worker.frame import Frame
 from worker.outputs.days import days_of
 from worker.outputs.dicom.sr.change import timeline_evaluations, timeline_items
 from worker.outputs.dicom.sr.extent import middle_slice, scan_group
@@ -60,14 +60,14 @@ def prior_evidence(comparison: Comparison) -> list[Dataset]:
     reports = [scan.report for scan in comparison.scans if scan.report]
     images = {lesion.prior_image for lesion in comparison.lesions if lesion.prior_image}
     return [
-        *(_evidence(report, report.sop_class_uid) for report in reports),
-        *(_evidence(image, CTImageStorage) for image in sorted(images, key=lambda image: image.sop_instance_uid)),
+        *(_evidence(report, report) for report in reports),
+        *(_evidence(image, image.frame) for image in sorted(images, key=lambda image: image.frame.sop_instance_uid)),
     ]
 
 
-def _evidence(reference: ReportReference | ImageReference, sop_class_uid: str) -> Dataset:
+def _evidence(reference: ReportReference | ImageReference, instance: ReportReference | Frame) -> Dataset:
     dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, reference.sop_instance_uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = instance.sop_class_uid, instance.sop_instance_uid
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = reference.study_uid, reference.series_uid
     return dataset
 

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.findings import Findings
+from worker.outputs.dicom.frames import refer_to_frames
 from worker.outputs.dicom.header import DocumentIdentity, device_uid, document_identity, remove_write_times
 from worker.outputs.dicom.source import Source, SourceImages, copy_patient_and_study, plain_header
 from worker.outputs.dicom.sr.comparison import prior_evidence, timeline_groups
@@ -39,7 +40,9 @@ def encode_sr(report: Report, source: Source, seg: Dataset | None) -> hd.sr.Comp
     )
     evidence = [*headers, *([seg] if seg is not None else []), *prior_evidence(report.comparison)]
     document_attributes = document_identity(findings.job_key, "sr", findings.card, source.images, _TITLE)
-    return _document(content, evidence, document_attributes, source.images[0])
+    document = _document(content, evidence, document_attributes, source.images[0])
+    refer_to_frames(document, source.frames)
+    return document
 
 
 def encode_rejection(
@@ -60,7 +63,7 @@ def encode_rejection(
 def _measured_slices(findings: Findings) -> list[int]:
     measured = [finding.measurement for finding in findings.findings]
     axes = {axis.slice_index for m in measured for axis in (m.long_axis, m.short_axis)}
-    return sorted(axes | {middle_slice(findings.sop_instance_uids)})
+    return sorted(axes | {middle_slice(findings.frames)})
 
 
 def _report(groups: list[Group], card: ModelCard, library: list[Dataset]) -> hd.sr.MeasurementReport:

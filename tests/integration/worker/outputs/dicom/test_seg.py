@@ -92,7 +92,7 @@ def test_each_frame_lies_where_its_source_image_lies(analysed: Analyse, tmp_path
     seg = pydicom.dcmread(saved(case, tmp_path))
 
     sources = {image.SOPInstanceUID: image for image in map(pydicom.dcmread, case.ct_files)}
-    slice_of = {uid: index for index, uid in enumerate(case.findings.sop_instance_uids)}
+    slice_of = {uid: index for index, uid in enumerate(case.series.sop_instance_uids)}
     seen = np.zeros_like(case.mask)
     for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
         source = sources[groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
@@ -101,7 +101,7 @@ def test_each_frame_lies_where_its_source_image_lies(analysed: Analyse, tmp_path
         seen[slice_of[source.SOPInstanceUID]] += frame * groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
     assert np.array_equal(seen, case.mask)
     shared = seg.SharedFunctionalGroupsSequence[0]
-    first = sources[case.findings.sop_instance_uids[0]]
+    first = sources[case.series.sop_instance_uids[0]]
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == first.ImageOrientationPatient
     assert shared.PixelMeasuresSequence[0].PixelSpacing == first.PixelSpacing
 

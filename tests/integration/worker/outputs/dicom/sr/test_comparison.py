@@ -297,7 +297,7 @@ def test_a_lesion_refers_to_its_image_at_the_prior_time_point(analysed: Analyse,
     name = "Image of the lesion at the earlier time point"
     first, second = (group_of(sr, each.lesion.tracking_uid) for each in report.findings.findings[:2])
     (item,) = items(first, name)
-    assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == IMAGE.sop_instance_uid
+    assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == IMAGE.frame.sop_instance_uid
     assert not list(items(second, name)), "a new lesion has none"
     evidence = [
         instance.ReferencedSOPInstanceUID
@@ -305,7 +305,7 @@ def test_a_lesion_refers_to_its_image_at_the_prior_time_point(analysed: Analyse,
         for series in study.ReferencedSeriesSequence
         for instance in series.ReferencedSOPSequence
     ]
-    assert sorted(evidence) == sorted([REPORT.sop_instance_uid, IMAGE.sop_instance_uid])
+    assert sorted(evidence) == sorted([REPORT.sop_instance_uid, IMAGE.frame.sop_instance_uid])
 
 
 def test_every_group_has_its_time_point(analysed: Analyse, tmp_path: Path) -> None:

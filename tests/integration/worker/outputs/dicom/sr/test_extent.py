@@ -232,4 +232,4 @@ def test_the_number_of_lesions_refers_to_the_whole_image(analysed: Analyse, tmp_
     (frame,) = items(sr, *GROUP, "Number of lesions", "Source")
     assert list(frame.GraphicData) == [0, 0, 36, 0, 36, 40, 0, 40, 0, 0]
     (image,) = frame.ContentSequence
-    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.findings.sop_instance_uids[6]
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.series.sop_instance_uids[6]

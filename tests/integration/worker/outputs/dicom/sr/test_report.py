@@ -210,7 +210,7 @@ def test_every_analysed_image_is_in_the_evidence(analysed: Analyse, tmp_path: Pa
             for series in study.ReferencedSeriesSequence
             for instance in series.ReferencedSOPSequence
         }
-        assert evidence >= set(case.findings.sop_instance_uids)
+        assert evidence >= set(case.series.sop_instance_uids)
 
 
 def test_without_a_seg_the_numbers_are_in_a_group_on_the_image_of_the_axes(analysed: Analyse, tmp_path: Path) -> None:
