@@ -40,15 +40,18 @@ class DicomwebSource:
         self._client.set_http_retry_params(retry=False)
 
     def find(self, query: Dataset) -> list[Dataset]:
-        """Return the matches of a STUDY or SERIES query (QIDO-RS). Raises PacsUnavailable."""
+        """Return the matches of a STUDY, SERIES or IMAGE query (QIDO-RS). Raises PacsUnavailable."""
         filters = {element.keyword: element.value for element in query if element.value}
         level, study_uid = filters.pop("QueryRetrieveLevel"), filters.pop("StudyInstanceUID", None)
+        series_uid = filters.pop("SeriesInstanceUID", None)
         fields = [element.keyword for element in query if element.keyword != "QueryRetrieveLevel"]
         with self._translate_errors("QIDO-RS"):
             if level == "STUDY":
                 found = self._client.search_for_studies(fields=fields, search_filters=filters)
-            else:
+            elif level == "SERIES":
                 found = self._client.search_for_series(study_uid, fields=fields, search_filters=filters)
+            else:
+                found = self._client.search_for_instances(study_uid, series_uid, fields=fields, search_filters=filters)
             return [Dataset.from_json(answer) for answer in found]
 
     def retrieve(self, study_uid: str, series_uid: str) -> Retrieval:

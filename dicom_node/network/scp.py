@@ -14,7 +14,6 @@ from typing import Any
 
 import pynetdicom
 from pydicom.uid import (
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -26,7 +25,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.identifiers import COMMITMENT, RESULTS, VERIFICATION
+from dicom_node.identifiers import COMMITMENT, CT_IMAGES, RESULTS, VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.network.association import NodeAE, on_connected
 from dicom_node.network.status import (
@@ -177,7 +176,7 @@ def close(server: ThreadedAssociationServer) -> None:
 def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
     contexts = [build_context(VERIFICATION)]
     if any(peer.may_send or peer.query_priors for peer in peers):
-        contexts.append(build_context(CTImageStorage, list(TRANSFER_SYNTAXES)))
+        contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in CT_IMAGES]
     if any(peer.query_priors for peer in peers):
         contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in RESULTS]
     if any(peer.may_send or peer.storage_commitment for peer in peers):

@@ -64,7 +64,7 @@ class PriorFetcher:
             return
         stored = self.journal.series.stored_uids(ct.series_uid)
         if self._is_of_patient(ct.series_uid, stored):
-            self.fetched_mb += len(stored) * _SLICE_MB
+            self.fetched_mb += max(ct.slices, len(stored)) * _SLICE_MB
             acquired_on = self.timeline.identity_of(ct.series_uid, stored).acquired_on
             self.journal.priors.mark_complete(ct.series_uid, self.patient_key, acquired_on)
 
@@ -91,9 +91,9 @@ class PriorFetcher:
 
     def _is_too_large(self, ct: FoundSeries) -> bool:
         limit_mb = self.size_limit_mb
-        if self.fetched_mb + ct.instances * _SLICE_MB <= limit_mb:
+        if self.fetched_mb + ct.slices * _SLICE_MB <= limit_mb:
             return False
-        skipped = f"series {ct.series_uid}, {ct.instances} slices, was skipped"
+        skipped = f"series {ct.series_uid}, {ct.slices} slices, was skipped"
         self.problems.append(f"{skipped}: node.priors_size_limit_mb is {limit_mb}")
         return True
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
+from dicom_node.identifiers import MULTI_FRAME_CT
 from dicom_node.priors.patient_identity import PatientIdentity, identity_of
 from dicom_node.selection.body_region import shows_other_region
 
@@ -17,6 +18,7 @@ _STUDY_KEYS = ("StudyInstanceUID", "IssuerOfPatientID", "PatientBirthDate", "Pat
                "StudyDescription", "ModalitiesInStudy")  # fmt: skip
 _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined",
                 "NumberOfSeriesRelatedInstances")  # fmt: skip
+_IMAGE_KEYS = ("SOPInstanceUID", "SOPClassUID", "NumberOfFrames")
 _LOCALIZER = re.compile(
     r"localizer|localiser|scout|topogram|surview|scanogram|dose report|patient protocol", re.IGNORECASE
 )
@@ -41,6 +43,18 @@ class FoundSeries:
     instances: int
     """Number of instances at the PACS; 0 if it does not return it."""
     is_relevant: bool
+    frames: int | None = None
+    """Number of frames of its multi-frame CT images; None for single-frame images."""
+
+    @property
+    def slices(self) -> int:
+        """Number of slices; 0 if it is not known."""
+        return self.instances if self.frames is None else self.frames
+
+    @property
+    def may_be_multi_frame(self) -> bool:
+        """Whether it is a CT of so few instances that these may be multi-frame images."""
+        return self.modality == "CT" and self.is_relevant and 0 < self.instances < MIN_SLICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +80,23 @@ def series_query(study_uid: str) -> Dataset:
     query = _query("SERIES", _SERIES_KEYS)
     query.StudyInstanceUID = study_uid
     return query
+
+
+def image_query(series: FoundSeries) -> Dataset:
+    """Return the C-FIND keys for all images of a series."""
+    query = _query("IMAGE", _IMAGE_KEYS)
+    query.StudyInstanceUID, query.SeriesInstanceUID = series.study_uid, series.series_uid
+    return query
+
+
+def with_frames(series: FoundSeries, answers: Sequence[Dataset]) -> FoundSeries:
+    """Return the series with the number of its frames, if the responses to `image_query` are multi-frame CT images.
+
+    Number of Frames is an optional key (PS3.4 C.6.1.1.5): if it is not returned, the number is unknown.
+    """
+    images = [answer for answer in answers if answer.get("SOPClassUID") in MULTI_FRAME_CT]
+    counts = [_count(image.get("NumberOfFrames")) for image in images]
+    return replace(series, frames=sum(counts) if all(counts) else 0) if images else series
 
 
 def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity, own_study_uid: str) -> FoundStudies:
@@ -109,10 +140,10 @@ def best_ct(found: Sequence[FoundSeries], with_results: Collection[str]) -> Foun
     candidates = [
         series
         for series in found
-        if series.modality == "CT" and series.is_relevant and (series.instances == 0 or series.instances >= MIN_SLICES)
+        if series.modality == "CT" and series.is_relevant and (series.slices == 0 or series.slices >= MIN_SLICES)
     ]
     analysed = [series for series in found if series.series_uid in with_results]
-    return max(analysed or candidates, key=lambda series: (series.instances, series.series_uid), default=None)
+    return max(analysed or candidates, key=lambda series: (series.slices, series.series_uid), default=None)
 
 
 def _query(level: str, return_keys: Sequence[str]) -> Dataset:

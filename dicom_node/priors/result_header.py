@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import UnreadableInstance
-from dicom_node.identifiers import CT_IMAGE, RESULTS, SEGMENTATIONS, is_ours
+from dicom_node.identifiers import CT_IMAGES, RESULTS, SEGMENTATIONS, is_ours
 from dicom_node.prior import Result
 
 _EVIDENCE = (
@@ -52,7 +52,7 @@ def _ct_series(header: Dataset) -> Iterator[str]:
     for study in header.get("CurrentRequestedProcedureEvidenceSequence") or []:
         if study.StudyInstanceUID == header.StudyInstanceUID:
             for series in study.ReferencedSeriesSequence:
-                if any(item.ReferencedSOPClassUID == CT_IMAGE for item in series.ReferencedSOPSequence):
+                if any(item.ReferencedSOPClassUID in CT_IMAGES for item in series.ReferencedSOPSequence):
                     yield str(series.SeriesInstanceUID)
 
 

@@ -19,10 +19,12 @@ from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import (
     FoundSeries,
     FoundStudy,
+    image_query,
     prior_studies,
     series_of,
     series_query,
     study_query,
+    with_frames,
 )
 from dicom_node.priors.refetch import refetch
 from dicom_node.priors.source import PeerCooldown, Source, aborted_at
@@ -155,7 +157,7 @@ class _Search:
             elif series.modality == "CT":
                 self._identify_stored(series)
         if not self._is_known(study):
-            self.fetcher.fetch_ct(source, study, found)
+            self.fetcher.fetch_ct(source, study, [_counted(source, series) for series in found])
         if self._is_known(study):
             self.usable_studies.add(study.study_uid)
 
@@ -171,3 +173,15 @@ class _Search:
         ):
             stored = Series(series_uid=series.series_uid, study_uid=series.study_uid, sop_instance_uids=uids)
             self.searcher.timeline.identify(stored)
+
+
+def _counted(source: Source, series: FoundSeries) -> FoundSeries:
+    """Return a series of few instances with the number of their frames."""
+    if not series.may_be_multi_frame:
+        return series
+    try:
+        return with_frames(series, source.find(image_query(series)))
+    except PacsUnavailable as error:
+        if error.status is None:
+            raise
+        return series  # the peer does not answer queries at this level

@@ -15,7 +15,7 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.identifiers import CT_IMAGE, RESULTS
+from dicom_node.identifiers import CT_IMAGES, RESULTS
 from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
@@ -38,7 +38,7 @@ class Source(Protocol):
     peer: Peer
 
     def find(self, query: Dataset) -> list[Dataset]:
-        """Return the matches of a query of level STUDY or SERIES."""
+        """Return the matches of a query of level STUDY, SERIES or IMAGE."""
 
     def retrieve(self, study_uid: str, series_uid: str) -> Retrieval:
         """Retrieve a series; when this returns, its received instances are in the inbox."""
@@ -91,7 +91,7 @@ class DimseSource:
         query.QueryRetrieveLevel = "SERIES"
         query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
         if self.peer.retrieve == "get":
-            return self._client.get(query, [CT_IMAGE, *RESULTS], self._on_instance)
+            return self._client.get(query, [*CT_IMAGES, *RESULTS], self._on_instance)
         with self._retrieving(series_uid):
             return self._client.move(query, self._ae_title)
 

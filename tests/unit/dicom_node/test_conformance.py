@@ -8,7 +8,8 @@ from pydicom.datadict import dictionary_description
 
 from dicom_node.identifiers import (
     COMMITMENT,
-    CT_IMAGE,
+    CT_IMAGES,
+    MULTI_FRAME_CT,
     REPORTS,
     RESULTS,
     SEGMENTATIONS,
@@ -23,19 +24,24 @@ from dicom_node.priors import query as prior_query
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.settings import NodeSettings
 
+CT_SERIES = prior_query.FoundSeries(study_uid="1.2", series_uid="1.2.3", modality="CT", instances=1, is_relevant=True)
 STATEMENT = (Path(prior_query.__file__).parents[1] / "CONFORMANCE.md").read_text(encoding="utf-8")
 
 
 def test_every_sop_class_is_stated_by_its_uid() -> None:
     shortened = STATEMENT.replace("...", "1.2.840.10008.5.1.4.1.1.")
-    for uid in (VERIFICATION, COMMITMENT, CT_IMAGE, *RESULTS, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
+    for uid in (VERIFICATION, COMMITMENT, *CT_IMAGES, *RESULTS, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
         assert uid in shortened, uid
-    for name in (REPORTS | SEGMENTATIONS).values():
+    for name in (MULTI_FRAME_CT | REPORTS | SEGMENTATIONS).values():
         assert name in STATEMENT, name
 
 
 def test_every_key_of_a_query_is_stated_at_its_level() -> None:
-    queries = (prior_query.study_query(PatientIdentity(patient_id="A")), prior_query.series_query("1.2"))
+    queries = (
+        prior_query.study_query(PatientIdentity(patient_id="A")),
+        prior_query.series_query("1.2"),
+        prior_query.image_query(CT_SERIES),
+    )
     for query in queries:
         (row,) = [line for line in STATEMENT.splitlines() if line.startswith(f"| {query.QueryRetrieveLevel} |")]
         _, _, matching, returned, _ = row.split("|")

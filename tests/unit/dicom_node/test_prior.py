@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -24,10 +25,12 @@ from dicom_node.prior import (
     select_priors,
 )
 from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, identity_of, read_identity
-from dicom_node.priors.query import best_ct, prior_studies, series_of, series_query, study_query
+from dicom_node.priors.query import best_ct, prior_studies, series_of, series_query, study_query, with_frames
 from dicom_node.priors.result_header import read_results
 from dicom_node.storage.spool import patient_salt
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan
+
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 
 MakeCt = Callable[..., Dataset]
 PATIENT_IDENTITY = PatientIdentity(
@@ -288,6 +291,45 @@ def test_the_ct_with_results_is_preferred_to_the_one_with_the_most_slices() -> N
     assert best_ct(found, ()) == found[2]
     assert best_ct(found, {"1.2"}) == found[1]
     assert best_ct(found[:1], ()) is None
+
+
+@pytest.mark.parametrize(
+    ("responses", "slices"),
+    [
+        ([{"SOPClassUID": ENHANCED_CT, "NumberOfFrames": 240}], 240),
+        (
+            [{"SOPClassUID": ENHANCED_CT, "NumberOfFrames": 100}, {"SOPClassUID": ENHANCED_CT, "NumberOfFrames": 140}],
+            240,
+        ),
+        ([{"SOPClassUID": ENHANCED_CT, "NumberOfFrames": ""}], 0),
+        ([{"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}], 1),
+        ([], 1),
+    ],
+    ids=["one image", "two images", "frames not returned", "a single-frame image", "nothing returned"],
+)
+def test_the_frames_of_multi_frame_images_count_as_slices(responses: list[dict[str, Any]], slices: int) -> None:
+    (found,) = series_of([series("1.2", NumberOfSeriesRelatedInstances=1)], "1")
+
+    counted = with_frames(found, [answer(**response) for response in responses])
+
+    assert counted.slices == slices
+    assert best_ct([counted], ()) == (None if slices == 1 else counted)
+
+
+def test_only_ct_series_of_few_instances_may_be_multi_frame() -> None:
+    found = series_of(
+        [
+            series("1.1", NumberOfSeriesRelatedInstances=1),
+            series("1.2", NumberOfSeriesRelatedInstances=19),
+            series("1.3", NumberOfSeriesRelatedInstances=20),
+            series("1.4", NumberOfSeriesRelatedInstances=2, SeriesDescription="Topogram"),
+            series("1.5", NumberOfSeriesRelatedInstances=""),
+            series("1.6", NumberOfSeriesRelatedInstances=1, Modality="SR"),
+        ],
+        "1",
+    )
+
+    assert [one.series_uid for one in found if one.may_be_multi_frame] == ["1.1", "1.2"]
 
 
 # -- result headers --

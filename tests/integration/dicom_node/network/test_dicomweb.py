@@ -11,7 +11,7 @@ import pytest
 from dicom_node.errors import PacsUnavailable
 from dicom_node.network.dicomweb import DicomwebSource
 from dicom_node.priors.patient_identity import PatientIdentity
-from dicom_node.priors.query import series_query, study_query
+from dicom_node.priors.query import FoundSeries, image_query, series_query, study_query
 from dicom_node.settings import NodeSettings, Peer
 
 PATIENT = PatientIdentity(patient_id="SECRET-ID")
@@ -58,6 +58,7 @@ def plain(status: int, body: bytes = b"", seen: list[tuple[str, str]] | None = N
     return answer
 
 
+IMAGES = b'[{"00080018": {"vr": "UI", "Value": ["1.2.3.4"]}, "00280008": {"vr": "IS", "Value": [240]}}]'
 STUDIES = b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00100030": {"vr": "DA", "Value": ["19500101"]}}]'
 
 
@@ -73,6 +74,18 @@ def test_a_search_has_the_patient_id_and_the_return_keys() -> None:
     assert authorization == "Bearer token"
     for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "ModalitiesInStudy"):
         assert f"includefield={keyword}" in path
+
+
+def test_the_images_of_a_series_are_searched_below_the_series() -> None:
+    series = FoundSeries(study_uid="1.2", series_uid="1.2.3", modality="CT", instances=1, is_relevant=True)
+    seen: list[tuple[str, str]] = []
+    with web(plain(200, IMAGES, seen)) as port:
+        (image,) = source(port).find(image_query(series))
+
+    assert (image.SOPInstanceUID, image.NumberOfFrames) == ("1.2.3.4", 240)
+    path, _ = seen[0]
+    assert path.startswith("/dicom-web/studies/1.2/series/1.2.3/instances?")
+    assert "includefield=NumberOfFrames" in path
 
 
 def test_the_series_of_a_study_are_searched_below_the_study() -> None:

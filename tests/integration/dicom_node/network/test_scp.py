@@ -31,7 +31,11 @@ from dicom_node.network.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.worker.analysed_series import Scan as TwelveSlices
+from tests.fixtures.worker.multi_frame import converted, enhanced
+from worker.ct.reader import load
 
+ENHANCED_CT, CONVERTED_CT = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"
 CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
 WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
@@ -116,9 +120,9 @@ def test_a_peer_that_may_not_send_may_only_echo(start_scp: StartScp) -> None:
 
 
 def test_only_ct_images_are_accepted(scp: RunningScp) -> None:
-    assoc = association(scp, MR, CT)
+    assoc = association(scp, MR, CT, ENHANCED_CT, CONVERTED_CT)
 
-    assert [context.abstract_syntax for context in assoc.accepted_contexts] == [CT]
+    assert [context.abstract_syntax for context in assoc.accepted_contexts] == [CT, ENHANCED_CT, CONVERTED_CT]
     assoc.release()
 
 
@@ -137,6 +141,25 @@ def test_a_stored_series_is_unchanged_on_disk_and_recorded_in_the_journal(scp: R
         kept = dcmread(scp.spool.instance_path("1.2.3", sent.SOPInstanceUID))
         assert kept == sent
         assert kept.file_meta.MediaStorageSOPInstanceUID == sent.SOPInstanceUID
+
+
+@pytest.mark.parametrize("make", [enhanced, converted])
+def test_a_stored_multi_frame_image_is_unchanged_on_disk(
+    make: Callable[[list[Dataset]], Dataset], scp: RunningScp, tmp_path: Path
+) -> None:
+    images = TwelveSlices().images()
+    (sent, file) = make(images), tmp_path / "multi.dcm"
+    sent.save_as(file, enforce_file_format=True)
+
+    assert run_storescu(scp, [file], "--required") == 0
+
+    (series,) = scp.journal.series.quiet(before=4e9)
+    assert series.sop_instance_uids == (sent.SOPInstanceUID,)
+    (instance,) = scp.journal.series.instances(series.sop_instance_uids)
+    assert instance.sop_class_uid == sent.SOPClassUID
+    kept = scp.spool.instance_path(series.series_uid, sent.SOPInstanceUID)
+    assert dcmread(kept) == dcmread(file)
+    assert load([kept]).volume.hu.shape == (12, 40, 36)
 
 
 def test_the_journal_has_the_hash_and_the_sender_of_each_file(scp: RunningScp, write_ct: WriteCt) -> None:

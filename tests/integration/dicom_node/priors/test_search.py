@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.network.scp import StorageScp, close
 from dicom_node.prior import PriorSearch
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, SmallNetwork
+from tests.fixtures.worker.multi_frame import converted, enhanced
 from worker.demo.pacs import SmallPacs
 
 EARLIER, LATER = Scan(date="20250110"), Scan(date="20260703")
@@ -247,6 +248,36 @@ def test_a_ct_above_the_size_limit_without_results_is_not_fetched(small_network:
 
     assert small_network.priors(LATER).search is PriorSearch.NOT_FETCHED
     assert "node.priors_size_limit_mb is 0" in str(small_network.priors(LATER).reason)
+
+
+# -- multi-frame images --
+
+
+@pytest.mark.parametrize("make", [enhanced, converted])
+def test_a_prior_in_one_multi_frame_image_is_fetched_and_used(
+    make: Callable[[list[Dataset]], Dataset], small_network: SmallNetwork
+) -> None:
+    image = make(EARLIER.images())
+    small_network.archive_result(image)
+    small_network.receive(LATER)
+    small_network.run_until_idle()
+
+    (prior,) = small_network.priors(LATER).scans
+    assert (prior.series_uid, prior.ct_uids) == (EARLIER.series_uid, (image.SOPInstanceUID,))
+    (fetched,) = small_network.spool.instance_paths(prior.series_uid, prior.ct_uids)
+    assert dcmread(fetched).NumberOfFrames == EARLIER.slices
+
+
+def test_a_multi_frame_image_counts_by_its_frames(small_network: SmallNetwork) -> None:
+    small_network.node = small_network.node.model_copy(update={"priors_size_limit_mb": 9})
+    small_network.start()
+    small_network.archive_result(enhanced(EARLIER.images()))
+    small_network.archive_result(enhanced(Scan(date=EARLIER.date, number=2, slices=19).images(), uid="1.2.5.2"))
+    small_network.receive(LATER)
+    small_network.run_until_idle()
+
+    reason = small_network.priors(LATER).reason
+    assert reason == f"series {EARLIER.series_uid}, 20 slices, was skipped: node.priors_size_limit_mb is 9"
 
 
 # -- patient identity --

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from dicom_node.selection.rules import SelectionRule
 from dicom_node.selection.score import PREFERRED, Score, score_of
-from dicom_node.selection.series_facts import facts_of
+from dicom_node.selection.series_facts import facts_of, read_facts
+from tests.fixtures.worker.analysed_series import Scan
+from tests.fixtures.worker.multi_frame import converted, enhanced, with_group
 
 
 def headers(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **elements: Any) -> list[Dataset]:  # noqa: ANN401 - values of any VR
@@ -162,3 +166,33 @@ def test_a_rule_on_a_missing_element_or_on_text_where_a_number_is_needed_does_no
 def test_a_rule_that_could_never_hold_is_an_error_of_the_configuration(parts: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"keyword|condition|needs|regular|require"):
         rule(**parts)
+
+
+@pytest.mark.parametrize("make", [enhanced, converted])
+def test_a_multi_frame_image_has_the_facts_of_its_single_frames(
+    make: Callable[[list[Dataset]], Dataset], tmp_path: Path
+) -> None:
+    images = Scan().images()
+    for image in images:
+        image.ConvolutionKernel, image.SeriesDescription = "B70f", "CHEST"
+    single = [tmp_path / f"{image.InstanceNumber}.dcm" for image in images]
+    for path, image in zip([*single, tmp_path / "multi.dcm"], [*images, make(images)], strict=True):
+        image.save_as(path, enforce_file_format=True)
+
+    expected, facts = read_facts(single), read_facts([tmp_path / "multi.dcm"])
+
+    assert (facts.slices, facts.is_ct, facts.kernel, facts.has_contrast) == (12, True, "B70f", False)
+    for name in ("tilt_deg", "coverage_mm", "spacing_mm", "field_mm"):
+        assert getattr(facts, name) == getattr(expected, name)
+    assert score_of(facts) == score_of(expected)
+
+
+def test_a_multi_frame_image_of_projections_does_not_suit(tmp_path: Path) -> None:
+    image = enhanced(Scan().images(), is_shared=False)
+    with_group(image, "VolumeBasedCalculationTechnique", ["MAX_IP"] * 12)
+    image.save_as(tmp_path / "multi.dcm", enforce_file_format=True)
+
+    found = score_of(read_facts([tmp_path / "multi.dcm"]))
+
+    assert found.points is None
+    assert found.reasons[0] == "a projection of a slab: Image Type says MAX_IP"
