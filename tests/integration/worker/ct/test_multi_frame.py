@@ -92,10 +92,12 @@ def test_each_slice_has_the_frame_that_it_was_read_from(tmp_path: Path) -> None:
 
     assert set(series.sop_instance_uids) == {f"{ENHANCED_UID}.1", f"{ENHANCED_UID}.2"}
     by_uid = {instance.SOPInstanceUID: instance for instance in instances}
-    for frame, plane in zip(series.frames, series.volume.hu, strict=True):
+    for index, (frame, plane) in enumerate(zip(series.frames, series.volume.hu, strict=True)):
         assert frame.number is not None
-        pixels = by_uid[frame.sop_instance_uid].pixel_array[frame.number - 1]
-        assert np.array_equal(plane, pixels)
+        instance = by_uid[frame.sop_instance_uid]
+        position = groups_of(instance, frame.number).PlanePositionSequence[0].ImagePositionPatient
+        assert np.array(position, float) == pytest.approx((series.volume.affine @ (index, 0, 0, 1))[:3])
+        assert np.array_equal(plane, instance.pixel_array[frame.number - 1])
 
 
 @pytest.mark.parametrize("make", [enhanced, converted])
