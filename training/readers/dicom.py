@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.misc import is_dicom
-from pydicom.uid import CTImageStorage
 
+from dicom_node.identifiers import CT_IMAGES
 from training.readers.case import Case, DataRefused, FoundCases
 from training.readers.outline import TumourNames
 from training.readers.outlined import DicomObject, OutlinedSeries, read_header, read_outlined
@@ -77,7 +77,7 @@ def _cases_of(patient: str, files: Sequence[Path], choice: OutlineChoice) -> tup
         raise DataRefused(f"objects of {len(owners)} patients in one folder, expected one")
     series: dict[str, list[DicomObject]] = defaultdict(list)
     for item in objects:
-        if item.sop_class == CTImageStorage:
+        if item.sop_class in CT_IMAGES:
             series[str(item.header.get("SeriesInstanceUID", ""))].append(item)
     outlines = _outlines(objects, series)
     if not outlines:

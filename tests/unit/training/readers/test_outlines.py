@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from tests.fixtures.training.dicom_data import chest, write_ct, write_own_seg, write_rtstruct, write_seg
+from tests.fixtures.worker.multi_frame import enhanced
 from training.data.cache import read_stacks
 from training.data.datasets import Stack
 from training.data.prepare import DataSource, Prepared, Request, prepare
 from training.readers.case import DataRefused
 from training.readers.outline import TumourNames
 from training.readers.rtstruct import inside
-from worker.ct.reader import LoadedSeries
+from worker.ct.reader import LoadedSeries, load
+from worker.folder import dicom_files
 
 Bools = NDArray[np.bool_]
 Point = tuple[float, float, float]
@@ -73,6 +75,18 @@ def test_a_prone_series_gives_the_same_stack(tmp_path: Path, patient: Path) -> N
     turned = write_ct(patient, prone=True)
     assert turned.volume.affine[0, 2] < 0
     write_seg(patient / "seg.dcm", turned, {"tumour": TUMOUR[..., ::-1, ::-1]})
+
+    stack = read(tmp_path)
+
+    assert np.array_equal(stack.mask, TUMOUR)
+    assert np.array_equal(stack.hu, np.rint(chest().hu))
+
+
+def test_a_multi_frame_image_gives_the_stack_of_its_single_frames(tmp_path: Path, patient: Path) -> None:
+    write_ct(tmp_path / "single")
+    images = [pydicom.dcmread(file) for file in dicom_files(tmp_path / "single")]
+    enhanced(images).save_as(patient / "ct.dcm", enforce_file_format=True)
+    write_own_seg(patient, load([patient / "ct.dcm"]), TUMOUR)
 
     stack = read(tmp_path)
 
