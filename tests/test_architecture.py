@@ -78,6 +78,7 @@ ALLOWED_IMPORTERS = {
     "skimage": ("worker/lesions/mesh.py", "training/readers/grey.py"),
     "xlsxwriter": ("worker/timeline/export.py",),
     "nnunetv2": ("models/external/nnunet.py",),
+    "imagecodecs": ("worker/ct/frames.py",),
     "openvino": ("models/engines/openvino_engine.py",),
     "blosc2": ("training/data/array.py",),
     "nibabel": ("training/readers/nifti.py", "models/external/nnunet.py"),

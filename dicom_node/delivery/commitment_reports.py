@@ -18,7 +18,8 @@ from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_MAX_ATTEMPTS = 12
+MAX_ATTEMPTS = 12
+"""After so many, a storage commitment report is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class CommitmentReporter:
             log.info("transaction %s of %s: reported, %s", request.transaction_uid, request.peer, outcome)
 
     def _postpone(self, request: CommitmentRequest, error: PacsUnavailable) -> None:
-        if request.attempts + 1 >= _MAX_ATTEMPTS:
+        if request.attempts + 1 >= MAX_ATTEMPTS:
             self._give_up(request, error.why)
             return
         pause = backoff_s(self.node.retry_backoff_s, self.node.retry_backoff_max_s, request.attempts)

@@ -28,7 +28,8 @@ from dicom_node.storage.spool import Spool
 log = logging.getLogger(__name__)
 
 _NO_REPORT = "no commitment report in time"
-_MAX_REFERENCES = 500
+MAX_REFERENCES = 500
+"""Most instances of one storage commitment request."""
 
 
 def plan_deliveries(
@@ -134,7 +135,7 @@ class DeliveryWorker:
     def _request_due_commitments(self, now: float) -> None:
         waiting = self._within_deadline(self.journal.deliveries.awaiting_commitment(now))
         if waiting:
-            self._open_transaction(waiting[:_MAX_REFERENCES], now)
+            self._open_transaction(waiting[:MAX_REFERENCES], now)
 
     def _open_transaction(self, deliveries: list[DeliveryRecord], now: float) -> None:
         """Open one transaction for these documents, and request their commitment."""

@@ -26,8 +26,9 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.network.status import MAXIMUM_PDU_LENGTH, abort, configure_socket
 from dicom_node.settings import NodeSettings, Peer
 
-_MAX_PDU_BYTES = 1 << 22
-_MAX_REQUEST_BYTES = 1 << 18
+MAX_PDU_BYTES = 1 << 22
+"""A longer PDU ends its association."""
+MAX_REQUEST_BYTES = 1 << 18
 """Enough for 128 presentation contexts of thirty transfer syntaxes each; decoding a longer PDU takes too long."""
 _SELECT_TIMEOUT_S = 0.005
 _POLL_S = 0.01
@@ -65,7 +66,7 @@ class BufferedSocket(AssociationSocket):
 
         Raises OSError, which ends the association, if a PDU is longer than any that was negotiated.
         """
-        limit = _MAX_PDU_BYTES if self.assoc.is_established else _MAX_REQUEST_BYTES
+        limit = MAX_PDU_BYTES if self.assoc.is_established else MAX_REQUEST_BYTES
         if nr_bytes > limit or self.socket is None:
             raise OSError(f"PDU of {nr_bytes} bytes, the limit is {limit}")
         received, have = bytearray(nr_bytes), 0

@@ -13,24 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pynetdicom
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.identifiers import COMMITMENT, CT_IMAGES, RESULTS, VERIFICATION
+from dicom_node.identifiers import VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.network.association import NodeAE, on_connected
+from dicom_node.network.contexts import ACCEPTED
 from dicom_node.network.status import (
     CANNOT_UNDERSTAND,
-    COMPRESSED,
     DATA_SET_DOES_NOT_MATCH,
     DUPLICATE_TRANSACTION,
     MAXIMUM_PDU_LENGTH,
@@ -45,10 +39,6 @@ from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
 log = logging.getLogger(__name__)
-
-TRANSFER_SYNTAXES = [
-    ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, *COMPRESSED,
-]  # fmt: skip
 
 _SWITCH_INTERVAL_S = 0.001
 
@@ -174,16 +164,14 @@ def close(server: ThreadedAssociationServer) -> None:
 
 
 def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
-    contexts = [build_context(VERIFICATION)]
-    if any(peer.may_send or peer.query_priors for peer in peers):
-        contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in CT_IMAGES]
-    if any(peer.query_priors for peer in peers):
-        contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in RESULTS]
-    if any(peer.may_send or peer.storage_commitment for peer in peers):
-        commitment = build_context(COMMITMENT)
-        # PS3.4 J.3.3: a peer that reports on an association of its own proposes the SCP role for itself.
-        commitment.scu_role = commitment.scp_role = True
-        contexts.append(commitment)
+    contexts = []
+    for accepted in ACCEPTED:
+        if any(accepted.is_for(peer) for peer in peers):
+            for sop_class in accepted.sop_classes:
+                context = build_context(sop_class, list(accepted.transfer_syntaxes))
+                if accepted.has_both_roles:
+                    context.scu_role = context.scp_role = True
+                contexts.append(context)
     return contexts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,9 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.presentation import build_context
 
 from dicom_node.delivery.commitment import REQUEST_COMMITMENT, CommitmentReport, read_report, request_dataset
 from dicom_node.errors import NodeError, PacsRefused, PacsUnavailable, UnreadableInstance
@@ -25,28 +24,15 @@ from dicom_node.identifiers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
-    VERIFICATION,
 )
 from dicom_node.journal.commitments import Reference
+from dicom_node.network import contexts
 from dicom_node.network.association import AssociationRequestor, NoAcceptedContext
-from dicom_node.network.status import (
-    COMPRESSED,
-    PROCESSING_FAILURE,
-    RESOURCE_LIMITATION,
-    SOP_CLASS_NOT_SUPPORTED,
-    SUCCESS,
-)
+from dicom_node.network.status import RETRIEVED, RETRYABLE, SOP_CLASS_NOT_SUPPORTED, STORED, SUCCESS
 from dicom_node.settings import NodeSettings, Peer
 
-STORED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
-"""PS3.4 table B.2-1: stored; the warnings mean that elements were coerced or did not match."""
-RETRYABLE = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})
-"""The peer cannot store the document now; any other failure is final."""
-RETRIEVED = frozenset({SUCCESS, 0xB000})
-"""PS3.4 tables C.4-2 and C.4-3; 0xB000: some sub-operations failed."""
-MAX_CONTEXTS = 128
-"""PS3.8 9.3.2.2: presentation context IDs are the odd numbers to 255."""
-_MIN_BYTES_PER_S = 100_000
+MIN_BYTES_PER_S = 100_000
+"""The response to a C-STORE is waited for `node.network_timeout_s`, and longer for a large file, by this rate."""
 
 OnReport = Callable[[CommitmentReport], int]
 """Receives a commitment report; returns the status of the response."""
@@ -85,7 +71,7 @@ class PacsClient:
 
     def echo(self) -> None:
         """Send C-ECHO. Raises PacsUnavailable."""
-        with self._association([build_context(VERIFICATION)]) as association:
+        with self._association(contexts.proposed(contexts.ECHO)) as association:
             self._require(association.send_c_echo(), "C-ECHO")
 
     def store(self, paths: Sequence[Path]) -> Iterator[StoreOutcome]:
@@ -101,7 +87,7 @@ class PacsClient:
         if not readable:
             return
         try:
-            with self._association(_contexts_for([kind for kind in kinds.values() if kind])) as association:
+            with self._association(contexts.proposed_for_files(kind for kind in kinds.values() if kind)) as association:
                 for path in readable:
                     yield self._store_one(association, path)
         except NoAcceptedContext:
@@ -109,30 +95,26 @@ class PacsClient:
 
     def find(self, query: Dataset) -> list[Dataset]:
         """Return the matches of a query (C-FIND, study root). Raises PacsUnavailable."""
-        with self._association([build_context(STUDY_ROOT_FIND)]) as association:
+        with self._association(contexts.proposed(contexts.FIND)) as association:
             answers = list(association.send_c_find(query, STUDY_ROOT_FIND))
             self._require(answers[-1][0], "C-FIND")
             return [found for _, found in answers if found is not None]
 
     def move(self, query: Dataset, destination_ae_title: str) -> Retrieval:
         """Retrieve instances to an AE title (C-MOVE, study root). Raises PacsUnavailable."""
-        with self._association([build_context(STUDY_ROOT_MOVE)]) as association:
+        with self._association(contexts.proposed(contexts.MOVE)) as association:
             answers = association.send_c_move(query, destination_ae_title, STUDY_ROOT_MOVE)
             return self._retrieval([status for status, _ in answers], "C-MOVE")
 
-    def get(self, query: Dataset, sop_class_uids: Iterable[str], on_instance: OnInstance) -> Retrieval:
-        """Retrieve instances of these SOP classes (C-GET, study root). Raises PacsUnavailable."""
-        classes = list(sop_class_uids)
-        # The peer accepts one transfer syntax per context, so each compressed syntax needs a context of its own.
-        native = [build_context(sop_class) for sop_class in classes]
-        compressed = [build_context(sop_class, syntax) for sop_class in classes for syntax in COMPRESSED]
-        contexts = [build_context(STUDY_ROOT_GET), *native, *compressed][:MAX_CONTEXTS]
+    def get(self, query: Dataset, on_instance: OnInstance) -> Retrieval:
+        """Retrieve images and result documents (C-GET, study root). Raises PacsUnavailable."""
+        retrieved = (contexts.RETRIEVED_IMAGES, contexts.RETRIEVED_REPORTS)
         # PS3.4 C.5.3: we are the storage SCP of C-GET, a role that the requestor must propose.
-        roles = [build_role(sop_class, scp_role=True) for sop_class in classes]
+        roles = [build_role(sop_class, scp_role=True) for service in retrieved for sop_class in service.sop_classes]
         handlers: list[evt.EventHandlerType] = [
             (evt.EVT_C_STORE, functools.partial(_on_store, on_instance=on_instance))
         ]
-        with self._association(contexts, handlers, roles) as association:
+        with self._association(contexts.proposed(contexts.GET, *retrieved), handlers, roles) as association:
             answers = association.send_c_get(query, STUDY_ROOT_GET)
             return self._retrieval([status for status, _ in answers], "C-GET")
 
@@ -151,7 +133,7 @@ class PacsClient:
         handlers: list[evt.EventHandlerType] = [
             (evt.EVT_N_EVENT_REPORT, functools.partial(_on_report, on_report=on_report))
         ]
-        with self._association([build_context(COMMITMENT)], handlers) as association:
+        with self._association(contexts.proposed(contexts.COMMIT), handlers) as association:
             request = request_dataset(transaction_uid, references)
             status, _ = association.send_n_action(request, REQUEST_COMMITMENT, COMMITMENT, COMMITMENT_INSTANCE)
             self._require(status, "N-ACTION")
@@ -163,13 +145,13 @@ class PacsClient:
         """Send the report of a peer's commitment request (N-EVENT-REPORT), as SCP. Raises PacsUnavailable."""
         # PS3.4 J.3.3: without role selection the requestor is the SCU.
         role = build_role(COMMITMENT, scp_role=True)
-        with self._association([build_context(COMMITMENT)], roles=[role]) as association:
+        with self._association(contexts.proposed(contexts.REPORT_COMMITMENT), roles=[role]) as association:
             status, _ = association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
             self._require(status, "N-EVENT-REPORT")
 
     def _store_one(self, association: Association, path: Path) -> StoreOutcome:
         document = dcmread(path)
-        association.dimse_timeout = self._node.network_timeout_s + path.stat().st_size / _MIN_BYTES_PER_S
+        association.dimse_timeout = self._node.network_timeout_s + path.stat().st_size / MIN_BYTES_PER_S
         try:
             answer = association.send_c_store(document)
         except ValueError:  # no presentation context was accepted for it
@@ -188,11 +170,12 @@ class PacsClient:
 
     def _association(
         self,
-        contexts: list[PresentationContext],
+        proposed: list[contexts.Context],
         handlers: Sequence[evt.EventHandlerType] = (),
         roles: Sequence[object] = (),
     ) -> AbstractContextManager[Association]:
-        return self._requestor.association(contexts, handlers, roles)
+        built = [build_context(abstract_syntax, list(syntaxes)) for abstract_syntax, syntaxes in proposed]
+        return self._requestor.association(built, handlers, roles)
 
     def _require(self, answer: Dataset, operation: str, accepted: frozenset[int] = frozenset({SUCCESS})) -> None:
         if "Status" not in answer:
@@ -222,14 +205,3 @@ def _kind(path: Path) -> tuple[str, str] | None:
         return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
     except (InvalidDicomError, AttributeError, OSError):
         return None
-
-
-def _contexts_for(kinds: Iterable[tuple[str, str]]) -> list[PresentationContext]:
-    """Return one presentation context per SOP class and transfer syntax, so that files are sent unchanged if possible.
-
-    Uncompressed files may also be sent as implicit VR, the default transfer syntax (PS3.5 10.1).
-    """
-    unchanged = set(kinds)
-    native = {(sop_class, ImplicitVRLittleEndian) for sop_class, syntax in unchanged if not UID(syntax).is_compressed}
-    pairs = sorted(unchanged) + sorted(native - unchanged)
-    return [build_context(sop_class, syntax) for sop_class, syntax in pairs[:MAX_CONTEXTS]]

@@ -1,25 +1,13 @@
-"""UIDs, status codes, socket options and library log levels, for both network roles."""
+"""Status codes, socket options and library log levels, for both network roles."""
 
 from __future__ import annotations
 
 import logging
 import socket
 import warnings
+from collections.abc import Mapping
 
 import pydicom.config
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
 
 # PS3.7 Annex C, and PS3.4 table B.2-1 for C-STORE.
 SUCCESS = 0x0000
@@ -34,11 +22,37 @@ OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
-COMPRESSED = (
-    JPEGLosslessSV1, JPEGLossless, JPEGLSLossless, JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless,
-    HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K, JPEGExtended12Bit,
-)  # fmt: skip
-"""Compressed transfer syntaxes that are accepted: those that the worker decodes."""
+ANSWERS: Mapping[str, Mapping[int, str]] = {
+    "C-ECHO": {SUCCESS: "always"},
+    "C-STORE": {
+        SUCCESS: "the instance's file and the file's name are on disk",
+        OUT_OF_RESOURCES: "less disk space is free than `node.min_free_mb`, the disk fails, or the journal's database "
+        "does not respond",
+        DATA_SET_DOES_NOT_MATCH: "command or presentation context and data set have different SOP UIDs",
+        CANNOT_UNDERSTAND: "the data set cannot be read, is truncated, or lacks a UID",
+    },
+    "N-ACTION": {
+        SUCCESS: "the request is recorded; the report follows on an association of its own",
+        PROCESSING_FAILURE: "the journal's database does not respond",
+        NOT_AUTHORISED: "the peer does not have `may_send`",
+        DUPLICATE_TRANSACTION: "the Transaction UID was used before",
+        MISTYPED_ARGUMENT: "an attribute is missing, or a UID is not valid",
+    },
+    "N-EVENT-REPORT": {
+        SUCCESS: "the report is recorded, or was before",
+        PROCESSING_FAILURE: "the journal's database does not respond",
+        INVALID_ARGUMENT: "no transaction with this UID was opened with the peer",
+        MISTYPED_ARGUMENT: "an attribute is missing",
+    },
+}
+"""The statuses that the SCP answers, and when, by operation."""
+STORED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
+"""PS3.4 table B.2-1: a peer stored it; the warnings mean that elements were coerced or did not match."""
+RETRYABLE = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})
+"""A peer cannot store the document now; any other failure is final."""
+RETRIEVED = frozenset({SUCCESS, 0xB000})
+"""PS3.4 tables C.4-2 and C.4-3; 0xB000: some sub-operations failed."""
+
 MAXIMUM_PDU_LENGTH = 131072
 """The maximum PDU length that we announce, in bytes: the limit of dcmtk."""
 

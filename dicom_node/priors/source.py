@@ -15,7 +15,6 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.identifiers import CT_IMAGES, RESULTS
 from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
@@ -24,7 +23,8 @@ from dicom_node.storage.receiver import InstanceReceiver
 
 log = logging.getLogger(__name__)
 
-_COOLDOWN_S = 30.0
+COOLDOWN_S = 30.0
+"""A peer that failed is not queried for this long."""
 _TEST_PATIENT_ID = "LUNGSPREAD-DOCTOR-ASKS"
 _ABORT_INTERVAL_S = 0.1
 
@@ -91,7 +91,7 @@ class DimseSource:
         query.QueryRetrieveLevel = "SERIES"
         query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
         if self.peer.retrieve == "get":
-            return self._client.get(query, [*CT_IMAGES, *RESULTS], self._on_instance)
+            return self._client.get(query, self._on_instance)
         with self._retrieving(series_uid):
             return self._client.move(query, self._ae_title)
 
@@ -113,7 +113,7 @@ def store_retrieved(receiver: InstanceReceiver, peer: Peer, sop_instance_uid: st
 class PeerCooldown:
     """Peers that failed recently; they are not queried again for `duration_s` seconds."""
 
-    def __init__(self, duration_s: float = _COOLDOWN_S) -> None:
+    def __init__(self, duration_s: float = COOLDOWN_S) -> None:
         self._duration_s = duration_s
         self._failed: dict[str, tuple[float, str]] = {}
 

@@ -18,7 +18,13 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    PYDICOM_IMPLEMENTATION_UID,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
 
 from dicom_node.errors import UnreadableInstance
 from dicom_node.storage.spool import checked_uid
@@ -136,16 +142,17 @@ class _Progress:
 def _read_uids(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
     """Read all elements, and return the UIDs by name. Raises EOFError if the data set is truncated."""
     stream, found = BytesIO(encoded), {}
+    is_implicit = syntax == ImplicitVRLittleEndian  # pydicom's own property is an error for a syntax it does not know
     progress = _Progress(stream)
     for element in data_element_generator(
-        stream, syntax.is_implicit_VR, syntax.is_little_endian, progress.is_at_pixels, specific_tags=list(_NAMES)
+        stream, is_implicit, syntax != ExplicitVRBigEndian, progress.is_at_pixels, specific_tags=list(_NAMES)
     ):
         if isinstance(element, RawDataElement) and element.tag in _NAMES:
             found[_NAMES[element.tag]] = (element.value or b"").decode("ascii").strip(" \0")
     if progress.pixel_data_length is None:
         is_complete = progress.end in (None, len(encoded))
     else:
-        stream.seek(8 if syntax.is_implicit_VR else 12, 1)  # PS3.5 7.1: the explicit header of OB and OW has 12 bytes
+        stream.seek(8 if is_implicit else 12, 1)  # PS3.5 7.1: the explicit header of OB and OW has 12 bytes
         _skip_pixel_data(stream, progress.pixel_data_length)
         is_complete = stream.tell() <= len(encoded)  # padding after the pixel data is allowed
     if not is_complete:

@@ -10,7 +10,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
-from pydicom.uid import UID
+
+from dicom_node.transfer_syntaxes import UNCOMPRESSED
 
 _PIXEL_DATA = Tag("PixelData")
 _OF_ALL_FRAMES = (
@@ -58,7 +59,7 @@ def _encoded_frames(image: Dataset) -> Sequence[bytes | memoryview]:
     if image.get_item(_PIXEL_DATA) is None:
         return ()
     encoded, frames = image.PixelData, int(image.NumberOfFrames)
-    if UID(image.file_meta.TransferSyntaxUID).is_encapsulated:
+    if image.file_meta.TransferSyntaxUID not in UNCOMPRESSED:
         offsets = (image.get("ExtendedOffsetTable"), image.get("ExtendedOffsetTableLengths"))
         extended = (offsets[0], offsets[1]) if offsets[0] and offsets[1] else None
         found = generate_frames(encoded, number_of_frames=frames, extended_offsets=extended)

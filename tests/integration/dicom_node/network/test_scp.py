@@ -223,25 +223,6 @@ def test_a_compressed_image_is_kept_in_its_own_syntax(
     assert (kept.pixel_array == dcmread(file).pixel_array).all()
 
 
-@pytest.mark.parametrize(
-    ("syntax", "option"),
-    [
-        (JPEGLosslessSV1, "-xs"), (JPEGLSLossless, "-xt"), (JPEGLSNearLossless, "-xu"), (JPEG2000Lossless, "-xv"),
-        (JPEG2000, "-xw"), (RLELossless, "-xr"), (DeflatedExplicitVRLittleEndian, "-xd"), (ExplicitVRBigEndian, "-xb"),
-    ],
-)  # fmt: skip
-def test_compressed_images_from_dcmtk_are_stored_unchanged(
-    scp: RunningScp, make_ct: MakeCt, tmp_path: Path, syntax: str, option: str
-) -> None:
-    file = write_as(tmp_path, make_ct(1), syntax)
-
-    assert run_storescu(scp, [file], option) == 0
-
-    kept = dcmread(scp.spool.instance_path("1.2.3", "1.2.3.1"))
-    assert kept.file_meta.TransferSyntaxUID == syntax
-    assert (kept.pixel_array == dcmread(file).pixel_array).all()
-
-
 def test_an_instance_sent_twice_is_stored_once(scp: RunningScp, write_ct: WriteCt) -> None:
     files = write_ct(3)
 

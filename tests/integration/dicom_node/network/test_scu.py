@@ -13,9 +13,9 @@ from pydicom.uid import JPEGLSLossless, RLELossless, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO
-from pynetdicom.presentation import build_context
 
 from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
+from dicom_node.network import contexts
 from dicom_node.network.scu import PacsClient, StoreOutcome
 from dicom_node.settings import NodeSettings, Peer
 from tests.conftest import CLOSES_ITS_SOCKET
@@ -254,7 +254,7 @@ def test_a_requested_connection_has_no_delay_and_a_timeout(tmp_path: Path) -> No
 def test_a_response_is_not_taken_by_the_polling_thread(client: PacsClient) -> None:
     answer = C_ECHO()
     answer.MessageIDBeingRespondedTo, answer.Status = 1, 0x0000
-    with client._association([build_context("1.2.840.10008.1.1")]) as association:
+    with client._association(contexts.proposed(contexts.ECHO)) as association:
         association.dimse.msg_queue.put((1, answer))
         time.sleep(0.05)  # pynetdicom's other thread has polled many times by now
 
@@ -317,7 +317,7 @@ def test_a_get_returns_files(client: PacsClient, write_ct: WriteCt, tmp_path: Pa
     def keep(uid: str, file: bytes) -> None:
         (tmp_path / uid).write_bytes(file)
 
-    got = client.get(query("SERIES", SeriesInstanceUID="1.2.3"), [CT], keep)
+    got = client.get(query("SERIES", SeriesInstanceUID="1.2.3"), keep)
 
     assert (got.completed, got.failed) == (3, 0)
     assert [dcmread(tmp_path / f"1.2.3.{n}") for n in (1, 2, 3)] == [dcmread(file) for file in files]

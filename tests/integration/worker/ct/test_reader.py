@@ -1,31 +1,18 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import highdicom
-import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import (
-    HTJ2K,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    HTJ2KLossless,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-)
 
 from tests.fixtures.worker.ct_series import Series, save
 from worker.ct.reader import load
@@ -132,109 +119,6 @@ def test_a_real_series_has_the_voxels_and_affine_of_highdicom_and_simpleitk(name
     assert_same_volume(volume.hu, volume.affine, *read_by_simpleitk(tmp_path / name))
     reference = highdicom.get_volume_from_series([pydicom.dcmread(file) for file in files], dtype=np.float32)
     assert_same_volume(volume.hu, volume.affine, reference.array, reference.affine)
-
-
-Encode = Callable[[Path], object]
-
-
-def by_dcmtk(*command: str) -> Encode:
-    def encode(file: Path) -> None:
-        program = shutil.which(command[0], path="/usr/bin:/usr/local/bin")  # not that of a virtual environment
-        if program is None:
-            pytest.skip(f"dcmtk's {command[0]} is not installed")
-        subprocess.run([program, *command[1:], str(file), str(file)], check=True, capture_output=True)
-
-    return encode
-
-
-def by_pydicom(syntax: pydicom.uid.UID) -> Encode:
-    def encode(file: Path) -> None:
-        image = pydicom.dcmread(file)
-        image.compress(syntax, generate_instance_uid=False)
-        image.save_as(file)
-
-    return encode
-
-
-def rewritten(syntax: pydicom.uid.UID) -> Encode:
-    def encode(file: Path) -> None:
-        image = pydicom.dcmread(file)
-        if syntax == ExplicitVRBigEndian:
-            image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
-        image.file_meta.TransferSyntaxUID = syntax
-        little = syntax != ExplicitVRBigEndian
-        pydicom.dcmwrite(file, image, implicit_vr=syntax.is_implicit_VR, little_endian=little, force_encoding=True)
-
-    return encode
-
-
-def by_openjph(syntax: pydicom.uid.UID) -> Encode:
-    def encode(file: Path) -> None:
-        image = pydicom.dcmread(file)
-        frame = imagecodecs.htj2k_encode(image.pixel_array, reversible=True)
-        image.PixelData = encapsulate([bytes(frame)])
-        image["PixelData"].VR = "OB"
-        image["PixelData"].is_undefined_length = True
-        image.file_meta.TransferSyntaxUID = syntax
-        image.save_as(file)
-
-    return encode
-
-
-ENCODINGS: dict[str, tuple[Encode, str]] = {
-    "Implicit VR Little Endian": (rewritten(ImplicitVRLittleEndian), "1.2.840.10008.1.2"),
-    "Explicit VR Big Endian": (rewritten(ExplicitVRBigEndian), "1.2.840.10008.1.2.2"),
-    "Deflated Explicit VR Little Endian": (rewritten(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.1.99"),
-    "JPEG Lossless, process 14": (by_dcmtk("dcmcjpeg", "+el"), "1.2.840.10008.1.2.4.57"),
-    "JPEG Lossless, process 14, selection value 1": (by_dcmtk("dcmcjpeg", "+e1"), "1.2.840.10008.1.2.4.70"),
-    "JPEG-LS Lossless by dcmtk": (by_dcmtk("dcmcjpls", "+el"), "1.2.840.10008.1.2.4.80"),
-    "JPEG-LS Lossless by pydicom": (by_pydicom(JPEGLSLossless), "1.2.840.10008.1.2.4.80"),
-    "JPEG 2000 Lossless": (by_pydicom(JPEG2000Lossless), "1.2.840.10008.1.2.4.90"),
-    "High-Throughput JPEG 2000 Lossless": (by_openjph(HTJ2KLossless), "1.2.840.10008.1.2.4.201"),
-    "High-Throughput JPEG 2000": (by_openjph(HTJ2K), "1.2.840.10008.1.2.4.203"),
-    "RLE Lossless by dcmtk": (by_dcmtk("dcmcrle"), "1.2.840.10008.1.2.5"),
-    "RLE Lossless by pydicom": (by_pydicom(RLELossless), "1.2.840.10008.1.2.5"),
-}
-
-
-@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("name", ENCODINGS)
-def test_every_transfer_syntax_gives_the_same_voxels(name: str, signed: bool, tmp_path: Path) -> None:
-    encode, syntax = ENCODINGS[name]
-    files = save(Series(rows=40, columns=48, signed=signed, noise_hu=200).images(), tmp_path)
-    expected = load(files).volume
-    for file in files:
-        encode(file)
-
-    series = load(files)
-
-    assert {image.file_meta.TransferSyntaxUID for image in series.datasets} == {syntax}
-    assert np.array_equal(series.volume.hu, expected.hu)
-    assert expected.hu.min() < -1000
-
-
-def test_jpeg_extended_of_twelve_bits_is_close(tmp_path: Path) -> None:
-    """Lossy: dcmtk's own decoder gives the values to compare with."""
-    files = save(Series(rows=40, columns=48, noise_hu=20).images(), tmp_path)
-    for file in files:
-        by_dcmtk("dcmcjpeg", "+ee", "+q", "95")(file)
-    hu = load(files).volume.hu
-    for file in files:
-        by_dcmtk("dcmdjpeg")(file)
-
-    expected = load(files).volume.hu
-    assert np.abs(hu - expected).max() <= 1
-
-
-def test_near_lossless_jpeg_ls_is_within_its_error_limit(tmp_path: Path) -> None:
-    files = save(Series(noise_hu=200).images(), tmp_path)
-    expected = load(files).volume.hu
-    for file in files:
-        by_dcmtk("dcmcjpls", "+en", "+md", "2")(file)
-
-    hu = load(files).volume.hu
-
-    assert 0 < np.abs(hu - expected).max() <= 2
 
 
 def change(files: list[Path], alter: Callable[[Dataset], object], which: slice = slice(None)) -> list[Path]:
