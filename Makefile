@@ -11,7 +11,7 @@ CT ?=
 LATER_CT ?=
 CONFIG ?= lungspread.toml
 
-.PHONY: demo test test-fast lint check serve bench doctor lock sbom clean
+.PHONY: demo test test-fast lint check serve bench conformance doctor lock sbom clean
 
 demo: .venv/worker
 	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
@@ -38,6 +38,10 @@ doctor: .venv/worker
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.run_all
+
+# Writes the tables of dicom_node/CONFORMANCE.md, as the code is now.
+conformance: .venv/dev
+	$(BIN)/python -m conformance
 
 # Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
 lock:

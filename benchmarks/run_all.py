@@ -18,6 +18,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.row import Row, read_rows, write_rows
+from conformance.markdown import replaced_between
 from models.devices import choose_dtype
 
 FOLDER = Path(__file__).parent
@@ -74,13 +75,6 @@ def table(rows: list[Row], machine: str) -> str:
     return "\n".join(lines)
 
 
-def write_between_marks(path: Path, text: str) -> None:
-    """Replace what stands between the two marks of a Markdown file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Run everything; exit 1 if a benchmark had no result."""
     bfloat16 = "with" if choose_dtype(torch.device("cpu")) == torch.bfloat16 else "without"
@@ -92,7 +86,9 @@ def main() -> None:
     print("\nall rows")
     write_rows(rows, FOLDER / "results.json")
     draw(rows, FOLDER / "results.png")
-    write_between_marks(FOLDER.parent / "README.md", table(rows, machine))
+    readme = FOLDER.parent / "README.md"
+    text = replaced_between(readme.read_text(encoding="utf-8"), BEGIN, END, table(rows, machine))
+    readme.write_text(text, encoding="utf-8")
     if not all(results):
         raise SystemExit(1)
 

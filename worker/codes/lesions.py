@@ -164,6 +164,7 @@ CT_PROCEDURE: Code = codes.LN.CTUnspecifiedBodyRegion
 COMMENT: Code = codes.DCM.Comment
 DEVICE: Code = codes.DCM.Device
 ARTIFICIAL_INTELLIGENCE: Code = codes.DCM.ArtificialIntelligence
+PROCESSING_EQUIPMENT: Code = codes.DCM.ProcessingEquipment
 
 LARGEST_NODULE_MM = 30.0
 

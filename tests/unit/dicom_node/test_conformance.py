@@ -2,76 +2,79 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
+from typing import get_args
 
-from pydicom.datadict import dictionary_description
+import pytest
 
-from dicom_node.identifiers import (
-    COMMITMENT,
-    CT_IMAGES,
-    MULTI_FRAME_CT,
-    REPORTS,
-    RESULTS,
-    SEGMENTATIONS,
-    STUDY_ROOT_FIND,
-    STUDY_ROOT_GET,
-    STUDY_ROOT_MOVE,
-    VERIFICATION,
-)
+from conformance.markdown import replaced_between
+from conformance.sections import OF_CONSTANTS, SECTIONS, STATEMENT, with_section
+from dicom_node.network import scu, status
+from dicom_node.network.contexts import Permission
 from dicom_node.priors import query as prior_query
-from dicom_node.priors.patient_identity import PatientIdentity
-from dicom_node.settings import NodeSettings
-from dicom_node.transfer_syntaxes import ALL, COMPRESSED
+from dicom_node.settings import NodeSettings, Peer
 
-CT_SERIES = prior_query.FoundSeries(study_uid="1.2", series_uid="1.2.3", modality="CT", instances=1, is_relevant=True)
-STATEMENT = (Path(prior_query.__file__).parents[1] / "CONFORMANCE.md").read_text(encoding="utf-8")
+NODE = STATEMENT.parent
+TEXT = STATEMENT.read_text(encoding="utf-8")
 
 
-def test_every_sop_class_is_stated_by_its_uid() -> None:
-    shortened = STATEMENT.replace("...", "1.2.840.10008.5.1.4.1.1.")
-    for uid in (VERIFICATION, COMMITMENT, *CT_IMAGES, *RESULTS, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET):
-        assert uid in shortened, uid
-    for name in (MULTI_FRAME_CT | REPORTS | SEGMENTATIONS).values():
-        assert name in STATEMENT, name
+@pytest.mark.parametrize("name", OF_CONSTANTS)
+def test_a_table_of_the_statement_is_what_the_code_says(name: str) -> None:
+    assert with_section(TEXT, name) == TEXT, "run `make conformance`"
 
 
-def test_every_key_of_a_query_is_stated_at_its_level() -> None:
-    queries = (
-        prior_query.study_query(PatientIdentity(patient_id="A")),
-        prior_query.series_query("1.2"),
-        prior_query.image_query(CT_SERIES),
-    )
-    for query in queries:
-        (row,) = [line for line in STATEMENT.splitlines() if line.startswith(f"| {query.QueryRetrieveLevel} |")]
-        _, _, matching, returned, _ = row.split("|")
-        for element in query:
-            if element.keyword != "QueryRetrieveLevel":
-                column = returned if element.is_empty else matching
-                assert dictionary_description(element.tag) in column, element.keyword
+def test_every_generated_section_is_in_the_statement_once() -> None:
+    marks = [line for line in TEXT.splitlines() if line.startswith("<!-- make conformance: ")]
+
+    assert sorted(marks) == sorted(f"<!-- make conformance: {name} -->" for name in SECTIONS)
+    assert TEXT.count("<!-- end -->") == len(marks)
+
+
+def test_the_chapters_are_those_of_the_standard() -> None:
+    chapters = [line.removeprefix("## ") for line in TEXT.splitlines() if line.startswith("## ")]
+
+    # PS3.2 Annex N, 2024d.
+    assert chapters[:8] == [
+        "1 Overview",
+        "2 Table of contents",
+        "3 Introduction",
+        "4 Implementation model",
+        "5 Service and interoperability description",
+        "6 Configuration",
+        "7 Network communication details",
+        "8 Security",
+    ]
+    assert [chapter.split()[1] for chapter in chapters[8:]] == list("ABCDEF")
+
+
+def test_a_mark_that_is_missing_is_an_error() -> None:
+    assert replaced_between("a <b> old <c> d", "<b>", "<c>", "new") == "a <b>\n\nnew\n\n<c> d"
+    with pytest.raises(ValueError, match="no <b>"):
+        replaced_between("a <c>", "<b>", "<c>", "new")
+
+
+def test_the_statuses_that_the_node_answers_are_those_of_the_table() -> None:
+    answering = [path for path in NODE.rglob("*.py") if path != Path(scu.__file__)]
+    imported = {
+        alias.name
+        for path in answering
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == status.__name__
+        for alias in node.names
+    }
+    statuses = {value for name in imported if isinstance(value := getattr(status, name), int)}
+
+    assert statuses - {status.MAXIMUM_PDU_LENGTH} == {value for each in status.ANSWERS.values() for value in each}
+
+
+def test_every_permission_is_a_setting_of_a_peer() -> None:
+    for permission in get_args(Permission):
+        assert Peer.model_fields[permission].annotation is bool
 
 
 def test_the_limits_and_the_minimum_number_of_slices_are_stated() -> None:
     for name in ("priors_time_limit_s", "priors_size_limit_mb", "max_priors"):
         assert name in NodeSettings.model_fields
-        assert f"`node.{name}`" in STATEMENT
-    assert f"fewer than {prior_query.MIN_SLICES} instances" in STATEMENT
-
-
-def test_the_statement_has_all_accepted_transfer_syntaxes() -> None:
-    assert len(ALL) == 4 + len(COMPRESSED) == 21
-    for name in (
-        "explicit VR little",
-        "implicit VR little",
-        "deflated",
-        "big",
-        "JPEG Lossless",
-        "JPEG-LS",
-        "JPEG 2000",
-        "High-Throughput JPEG 2000",
-        "JPEG Baseline",
-        "and Extended",
-        "JPEG XL",
-        "encapsulated uncompressed",
-        "RLE",
-    ):
-        assert name in " ".join(STATEMENT.split()), name
+        assert f"`node.{name}`" in TEXT
+    assert f"fewer than {prior_query.MIN_SLICES} instances" in TEXT

@@ -11,10 +11,11 @@ import re
 from importlib.metadata import version
 from typing import TypedDict
 
-from highdicom import SOPClass
+from highdicom import ContributingEquipment, SOPClass
 from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
+from worker.codes import lesions as codes
 from worker.outputs.dicom.source import SourceImages, value_of
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
@@ -42,6 +43,7 @@ class DocumentIdentity(TypedDict):
     content_time: str
     series_date: str
     series_time: str
+    contributing_equipment: list[ContributingEquipment]
 
 
 def document_identity(
@@ -64,6 +66,18 @@ def document_identity(
         content_time=time,
         series_date=date,
         series_time=time,
+        contributing_equipment=[_model(card)],
+    )
+
+
+def _model(card: ModelCard) -> ContributingEquipment:
+    """Return the model as the equipment that processed the images, as IHE AI Results asks for."""
+    return ContributingEquipment(
+        manufacturer=PRODUCT,
+        purpose_of_reference=codes.PROCESSING_EQUIPMENT,
+        manufacturer_model_name=card.name,
+        software_versions=card.version,
+        contribution_description="Model that outlined the lesions",
     )
 
 
