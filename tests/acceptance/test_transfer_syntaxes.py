@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import pynetdicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -36,7 +37,7 @@ from pydicom.uid import (
 from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
-from dicom_node.identifiers import CT_IMAGE
+from dicom_node.identifiers import CT_IMAGES
 from dicom_node.network.association import NodeAE, on_connected
 from dicom_node.transfer_syntaxes import (
     DEFLATED_FRAMES,
@@ -49,6 +50,7 @@ from tests.conftest import CLOSES_ITS_SOCKET
 from tests.fixtures.dicom_node.orthanc import running_orthanc
 from tests.fixtures.encoded_ct import ENCODINGS, Encoding, dcmtk
 from tests.fixtures.small_site import AE_TITLE, SENDER, TUMOUR_ML, SmallSite, chest
+from tests.fixtures.worker.multi_frame import converted, enhanced
 from tests.fixtures.worker.reading import everything
 
 # Options of storescu, for the transfer syntaxes that it proposes alone.
@@ -69,6 +71,12 @@ NUMBERS = itertools.count(1)
 """Of the series."""
 
 Send = Callable[[SmallSite, list[Path], UID], None]
+Kind = Callable[[list[Dataset]], list[Dataset]]
+"""Makes single-frame images of one series into images of another SOP class."""
+KINDS: dict[str, Kind] = {
+    "Enhanced CT": lambda images: [enhanced(images, uid=f"{images[0].SeriesInstanceUID}.99")],
+    "Legacy Converted Enhanced CT": lambda images: [converted(images, uid=f"{images[0].SeriesInstanceUID}.99")],
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +92,9 @@ def orthanc_url(tmp_path_factory: pytest.TempPathFactory, site: SmallSite) -> It
         yield f"http://127.0.0.1:{http}"
 
 
-def write_chest(folder: Path, encoding: Encoding, series_uid: str) -> list[Path]:
+def write_chest(folder: Path, encoding: Encoding, series_uid: str, kind: Kind = list) -> list[Path]:
     files = []
-    for image in chest(series_uid):
+    for image in kind(chest(series_uid)):
         files.append(folder / f"{image.InstanceNumber}.dcm")
         image.save_as(files[-1], enforce_file_format=True)
         encoding.encode(files[-1])
@@ -104,7 +112,7 @@ def by_dcmsend(site: SmallSite, files: list[Path], _syntax: UID) -> None:
 
 
 def by_pynetdicom(site: SmallSite, files: list[Path], syntax: UID) -> None:
-    contexts = [build_context(CT_IMAGE, syntax)]
+    contexts = [build_context(sop_class, syntax) for sop_class in CT_IMAGES]
     handlers: list[Any] = [CLOSES_ITS_SOCKET, (evt.EVT_CONN_OPEN, on_connected, [10.0])]  # without a delay
     # Its own requestor may lose a response on a busy machine: its polling thread takes it.
     assoc = NodeAE(SENDER).associate("127.0.0.1", site.port, contexts, AE_TITLE, evt_handlers=handlers)
@@ -160,6 +168,23 @@ def test_the_volume_is_the_same_in_every_transfer_syntax_that_orthanc_sends(
     instances = [post(f"{orthanc_url}/instances", file.read_bytes())["ID"] for file in files]
 
     post(f"{orthanc_url}/modalities/node/store", json.dumps({"Resources": instances, "Synchronous": True}).encode())
+
+    require_the_volume(site, series_uid, syntax)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("send", "syntax"),
+    [(by_storescu, JPEGLSLossless), (by_pynetdicom, HTJ2KLossless), (by_pynetdicom, JPEG_XL_LOSSLESS)],
+)
+def test_the_volume_of_a_multi_frame_image_is_the_same(
+    kind: str, send: Send, syntax: UID, site: SmallSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pynetdicom._config, "STORE_SEND_CHUNKED_DATASET", True)
+    series_uid = f"1.2.{next(NUMBERS)}"
+    files = write_chest(tmp_path, BY_SYNTAX[syntax], series_uid, KINDS[kind])
+
+    send(site, files, syntax)
 
     require_the_volume(site, series_uid, syntax)
 

@@ -15,6 +15,7 @@ from dicom_node import transfer_syntaxes
 from dicom_node.transfer_syntaxes import JPEG_XL_LOSSLESS
 from tests.fixtures.encoded_ct import ENCODINGS, Encoding, by_dcmtk
 from tests.fixtures.worker.ct_series import Series, save
+from tests.fixtures.worker.multi_frame import enhanced
 from worker.ct.reader import load
 from worker.ct.rejections import TruncatedInstance, UndecodablePixels
 
@@ -62,6 +63,21 @@ def test_every_transfer_syntax_gives_the_same_voxels(encoding: Encoding, signed:
     difference = float(np.abs(series.volume.hu - expected).max())
     assert difference <= encoding.loss_hu
     assert (difference > 0) == (encoding.loss_hu > 0)
+
+
+@pytest.mark.parametrize("encoding", [each for each in ENCODINGS if not each.loss_hu], ids=lambda each: each.name)
+def test_every_lossless_transfer_syntax_gives_the_same_voxels_of_a_multi_frame_image(
+    encoding: Encoding, tmp_path: Path
+) -> None:
+    images = Series(rows=40, columns=48, slices=3, noise_hu=200).images()
+    (file,) = save([enhanced(images)], tmp_path)
+    expected = load([file]).volume.hu
+    encoding.encode(file)
+
+    series = load([file])
+
+    assert series.datasets[0].file_meta.TransferSyntaxUID == encoding.syntax
+    assert np.array_equal(series.volume.hu, expected)
 
 
 def test_jpeg_extended_has_the_values_that_dcmtk_decodes(tmp_path: Path) -> None:
