@@ -41,7 +41,7 @@ bench: .venv/bench
 
 # Writes the tables of dicom_node/CONFORMANCE.md, as the code is now.
 conformance: .venv/dev
-	$(BIN)/python -m conformance
+	$(BIN)/python -m tests.conformance
 
 # Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
 lock:

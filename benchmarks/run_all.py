@@ -18,8 +18,8 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.row import Row, read_rows, write_rows
-from conformance.markdown import replaced_between
 from models.devices import choose_dtype
+from tests.conformance.markdown import replaced_between
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from conformance.examples import examples
-from conformance.sections import OF_DOCUMENTS, STATEMENT, with_section
 from dicom_node.network.contexts import STORE
+from tests.conformance.examples import examples
+from tests.conformance.sections import OF_DOCUMENTS, STATEMENT, with_section
 
 TEXT = STATEMENT.read_text(encoding="utf-8")
 

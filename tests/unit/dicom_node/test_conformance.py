@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from conformance.markdown import replaced_between
-from conformance.sections import OF_CONSTANTS, SECTIONS, STATEMENT, with_section
 from dicom_node.network import scu, status
 from dicom_node.network.contexts import Permission
 from dicom_node.priors import query as prior_query
 from dicom_node.settings import NodeSettings, Peer
+from tests.conformance.markdown import replaced_between
+from tests.conformance.sections import OF_CONSTANTS, SECTIONS, STATEMENT, with_section
 
 NODE = STATEMENT.parent
 TEXT = STATEMENT.read_text(encoding="utf-8")

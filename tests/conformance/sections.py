@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from conformance import codes, content, documents, network, settings
-from conformance.markdown import replaced_between
+from tests.conformance import codes, content, documents, network, settings
+from tests.conformance.markdown import replaced_between
 
-STATEMENT = Path(__file__).parents[1] / "dicom_node" / "CONFORMANCE.md"
+STATEMENT = Path(__file__).parents[2] / "dicom_node" / "CONFORMANCE.md"
 
 OF_CONSTANTS: Mapping[str, Callable[[], str]] = {
     "services": network.services,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pynetdicom import PYNETDICOM_UID_PREFIX
 
-from conformance.markdown import table
 from dicom_node.delivery.commitment_reports import MAX_ATTEMPTS
 from dicom_node.delivery.delivery import MAX_REFERENCES
 from dicom_node.network.association import MAX_PDU_BYTES, MAX_REQUEST_BYTES
@@ -17,8 +16,9 @@ from dicom_node.network.status import MAXIMUM_PDU_LENGTH
 from dicom_node.priors.query import MIN_SLICES
 from dicom_node.priors.source import COOLDOWN_S
 from dicom_node.settings import NodeSettings
+from tests.conformance.markdown import table
 
-_SHIPPED = Path(__file__).parents[1] / "lungspread.toml"
+_SHIPPED = Path(__file__).parents[2] / "lungspread.toml"
 
 
 def association_parameters() -> str:

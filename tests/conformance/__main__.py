@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.sections import SECTIONS, STATEMENT, with_section
+from tests.conformance.sections import SECTIONS, STATEMENT, with_section
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from conformance.examples import examples
-from conformance.markdown import table
+from tests.conformance.examples import examples
+from tests.conformance.markdown import table
 
 _MOST_VALUES = 6
 """More values of one attribute or concept are not listed."""

@@ -8,7 +8,6 @@ from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from conformance.markdown import table
 from dicom_node.delivery.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE
 from dicom_node.identifiers import SEGMENTATIONS
 from dicom_node.network.contexts import ACCEPTED, REQUESTED
@@ -16,6 +15,7 @@ from dicom_node.network.status import ANSWERS, RETRIEVED, RETRYABLE, STORED, SUC
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import FoundSeries, image_query, series_query, study_query
 from dicom_node.transfer_syntaxes import ALL, COMPRESSED, LOSSY, UNCOMPRESSED, name_of
+from tests.conformance.markdown import table
 
 
 def services() -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
-from conformance.examples import examples
-from conformance.markdown import table
+from tests.conformance.examples import examples
+from tests.conformance.markdown import table
 
 Row = tuple[str, str, str, str]
 """Parent, relationship, value type and concept name of a content item."""

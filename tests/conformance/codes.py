@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
-from conformance.markdown import table
+from tests.conformance.markdown import table
 from worker.codes import follow_up, lesions
 
 CONTEXT_GROUPS = (
