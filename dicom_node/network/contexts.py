@@ -87,6 +87,14 @@ ACCEPTED = (
 )
 """The services of the SCP."""
 
+
+def storage_syntaxes(peer: Peer) -> dict[str, Sequence[str]]:
+    """Return the transfer syntaxes in which a peer may store instances, by SOP class."""
+    services = [each for each in ACCEPTED if each.service == "Storage" and each.is_for(peer)]
+    return {sop_class: each.transfer_syntaxes for each in services for sop_class in each.sop_classes}
+
+
+
 ECHO = RequestedService(
     service="Verification", operation="C-ECHO", sop_classes=[VERIFICATION], peers="any (`lungspread doctor`)"
 )

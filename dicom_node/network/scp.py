@@ -18,23 +18,21 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
-from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.errors import JournalUnavailable, UnreadableInstance
 from dicom_node.identifiers import VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.network.association import NodeAE, on_connected
 from dicom_node.network.contexts import ACCEPTED
 from dicom_node.network.status import (
-    CANNOT_UNDERSTAND,
-    DATA_SET_DOES_NOT_MATCH,
     DUPLICATE_TRANSACTION,
     MAXIMUM_PDU_LENGTH,
     MISTYPED_ARGUMENT,
     NOT_AUTHORISED,
-    OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     SUCCESS,
     abort,
 )
+from dicom_node.network.store_status import store
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
@@ -97,20 +95,8 @@ class StorageScp:
 
     def _on_store(self, event: evt.Event) -> int:
         """Write the instance to disk, then respond."""
-        calling = _calling(event)
-        try:
-            return self._receive(event, calling)
-        except UnreadableInstance as error:
-            log.warning("C-STORE from %s answered 0xC000: %s", calling, error)
-            return CANNOT_UNDERSTAND
-        except (SpoolFull, JournalUnavailable) as error:
-            log.error("C-STORE from %s answered 0xA700: %s", calling, error)  # noqa: TRY400 - no traceback needed
-        except OSError as error:
-            log.error("C-STORE from %s answered 0xA700: errno %s", calling, error.errno)  # noqa: TRY400
-        return OUT_OF_RESOURCES
-
-    def _receive(self, event: evt.Event, calling: str) -> int:
         request: Any = event.request
+        calling = _calling(event)
         originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
         received = ReceivedInstance(
             encoded=request.DataSet.getvalue(),  # without a copy, here and in read_header
@@ -121,10 +107,8 @@ class StorageScp:
             # PS3.7 9.1.1.1: the AE that requested the C-MOVE; some peers send their own title instead.
             is_fetched=originator in (self.node.ae_title, calling),
         )
-        if request.AffectedSOPClassUID == event.context.abstract_syntax and self.receiver.keep(received):
-            return SUCCESS
-        log.warning("C-STORE from %s answered 0xA900: command and data set have different SOP UIDs", calling)
-        return DATA_SET_DOES_NOT_MATCH
+        is_negotiated = request.AffectedSOPClassUID == event.context.abstract_syntax
+        return store(lambda: is_negotiated and self.receiver.keep(received), f"C-STORE from {calling}")
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
         """Record a request for commitment of received instances (SCP role); the report follows on a new association."""

@@ -21,6 +21,8 @@ RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
+"""PS3.18 table I.2-2; a Failure Reason of STOW-RS alone."""
 
 ANSWERS: Mapping[str, Mapping[int, str]] = {
     "C-ECHO": {SUCCESS: "always"},
@@ -79,6 +81,6 @@ def silence_libraries() -> None:
     pydicom.config.debug(debug_on=False)  # pydicom sets its level on first use, so ours is set after it
     # Without a warning, a check of each value that is read has no effect, and takes a tenth of the time to receive.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    for name in ("pydicom", "pynetdicom", "dicomweb_client", "urllib3"):
+    for name in ("pydicom", "pynetdicom", "dicomweb_client", "urllib3", "uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.filterwarnings("ignore", module=name)

@@ -13,7 +13,7 @@ from io import BytesIO
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_file_meta_info
@@ -43,6 +43,11 @@ _PREAMBLE = b"\0" * 128 + b"DICM"
 _GROUP_LENGTH = 12
 """Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+DECODING_ERRORS = (
+    BytesLengthException, InvalidDicomError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
+    TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom raises on bytes that are not DICOM; also when an element is used, because it is decoded then."""
 _ITEM, _SEQUENCE_DELIMITER = 0xE000FFFE, 0xE0DDFFFE
 """(FFFE,E000) and (FFFE,E0DD), each as one little endian number."""
 
@@ -67,9 +72,10 @@ def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header
         if syntax == DeflatedExplicitVRLittleEndian:
             encoded = zlib.decompress(encoded, -zlib.MAX_WBITS)
         found = _read_uids(encoded, syntax)
-    except (zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError, TypeError) as e:
+    except DECODING_ERRORS as error:
         # The library's message may quote values, so only the type of the error is reported.
-        raise UnreadableInstance(f"a data set of {len(encoded)} bytes cannot be read ({type(e).__name__})") from None
+        reason = type(error).__name__
+        raise UnreadableInstance(f"a data set of {len(encoded)} bytes cannot be read ({reason})") from None
     missing = [name for name in _NAMES.values() if not found.get(name)]
     if missing:
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes has no {missing[0]}")
@@ -110,7 +116,7 @@ def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
     try:
         meta = dcmread(BytesIO(file), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).file_meta
         meta_end = len(_PREAMBLE) + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)
-    except (InvalidDicomError, AttributeError, struct.error, ValueError, EOFError) as error:
+    except DECODING_ERRORS as error:
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
     return meta, memoryview(file)[meta_end:]
 

@@ -12,9 +12,17 @@ from pathlib import Path
 from dicom_node.errors import UnreadableInstance
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
-from dicom_node.storage.dataset_header import Header, Origin, file_start, read_header, read_origin, split_file
+from dicom_node.storage.dataset_header import (
+    DECODING_ERRORS,
+    Header,
+    Origin,
+    file_start,
+    read_header,
+    read_origin,
+    split_file,
+)
 from dicom_node.storage.recorder import InstanceRecorder, StoredInstance
-from dicom_node.storage.spool import Spool
+from dicom_node.storage.spool import Spool, checked_uid
 
 log = logging.getLogger(__name__)
 
@@ -117,22 +125,27 @@ class InstanceReceiver:
 
     def keep_file(self, file: bytes, calling_ae_title: str) -> None:
         """Store a DICOM file that we requested. Raises the errors of `keep`."""
-        meta, encoded = split_file(file)
-        try:
-            received = ReceivedInstance(
-                encoded=encoded,
-                transfer_syntax_uid=str(meta.TransferSyntaxUID),
-                sop_class_uid=str(meta.MediaStorageSOPClassUID),
-                sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
-                calling_ae_title=calling_ae_title,
-                is_fetched=True,
-            )
-        except AttributeError as error:
-            raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
+        received = received_file(file, calling_ae_title, is_fetched=True)
         if not self.keep(received):
             raise UnreadableInstance(
                 f"instance {received.sop_instance_uid}: data set and file meta information have different UIDs"
             )
+
+
+def received_file(file: bytes, calling_ae_title: str, *, is_fetched: bool) -> ReceivedInstance:
+    """Return the instance of a DICOM file; its file meta information declares the UIDs. Raises UnreadableInstance."""
+    meta, encoded = split_file(file)
+    try:
+        return ReceivedInstance(
+            encoded=encoded,
+            transfer_syntax_uid=checked_uid(str(meta.TransferSyntaxUID)),
+            sop_class_uid=checked_uid(str(meta.MediaStorageSOPClassUID)),
+            sop_instance_uid=checked_uid(str(meta.MediaStorageSOPInstanceUID)),
+            calling_ae_title=calling_ae_title,
+            is_fetched=is_fetched,
+        )
+    except DECODING_ERRORS as error:
+        raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
 
 
 def _stored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import random
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -13,12 +14,12 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import text
 
-from dicom_node.errors import JournalUnavailable
+from dicom_node.errors import JournalUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
 from dicom_node.journal.schema import FETCHED, SENT
-from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
-from dicom_node.storage.spool import Spool
+from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance, received_file
+from dicom_node.storage.spool import Spool, checked_uid
 
 MakeCt = Callable[..., Dataset]
 
@@ -207,3 +208,18 @@ def test_the_file_meta_information_names_the_sender_for_other_readers(
     assert fetched.PrivateInformation == b"FETCHED "
     assert fetched.PrivateInformationCreatorUID is not None
     assert fetched.PrivateInformationCreatorUID.is_valid
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of some; a node has them silenced
+def test_damaged_file_meta_information_is_unreadable_or_declares_uids(make_ct: MakeCt) -> None:
+    buffer = BytesIO()
+    make_ct(1, size=4).save_as(buffer, enforce_file_format=True)
+    chance, refused = random.Random(1), 0
+    for _ in range(500):
+        damaged = bytearray(buffer.getvalue())
+        damaged[chance.randrange(128, 420)] = chance.randrange(256)
+        try:
+            checked_uid(received_file(bytes(damaged), "SENDER", is_fetched=False).sop_instance_uid)
+        except UnreadableInstance:
+            refused += 1
+    assert 50 < refused < 450
