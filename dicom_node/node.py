@@ -10,17 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from types import TracebackType
 
 from dicom_node.delivery.commitment_reports import CommitmentReporter
-from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record_peer_report
-from dicom_node.errors import SettingsError
+from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries
 from dicom_node.jobs import enqueue, make_celery
 from dicom_node.journal.journal import Journal
+from dicom_node.listeners import Listeners, OpenListeners
 from dicom_node.loop import Loop, where
-from dicom_node.network.scp import RunningServer, StorageScp, close
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.status import silence_libraries
 from dicom_node.priors.search import PriorSearcher
@@ -32,7 +31,7 @@ from dicom_node.queue.redis_server import redis_url
 from dicom_node.selection.pacs_counts import PacsCounts
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.selection.selector import StudySelector
-from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
 
@@ -53,6 +52,7 @@ class NodeConfiguration:
     journal: JournalSettings
     selection: SelectionSettings
     config_hash: str
+    dicomweb: DicomwebSettings = field(default_factory=DicomwebSettings)
 
 
 class Node:
@@ -76,12 +76,12 @@ class Node:
         self._enqueue = Loop("enqueue", self._make_reconciler().step)
         self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
         self._loops = self._make_loops()
-        self._server: RunningServer | None = None
+        self._listeners: OpenListeners | None = None
         self._started_at = 0.0
 
     def __enter__(self) -> Node:
         self._spool.remove_orphans()
-        self._server = self._listen()
+        self._listeners = self._listen()
         self._record_missing()
         self._started_at = time.time()
         for loop in self._loops:
@@ -95,8 +95,8 @@ class Node:
         """Close the SCP and abort what the loops are doing; whatever was not acknowledged is sent again."""
         for loop in self._loops:
             loop.stop()
-        if self._server is not None:
-            close(self._server)
+        if self._listeners is not None:
+            self._listeners.close()
         until = time.monotonic() + self._node.connect_timeout_s
         while any(loop.is_running for loop in self._loops) and time.monotonic() < until:
             self._commitment_reporter.abort()
@@ -110,25 +110,19 @@ class Node:
 
     @property
     def port(self) -> int:
-        """The port that the node listens on."""
-        assert self._server is not None  # noqa: S101  (the node is running)
-        return int(self._server.server_address[1])
+        """The port that the SCP listens on."""
+        assert self._listeners is not None  # noqa: S101  (the node is running)
+        return self._listeners.port
 
-    def _listen(self) -> RunningServer:
-        scp = StorageScp(
+    def _listen(self) -> OpenListeners:
+        return Listeners(
             node=self._node,
+            dicomweb=self._configuration.dicomweb,
             peers=self._configuration.peers,
-            commitments=self._journal.commitments,
+            journal=self._journal,
             receiver=self._receiver,
-            on_report=lambda report, peers: record_peer_report(
-                self._journal.transactions, report, self._node, {peer.name for peer in peers if peer.storage_commitment}
-            ),
-        )
-        try:
-            return scp.open()
-        except OSError as error:
-            where = f"{self._node.host}:{self._node.port}"
-            raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
+            spool=self._spool,
+        ).open()
 
     def _record_missing(self) -> None:
         """Record what was received before the process was killed; while it listens, because it may take a while."""
@@ -175,7 +169,8 @@ class Node:
         return DeliveryWorker(peer=peer, node=self._node, journal=self._journal, spool=self._spool, client=client)
 
     def _make_commitment_reporter(self) -> CommitmentReporter:
-        clients = {peer.name: PacsClient(peer, self._node) for peer in self._configuration.peers if peer.may_send}
+        senders = [peer for peer in self._configuration.peers if peer.may_send and peer.has_address]
+        clients = {peer.name: PacsClient(peer, self._node) for peer in senders}
         return CommitmentReporter(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
 
     def _make_reconciler(self) -> Reconciler:

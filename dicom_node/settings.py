@@ -18,8 +18,14 @@ def _ae_title(text: str) -> str:
     return text.strip()
 
 
+def _token(secret: SecretStr) -> SecretStr:
+    # RFC 6750 2.1: the characters of a bearer token.
+    if not re.fullmatch(r"([A-Za-z0-9._~+/-]{16,}=*)?", secret.get_secret_value()):
+        raise ValueError("a token has at least 16 letters, digits and -._~+/")
+    return secret
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -65,15 +71,33 @@ class NodeSettings(_Section):
     """Whether the results of prior scans that were fetched and analysed are delivered too."""
 
 
+class DicomwebSettings(_Section):
+    """The DICOMweb server: its network address, and who may use it."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """0 selects a free port."""
+    public_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
+    """The root by which clients reach it through a proxy; empty: as the request names the host."""
+    max_request_mb: Annotated[int, Field(ge=1)] = 4096
+    """A longer request is refused (HTTP status 413)."""
+    peer_without_token: str = ""
+    """Name of the peer that requests without a token come from; empty: they are refused (HTTP status 401)."""
+
+
 class Peer(_Section):
     """A remote DICOM application and its permissions."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     ae_title: AeTitle
-    host: str
-    port: Port
+    host: str = ""
+    """Empty, with port 0, if it has no DICOM network address and is reached by DICOMweb alone."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
     may_send: bool = False
     """It may send series to us and request storage commitment of them."""
+    may_retrieve: bool = False
+    """It may search and retrieve our results from the DICOMweb server."""
     send_results: bool = False
     """It receives every result."""
     query_priors: bool = False
@@ -83,14 +107,34 @@ class Peer(_Section):
     dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
     """The root of its DICOMweb services, for `wado`."""
     dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
-    """The value of the HTTP header Authorization, for example `Bearer ...`."""
+    """The value of the HTTP header Authorization that we send, for example `Bearer ...`."""
+    dicomweb_token: Annotated[SecretStr, AfterValidator(_token), Field(repr=False)] = SecretStr("")
+    """The bearer token by which our DICOMweb server knows it."""
     storage_commitment: bool = False
     """It is sent a storage commitment request for every result it stored."""
+
+    @property
+    def has_address(self) -> bool:
+        """Whether it takes part in the DICOM network."""
+        return bool(self.host)
 
     @model_validator(mode="after")
     def _has_a_url_for_dicomweb(self) -> Self:
         if self.retrieve == "wado" and not self.dicomweb_url:
             raise ValueError('retrieve = "wado" needs a dicomweb_url')
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_address_for_dicom(self) -> Self:
+        if self.has_address != bool(self.port):
+            raise ValueError("host and port are both needed, or neither")
+        needs = {
+            "send_results": self.send_results,
+            f'query_priors by retrieve = "{self.retrieve}"': self.query_priors and self.retrieve != "wado",
+            "storage_commitment": self.storage_commitment,
+        }
+        if not self.has_address and (needed := [name for name, is_set in needs.items() if is_set]):
+            raise ValueError(f"{needed[0]} needs host and port")
         return self
 
 

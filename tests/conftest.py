@@ -22,6 +22,7 @@ from tests.fixtures import ports
 from tests.fixtures.ct_image import ct_image
 
 pytest_plugins = [
+    "tests.fixtures.dicom_node.dicomweb_site",
     "tests.fixtures.dicom_node.journals",
     "tests.fixtures.dicom_node.orthanc",
     "tests.fixtures.worker.analysed_series",

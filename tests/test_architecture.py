@@ -70,6 +70,9 @@ ALLOWED_IMPORTERS = {
     ),
     "dicomweb_client": ("dicom_node/network/dicomweb.py",),
     "requests": ("dicom_node/network/dicomweb.py",),
+    "starlette": ("dicom_node/dicomweb/",),
+    "uvicorn": ("dicom_node/dicomweb/server.py",),
+    "python_multipart": ("dicom_node/dicomweb/multipart.py", "dicom_node/dicomweb/media_types.py"),
     "celery": ("dicom_node/jobs.py", "worker/queue/tasks.py"),
     "sqlalchemy": ("dicom_node/journal/",),
     "alembic": ("dicom_node/journal/",),
@@ -220,6 +223,8 @@ def test_the_rules_can_fail() -> None:
     assert "pipeline" not in reached("lesions")
 
 
-def test_a_node_needs_no_torch() -> None:
-    code = "import sys, dicom_node.node; sys.exit('torch' in sys.modules or 'highdicom' in sys.modules)"
+def test_a_node_needs_no_torch_and_no_web_server() -> None:
+    code = (
+        "import sys, dicom_node.node; sys.exit(bool({'torch', 'highdicom', 'starlette', 'uvicorn'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError as EnvironmentParseError
 
 from dicom_node.errors import SettingsError
 from dicom_node.selection.rules import SelectionSettings
-from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from models.segmenter import EngineName, InferenceSettings, ModelCard, PrecisionName
 
 _PREFIX = "LUNGSPREAD_"
@@ -57,7 +57,7 @@ class WorkerSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All settings of node, peers, selection, worker, queue and journal."""
+    """All settings of node, peers, selection, worker, queue, journal and DICOMweb server."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -73,12 +73,18 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
     journal: JournalSettings = JournalSettings()
+    dicomweb: DicomwebSettings = DicomwebSettings()
 
     @model_validator(mode="after")
-    def _peer_names_are_unique(self) -> Self:
+    def _peers_are_distinct(self) -> Self:
         names = [peer.name for peer in self.peers]
+        tokens = [token for peer in self.peers if (token := peer.dicomweb_token.get_secret_value())]
         if len(set(names)) < len(names):
             raise ValueError("two peers have the same name")
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("two peers have the same dicomweb_token")
+        if self.dicomweb.peer_without_token not in ("", *names):
+            raise ValueError("dicomweb.peer_without_token is not the name of a peer")
         return self
 
     @classmethod

@@ -9,11 +9,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
 from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState, select_deliveries
-from dicom_node.journal.job_states import change, state_of
+from dicom_node.journal.job_states import WITHOUT_RESULTS, change, state_of
 from dicom_node.journal.schema import FETCHED, acquisitions, deliveries, documents, jobs
 from dicom_node.settings import Peer
-
-_NOT_DELIVERED = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
 
 
 class DeliveryJournal:
@@ -61,7 +59,7 @@ class DeliveryJournal:
         return self._deliveries(
             deliveries.c.state == DeliveryState.PENDING,
             deliveries.c.next_attempt_at <= now,
-            jobs.c.state.not_in(_NOT_DELIVERED),
+            jobs.c.state.not_in(WITHOUT_RESULTS),
         )
 
     def mark_stored(self, delivery: DeliveryRecord, now: float) -> None:
@@ -85,7 +83,7 @@ class DeliveryJournal:
             deliveries.c.storage_commitment,
             deliveries.c.transaction_uid.is_(None),
             deliveries.c.next_attempt_at <= now,
-            jobs.c.state.not_in(_NOT_DELIVERED),
+            jobs.c.state.not_in(WITHOUT_RESULTS),
         )
 
     def _mark(self, delivery: DeliveryRecord, state: DeliveryState, reason: str | None, now: float) -> None:

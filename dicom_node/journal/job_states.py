@@ -27,6 +27,10 @@ ALLOWED: dict[JobState, frozenset[JobState]] = {
 """Allowed changes of a job's state. A repeated job returns to QUEUED; one that a peer lost returns to ANALYSED."""
 
 
+WITHOUT_RESULTS = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
+"""A job in these states has no results, or results that another job has replaced."""
+
+
 def state_of(connection: Connection, job_key: str) -> JobState | None:
     """Return the state of a job; None if it does not exist."""
     state = connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()

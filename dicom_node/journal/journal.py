@@ -12,6 +12,7 @@ from typing import Self
 from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import DeliveryJournal
+from dicom_node.journal.documents import DocumentJournal
 from dicom_node.journal.jobs import JobJournal
 from dicom_node.journal.leases import LeaseJournal
 from dicom_node.journal.priors import PriorJournal
@@ -28,6 +29,7 @@ class Journal:
         self.series = SeriesJournal(self.database)
         self.jobs = JobJournal(self.database)
         self.leases = LeaseJournal(self.database)
+        self.documents = DocumentJournal(self.database)
         self.deliveries = DeliveryJournal(self.database)
         self.transactions = TransactionJournal(self.database)
         self.commitments = CommitmentJournal(self.database)

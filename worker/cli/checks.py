@@ -38,7 +38,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _model(settings)
     yield _node(settings.node)
     for peer in settings.peers:
-        yield _echo(peer, settings.node)
+        if peer.has_address:
+            yield _echo(peer, settings.node)
         if peer.query_priors:
             yield _find(peer, settings.node)
 

@@ -26,6 +26,7 @@ def node(config: Config = None) -> None:
             queue=settings.queue,
             journal=settings.journal,
             selection=settings.selection,
+            dicomweb=settings.dicomweb,
             config_hash=config_hash(settings.worker, model_card(settings.worker.model)),
         ),
         stop,

@@ -58,3 +58,42 @@ def test_the_journal_is_in_the_data_directory_unless_it_has_a_url() -> None:
     assert JournalSettings().url_in(Path("/data")) == "sqlite:////data/journal.db"
     url = "postgresql+psycopg://host/journal"
     assert JournalSettings(url=url).url_in(Path("/data")) == url
+
+
+WEB = {"name": "archive", "ae_title": "ARCHIVE", "dicomweb_url": "https://archive/dicom-web"}
+
+
+def test_a_peer_that_is_reached_by_dicomweb_alone_needs_no_address() -> None:
+    services = {"query_priors": True, "retrieve": "wado", "may_send": True}
+
+    assert not Peer.model_validate(WEB | services).has_address
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ({"send_results": True}, "send_results needs host and port"),
+        ({"query_priors": True}, 'query_priors by retrieve = "move" needs host and port'),
+        ({"query_priors": True, "retrieve": "get"}, 'query_priors by retrieve = "get" needs host and port'),
+        ({"storage_commitment": True}, "storage_commitment needs host and port"),
+        ({"host": "archive"}, "both needed, or neither"),
+        ({"port": 104}, "both needed, or neither"),
+    ],
+)
+def test_a_peer_without_the_address_that_a_service_needs_is_refused(service: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Peer.model_validate(WEB | service)
+
+
+@pytest.mark.parametrize("token", ["", "0123456789abcdef", "a.b_c-d~e+f/ghijk=="])
+def test_a_token_of_rfc_6750_is_accepted_and_not_printed(token: str) -> None:
+    peer = Peer.model_validate(WEB | {"dicomweb_token": token})
+
+    assert peer.dicomweb_token.get_secret_value() == token
+    assert not token or token not in f"{peer!r} {peer} {peer.model_dump_json()}"
+
+
+@pytest.mark.parametrize("token", ["short", "with a space 0123", "ümlaut-0123456789", "line\n0123456789abc"])
+def test_a_token_that_is_short_or_has_other_characters_is_refused(token: str) -> None:
+    with pytest.raises(ValidationError, match="at least 16 letters"):
+        Peer.model_validate(WEB | {"dicomweb_token": token})

@@ -104,6 +104,22 @@ def test_two_peers_with_the_same_name_are_rejected(tmp_path: Path) -> None:
         load_settings(write(tmp_path, peer * 2))
 
 
+def test_two_peers_with_the_same_token_are_rejected(tmp_path: Path) -> None:
+    peer = '[[peers]]\nname = "{}"\nae_title = "A"\ndicomweb_token = "0123456789abcdef"\n'
+
+    with pytest.raises(SettingsError, match="two peers have the same dicomweb_token"):
+        load_settings(write(tmp_path, peer.format("a") + peer.format("b")))
+
+
+def test_the_peer_of_requests_without_a_token_exists(tmp_path: Path) -> None:
+    web = '[dicomweb]\npeer_without_token = "viewer"\n'
+    with pytest.raises(SettingsError, match=r"dicomweb\.peer_without_token is not the name of a peer"):
+        load_settings(write(tmp_path, web))
+
+    viewer = '[[peers]]\nname = "viewer"\nae_title = "VIEWER"\nmay_retrieve = true\n'
+    assert load_settings(write(tmp_path, web + viewer)).dicomweb.peer_without_token == "viewer"
+
+
 def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: No such file or directory$"):
         load_settings(tmp_path / "absent.toml")

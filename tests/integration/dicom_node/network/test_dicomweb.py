@@ -123,9 +123,9 @@ def test_a_refused_retrieval_raises_with_its_status() -> None:
 
 
 def test_the_authorization_is_not_printed_with_the_settings() -> None:
-    peer = source(1, dicomweb_authorization="Bearer token").peer
+    peer = source(1, dicomweb_authorization="Bearer SECRET").peer
 
-    assert "token" not in f"{peer!r} {peer} {peer.model_dump_json()}"
+    assert "SECRET" not in f"{peer!r} {peer} {peer.model_dump_json()}"
 
 
 def test_dicomweb_requires_a_url_without_a_password() -> None:
