@@ -58,10 +58,11 @@ class PacsUnavailable(NodeError):
 
 
 class PacsRefused(NodeError):
-    """The peer answered the C-STORE of a document with a failure status."""
+    """The peer answered the C-STORE or STOW-RS of a document with a failure status."""
 
-    def __init__(self, sop_instance_uid: str, status: int) -> None:
-        super().__init__(f"instance {sop_instance_uid}: refused with status 0x{status:04X}")
+    def __init__(self, sop_instance_uid: str, status: int, *, is_http: bool = False) -> None:
+        text = f"HTTP status {status}" if is_http else f"status 0x{status:04X}"
+        super().__init__(f"instance {sop_instance_uid}: refused with {text}")
         self.sop_instance_uid = sop_instance_uid
         self.status = status
 

@@ -21,6 +21,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.listeners import Listeners, OpenListeners
 from dicom_node.loop import Loop, where
 from dicom_node.network.scu import PacsClient
+from dicom_node.network.sender import make_sender
 from dicom_node.network.status import silence_libraries
 from dicom_node.priors.search import PriorSearcher
 from dicom_node.priors.source import Source, make_source, store_retrieved
@@ -165,8 +166,14 @@ class Node:
         )
 
     def _make_delivery_worker(self, peer: Peer) -> DeliveryWorker:
-        client = PacsClient(peer, self._node)
-        return DeliveryWorker(peer=peer, node=self._node, journal=self._journal, spool=self._spool, client=client)
+        return DeliveryWorker(
+            peer=peer,
+            node=self._node,
+            journal=self._journal,
+            spool=self._spool,
+            sender=make_sender(peer, self._node),
+            client=PacsClient(peer, self._node),
+        )
 
     def _make_commitment_reporter(self) -> CommitmentReporter:
         senders = [peer for peer in self._configuration.peers if peer.may_send and peer.has_address]

@@ -100,12 +100,14 @@ class Peer(_Section):
     """It may search and retrieve our results from the DICOMweb server."""
     send_results: bool = False
     """It receives every result."""
+    deliver: Literal["store", "stow"] = "store"
+    """How results are sent: C-STORE or STOW-RS."""
     query_priors: bool = False
     """It is queried for prior studies."""
     retrieve: Literal["move", "get", "wado"] = "move"
     """How prior studies are retrieved: C-MOVE (the peer must know our AE title and address), C-GET, or DICOMweb."""
     dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
-    """The root of its DICOMweb services, for `wado`."""
+    """The root of its DICOMweb services, for `wado` and `stow`."""
     dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
     """The value of the HTTP header Authorization that we send, for example `Bearer ...`."""
     dicomweb_token: Annotated[SecretStr, AfterValidator(_token), Field(repr=False)] = SecretStr("")
@@ -120,8 +122,9 @@ class Peer(_Section):
 
     @model_validator(mode="after")
     def _has_a_url_for_dicomweb(self) -> Self:
-        if self.retrieve == "wado" and not self.dicomweb_url:
-            raise ValueError('retrieve = "wado" needs a dicomweb_url')
+        for key, value, service in (("retrieve", self.retrieve, "wado"), ("deliver", self.deliver, "stow")):
+            if value == service and not self.dicomweb_url:
+                raise ValueError(f'{key} = "{service}" needs a dicomweb_url')
         return self
 
     @model_validator(mode="after")
@@ -129,7 +132,7 @@ class Peer(_Section):
         if self.has_address != bool(self.port):
             raise ValueError("host and port are both needed, or neither")
         needs = {
-            "send_results": self.send_results,
+            'send_results by deliver = "store"': self.send_results and self.deliver == "store",
             f'query_priors by retrieve = "{self.retrieve}"': self.query_priors and self.retrieve != "wado",
             "storage_commitment": self.storage_commitment,
         }

@@ -1,4 +1,4 @@
-"""Delivers result documents from the outbox to one destination: C-STORE, storage commitment, retries with backoff.
+"""Delivers result documents from the outbox to one destination: sending, storage commitment, retries with backoff.
 
 A peer that is unavailable delays its own deliveries only. If a peer refuses a document for good, or is unavailable for
 longer than `node.retry_deadline_s`, the job becomes FAILED, with the reason.
@@ -20,6 +20,7 @@ from dicom_node.journal.delivery_records import DeliveryRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.transactions import TransactionJournal
 from dicom_node.network.scu import PacsClient
+from dicom_node.network.sender import Sender
 from dicom_node.network.status import INVALID_ARGUMENT, SUCCESS
 from dicom_node.queue.reconciler import backoff_s
 from dicom_node.settings import NodeSettings, Peer
@@ -83,6 +84,9 @@ class DeliveryWorker:
     journal: Journal
     spool: Spool
     client: PacsClient
+    """Requests storage commitment."""
+    sender: Sender
+    """Sends the documents."""
 
     def step(self, now: float) -> None:
         """Send the due documents, request commitments and close overdue transactions."""
@@ -92,14 +96,15 @@ class DeliveryWorker:
 
     def abort(self) -> None:
         """Abort the association in use."""
+        self.sender.abort()
         self.client.abort()
 
     def _send_due(self, now: float) -> None:
-        """Send all due documents over one association."""
+        """Send all due documents."""
         due = self._within_deadline(self.journal.deliveries.due(now))
         waiting = {self.spool.document_path(d.job_key, d.document.file_name): d for d in due}
         try:
-            for outcome in self.client.store(list(waiting)):
+            for outcome in self.sender.store(list(waiting)):
                 delivery = waiting.pop(outcome.path)
                 if outcome.error is None:
                     self.journal.deliveries.mark_stored(delivery, now)  # so that its commitment is due in this step

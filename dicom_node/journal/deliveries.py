@@ -63,7 +63,7 @@ class DeliveryJournal:
         )
 
     def mark_stored(self, delivery: DeliveryRecord, now: float) -> None:
-        """Record that the peer answered the C-STORE with success."""
+        """Record that the peer has stored the document."""
         self._mark(delivery, DeliveryState.STORED, None, now)
 
     def mark_refused(self, delivery: DeliveryRecord, reason: str, now: float) -> None:

@@ -17,7 +17,7 @@ class DeliveryState(StrEnum):
     PENDING = "PENDING"
     """To be sent, or to be sent again."""
     STORED = "STORED"
-    """The peer answered its C-STORE with success."""
+    """The peer has answered that it stored it."""
     COMMITTED = "COMMITTED"
     """The peer has taken responsibility for it."""
     REFUSED = "REFUSED"

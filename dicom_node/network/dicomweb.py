@@ -30,13 +30,8 @@ class DicomwebSource:
         self.peer = peer
         self._on_instance = on_instance
         self._aborted = threading.Event()
-        session = requests.Session()
-        session.trust_env = False  # no proxy or password from the environment: a patient ID goes to the peer alone
-        if secret := peer.dicomweb_authorization.get_secret_value():
-            session.headers["Authorization"] = secret
         timeouts = (node.connect_timeout_s, node.network_timeout_s)
-        self._session = session
-        self._client = DICOMwebClient(peer.dicomweb_url.rstrip("/"), session=session, timeout=timeouts)
+        self._client = DICOMwebClient(peer.dicomweb_url.rstrip("/"), session=open_session(peer), timeout=timeouts)
         self._client.set_http_retry_params(retry=False)
 
     def find(self, query: Dataset) -> list[Dataset]:
@@ -80,6 +75,15 @@ class DicomwebSource:
             raise PacsUnavailable(self.peer.name, f"{service}: HTTP status {status}", status) from None
         except (requests.RequestException, InvalidDicomError, ValueError, KeyError, AttributeError, EOFError) as error:
             raise PacsUnavailable(self.peer.name, f"{service}: {type(error).__name__}") from None
+
+
+def open_session(peer: Peer) -> requests.Session:
+    """Return a session that sends the peer what authorises us."""
+    session = requests.Session()
+    session.trust_env = False  # no proxy or password from the environment: patient data go to the peer alone
+    if secret := peer.dicomweb_authorization.get_secret_value():
+        session.headers["Authorization"] = secret
+    return session
 
 
 def _file(instance: Dataset) -> bytes:

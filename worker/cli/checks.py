@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dicom_node.errors import NodeError
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
+from dicom_node.network.stow import StowClient
 from dicom_node.priors.source import try_search
 from dicom_node.queue.redis_server import is_ready, redis_url, server_command
 from dicom_node.settings import NodeSettings, Peer
@@ -42,6 +43,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
             yield _echo(peer, settings.node)
         if peer.query_priors:
             yield _find(peer, settings.node)
+        if peer.deliver == "stow":
+            yield _probe(peer, settings.node)
 
 
 def _disk(node: NodeSettings) -> Check:
@@ -139,6 +142,17 @@ def _find(peer: Peer, node: NodeSettings) -> Check:
         probe,
         f"allow {node.ae_title} to query and retrieve there, and configure host and port of {node.ae_title} there",
     )
+
+
+def _probe(peer: Peer, node: NodeSettings) -> Check:
+    """Check whether the peer's DICOMweb services answer; the token may allow storing alone, so that 403 is no fault."""
+    subject, hint = f"STOW-RS to {peer.name}", f"check dicomweb_url and dicomweb_authorization of {peer.name}"
+    try:
+        status = StowClient(peer, _with_short_timeouts(node)).probe()
+    except NodeError as error:
+        return Check(subject=subject, passed=False, fact=str(error), hint=hint)
+    passed = status < 400 or status == 403
+    return Check(subject=subject, passed=passed, fact=f"{peer.dicomweb_url} answers {status}", hint=hint)
 
 
 def _with_short_timeouts(node: NodeSettings) -> NodeSettings:

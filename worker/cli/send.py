@@ -1,4 +1,4 @@
-"""`lungspread send`: C-STORE a folder to a peer."""
+"""`lungspread send`: send a folder to a peer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def send(
     to: Annotated[str, typer.Option(help="Name of a peer in the configuration.")],
     config: Config = None,
 ) -> None:
-    """C-STORE the DICOM files of a folder to a peer."""
-    from dicom_node.network.scu import PacsClient
+    """Send the DICOM files of a folder to a peer, by C-STORE or STOW-RS."""
+    from dicom_node.network.sender import make_sender
     from worker.folder import dicom_files
     from worker.settings import load_settings
 
@@ -27,7 +27,7 @@ def send(
         fail(f"no peer is called {to}; there are: {', '.join(p.name for p in settings.peers) or 'none'}", FAILED)
     files, refused = dicom_files(folder), 0
     with progress_bar("sending") as progress:
-        for count, outcome in enumerate(PacsClient(peer, settings.node).store(files), start=1):
+        for count, outcome in enumerate(make_sender(peer, settings.node).store(files), start=1):
             progress(count / len(files))
             if outcome.error is not None:
                 refused += 1

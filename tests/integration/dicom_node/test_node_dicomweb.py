@@ -1,4 +1,4 @@
-"""The complete node with its DICOMweb server: Orthanc sends a series by STOW-RS and gets the results."""
+"""The complete node with its DICOMweb server: Orthanc sends a series by STOW-RS and receives the results by STOW-RS."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def call(http: int, path: str, body: object, method: str = "POST") -> Any:  # no
     return answer.json() if answer.content else None
 
 
-def test_orthanc_sends_by_stow_and_by_c_store_and_gets_the_results_with_commitment(
+def test_orthanc_sends_by_stow_and_by_c_store_and_gets_the_results_by_stow_with_commitment(
     orthanc_of_module: tuple[int, int, int], tmp_path: Path, write_ct: WriteCt
 ) -> None:
     dicom, http, node_port = orthanc_of_module
     web_port = free_ports(1)[0]
-    rights = {"send_results": True, "storage_commitment": True}
+    rights = {"send_results": True, "deliver": "stow", "storage_commitment": True}
     address = {"host": "127.0.0.1", "port": dicom, "dicomweb_url": f"http://127.0.0.1:{http}/dicom-web"}
     known = configuration(tmp_path / "node", node_port, web_port, **rights, **address)
     server = {"Url": f"http://127.0.0.1:{web_port}/dicom-web", "HttpHeaders": {"Authorization": f"Bearer {TOKEN}"}}

@@ -64,7 +64,7 @@ WEB = {"name": "archive", "ae_title": "ARCHIVE", "dicomweb_url": "https://archiv
 
 
 def test_a_peer_that_is_reached_by_dicomweb_alone_needs_no_address() -> None:
-    services = {"query_priors": True, "retrieve": "wado", "may_send": True}
+    services = {"send_results": True, "deliver": "stow", "query_priors": True, "retrieve": "wado", "may_send": True}
 
     assert not Peer.model_validate(WEB | services).has_address
 
@@ -72,12 +72,13 @@ def test_a_peer_that_is_reached_by_dicomweb_alone_needs_no_address() -> None:
 @pytest.mark.parametrize(
     ("service", "message"),
     [
-        ({"send_results": True}, "send_results needs host and port"),
+        ({"send_results": True}, 'send_results by deliver = "store" needs host and port'),
         ({"query_priors": True}, 'query_priors by retrieve = "move" needs host and port'),
         ({"query_priors": True, "retrieve": "get"}, 'query_priors by retrieve = "get" needs host and port'),
         ({"storage_commitment": True}, "storage_commitment needs host and port"),
         ({"host": "archive"}, "both needed, or neither"),
         ({"port": 104}, "both needed, or neither"),
+        ({"deliver": "stow", "dicomweb_url": ""}, 'deliver = "stow" needs a dicomweb_url'),
     ],
 )
 def test_a_peer_without_the_address_that_a_service_needs_is_refused(service: dict[str, object], message: str) -> None:

@@ -76,7 +76,9 @@ class Outbox:
     def delivery_worker(self, peer: Peer, **settings: float) -> DeliveryWorker:
         node = self.node.model_copy(update=settings)
         client = PacsClient(peer, node)
-        return DeliveryWorker(peer=peer, node=node, journal=self.journal, spool=self.spool, client=client)
+        return DeliveryWorker(
+            peer=peer, node=node, journal=self.journal, spool=self.spool, client=client, sender=client
+        )
 
     def step(self, delivery_worker: DeliveryWorker) -> None:
         """Run one step at a time when all pauses are over."""
