@@ -80,10 +80,20 @@ class DicomwebSettings(_Section):
     """0 selects a free port."""
     public_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
     """The root by which clients reach it through a proxy; empty: as the request names the host."""
+    tls_certificate: str = ""
+    """File of the certificate chain (PEM); empty: HTTP without TLS."""
+    tls_key: str = ""
+    """File of its private key (PEM)."""
     max_request_mb: Annotated[int, Field(ge=1)] = 4096
     """A longer request is refused (HTTP status 413)."""
     peer_without_token: str = ""
     """Name of the peer that requests without a token come from; empty: they are refused (HTTP status 401)."""
+
+    @model_validator(mode="after")
+    def _has_certificate_and_key(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key are both needed, or neither")
+        return self
 
 
 class Peer(_Section):
@@ -110,6 +120,8 @@ class Peer(_Section):
     """The root of its DICOMweb services, for `wado` and `stow`."""
     dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
     """The value of the HTTP header Authorization that we send, for example `Bearer ...`."""
+    dicomweb_ca: str = ""
+    """File of the certificates (PEM) by which its https is verified; empty: those of public authorities (certifi)."""
     dicomweb_token: Annotated[SecretStr, AfterValidator(_token), Field(repr=False)] = SecretStr("")
     """The bearer token by which our DICOMweb server knows it."""
     storage_commitment: bool = False

@@ -69,7 +69,11 @@ ALLOWED_IMPORTERS = {
         "worker/demo/pacs.py",
     ),
     "dicomweb_client": ("dicom_node/network/dicomweb.py",),
-    "requests": ("dicom_node/network/dicomweb.py", "dicom_node/network/stow.py"),
+    "requests": (
+        "dicom_node/network/dicomweb.py",
+        "dicom_node/network/http_session.py",
+        "dicom_node/network/stow.py",
+    ),
     "starlette": ("dicom_node/dicomweb/",),
     "uvicorn": ("dicom_node/dicomweb/server.py",),
     "python_multipart": ("dicom_node/dicomweb/multipart.py", "dicom_node/dicomweb/media_types.py"),

@@ -43,7 +43,7 @@ class DicomwebServer:
     spool: Spool
 
     def open(self) -> RunningDicomweb:
-        """Start to listen, and return the server without blocking. Raises SettingsError if the port is taken."""
+        """Start to listen, and return the server without blocking. Raises SettingsError if that is not possible."""
         access = Access(self.peers, self.settings)
         results = Results(self.documents, self.spool)
         limits = BodyLimits(most_bytes=self.settings.max_request_mb << 20, timeout_s=self.node.network_timeout_s)
@@ -60,9 +60,12 @@ class DicomwebServer:
             ws="none",
             server_header=False,
             proxy_headers=False,  # `public_url` says what a proxy changes
+            ssl_certfile=self.settings.tls_certificate or None,
+            ssl_keyfile=self.settings.tls_key or None,
             limit_concurrency=self.node.max_associations + 1,  # uvicorn refuses the request that reaches the limit
             timeout_graceful_shutdown=_STOP_S,
         )
+        _load(config)
         running = RunningDicomweb(config, self._listen())
         log.info("DICOMweb server listens on %s:%d", self.settings.host, running.port)
         return running
@@ -74,6 +77,14 @@ class DicomwebServer:
         except OSError as error:
             reason = f"cannot listen on {host}:{port}: {error.strerror}"
             raise SettingsError(f"dicomweb.host and dicomweb.port: {reason}") from None
+
+
+def _load(config: uvicorn.Config) -> None:
+    try:
+        config.load()
+    except OSError as error:  # also ssl.SSLError
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(f"dicomweb.tls_certificate and dicomweb.tls_key: cannot be read: {reason}") from None
 
 
 class RunningDicomweb:

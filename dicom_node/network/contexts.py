@@ -94,7 +94,6 @@ def storage_syntaxes(peer: Peer) -> dict[str, Sequence[str]]:
     return {sop_class: each.transfer_syntaxes for each in services for sop_class in each.sop_classes}
 
 
-
 ECHO = RequestedService(
     service="Verification", operation="C-ECHO", sop_classes=[VERIFICATION], peers="any (`lungspread doctor`)"
 )

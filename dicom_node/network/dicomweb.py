@@ -16,6 +16,7 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import PacsUnavailable
+from dicom_node.network.http_session import open_session
 from dicom_node.network.scu import OnInstance, Retrieval
 from dicom_node.settings import NodeSettings, Peer
 
@@ -75,15 +76,6 @@ class DicomwebSource:
             raise PacsUnavailable(self.peer.name, f"{service}: HTTP status {status}", status) from None
         except (requests.RequestException, InvalidDicomError, ValueError, KeyError, AttributeError, EOFError) as error:
             raise PacsUnavailable(self.peer.name, f"{service}: {type(error).__name__}") from None
-
-
-def open_session(peer: Peer) -> requests.Session:
-    """Return a session that sends the peer what authorises us."""
-    session = requests.Session()
-    session.trust_env = False  # no proxy or password from the environment: patient data go to the peer alone
-    if secret := peer.dicomweb_authorization.get_secret_value():
-        session.headers["Authorization"] = secret
-    return session
 
 
 def _file(instance: Dataset) -> bytes:

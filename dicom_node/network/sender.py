@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.network.scu import PacsClient, StoreOutcome
-from dicom_node.network.stow import StowClient
 from dicom_node.settings import NodeSettings, Peer
 
 
@@ -26,4 +25,8 @@ class Sender(Protocol):
 
 def make_sender(peer: Peer, node: NodeSettings) -> Sender:
     """Return the client that sends documents to a peer."""
-    return StowClient(peer, node) if peer.deliver == "stow" else PacsClient(peer, node)
+    if peer.deliver == "store":
+        return PacsClient(peer, node)
+    from dicom_node.network.stow import StowClient  # imported here: a node without DICOMweb starts sooner
+
+    return StowClient(peer, node)

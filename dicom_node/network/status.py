@@ -46,8 +46,16 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         INVALID_ARGUMENT: "no transaction with this UID was opened with the peer",
         MISTYPED_ARGUMENT: "an attribute is missing",
     },
+    "STOW-RS, Failure Reason": {
+        SOP_CLASS_NOT_SUPPORTED: "the SOP class is not accepted from this peer",
+        OUT_OF_RESOURCES: "as by C-STORE, or a part of the request is longer than 1 GiB",
+        DATA_SET_DOES_NOT_MATCH: "file meta information and data set have different SOP UIDs, or the instance is of another "
+        "study than the URL",
+        CANNOT_UNDERSTAND: "the part cannot be read, is truncated, or lacks a UID",
+        TRANSFER_SYNTAX_NOT_SUPPORTED: "the transfer syntax is not accepted",
+    },
 }
-"""The statuses that the SCP answers, and when, by operation."""
+"""The statuses that the node answers, and when, by operation."""
 STORED = frozenset({SUCCESS, 0xB000, 0xB006, 0xB007})
 """PS3.4 table B.2-1: a peer stored it; the warnings mean that elements were coerced or did not match."""
 RETRYABLE = frozenset({*range(0xA700, 0xA800), PROCESSING_FAILURE, RESOURCE_LIMITATION})

@@ -18,8 +18,9 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
-from dicom_node.network.dicomweb import open_session
-from dicom_node.network.scu import MIN_BYTES_PER_S, RETRYABLE, StoreOutcome
+from dicom_node.network.http_session import open_session
+from dicom_node.network.scu import MIN_BYTES_PER_S, StoreOutcome
+from dicom_node.network.status import RETRYABLE
 from dicom_node.settings import NodeSettings, Peer
 
 log = logging.getLogger(__name__)

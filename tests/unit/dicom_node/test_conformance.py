@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from pydicom.datadict import dictionary_description
 
+from dicom_node.dicomweb.attributes import OF_INSTANCE, OF_SERIES, OF_STUDY
 from dicom_node.network import scu, status
 from dicom_node.network.contexts import Permission
 from dicom_node.priors import query as prior_query
@@ -22,6 +24,12 @@ TEXT = STATEMENT.read_text(encoding="utf-8")
 @pytest.mark.parametrize("name", OF_CONSTANTS)
 def test_a_table_of_the_statement_is_what_the_code_says(name: str) -> None:
     assert with_section(TEXT, name) == TEXT, "run `make conformance`"
+
+
+def test_every_attribute_of_a_dicomweb_search_is_stated_at_its_level() -> None:
+    for level, keywords in (("study", OF_STUDY), ("series", OF_SERIES), ("instance", OF_INSTANCE)):
+        (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| {level} | ")]
+        assert row.split("|")[2].strip().split(", ") == [dictionary_description(keyword) for keyword in keywords]
 
 
 def test_every_generated_section_is_in_the_statement_once() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 
 
 @pytest.mark.parametrize("ae_title", ["LUNGSPREAD", "A", "SIXTEEN-LETTERS.", "WITH SPACE"])
@@ -98,3 +98,8 @@ def test_a_token_of_rfc_6750_is_accepted_and_not_printed(token: str) -> None:
 def test_a_token_that_is_short_or_has_other_characters_is_refused(token: str) -> None:
     with pytest.raises(ValidationError, match="at least 16 letters"):
         Peer.model_validate(WEB | {"dicomweb_token": token})
+
+
+def test_a_certificate_needs_its_key() -> None:
+    with pytest.raises(ValidationError, match="both needed, or neither"):
+        DicomwebSettings(tls_certificate="certificate.pem")
