@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from pydicom import dcmread
@@ -47,7 +48,7 @@ class _MultiFrameFile:
 
     def image(self, frame_number: int) -> Dataset:
         image = Dataset({tag: self._image.get_item(tag) for tag in self._image.keys()})  # noqa: SIM118
-        image.file_meta = self._image.file_meta
+        image.file_meta = deepcopy(self._image.file_meta)  # a decoder may name another transfer syntax for its output
         image.set_original_encoding(*self._image.original_encoding)
         if self._frames:
             image[_PIXEL_DATA] = DataElement(_PIXEL_DATA, "OW", bytes(self._frames[frame_number - 1]))
