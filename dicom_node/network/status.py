@@ -49,8 +49,8 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
     "STOW-RS, Failure Reason": {
         SOP_CLASS_NOT_SUPPORTED: "the SOP class is not accepted from this peer",
         OUT_OF_RESOURCES: "as by C-STORE, or a part of the request is longer than 1 GiB",
-        DATA_SET_DOES_NOT_MATCH: "file meta information and data set have different SOP UIDs, or the instance is of another "
-        "study than the URL",
+        DATA_SET_DOES_NOT_MATCH: "file meta information and data set have different SOP UIDs, or the study is not that "
+        "of the URL",
         CANNOT_UNDERSTAND: "the part cannot be read, is truncated, or lacks a UID",
         TRANSFER_SYNTAX_NOT_SUPPORTED: "the transfer syntax is not accepted",
     },
