@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import pynetdicom
 import pytest
+import requests
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     HTJ2K,
@@ -122,6 +123,14 @@ def by_pynetdicom(site: SmallSite, files: list[Path], syntax: UID) -> None:
     assert set(statuses) == {0x0000}
 
 
+def by_stow(site: SmallSite, files: list[Path], _syntax: UID) -> None:
+    """Send the files as they are; dicomweb-client would encode them again."""
+    parts = [b"--x\r\nContent-Type: application/dicom\r\n\r\n" + file.read_bytes() + b"\r\n" for file in files]
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'}
+    answer = requests.post(f"{site.url}/studies", b"".join([*parts, b"--x--"]), headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
 def require_the_volume(site: SmallSite, series_uid: str, syntax: UID) -> None:
     kept = {
         pydicom.dcmread(file, stop_before_pixels=True).file_meta.TransferSyntaxUID for file in site.received(series_uid)
@@ -139,6 +148,7 @@ CASES: list[tuple[str, Send, UID]] = [
     *(("storescu", by_storescu, syntax) for syntax in STORESCU),
     ("dcmsend", by_dcmsend, JPEGLossless),
     *(("pynetdicom", by_pynetdicom, syntax) for syntax in BY_SYNTAX),
+    *(("STOW-RS", by_stow, syntax) for syntax in BY_SYNTAX),
 ]
 
 
@@ -175,7 +185,13 @@ def test_the_volume_is_the_same_in_every_transfer_syntax_that_orthanc_sends(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("send", "syntax"),
-    [(by_storescu, JPEGLSLossless), (by_pynetdicom, HTJ2KLossless), (by_pynetdicom, JPEG_XL_LOSSLESS)],
+    [
+        (by_storescu, JPEGLSLossless),
+        (by_pynetdicom, HTJ2KLossless),
+        (by_pynetdicom, JPEG_XL_LOSSLESS),
+        (by_stow, ExplicitVRLittleEndian),
+        (by_stow, HTJ2KLossless),
+    ],  # fmt: skip
 )
 def test_the_volume_of_a_multi_frame_image_is_the_same(
     kind: str, send: Send, syntax: UID, site: SmallSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
