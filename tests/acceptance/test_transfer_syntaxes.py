@@ -191,7 +191,7 @@ def test_the_volume_is_the_same_in_every_transfer_syntax_that_orthanc_sends(
         (by_pynetdicom, JPEG_XL_LOSSLESS),
         (by_stow, ExplicitVRLittleEndian),
         (by_stow, HTJ2KLossless),
-    ],  # fmt: skip
+    ],
 )
 def test_the_volume_of_a_multi_frame_image_is_the_same(
     kind: str, send: Send, syntax: UID, site: SmallSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
