@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert,
 from dicom_node.identifiers import RESULTS
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
-from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, series
+from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, selections, series
 from dicom_node.series import Instance, Series
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
@@ -85,7 +85,8 @@ class SeriesJournal:
     def committed(self, before: float) -> list[str]:
         """Return the series that can be deleted: all their jobs were committed (or superseded) before `before`.
 
-        Fetched series and series of results need no commitment; they only have to be older than `before`.
+        Fetched series and series of results need no commitment; they only have to be older than `before`. A series that
+        was set aside goes with the one of its study that was chosen.
         """
         uid = series.c.series_uid
         of_series = jobs.c.series_uid == uid
@@ -96,7 +97,10 @@ class SeriesJournal:
         is_open = and_(~is_fetched, jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]))
         busy = exists().where(of_series, or_(is_pending, is_open, jobs.c.updated_at >= before))
         done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
-        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment), ~busy)
+        is_set_aside = exists().where(selections.c.series_uid == uid, ~selections.c.is_chosen)
+        of_study = and_(jobs.c.study_uid == series.c.study_uid, jobs.c.updated_at < before)
+        study_is_done = and_(is_set_aside, exists().where(of_study, jobs.c.state == JobState.COMMITTED))
+        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment, study_is_done), ~busy)
         with self._database.read() as connection:
             return list(connection.execute(old).scalars())
 

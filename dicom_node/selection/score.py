@@ -81,7 +81,7 @@ def _preferences(facts: SeriesFacts, rules: Sequence[SelectionRule]) -> Iterator
 
 def _geometry(facts: SeriesFacts) -> Iterator[Points]:
     for value, steps, what in (
-        (facts.spacing_mm, SPACINGS, "{:.1f} mm from slice to slice"),
+        (facts.spacing_mm, SPACINGS, "{:.4g} mm from slice to slice"),
         (facts.coverage_mm, COVERAGES, "{:.0f} mm long"),
         (facts.field_mm, FIELDS, "{:.0f} mm wide"),
     ):

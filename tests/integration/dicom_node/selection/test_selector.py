@@ -16,6 +16,7 @@ from dicom_node.queue.assembler import assemble
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.selection.selector import StudySelector
 from dicom_node.series import Document, Instance
+from dicom_node.settings import Peer
 from dicom_node.storage.spool import Spool
 from tests.conftest import make_ct_instance
 
@@ -32,11 +33,12 @@ class Site:
     selector: StudySelector
 
     def arrive(self, series_uid: str, numbers: range, now: float, **elements: object) -> None:
-        """Store slices of 32 x 32 pixels of 12 mm."""
+        """Store slices of 4 x 4 pixels of 100 mm."""
+        received = []
         for number in numbers:
-            image = make_ct_instance(number, series_uid)
+            image = make_ct_instance(number, series_uid, size=4)
             image.ImagePositionPatient = [0, 0, number * SPACING_MM[series_uid]]
-            image.PixelSpacing = [12, 12]
+            image.PixelSpacing = [100, 100]
             if series_uid == SCOUT:
                 image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
             for keyword, value in elements.items():
@@ -44,7 +46,7 @@ class Site:
             path = self.spool.instance_path(series_uid, str(image.SOPInstanceUID))
             path.parent.mkdir(exist_ok=True)
             image.save_as(path, enforce_file_format=True)
-            received = Instance(
+            instance = Instance(
                 sop_instance_uid=str(image.SOPInstanceUID),
                 sop_class_uid=CT_IMAGE,
                 series_uid=series_uid,
@@ -52,7 +54,8 @@ class Site:
                 calling_ae_title="SENDER",
                 file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             )
-            self.journal.series.record_instances([received], now)
+            received.append(instance)
+        self.journal.series.record_instances(received, now)
 
     def assemble(self, now: float) -> list[Job]:
         return assemble(self.journal, "config", self.selector.choices(now), now)
@@ -87,8 +90,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def arrive_all(site: Site, now: float = 100.0) -> None:
     site.arrive(SCOUT, range(1, 3), now)
-    site.arrive(THICK, range(1, 51), now)
-    site.arrive(THIN, range(1, 201), now)
+    site.arrive(THICK, range(1, 11), now)
+    site.arrive(THIN, range(1, 41), now)
 
 
 def test_of_a_study_one_series_gets_a_job_and_the_others_have_reasons(site: Site) -> None:
@@ -100,16 +103,16 @@ def test_of_a_study_one_series_gets_a_job_and_the_others_have_reasons(site: Site
     assert site.assemble(300.0) == []
     assert site.journal.series.quiet(1e9) == []  # nothing is left undecided
     chosen, thick, scout = site.journal.selections.all()
-    assert (chosen.series_uid, chosen.is_chosen, chosen.slices) == (THIN, True, 200)
+    assert (chosen.series_uid, chosen.is_chosen, chosen.slices) == (THIN, True, 40)
     assert (thick.series_uid, thick.is_chosen) == (THICK, False)
-    assert "5.0 mm from slice to slice (+0)" in thick.score.reasons
+    assert "5 mm from slice to slice (+0)" in thick.score.reasons
     assert scout.score.points is None
     assert scout.score.reasons[0] == "a localizer: Image Type says LOCALIZER"
 
 
 def test_a_study_is_complete_when_its_last_series_is(site: Site) -> None:
-    site.arrive(THICK, range(1, 51), 100.0)
-    site.arrive(THIN, range(1, 201), 115.0)
+    site.arrive(THICK, range(1, 11), 100.0)
+    site.arrive(THIN, range(1, 41), 115.0)
 
     assert site.assemble(130.0) == []  # the thick series is quiet, the study is not
     assert [job.series_uid for job in site.assemble(135.1)] == [THIN]
@@ -117,14 +120,14 @@ def test_a_study_is_complete_when_its_last_series_is(site: Site) -> None:
 
 def test_the_quiet_period_of_a_study_may_be_longer_than_that_of_a_series(site: Site) -> None:
     site.selector = selector(site.spool, site.journal, quiet_period_s=60.0)
-    site.arrive(THICK, range(1, 51), 100.0)
+    site.arrive(THICK, range(1, 11), 100.0)
 
     assert site.assemble(160.0) == []
     assert len(site.assemble(160.1)) == 1
 
 
 def test_a_better_series_that_arrives_late_replaces_the_result_and_a_worse_one_does_not(site: Site) -> None:
-    site.arrive(THICK, range(1, 51), 100.0)
+    site.arrive(THICK, range(1, 11), 100.0)
     (first,) = site.assemble(200.0)
     site.finish(first, 210.0)
 
@@ -132,7 +135,7 @@ def test_a_better_series_that_arrives_late_replaces_the_result_and_a_worse_one_d
     assert site.assemble(400.0) == []
     assert site.state(first) is JobState.ANALYSED
 
-    site.arrive(THIN, range(1, 201), 500.0)
+    site.arrive(THIN, range(1, 41), 500.0)
     (second,) = site.assemble(600.0)
     assert second.series_uid == THIN
     assert site.state(first) is JobState.SUPERSEDED
@@ -141,11 +144,11 @@ def test_a_better_series_that_arrives_late_replaces_the_result_and_a_worse_one_d
 def test_late_slices_of_the_chosen_series_make_a_new_job(site: Site) -> None:
     arrive_all(site)
     (first,) = site.assemble(200.0)
-    site.arrive(THIN, range(201, 203), 300.0)
+    site.arrive(THIN, range(41, 43), 300.0)
 
     (second,) = site.assemble(400.0)
 
-    assert len(site.journal.jobs.get(second.job_key).sop_instance_uids) == 202
+    assert len(site.journal.jobs.get(second.job_key).sop_instance_uids) == 42
     assert site.state(first) is JobState.SUPERSEDED
 
 
@@ -209,8 +212,8 @@ def test_a_person_chooses_another_series_and_the_first_result_is_superseded(site
 def test_rules_of_the_configuration_come_before_the_score(site: Site) -> None:
     rule = {"element": "ConvolutionKernel", "matches": "^B", "then": "prefer"}
     site.selector = selector(site.spool, site.journal, rules=[rule])
-    site.arrive(THICK, range(1, 51), 100.0, ConvolutionKernel="B30f")
-    site.arrive(THIN, range(1, 201), 100.0, ConvolutionKernel="STANDARD")
+    site.arrive(THICK, range(1, 11), 100.0, ConvolutionKernel="B30f")
+    site.arrive(THIN, range(1, 41), 100.0, ConvolutionKernel="STANDARD")
 
     assert [job.series_uid for job in site.assemble(200.0)] == [THICK]
 
@@ -226,8 +229,24 @@ def test_with_all_every_series_gets_a_job(site: Site) -> None:
 def test_an_instance_that_arrives_while_the_choice_is_made_is_not_lost(site: Site) -> None:
     arrive_all(site)
     choices = site.selector.choices(200.0)
-    site.arrive(THICK, range(51, 52), 200.5)
+    site.arrive(THICK, range(11, 12), 200.5)
 
     assemble(site.journal, "config", choices, 201.0)
 
     assert THICK in {series.series_uid for series in site.journal.series.quiet(1e9)}
+
+
+def test_what_was_set_aside_is_deleted_with_the_committed_series_of_its_study(site: Site) -> None:
+    arrive_all(site)
+    (job,) = site.assemble(200.0)
+    site.finish(job, 210.0)
+    assert site.journal.series.committed(1e9) == []
+
+    pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, send_results=True)
+    site.journal.deliveries.ensure(job.job_key, [pacs], 215.0)
+    for delivery in site.journal.deliveries.due(216.0):
+        site.journal.deliveries.mark_stored(delivery, 220.0)
+
+    assert site.state(job) is JobState.COMMITTED
+    assert site.journal.series.committed(220.0) == []
+    assert set(site.journal.series.committed(1e9)) == {THIN, THICK, SCOUT}

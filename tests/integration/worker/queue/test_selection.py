@@ -117,7 +117,7 @@ def test_of_eight_series_one_has_a_seg_and_an_sr_and_seven_have_reasons(site: Si
         "mip": "SET_ASIDE", "attenuation": "SET_ASIDE", "abdomen": "SET_ASIDE", "head": "SET_ASIDE",
     }  # fmt: skip
     says = {
-        "scout": "localizer", "soft": "5.0 mm from slice to slice", "coronal": "not axial", "mip": "projection",
+        "scout": "localizer", "soft": "5 mm from slice to slice", "coronal": "not axial", "mip": "projection",
         "attenuation": "attenuation correction", "abdomen": "another region", "head": "another region",
     }  # fmt: skip
     for name, reason in says.items():
