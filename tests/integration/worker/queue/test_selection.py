@@ -129,15 +129,6 @@ def test_of_eight_series_one_has_a_seg_and_an_sr_and_seven_have_reasons(site: Si
     assert job.job.series_uid == uids["lung"]
 
 
-def test_without_the_thin_chest_the_thick_one_is_analysed(site: Site, tmp_path: Path) -> None:
-    uids = site.receive(tmp_path, "mip", "soft", "coronal", "head")
-
-    site.run_until_idle()
-
-    assert site.rows()[uids["soft"]]["state"] == "ANALYSED"
-    assert len(site.journal.jobs.find()) == 1
-
-
 def test_an_abdomen_is_put_back_for_its_cut_lungs_while_another_series_may_show_more(
     site: Site, tmp_path: Path
 ) -> None:
