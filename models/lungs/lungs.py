@@ -30,6 +30,8 @@ class Lobe(IntEnum):
 class Lungs:
     """Both lungs of one scan on a grid of about 2 mm, axes (slice, row, column) in the scan's own order.
 
+    Of a tilted scan, on a grid along the axes of the body.
+
     Tumours attached to the wall or the mediastinum belong to the lung.
 
     lobes: uint8, a Lobe or 0. affine: (4, 4), (slice, row, column, 1) to LPS mm.

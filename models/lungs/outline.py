@@ -45,15 +45,12 @@ class LungAir:
     def largest_section_cm2(self) -> float:
         """The area of its largest axial section."""
         _, row_mm, column_mm = self.grid.spacing
-        return float(self._sections().max(initial=0)) * row_mm * column_mm / 100
+        return float(self.voxels.sum((1, 2)).max(initial=0)) * row_mm * column_mm / 100
 
     @property
     def is_cut(self) -> bool:
         """Whether the scan ends within the lungs, so that part of them is missing."""
-        return _is_cut(self._sections())
-
-    def _sections(self) -> NDArray[np.int64]:
-        return np.asarray(self.voxels.sum((1, 2)))
+        return _is_cut(self.grid.sections(self.voxels))
 
 
 def find_lung_air(volume: Volume) -> LungAir:
@@ -73,7 +70,7 @@ def outline_lungs(air: LungAir) -> Lungs | None:
     """
     airways, grid = air.airways, air.grid
     sides = split_sides(air.voxels, grid.spacing)
-    if sides is None or _is_cut((sides.right | sides.left).sum((1, 2))):
+    if sides is None or _is_cut(grid.sections(sides.right | sides.left)):
         return None
     sides = _closed(sides, airways.voxels, grid.spacing)
     carina = None if airways.carina is None else grid.to_lps(airways.carina)
@@ -103,7 +100,7 @@ def lungs_from(sides: Sides, grid: UprightGrid, carina_mm: tuple[float, float, f
     )
 
 
-def _is_cut(sections: NDArray[np.int64]) -> bool:
+def _is_cut(sections: NDArray[np.intp]) -> bool:
     return bool(max(sections[0], sections[-1]) > LARGEST_CUT * sections.max())
 
 

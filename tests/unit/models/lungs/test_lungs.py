@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.lungs.lungs import Lobe, Lungs
 from models.lungs.outline import find_lung_air, outline_lungs
 from models.volume import Volume
-from tests.fixtures.models.lung_phantoms import HEART, analytic_lung, chest, ellipsoid, points, stored
+from tests.fixtures.models.lung_phantoms import HEART, analytic_lung, chest, ellipsoid, points, stored, tilted
 
 ORDERS = {
     "feet first": ((0, 1, 2), (0, 2)),
@@ -27,6 +28,12 @@ def volume() -> Volume:
 @pytest.fixture(scope="module")
 def lungs(volume: Volume) -> Lungs:
     return outlined(volume)
+
+
+@pytest.fixture(scope="module")
+def straight(volume: Volume) -> Lungs:
+    """The lungs on voxels of the size of a tilted scan's."""
+    return outlined(tilted(volume, 0.0, is_gantry=True))
 
 
 def outlined(volume: Volume) -> Lungs:
@@ -84,6 +91,43 @@ def test_the_distance_to_wall_and_mediastinum_is_the_analytic_one(lungs: Lungs) 
     assert lungs.wall_mm[at(lungs, (-60.0, -20.0, -12.0))] > 40
     assert lungs.wall_mm[at(lungs, (-150.0, 0.0, 0.0))] == 0
     assert lungs.mediastinum_mm[at(lungs, (0.0, -20.0, 30.0))] == 0
+
+
+TO_WALL_MM = {
+    (-116.0, -2.0, -12.0): 20.0,
+    (-100.0, -2.0, 60.0): 24.2,
+    (100.0, 40.0, -12.0): 26.3,
+    (76.0, -2.0, 80.0): 34.9,
+}
+"""From places in the lungs to the nearest point of their ellipsoids, which is on the chest wall."""
+
+
+@pytest.mark.parametrize(("tilt_deg", "is_gantry"), [(20.0, True), (-30.0, False)], ids=["gantry", "oblique"])
+def test_a_tilted_scan_gives_the_same_lungs(volume: Volume, straight: Lungs, tilt_deg: float, is_gantry: bool) -> None:
+    found = outlined(tilted(volume, tilt_deg, is_gantry=is_gantry))
+
+    where = points(found.lobes.shape, found.affine)
+    outline, truth = found.lobes > 0, analytic_lung(where, -1) | analytic_lung(where, 1)
+    assert 2 * (outline & truth).sum() / (outline.sum() + truth.sum()) > 0.96
+    for place, distance_mm in TO_WALL_MM.items():
+        assert found.wall_mm[at(found, place)] == pytest.approx(distance_mm, abs=2.5)
+    places = [(float(x), float(y), float(z)) for x, y, z in where[truth][::499]]
+    assert np.mean([found.lobes[at(found, place)] == straight.lobes[at(straight, place)] for place in places]) > 0.95
+
+
+def test_a_tilted_scan_that_ends_within_the_lungs_is_cut(volume: Volume) -> None:
+    whole = tilted(volume, 20.0, is_gantry=True)
+    upper = replace(whole, hu=whole.hu[60:], affine=moved(whole.affine, 60))
+
+    assert not find_lung_air(whole).is_cut
+    assert find_lung_air(upper).is_cut
+    assert outline_lungs(find_lung_air(upper)) is None
+
+
+def moved(affine: NDArray[np.float64], slices: int) -> NDArray[np.float64]:
+    shifted = affine.copy()
+    shifted[:3, 3] += affine[:3, 0] * slices
+    return shifted
 
 
 @pytest.mark.parametrize(
