@@ -36,7 +36,7 @@ class Findings:
     series_uid: str
     frame_of_reference_uid: str
     frames: tuple[Frame, ...]
-    """The source of each slice of the volume."""
+    """The source images, in the volume's slice order: one for each slice, unless the stack was resampled."""
     volume: Volume
     card: ModelCard
     findings: tuple[Finding, ...]

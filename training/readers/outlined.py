@@ -65,6 +65,8 @@ def read_outlined(outlined: OutlinedSeries, source: str, tumour: TumourNames) ->
         volume = load([item.path for item in outlined.images]).volume
     except SeriesRejected as rejected:
         raise DataRefused(f"{outlined.patient}: {rejected}") from rejected
+    if volume.places is not None:
+        raise DataRefused(f"{name}: its slices are not evenly spaced, so that their outlines leave gaps")
     problems: list[str] = []
     canvas = ContourCanvas(mask=np.zeros(volume.hu.shape, bool), affine=volume.affine)
     for item in outlined.outlines:

@@ -157,6 +157,9 @@ ABSENT: Code = codes.SCT.Absent
 YES: Code = codes.SCT.Yes
 NO: Code = codes.SCT.No
 
+RESAMPLED = _private("RESAMPLED", "Images resampled to an even stack")
+RESAMPLING = _private("RESAMPLING", "How the images were resampled")
+
 # -- the document and its author --
 MEASUREMENT_REPORT: Code = codes.DCM.ImagingMeasurementReport
 ONCOLOGY_REPORT: Code = codes.DCM.OncologyMeasurementReport

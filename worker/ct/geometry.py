@@ -5,8 +5,9 @@ Accepted geometries:
 * Any storage order, head or feet first, prone, rows or columns reversed: the affine describes it.
 * A tilt of the slices up to 30 degrees, the maximum of CT gantries, with slices shifted against each other (the table
   moves along the patient, not along the slices' normal): an affine represents this shear exactly. Beyond: NotAxial.
-* Each gap between neighbours is compared with the median gap: above 1.5 times a slice is missing. In addition each
-  slice may deviate by a tenth of the spacing (at least 0.1 mm) from its position in an even stack, which limits drift.
+* Each slice may deviate by a tenth of the spacing (at least 0.1 mm) from its position in an even, straight stack.
+* A spacing that changes within the series, up to 10 mm, if no slice is missing (spacing.py): an even stack is made of
+  these slices (resampling.py). A slice that is shifted sideways against the others is refused: ShiftedSlices.
 """
 
 from __future__ import annotations
@@ -20,22 +21,26 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from worker.ct.frame_reference import frame_of
+from worker.ct.make_up import number_of
 from worker.ct.rejections import (
     DifferingGeometry,
     DuplicatePositions,
     MissingGeometry,
     MissingSlices,
     NotAxial,
+    ShiftedSlices,
     TooFewSlices,
-    UnevenSlices,
+    WideGaps,
 )
+from worker.ct.spacing import even_places, even_spacing_mm, is_even, missing_slices, tolerance_mm
 
 Array = NDArray[np.float64]
 
 MIN_SLICES = 3
 MAX_TILT_DEG = 30.0
 MIN_GAP_MM = 0.01
-MAX_GAP_RATIO = 1.5
+MAX_VARYING_GAP_MM = 10.0
+"""In a stack of varying spacing: small lesions between two slices are not seen."""
 COSINE_TOLERANCE = 1e-3
 SPACING_TOLERANCE_MM = 1e-3
 
@@ -46,10 +51,13 @@ class Placement:
 
     order: indices into the given data sets, along the normal of the slices.
     affine: float64 (4, 4), maps (slice, row, column, 1) of a voxel's centre to LPS mm.
+    places: float64, the coordinate of each slice in the even stack that the affine describes, in `order`; None if the
+    slices themselves are evenly spaced.
     """
 
     order: tuple[int, ...]
     affine: Array
+    places: Array | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +89,24 @@ def place(datasets: Sequence[Dataset]) -> Placement:
     row_direction, column_direction, normal = _directions(stack)
     _check_tilt(stack.series_uid, "the slices are tilted by", normal, np.array([0.0, 0.0, 1.0]))
     order = np.argsort(stack.positions @ normal, kind="stable").tolist()
-    stack = stack.in_order(order)
-    spacing_mm = _check_gaps(stack, stack.positions @ normal)
-    step = _step(stack, spacing_mm)
-    _check_tilt(stack.series_uid, "the stack leans against the slices' normal by", step, normal)
+    stack, datasets = stack.in_order(order), [datasets[index] for index in order]
+    heights = stack.positions @ normal
+    _check_duplicates(stack, heights)
+    lean = _lean(stack, heights)
+    _check_tilt(stack.series_uid, "the stack leans against the slices' normal by", lean, normal)
+    spacing_mm, places = (heights[-1] - heights[0]) / (len(heights) - 1), None
+    if not is_even(heights):
+        _check_gaps(stack, heights, datasets)
+        spacing_mm = even_spacing_mm(heights)
+        places = even_places(heights, spacing_mm)
     affine = np.eye(4)
-    affine[:3, 0] = step
+    affine[:3, 0] = lean * spacing_mm
     # PS3.3 C.7.6.2.1.1: the first three cosines are the direction of increasing column index, the last three that of
     # increasing row index; C.10.7.1.3: PixelSpacing is the distance between rows, then between columns.
     affine[:3, 1] = column_direction * stack.spacings[0, 0]
     affine[:3, 2] = row_direction * stack.spacings[0, 1]
-    affine[:3, 3] = stack.positions[0]
-    return Placement(order=tuple(order), affine=affine)
+    affine[:3, 3] = stack.positions[0] - (0.0 if places is None else places[0]) * affine[:3, 0]
+    return Placement(order=tuple(order), affine=affine, places=places)
 
 
 def _read(datasets: Sequence[Dataset]) -> _Stack:
@@ -164,36 +178,38 @@ def _directions(stack: _Stack) -> tuple[Array, Array, Array]:
 def _check_tilt(series_uid: str, fact: str, direction: Array, axis: Array) -> None:
     cosine = abs(float(direction @ axis)) / float(np.linalg.norm(direction))
     angle_deg = math.degrees(math.acos(min(1.0, cosine)))
-    if angle_deg > MAX_TILT_DEG:
+    if round(angle_deg, 1) > MAX_TILT_DEG:
         raise NotAxial(series_uid, fact, angle_deg, MAX_TILT_DEG)
 
 
-def _check_gaps(stack: _Stack, heights: Array) -> float:
-    """Return the median gap. Raises DuplicatePositions or MissingSlices."""
+def _check_duplicates(stack: _Stack, heights: Array) -> None:
+    at = np.flatnonzero(np.diff(heights) < MIN_GAP_MM)
+    if at.size:
+        pair = (stack.sop_instance_uids[at[0]], stack.sop_instance_uids[at[0] + 1])
+        raise DuplicatePositions(stack.series_uid, pair, at.size, MIN_GAP_MM)
+
+
+def _check_gaps(stack: _Stack, heights: Array, datasets: Sequence[Dataset]) -> None:
+    """Raise MissingSlices or WideGaps for a stack that is not evenly spaced."""
     gaps, uids = np.diff(heights), stack.sop_instance_uids
-    duplicates = np.flatnonzero(gaps < MIN_GAP_MM)
-    if duplicates.size:
-        first = int(duplicates[0])
-        raise DuplicatePositions(stack.series_uid, (uids[first], uids[first + 1]), duplicates.size, MIN_GAP_MM)
-    spacing_mm = float(np.median(gaps))
-    wide = np.flatnonzero(gaps > MAX_GAP_RATIO * spacing_mm)
-    if wide.size:
-        widest = int(gaps.argmax())
-        pair = (uids[widest], uids[widest + 1])
-        gap_mm = float(gaps[widest])
-        raise MissingSlices(stack.series_uid, gap_mm=gap_mm, spacing_mm=spacing_mm, gaps=wide.size, pair=pair)
-    return spacing_mm
+    missing = missing_slices(heights, [number_of(ds) for ds in datasets])
+    lacking = np.flatnonzero(missing if missing.any() else gaps > MAX_VARYING_GAP_MM)
+    if not lacking.size:
+        return
+    widest = int(lacking[gaps[lacking].argmax()])
+    pair, gap_mm = (uids[widest], uids[widest + 1]), float(gaps[widest])
+    if missing.any():
+        spacing_mm = float(np.median(gaps[~missing])) if not missing.all() else gap_mm
+        raise MissingSlices(stack.series_uid, gap_mm=gap_mm, spacing_mm=spacing_mm, gaps=lacking.size, pair=pair)
+    raise WideGaps(stack.series_uid, gap_mm=gap_mm, limit_mm=MAX_VARYING_GAP_MM, gaps=lacking.size, pair=pair)
 
 
-def _step(stack: _Stack, spacing_mm: float) -> Array:
-    """Return the vector from slice to slice. Raises UnevenSlices if a slice deviates from an even stack."""
-    n = len(stack.positions)
-    step: Array = (stack.positions[-1] - stack.positions[0]) / (n - 1)
-    limit_mm = max(0.1 * spacing_mm, 0.1)
-    even = stack.positions[0] + np.arange(n)[:, None] * step
-    deviation_mm = np.linalg.norm(stack.positions - even, axis=1)
-    worst = int(deviation_mm.argmax())
-    if deviation_mm[worst] > limit_mm:
-        fact = f"it is {deviation_mm[worst]:.2f} mm from its position in an even stack of {spacing_mm:.2f} mm"
-        raise UnevenSlices(stack.series_uid, stack.sop_instance_uids[worst], fact, limit_mm)
-    return step
+def _lean(stack: _Stack, heights: Array) -> Array:
+    """Return the vector from the first to the last slice for each mm of height. Raises ShiftedSlices."""
+    lean: Array = (stack.positions[-1] - stack.positions[0]) / (heights[-1] - heights[0])
+    straight = stack.positions[0] + (heights - heights[0])[:, None] * lean
+    aside_mm = np.linalg.norm(stack.positions - straight, axis=1)
+    worst, limit_mm = int(aside_mm.argmax()), tolerance_mm(heights)
+    if aside_mm[worst] > limit_mm:
+        raise ShiftedSlices(stack.series_uid, stack.sop_instance_uids[worst], float(aside_mm[worst]), limit_mm)
+    return lean

@@ -24,8 +24,13 @@ DIMENSIONS = (
     "NominalPercentageOfRespiratoryPhase",
 )  # fmt: skip
 """Elements that number the volumes of an object or a series."""
-IN_ORDER = (*DIMENSIONS, "AcquisitionNumber", "ImageType", "KVP")
+IN_ORDER = (*DIMENSIONS, "ContrastBolusAgent", "AcquisitionNumber", "ImageType", "KVP")
 """Elements that may change from slice to slice, each value in one block: scans in steps count their acquisitions."""
+APART = (
+    *EQUAL, *DIMENSIONS, "TriggerTime", "ContrastBolusAgent", "KVP", "SliceThickness", "ImageType", "AcquisitionNumber",
+    "AcquisitionDateTime", "AcquisitionTime",
+)  # fmt: skip
+"""Elements that tell images at one position apart, those that say most first. Each slice may have a time of its own."""
 
 
 def check_image_type(ds: Dataset) -> None:
@@ -46,12 +51,12 @@ def check_image_type(ds: Dataset) -> None:
 
 
 def check_one_volume(datasets: Sequence[Dataset]) -> None:
-    """Raise MixedReconstructions if images at one position differ in time, phase, stack or reconstruction."""
+    """Raise MixedReconstructions if images at one position differ in an element of APART."""
     at_position: dict[tuple[str, ...], list[Dataset]] = defaultdict(list)
     for ds in datasets:
         at_position[texts_of(ds, "ImagePositionPatient")].append(ds)
     groups = [group for position, group in at_position.items() if position]
-    for keyword in (*EQUAL, *IN_ORDER):
+    for keyword in APART:
         if any(_different(group, keyword) > 1 for group in groups if len(group) > 1):
             raise MixedReconstructions(str(datasets[0].SeriesInstanceUID), keyword, _different(datasets, keyword))
 
@@ -65,6 +70,12 @@ def check_one_reconstruction(datasets: Sequence[Dataset]) -> None:
         different = len(set(values))
         if different > 1 and (keyword in EQUAL or blocks > different):
             raise MixedReconstructions(series_uid, keyword, different)
+
+
+def number_of(ds: Dataset) -> int | None:
+    """Return the Instance Number; None if it is absent or not valid."""
+    (text, *_) = texts_of(ds, "InstanceNumber") or ("",)
+    return int(text) if text.removeprefix("-").isdecimal() else None
 
 
 def _different(datasets: Sequence[Dataset], keyword: str) -> int:

@@ -6,6 +6,7 @@ values become false lesions, or hide true ones, without any error (dicom2nifti#1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,10 @@ Values = NDArray[Any]
 
 def require_hounsfield(series: LoadedSeries) -> None:
     """Raise NotHounsfield if the volume cannot be a chest in Hounsfield units, or a slice has another rescale."""
-    hu, frames = series.volume.hu, series.frames
-    if why := implausible(hu[:, ::STRIDE, ::STRIDE]):
+    volume, frames = series.volume, series.frames
+    if why := implausible(volume.hu[:, ::STRIDE, ::STRIDE]):
         raise NotHounsfield(series.series_uid, frames[0].name, f"not those of a chest: {why}")
-    if (index := slice_with_other_values(hu)) is not None:
+    if (index := slice_with_other_values([volume.hu[at] for at in volume.images])) is not None:
         fact = f"its values differ by more than {JUMP_HU:g} HU from those of both neighbours"
         raise NotHounsfield(series.series_uid, frames[index].name, fact)
 
@@ -56,10 +57,10 @@ def implausible(values: Values) -> str | None:
     return None
 
 
-def slice_with_other_values(hu: NDArray[np.float32]) -> int | None:
-    """Return the first slice (axis 0) whose values are all shifted against both neighbours; None if there is none."""
-    quantiles = np.array([np.quantile(plane[::STRIDE, ::STRIDE], QUANTILES) for plane in hu])
-    for index in range(1, len(hu) - 1):
+def slice_with_other_values(planes: Iterable[NDArray[np.float32]]) -> int | None:
+    """Return the first of these slices whose values are all shifted against both neighbours; None if there is none."""
+    quantiles = np.array([np.quantile(plane[::STRIDE, ::STRIDE], QUANTILES) for plane in planes])
+    for index in range(1, len(quantiles) - 1):
         below, above = quantiles[index] - quantiles[index - 1], quantiles[index] - quantiles[index + 1]
         apart = np.sign(below) * np.minimum(np.abs(below), np.abs(above)) * (np.sign(below) == np.sign(above))
         if (apart > JUMP_HU).all() or (apart < -JUMP_HU).all():

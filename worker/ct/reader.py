@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -37,6 +38,7 @@ from worker.ct.rejections import (
     UndescribedFrames,
     UnreadableFile,
 )
+from worker.ct.resampling import even_stack
 from worker.frame import Frame
 
 REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -51,9 +53,10 @@ USED_KEYWORDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSeries:
-    """A CT series as a volume, with the headers and references of its source images.
+    """A CT series as a volume, with the headers and references of its source images, in the volume's slice order.
 
-    datasets: header of each slice, flat and without pixel data, in the volume's slice order; they contain patient data.
+    volume: a slice for each image, or an even stack made of images at varying distances (`Volume.places`).
+    datasets: header of each image, flat and without pixel data; they contain patient data.
     """
 
     volume: Volume
@@ -62,7 +65,7 @@ class LoadedSeries:
     series_uid: str
     frame_of_reference_uid: str
     frames: tuple[Frame, ...]
-    """The source of each slice."""
+    """The images."""
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
@@ -92,18 +95,31 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         headers = [headers[i] for i in placement.order]
         check_one_reconstruction([header.dataset for header in headers])
         first = headers[0].dataset
-        hu = np.empty((len(headers), first.Rows, first.Columns), np.float32)
-        files = ImageFiles()
-        for header, plane in zip(headers, hu, strict=True):
-            read_hounsfield(files, header.path, header.dataset, plane)
+        hu = _hounsfield(headers, placement.places)
     return LoadedSeries(
-        volume=Volume(hu=hu, affine=placement.affine),
+        volume=Volume(hu=hu, affine=placement.affine, places=placement.places),
         datasets=tuple(header.dataset for header in headers),
         study_uid=str(first.StudyInstanceUID),
         series_uid=str(first.SeriesInstanceUID),
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
         frames=tuple(frame_of(header.dataset) for header in headers),
     )
+
+
+def _hounsfield(headers: Sequence[_Header], places: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    """Return the Hounsfield units of the stack: the images, or an even stack made of images at these places."""
+    files = ImageFiles()
+
+    def read(number: int, plane: NDArray[np.float32]) -> None:
+        read_hounsfield(files, headers[number].path, headers[number].dataset, plane)
+
+    size = (int(headers[0].dataset.Rows), int(headers[0].dataset.Columns))
+    if places is not None:
+        return even_stack(places, size, read)
+    hu = np.empty((len(headers), *size), np.float32)
+    for number, plane in enumerate(hu):
+        read(number, plane)
+    return hu
 
 
 def _read_headers(paths: Sequence[Path]) -> list[_Header]:

@@ -21,7 +21,8 @@
     |-- NotAxial                 sagittal, coronal or oblique
     |-- DuplicatePositions       two slices at one position
     |-- MissingSlices            a gap
-    `-- UnevenSlices             slices that deviate from an even, straight stack
+    |-- WideGaps                 a varying spacing with gaps that are too wide
+    `-- ShiftedSlices            slices that are shifted sideways
 
 The messages contain no patient data.
 """
@@ -185,8 +186,23 @@ class MissingSlices(SeriesRejected):
         super().__init__(series_uid, reason)
 
 
-class UnevenSlices(SeriesRejected):
-    """The slices do not form an even, straight stack."""
+class WideGaps(SeriesRejected):
+    """The spacing varies, and gaps are so wide that lesions are not seen."""
 
-    def __init__(self, series_uid: str, sop_instance_uid: str, fact: str, limit_mm: float) -> None:
-        super().__init__(series_uid, f"uneven stack at instance {sop_instance_uid}: {fact} (limit {limit_mm:.2f} mm)")
+    def __init__(self, series_uid: str, *, gap_mm: float, limit_mm: float, gaps: int, pair: tuple[str, str]) -> None:
+        reason = (
+            f"{gaps} wide gap(s) in a stack of varying spacing, the widest of {gap_mm:.2f} mm (limit {limit_mm:g} mm), "
+            f"between instances {pair[0]} and {pair[1]}"
+        )
+        super().__init__(series_uid, reason)
+
+
+class ShiftedSlices(SeriesRejected):
+    """The slices do not form a straight stack."""
+
+    def __init__(self, series_uid: str, sop_instance_uid: str, aside_mm: float, limit_mm: float) -> None:
+        reason = (
+            f"instance {sop_instance_uid} is shifted sideways: it is {aside_mm:.2f} mm beside the straight line from "
+            f"the first slice to the last (limit {limit_mm:.2f} mm)"
+        )
+        super().__init__(series_uid, reason)

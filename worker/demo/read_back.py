@@ -20,7 +20,8 @@ def findings_in_seg(series: LoadedSeries, seg: Dataset | None, card: ModelCard, 
     """Return the findings of a LungSpread SEG on its series, measured again; without a SEG there are no lesions."""
     voxels = np.zeros(series.volume.hu.shape, bool)
     if seg is not None:
-        voxels |= read_labels(seg, series.frames) > 0
+        on_images = read_labels(seg, series.frames) > 0
+        voxels |= on_images[[series.volume.image_at(index) for index in range(len(voxels))]]
     mask = Mask(voxels=voxels, affine=series.volume.affine)
     findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), card, job_key)
     if seg is None:

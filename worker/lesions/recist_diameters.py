@@ -88,12 +88,16 @@ def recist_axes(lesion: Lesion, volume: Volume) -> tuple[Axis, Axis]:
 
     RECIST 1.1, Eisenhauer 2009, section 4.1: the longest diameter in the plane of measurement. Parts that are not
     connected on a slice are measured separately, so that no axis spans healthy lung. Of equally long diameters, the
-    one closest to the lesion's middle slice is returned.
+    one closest to the lesion's middle slice is returned. In a resampled stack, only slices next to an image are
+    measured, so that the axes can be drawn on it; a lesion between two images is measured on its own slices.
     """
     pixel_mm = np.array(volume.spacing[1:])
     middle = lesion.corner[0] + float(np.mean(np.nonzero(lesion.voxels)[0]))
     lines: list[_Line] = []
-    for part in sorted(_parts(lesion, pixel_mm), key=lambda part: -part.limit_mm):
+    shown = set(volume.images.tolist())
+    parts = list(_parts(lesion, pixel_mm))
+    parts = [part for part in parts if part.slice_index in shown] or parts
+    for part in sorted(parts, key=lambda part: -part.limit_mm):
         if lines and part.limit_mm < max(line.length_mm for line in lines):
             break
         lines.append(_longest_diameter(_outline(part, pixel_mm)))

@@ -91,14 +91,26 @@ class Sizes:
 
 def sizes_of(lesion: Lesion, measurement: Measurement, volume: Volume) -> Sizes:
     """Return the sizes of a measured lesion, its slice count and its noise in this volume."""
+    slices, slice_mm = _slices(lesion, volume)
     return Sizes(
         volume_ml=measurement.volume_ml,
         long_axis_mm=measurement.long_axis.length_mm,
         short_axis_mm=measurement.short_axis.length_mm,
-        slices=int(lesion.voxels.any(axis=(1, 2)).sum()),
-        spacing_mm=volume.spacing,
+        slices=slices,
+        spacing_mm=(slice_mm, *volume.spacing[1:]),
         noise=relative_noise(lesion, volume),
     )
+
+
+def _slices(lesion: Lesion, volume: Volume) -> tuple[int, float]:
+    """Return how many slices contain the lesion, and their spacing in mm; in a resampled stack those of the images."""
+    occupied = lesion.corner[0] + np.flatnonzero(lesion.voxels.any(axis=(1, 2)))
+    if volume.places is None:
+        return len(occupied), volume.spacing[0]
+    within = np.flatnonzero(np.isin(volume.images, occupied))
+    first, last = (within[0], within[-1]) if len(within) else (volume.image_at(int(occupied[0])),) * 2
+    around = volume.places[max(0, first - 1) : last + 2]
+    return max(1, len(within)), float(np.diff(around).mean()) * volume.spacing[0]
 
 
 def uncertainty_of(sizes: Sizes) -> Uncertainty:

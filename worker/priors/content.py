@@ -62,7 +62,7 @@ def read_content(documents: Documents, ct: PriorCt | None, card: ModelCard) -> P
     grid = _grid(documents, ct)
     lesions = _our_lesions(documents, ct, grid)
     origin = Origin.OURS
-    outlines = _readers_outlines(documents, lesions, card)
+    outlines = _readers_outlines(documents, ct, lesions, card)
     if outlines:
         lesions, origin = _with_reader_outlines(lesions, outlines, ct), Origin.READER
     reader_sizes = _readers_sizes(documents, grid, lesions)
@@ -75,7 +75,8 @@ def _our_lesions(documents: Documents, ct: PriorCt | None, grid: Grid | None) ->
     outlines: dict[str, Outline] = {}
     if documents.our_seg is not None:
         with readable(str(documents.our_seg.SOPInstanceUID)):
-            outlines = {each.tracking_uid or "": each for each in read_outlines(documents.our_seg)}
+            found = read_outlines(documents.our_seg, ct.grid if ct else None)
+            outlines = {each.tracking_uid or "": each for each in found}
     records: dict[str, Record] = {}
     if documents.our_sr is not None:
         with readable(str(documents.our_sr.SOPInstanceUID)):
@@ -112,7 +113,7 @@ def _sizes(record: Record, mask: Mask | None, grid: Grid | None) -> Sizes | None
 
 
 def _readers_outlines(
-    documents: Documents, lesions: Mapping[str, DocumentedLesion], card: ModelCard
+    documents: Documents, ct: PriorCt | None, lesions: Mapping[str, DocumentedLesion], card: ModelCard
 ) -> tuple[Outline, ...]:
     """Return the outlines of the newest SEG that contains a reader's outline."""
     ours = {
@@ -124,7 +125,8 @@ def _readers_outlines(
     for seg in documents.other_segs:
         uid = str(seg.SOPInstanceUID)
         with readable(uid):
-            outlines = read_outlines(seg, corrected=algorithms_of(documents.our_seg) or {card.name})
+            corrected = algorithms_of(documents.our_seg) or {card.name}
+            outlines = read_outlines(seg, ct.grid if ct else None, corrected)
         if outlines:
             return identified(outlines, ours, names, uid, card)
     return ()

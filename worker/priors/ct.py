@@ -56,13 +56,15 @@ def read_ct(paths: Sequence[Path]) -> PriorCt:
         headers = [header for path in paths for header in frame_headers(dcmread(path, stop_before_pixels=True))]
         placement = place(headers)
         first = headers[placement.order[0]]
-        slices = {frame_of(headers[at]): index for index, at in enumerate(placement.order)}
+        images = [frame_of(headers[index]) for index in placement.order]
+        places = range(len(images)) if placement.places is None else placement.places
+        slices = {image: float(place) for image, place in zip(images, places, strict=True)}
         return PriorCt(
             study_uid=str(first.StudyInstanceUID),
             series_uid=str(first.SeriesInstanceUID),
             frame_of_reference_uid=str(first.FrameOfReferenceUID),
             acquisition=acquisition_of(first),
-            grid=Grid(affine=placement.affine, slices=slices),
+            grid=Grid(affine=placement.affine, slices=slices, images=placement.places),
             read_volume=cache(lambda: load(paths).volume),
         )
 

@@ -30,11 +30,25 @@ def library_grid(sr: Dataset) -> Grid | None:
     normal = np.cross(rows, columns)
     positions = np.array([_vector(image, POSITION) for _, image in images])
     heights = positions @ normal
+    lowest, highest = int(np.argmin(heights)), int(np.argmax(heights))
+    spacing_mm = first.get(BETWEEN_SLICES) or _closest_mm(heights)
+    if spacing_mm is None:
+        return None
+    places = (heights - heights[lowest]) / spacing_mm
+    if BETWEEN_SLICES in first:  # else the distances of the images vary
+        places = np.round(places)
+    # In a sheared stack (tilted gantry) the step between slices is not parallel to the normal.
+    span = places[highest]
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = normal * first[BETWEEN_SLICES], columns * first[BETWEEN_ROWS]
-    affine[:3, 2], affine[:3, 3] = rows * first[BETWEEN_COLUMNS], positions[int(np.argmin(heights))]
-    indices = np.round((heights - heights.min()) / first[BETWEEN_SLICES])
-    return Grid(affine=affine, slices={image: int(at) for (image, _), at in zip(images, indices, strict=True)})
+    affine[:3, 0] = (positions[highest] - positions[lowest]) / span if span else normal * spacing_mm
+    affine[:3, 1], affine[:3, 2] = columns * first[BETWEEN_ROWS], rows * first[BETWEEN_COLUMNS]
+    affine[:3, 3] = positions[lowest]
+    return Grid(affine=affine, slices={image: float(at) for (image, _), at in zip(images, places, strict=True)})
+
+
+def _closest_mm(heights: NDArray[np.float64]) -> float | None:
+    gaps = np.diff(np.unique(np.round(heights, 3)))
+    return float(gaps.min()) if gaps.size else None
 
 
 def library_frame_of_reference(sr: Dataset) -> str | None:
@@ -48,7 +62,7 @@ def library_frame_of_reference(sr: Dataset) -> str | None:
 
 def _images(sr: Dataset) -> Iterator[tuple[Frame, dict[str, float]]]:
     """Yield each image with complete geometry, and its numbers by code value."""
-    required = {BETWEEN_COLUMNS, BETWEEN_ROWS, BETWEEN_SLICES, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
+    required = {BETWEEN_COLUMNS, BETWEEN_ROWS, *POSITION, *ROW_COSINES, *COLUMN_COSINES}
     for image in _library_images(sr):
         numbers = {
             str(item.ConceptNameCodeSequence[0].CodeValue): float(item.MeasuredValueSequence[0].NumericValue)

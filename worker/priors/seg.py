@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dicom_node.identifiers import is_ours
 from models.volume import Mask
 from worker.ct.frame_reference import frame_referred_to
 from worker.frame import Frame
@@ -20,7 +21,9 @@ from worker.priors.documents import PriorUnreadable
 from worker.priors.grid import Array, Grid
 
 PLACE_TOLERANCE = 0.1
-"""Tolerance of a frame's position in an even stack, as a share of the spacing; as for CT in worker/ct/geometry.py."""
+"""Tolerance of a frame's position in an even stack, as a share of the spacing; as for CT in worker/ct/spacing.py."""
+SAME_PLACE_MM = 1e-3
+"""Frames closer than this are of one image."""
 ANATOMICAL_STRUCTURES = (("123037004", "SCT"), ("T-D000A", "SRT"))
 """PS3.16 CID 7150: segments of organs are not lesions."""
 
@@ -38,13 +41,17 @@ class Outline:
     """Cropped to the segment's bounding box."""
 
 
-def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tuple[Outline, ...]:
+def read_outlines(
+    seg: Dataset, grid: Grid | None = None, corrected: Collection[str] | None = None
+) -> tuple[Outline, ...]:
     """Return the non-empty segments, without those of organs.
 
-    corrected: for a SEG that is not ours, names of the algorithms whose outlines a reader may have corrected; automatic
-    segments of any other algorithm are left out. Raises PriorUnreadable if the frames are not evenly spaced.
+    grid: of the CT, if it is known: it has the images without a frame. corrected: for a SEG that is not ours, names of
+    the algorithms whose outlines a reader may have corrected; automatic segments of any other algorithm are left out.
+    Raises PriorUnreadable if the frames are not evenly spaced and the grid is not known.
     """
-    frames, grid, indices = _frames(seg), grid_of(seg), _indices(seg)
+    frames, grid = _frames(seg), grid if grid is not None and grid.images is not None else grid_of(seg)
+    indices = grid.image_numbers(_positions(seg))
     planes_by_number: dict[int, dict[int, NDArray[np.bool_]]] = {}
     for frame, index, groups in zip(frames, indices, _per_frame(seg), strict=True):
         for number, voxels in _marked(seg, frame, groups):
@@ -59,19 +66,26 @@ def read_outlines(seg: Dataset, corrected: Collection[str] | None = None) -> tup
 
 
 def grid_of(seg: Dataset) -> Grid:
-    """Return the grid of a SEG; slice 0 is the first frame along the normal."""
-    positions, indices = _positions(seg), _indices(seg)
+    """Return the grid of a SEG; slice 0 is the first frame along the normal. Raises PriorUnreadable if it is uneven.
+
+    Our SEG of images at varying distances has no Spacing Between Slices; its grid has the finest of its frames.
+    """
+    positions, spacing_mm = _positions(seg), _spacing_mm(seg)
+    places = _heights(seg) / spacing_mm
+    if not _varies(seg):
+        places = np.round(places)
     row_cosines, column_cosines = _cosines(seg)
-    first, last = int(np.argmin(indices)), int(np.argmax(indices))
-    span = indices[last] - indices[first]
+    first, last = int(np.argmin(places)), int(np.argmax(places))
+    span = places[last] - places[first]
     # In a sheared stack (tilted gantry) the step between slices is not parallel to the normal.
-    step = (positions[last] - positions[first]) / span if span else _normal(seg) * _spacing_mm(seg)
+    step = (positions[last] - positions[first]) / span if span else _normal(seg) * spacing_mm
     between_rows, between_columns = (float(value) for value in _measures(seg).PixelSpacing)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = step, column_cosines * between_rows
     affine[:3, 2], affine[:3, 3] = row_cosines * between_columns, positions[first]
-    slices = {image: at for at, groups in zip(indices, _per_frame(seg), strict=True) for image in _sources(groups)}
-    return Grid(affine=affine, slices=slices)
+    at_frames = zip(places, _per_frame(seg), strict=True)
+    slices = {image: float(place) for place, groups in at_frames for image in _sources(groups)}
+    return Grid(affine=affine, slices=slices, images=np.unique(places) if _varies(seg) else None)
 
 
 def box_of(voxels: NDArray[np.bool_], affine: Array) -> Mask:
@@ -85,13 +99,11 @@ def box_of(voxels: NDArray[np.bool_], affine: Array) -> Mask:
 
 
 def _outline(segment: Dataset, planes: Mapping[int, NDArray[np.bool_]], grid: Grid) -> Outline:
-    first = min(planes)
-    shape = next(iter(planes.values())).shape
-    voxels = np.zeros((max(planes) - first + 1, *shape), bool)
-    for index, plane in planes.items():
-        voxels[index - first] = plane
+    slices = range(grid.slice_of(min(planes)), grid.slice_of(max(planes)) + 1)
+    empty = np.zeros_like(next(iter(planes.values())))
+    voxels = np.stack([planes.get(grid.image_at(index), empty) for index in slices])
     affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, 0] * first
+    affine[:3, 3] += affine[:3, 0] * slices[0]
     return Outline(
         number=int(segment.SegmentNumber),
         tracking_uid=str(segment.TrackingUID) if segment.get("TrackingUID") else None,
@@ -180,14 +192,17 @@ def _heights(seg: Dataset) -> Array:
     return np.asarray(heights - heights.min(), np.float64)
 
 
-def _indices(seg: Dataset) -> list[int]:
-    return [int(index) for index in np.round(_heights(seg) / _spacing_mm(seg))]
+def _varies(seg: Dataset) -> bool:
+    return is_ours(seg) and "SpacingBetweenSlices" not in _measures(seg)
 
 
 def _spacing_mm(seg: Dataset) -> float:
     """Return the first candidate that divides every frame's position: frames may be missing, headers wrong."""
     heights, measures = _heights(seg), _measures(seg)
-    gaps = np.diff(np.unique(np.round(heights, 3)))
+    gaps = np.diff(np.sort(heights))
+    gaps = gaps[gaps > SAME_PLACE_MM]
+    if _varies(seg):
+        return float(gaps.min()) if gaps.size else float(measures.SliceThickness)
     stated = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
     candidates = [float(each) for each in (*stated, gaps.min() if gaps.size else None) if each]
     for spacing_mm in candidates:

@@ -30,7 +30,7 @@ def encode_seg(findings: Findings, source: Source) -> hd.seg.Segmentation | None
         return None
     seg = hd.seg.Segmentation(
         source_images=source.headers,
-        pixel_array=label_array(findings),
+        pixel_array=labels_on_images(findings),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(finding, findings.card) for finding in findings.findings],
         content_label="LUNG_LESIONS",
@@ -55,6 +55,22 @@ def label_array(findings: Findings) -> NDArray[np.uint16]:
         box = tuple(slice(low, low + size) for low, size in zip(lesion.corner, lesion.voxels.shape, strict=True))
         labels[box][lesion.voxels] = lesion.number
     return labels
+
+
+def labels_on_images(findings: Findings) -> NDArray[np.uint16]:
+    """Return the segment number of each voxel of the source images: that of the nearest slice of the volume.
+
+    A lesion between two images of a resampled stack is on the image nearest to its largest section.
+    """
+    labels, volume = label_array(findings), findings.volume
+    if volume.places is None:
+        return labels
+    on_images = labels[volume.images]
+    for lesion in (finding.lesion for finding in findings.findings):
+        if not lesion.voxels[np.isin(lesion.corner[0] + np.arange(len(lesion.voxels)), volume.images)].any():
+            largest = lesion.corner[0] + int(lesion.voxels.sum((1, 2)).argmax())
+            on_images[volume.image_at(largest)][labels[largest] == lesion.number] = lesion.number
+    return on_images
 
 
 def _description(finding: Finding, card: ModelCard) -> hd.seg.SegmentDescription:

@@ -81,17 +81,19 @@ def plain_header(image: Dataset) -> Dataset:
 def source_of(images: SourceImages, findings: Findings) -> Source:
     """Return the images with plain headers that are consistent with the volume.
 
-    All headers have one orientation, one frame of reference, and the spacing of the volume.
+    All headers have one orientation and one frame of reference, and, if their images are evenly spaced, the spacing.
     """
     headers = [plain_header(image) for image in images]
     frames = {
         stand_in(header, frame): frame for header, frame in zip(headers, findings.frames, strict=True) if frame.number
     }
     spacing_mm = round(_spacing_between_slices(findings.volume), 6)
+    is_even = findings.volume.places is None
     for header in headers:
         header.ImageOrientationPatient = headers[0].ImageOrientationPatient
         header.FrameOfReferenceUID = findings.frame_of_reference_uid
-        header.SpacingBetweenSlices = spacing_mm
+        if is_even:
+            header.SpacingBetweenSlices = spacing_mm
         if float(header.get("SliceThickness") or 0) <= 0:  # PS3.3 C.7.6.2: may be empty in the source
             header.SliceThickness = spacing_mm
     return Source(images=images, headers=headers, frames=frames)

@@ -210,6 +210,18 @@ class ExtentJson(JsonModel):
     """Null without a lesion."""
 
 
+class ResamplingJson(JsonModel):
+    """How an even stack was made of images at varying distances."""
+
+    method: Literal["linear"]
+    images: Annotated[int, Field(ge=1)]
+    closest_mm: Size
+    """Smallest distance of two neighbouring images."""
+    widest_mm: Size
+    slices: Annotated[int, Field(ge=1)]
+    """Of the even stack, whose spacing is `spacing_mm`."""
+
+
 class FindingsJson(JsonModel):
     """What LungSpread found in one CT series. Research only."""
 
@@ -220,8 +232,11 @@ class FindingsJson(JsonModel):
     series_uid: Uid
     frame_of_reference_uid: Uid
     slices: Annotated[int, Field(ge=1)]
+    """Images of the series."""
     spacing_mm: Point
     """Slice, row, column."""
+    resampling: ResamplingJson | None = None
+    """Null if each slice of the analysed stack is an image."""
     model: ModelJson
     lungs_found: bool
     lesions: tuple[LesionJson, ...]

@@ -27,6 +27,7 @@ from worker.outputs.json.findings_model import (
     LocationJson,
     ModelJson,
     ProposalJson,
+    ResamplingJson,
     Side,
 )
 from worker.outputs.json.values import Point
@@ -37,6 +38,7 @@ from worker.outputs.quantities import (
     lobe_quantities,
     location_quantities,
 )
+from worker.outputs.resampling import resampling_of
 from worker.product import RESEARCH_SENTENCE
 from worker.report import Report
 from worker.staging.extent import Extent
@@ -69,11 +71,25 @@ def findings_json(report: Report) -> FindingsJson:
         frame_of_reference_uid=findings.frame_of_reference_uid,
         slices=len(findings.frames),
         spacing_mm=_point(findings.volume.spacing, 4),
+        resampling=_resampling(findings),
         model=_model(findings.card),
         lungs_found=findings.lungs is not None,
         lesions=tuple(_lesion(finding, findings) for finding in findings.findings),
         extent=_extent(findings.extent),
         comparison=comparison_json(report.comparison),
+    )
+
+
+def _resampling(findings: Findings) -> ResamplingJson | None:
+    made = resampling_of(findings)
+    if made is None:
+        return None
+    return ResamplingJson(
+        method="linear",
+        images=made.images,
+        closest_mm=made.closest_mm,
+        widest_mm=made.widest_mm,
+        slices=made.slices,
     )
 
 
@@ -134,7 +150,7 @@ def _side(lobe: Lobe) -> Side:
 
 
 def _axis(axis: Axis, findings: Findings) -> AxisJson:
-    frame = findings.frames[axis.slice_index]
+    frame = findings.frames[findings.volume.image_at(axis.slice_index)]
     return AxisJson(
         sop_instance_uid=frame.sop_instance_uid,
         frame_number=frame.number,

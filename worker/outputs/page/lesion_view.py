@@ -139,11 +139,12 @@ def _draw_heading(sheet: Sheet, rect: Rect, lesion_view: LesionView) -> None:
     sheet.text((rect.left, baseline), number, bold)
     left = rect.left + sheet.text_width_mm(number, bold) + 1.5
     location, axis = lesion_view.finding.location, measured.long_axis
+    image = lesion_view.findings.volume.image_at(axis.slice_index)
     facts = [
         *([lobe_text(location)] if location else []),
         f"{measured.volume_ml:.2f} ml",
         f"{axis.length_mm:.1f} {TIMES} {measured.short_axis.length_mm:.1f} mm",
-        f"slice {axis.slice_index + 1} of {len(lesion_view.findings.frames)}, z {axis.start_mm[2]:.1f} mm",
+        f"slice {image + 1} of {len(lesion_view.findings.frames)}, z {axis.start_mm[2]:.1f} mm",
     ]
     sheet.text((left, baseline), ",  ".join(facts), TextStyle(size_pt=7), rect.right - left)
 

@@ -54,6 +54,49 @@ def test_every_voxel_is_at_the_position_given_by_its_image(name: str, tmp_path: 
     assert volume.spacing[1:] == pytest.approx(series.spacing_mm[1:])
 
 
+VARYING: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "2.5 mm, then 5 mm": ({}, [*range(0, 8), 9, 11, 13, 15]),
+    "5 mm, then 2.5 mm, stored from the head down": ({"orientation": (-1, 0, 0, 0, 1, 0)}, [0, 2, 4, 6, *range(7, 13)]),
+    "overlapping reconstructions": ({}, [0, 0.4, 1, 1.4, 2, 2.4, 3, 3.4, 4, 4.4]),
+    "a spacing that drifts": ({}, [1.02**step * step for step in range(20)]),
+    "with a tilted gantry": (
+        {"orientation": (1, 0, 0, 0, math.cos(TILT), math.sin(TILT)), "step": (0, 0, 2.5)},
+        [0, 1, 2, 3, 4, 6, 8, 10, 12],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARYING)
+def test_a_varying_spacing_becomes_an_even_stack_at_the_same_positions(name: str, tmp_path: Path) -> None:
+    """Hounsfield units that are linear in position stay so between the images; beyond the last, it is repeated."""
+    fields, heights = VARYING[name]
+    series = Series(**fields, rows=10, columns=8)
+    images = series.images_at(heights)
+
+    loaded = load(save(images, tmp_path, shuffled=True))
+
+    volume = loaded.volume
+    assert volume.places is not None
+    assert loaded.sop_instance_uids == tuple(image.SOPInstanceUID for image in images)
+    finest = min(np.diff(heights)) * 2.5
+    assert finest <= volume.spacing[0] <= 1.25 * finest
+    index = np.stack(np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij"), axis=-1).astype(float)
+    index[..., 0] = index[..., 0].clip(volume.places[0], volume.places[-1])
+    places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert np.abs(volume.hu - series.hu_at(places)).max() <= 0.51
+    for image, place in zip(images, volume.places, strict=True):
+        assert (volume.affine @ (place, 0, 0, 1))[:3] == pytest.approx(list(image.ImagePositionPatient), abs=1e-4)
+
+
+def test_the_finest_part_of_a_varying_stack_keeps_its_images(tmp_path: Path) -> None:
+    images = Series(noise_hu=100).images_at([0, 2, 4, 6, 7, 8, 9, 10])
+
+    volume = load(save(images, tmp_path)).volume
+
+    for image, index in zip(images, (0, 2, 4, 6, 7, 8, 9, 10), strict=True):
+        assert np.array_equal(volume.hu[index], image.pixel_array.astype(np.float32) - 1024)
+
+
 def test_slices_are_ordered_along_the_normal_with_their_uids_and_headers(tmp_path: Path) -> None:
     images = Series().images()
 

@@ -63,6 +63,13 @@ def set_orientation(images: list[Dataset], *cosines: float) -> None:
         image.ImageOrientationPatient = list(cosines)
 
 
+def drop_and_number(images: list[Dataset], *numbers: int) -> None:
+    """Leave images out and number the others without a gap, as archives may do."""
+    drop(images, *numbers)
+    for number, image in enumerate(images, start=1):
+        image.InstanceNumber = number
+
+
 def number_acquisitions(images: list[Dataset], *numbers: int) -> None:
     for image, number in zip(images, numbers, strict=True):
         image.AcquisitionNumber = number
@@ -243,15 +250,17 @@ CASES: dict[str, Case] = {
         "1 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart, "
         "between instances 1.2.4.2 and 1.2.4.4",
     ),
-    "uneven spacing": (
-        lambda images: move(images, 3, (0, 0, 0.3)),
-        rejections.UnevenSlices,
-        "uneven stack at instance 1.2.4.3: it is 0.30 mm from its position in an even stack of 2.50 mm (limit 0.25 mm)",
+    "a missing slice, the others numbered anew": (
+        lambda images: drop_and_number(images, 3),
+        rejections.MissingSlices,
+        "1 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart, "
+        "between instances 1.2.4.2 and 1.2.4.4",
     ),
     "a slice shifted sideways": (
         lambda images: move(images, 3, (4, 0, 0)),
-        rejections.UnevenSlices,
-        "uneven stack at instance 1.2.4.3: it is 4.00 mm from its position in an even stack of 2.50 mm (limit 0.25 mm)",
+        rejections.ShiftedSlices,
+        "instance 1.2.4.3 is shifted sideways: it is 4.00 mm beside the straight line from the first slice to the last "
+        "(limit 0.25 mm)",
     ),
     "no rescale": (
         deleting("RescaleSlope"),
@@ -326,21 +335,86 @@ def test_a_stack_without_every_other_slice_in_one_half_is_rejected(tmp_path: Pat
     assert rejected.reason.startswith("4 gap(s) in the stack, the widest of 5.00 mm where slices are 2.50 mm apart")
 
 
-def test_a_drifting_spacing_is_rejected_even_if_neighbours_agree(tmp_path: Path) -> None:
-    images = Series(slices=60).images()
-    for number in range(31, 61):
-        move(images, number, (0, 0, 0.1 * (number - 30)))  # 2.5 mm, then 2.6 mm
+def test_a_varying_spacing_has_a_widest_gap(tmp_path: Path) -> None:
+    images = Series(slices=12).images()
+    for number in range(7, 13):
+        move(images, number, (0, 0, 7.75 * (number - 6)))  # 2.5 mm, then 10.25 mm
 
-    assert isinstance(rejection_of(save(images, tmp_path)), rejections.UnevenSlices)
+    rejected = rejection_of(save(images, tmp_path))
+
+    assert isinstance(rejected, rejections.WideGaps)
+    assert rejected.reason == (
+        "6 wide gap(s) in a stack of varying spacing, the widest of 10.25 mm (limit 10 mm), "
+        "between instances 1.2.4.6 and 1.2.4.7"
+    )
 
 
-def test_two_reconstructions_in_one_series_are_rejected(tmp_path: Path) -> None:
+def twice(change: Callable[[Dataset, int], object]) -> list[Dataset]:
+    """Two images at each position; `change` sets attributes of an image of the first (0) or second (1) time."""
+    images = []
+    for time in (0, 1):
+        for number, image in enumerate(Series().images(), start=1):
+            image.SOPInstanceUID, image.InstanceNumber = f"1.2.{4 + time}.{number}", 6 * time + number
+            change(image, time)
+            images.append(image)
+    return images
+
+
+def set_phase(image: Dataset, time: int) -> None:
+    image.NominalPercentageOfCardiacPhase, image.TriggerTime = (40, 75)[time], (350, 690)[time]
+    set_time(image, time)
+
+
+def set_time(image: Dataset, time: int) -> None:
+    image.AcquisitionNumber, image.AcquisitionTime, image.ContentTime = 1, f"09300{time}", f"09310{time}"
+
+
+TOLD_APART: dict[str, tuple[Callable[[Dataset, int], object], str]] = {
+    "two kernels": (lambda image, time: setattr(image, "ConvolutionKernel", "Bf"[time] * 2), "ConvolutionKernel"),
+    "two phases of the heart": (set_phase, "NominalPercentageOfCardiacPhase"),
+    "two trigger times": (lambda image, time: setattr(image, "TriggerTime", 350 + 340 * time), "TriggerTime"),
+    "without and with contrast": (
+        lambda image, time: setattr(image, "ContrastBolusAgent", "AGENT") if time else None,
+        "ContrastBolusAgent",
+    ),
+    "two acquisitions": (lambda image, time: setattr(image, "AcquisitionNumber", 2 + time), "AcquisitionNumber"),
+    "two times": (set_time, "AcquisitionTime"),
+    "two tube voltages": (lambda image, time: setattr(image, "KVP", (80, 140)[time]), "KVP"),
+    "two thicknesses": (lambda image, time: setattr(image, "SliceThickness", (1, 5)[time]), "SliceThickness"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD_APART)
+def test_two_reconstructions_in_one_series_are_rejected_by_what_tells_them_apart(name: str, tmp_path: Path) -> None:
+    change, keyword = TOLD_APART[name]
+
+    rejected = rejection_of(save(twice(change), tmp_path))
+
+    assert isinstance(rejected, rejections.MixedReconstructions)
+    assert rejected.reason.endswith(f": 2 different {keyword}")
+
+
+def test_the_same_slices_twice_are_rejected_as_duplicates(tmp_path: Path) -> None:
+    rejected = rejection_of(save(twice(lambda *_: None), tmp_path))
+
+    assert isinstance(rejected, rejections.DuplicatePositions)
+    assert rejected.reason.startswith("6 pair(s) of slices at one position")
+
+
+def test_phases_of_the_heart_that_alternate_are_rejected(tmp_path: Path) -> None:
     images = Series().images()
-    for number, image in enumerate(Series().images(), start=1):
-        image.SOPInstanceUID = f"1.2.5.{number}"
-        images.append(image)
+    for number, image in enumerate(images):
+        image.NominalPercentageOfCardiacPhase = 40 + 35 * (number % 2)
 
-    assert rejection_of(save(images, tmp_path)).reason.startswith("6 pair(s) of slices at one position")
+    assert rejection_of(save(images, tmp_path)).reason.endswith(": 2 different NominalPercentageOfCardiacPhase")
+
+
+def test_one_phase_of_a_gated_scan_is_read_though_each_slice_has_its_own_trigger_time(tmp_path: Path) -> None:
+    images = Series().images()
+    for number, image in enumerate(images):
+        image.NominalPercentageOfCardiacPhase, image.TriggerTime = 75, (690, 702, 690, 688, 702, 690)[number]
+
+    assert len(load(save(images, tmp_path)).datasets) == 6
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.97])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.worker.analysed_series import TWO_SPACINGS
 from tests.fixtures.worker.described import described
 from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
@@ -25,6 +26,7 @@ SCANS = {
     "feet first": {"orientation": (-1, 0, 0, 0, 1, 0)},
     "pixels that are not square": {"spacing_mm": (3.0, 0.6, 1.1)},
     "tilted gantry": {"lean_mm": (0.0, 0.8, 0.0), "orientation": (1, 0, 0, 0, 0.955336, 0.29552)},
+    **TWO_SPACINGS,
 }
 
 

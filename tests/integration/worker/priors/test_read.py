@@ -18,7 +18,7 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from tests.fixtures.models.model_card import CARD
-from tests.fixtures.worker.analysed_series import STORED_SCANS
+from tests.fixtures.worker.analysed_series import STORED_SCANS, TWO_SPACINGS
 from tests.fixtures.worker.described import LUNGS, described
 from tests.fixtures.worker.five_compared import MERGED_UID, VANISHED_UID, compared
 from tests.fixtures.worker.make_comparisons import alone
@@ -81,6 +81,44 @@ def test_outlines_are_read_back_at_their_position(
     assert list(lesions) == uids_of(made)
     for number, uid in enumerate(uids_of(made), start=1):
         assert outline_points_mm(lesions[uid]) == true_points_mm(made, made.mask == number)
+
+
+# Images at slices 0 to 7, 9, 11 and 13 of the even stack; a lesion reaches from image to image, a hole is within one.
+AMONG_IMAGES = [np.s_[3:8, 5:12, 4:20], np.s_[9:12, 20:30, 5:9], np.s_[6:14, 33:38, 30:34]]
+
+
+@pytest.mark.parametrize("scan", TWO_SPACINGS.values(), ids=TWO_SPACINGS.keys())
+@pytest.mark.parametrize("ct", [True, False], ids=["with CT", "without CT"])
+def test_outlines_on_images_at_varying_distances_are_solid(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any], ct: bool
+) -> None:
+    made = analysed(AMONG_IMAGES, **scan)
+
+    lesions = by_uid(read(made, tmp_path, ct=ct))
+
+    assert set(lesions) == set(uids_of(made))
+    for number, uid in enumerate(uids_of(made), start=1):
+        assert outline_points_mm(lesions[uid]) == true_points_mm(made, made.mask == number)
+        sizes, truth = lesions[uid].sizes, made.findings.findings[number - 1].sizes
+        assert sizes is not None
+        assert sizes.spacing_mm == pytest.approx(made.findings.volume.spacing)
+        assert replace(sizes, spacing_mm=truth.spacing_mm) == truth
+
+
+@pytest.mark.parametrize("scan", TWO_SPACINGS.values(), ids=TWO_SPACINGS.keys())
+def test_a_readers_outline_on_images_at_varying_distances_is_solid(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any]
+) -> None:
+    made = analysed(AMONG_IMAGES, **scan)
+    shown = made.mask[[*range(8), 9, 11, 13]]
+    seg_by_highdicom(made, shown, "BINARY").save_as(tmp_path / "reader.dcm")
+
+    lesions = read(made, tmp_path, tmp_path / "reader.dcm").lesions
+
+    found = [outline_points_mm(lesion) for lesion in lesions]
+    assert len(found) == 3
+    for number in (1, 2, 3):
+        assert true_points_mm(made, made.mask == number) in found
 
 
 @pytest.mark.parametrize("scan", STORED_SCANS.values(), ids=STORED_SCANS.keys())
@@ -274,6 +312,26 @@ def reader_seg(
     return folder / "seg.dcm"
 
 
+def seg_by_highdicom(made: Made, pixels: Any, kind: str) -> Dataset:  # noqa: ANN401  (an array)
+    """A SEG with five segments by a reader. pixels: (image, row, column), for some kinds (..., segment)."""
+    return hd.seg.Segmentation(
+        source_images=[pydicom.dcmread(file) for file in made.ct_files],
+        pixel_array=pixels,
+        segmentation_type=kind,
+        segment_descriptions=[
+            hd.seg.SegmentDescription(
+                segment_number=number, segment_label="lesion", algorithm_type="MANUAL",
+                segmented_property_category=standard.SCT.MorphologicallyAbnormalStructure,
+                segmented_property_type=standard.SCT.Neoplasm,
+            )
+            for number in range(1, 6)
+        ],
+        series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1,
+        manufacturer="Reader", manufacturer_model_name="R", software_versions="1", device_serial_number="1",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )  # fmt: skip
+
+
 META = {
     "ContentCreatorName": "Reader", "ClinicalTrialSeriesID": "1", "ClinicalTrialTimePointID": "1",
     "SeriesDescription": "corrected", "SeriesNumber": "300", "InstanceNumber": "1", "BodyPartExamined": "CHEST",
@@ -465,23 +523,7 @@ def test_other_types_of_segmentations_are_read(analysed: Analyse, tmp_path: Path
     pixels = labels.astype(np.float32) * 0.6 if kind == "FRACTIONAL" else made.mask
     if kind == "FRACTIONAL":
         pixels[0, 0, 0, 0] = 0.4  # below half of the maximum
-    seg = hd.seg.Segmentation(
-        source_images=[pydicom.dcmread(file) for file in made.ct_files],
-        pixel_array=pixels,
-        segmentation_type=kind,
-        segment_descriptions=[
-            hd.seg.SegmentDescription(
-                segment_number=number, segment_label="lesion", algorithm_type="MANUAL",
-                segmented_property_category=standard.SCT.MorphologicallyAbnormalStructure,
-                segmented_property_type=standard.SCT.Neoplasm,
-            )
-            for number in range(1, 6)
-        ],
-        series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1,
-        manufacturer="Reader", manufacturer_model_name="R", software_versions="1", device_serial_number="1",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )  # fmt: skip
-    seg.save_as(tmp_path / "other.dcm")
+    seg_by_highdicom(made, pixels, kind).save_as(tmp_path / "other.dcm")
 
     outlines = read_outlines(pydicom.dcmread(tmp_path / "other.dcm"))
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from tests.fixtures.training.dicom_data import chest, write_ct, write_own_seg, write_rtstruct, write_seg
+from tests.fixtures.worker.ct_series import Series, save
 from tests.fixtures.worker.multi_frame import enhanced
 from training.data.cache import read_stacks
 from training.data.datasets import Stack
 from training.data.prepare import DataSource, Prepared, Request, prepare
 from training.readers.case import DataRefused
 from training.readers.outline import TumourNames
+from training.readers.outlined import OutlinedSeries, read_header, read_outlined
 from training.readers.rtstruct import inside
 from worker.ct.reader import LoadedSeries, load
 from worker.folder import dicom_files
@@ -364,3 +366,12 @@ def test_one_patient_in_two_folders_is_refused(tmp_path: Path) -> None:
     problem = rejection(tmp_path)
     assert f"case-1 of dicom:{tmp_path / 'data'} and case-2 of dicom:" in problem
     assert problem.endswith("have the same Patient ID: a patient must be in one place")
+
+
+def test_a_series_of_varying_spacing_is_refused(tmp_path: Path) -> None:
+    files = save(Series().images_at([0, 1, 2, 3, 5, 7, 9]), tmp_path)
+    images = tuple(read_header(file, number, len(files)) for number, file in enumerate(files, start=1))
+    outlined = OutlinedSeries(patient="case-1", series_uid="1.2.2", images=images, outlines=())
+
+    with pytest.raises(DataRefused, match=r"case-1/1\.2\.2: its slices are not evenly spaced"):
+        read_outlined(outlined, "dicom", TumourNames())

@@ -25,6 +25,7 @@ from worker.outputs.dicom.sr.items import (
 )
 from worker.outputs.dicom.sr.timepoint import time_point
 from worker.outputs.quantities import extent_quantities, lobe_quantities
+from worker.outputs.resampling import resampling_of
 from worker.report import Report
 from worker.staging.t_descriptor import TProposal
 from worker.uids import derived_uid
@@ -34,7 +35,7 @@ NOT_CONFIRMED = "Proposed from this scan alone, by software: not a clinical or p
 
 def extent_group(report: Report, headers: Sequence[Dataset]) -> Group:
     """Return the group with the totals of all lesions, or with the statement that no lesion was found."""
-    findings = report.findings
+    findings, resampling = report.findings, resampling_of(report.findings)
     identifier, role = ("Spread", "spread") if findings.findings else ("No lesion found", "no lesion")
     group = scan_group(
         hd.sr.TrackingIdentifier(uid=derived_uid(findings.job_key, role), identifier=identifier),
@@ -44,6 +45,8 @@ def extent_group(report: Report, headers: Sequence[Dataset]) -> Group:
         algorithm_id=algorithm(findings.card),
         time_point_context=time_point(report.comparison),
     )
+    if resampling is not None:
+        group[0].ContentSequence.append(text(codes.RESAMPLING, resampling.sentence))
     if findings.extent.proposal is not None:
         group[0].ContentSequence.extend(_proposal(findings.extent.proposal))
     return group
@@ -74,6 +77,7 @@ def _evaluations(findings: Findings) -> list[hd.sr.QualitativeEvaluation]:
         evaluation(codes.FINDINGS_SUMMARY, summary),
         *([] if findings.findings else [evaluation(codes.NEOPLASM, codes.ABSENT)]),
         yes_no(codes.LUNGS_FOUND, has_lungs),
+        *([yes_no(codes.RESAMPLED, is_true=True)] if findings.volume.places is not None else []),
     ]
 
 

@@ -40,8 +40,9 @@ _BIDIRECTIONAL = "Cornerstone3DTools@^0.1.0:Bidirectional"
 def lesion_groups(finding: Finding, report: Report, headers: Sequence[Dataset], seg: Dataset | None) -> list[Group]:
     """Return the group with the lines of a lesion, and the group with its measurements, also over time."""
     content = _LesionContent(finding=finding, report=report, timeline=_timeline_of(finding, report.comparison))
-    lines = _line_group(finding, report.findings.card, headers, time_point_without_numbers(report.comparison))
-    numbers = _number_group(content, headers) if seg is None else _volume_group(content, seg)
+    image = headers[report.findings.volume.image_at(finding.measurement.long_axis.slice_index)]
+    lines = _line_group(finding, report.findings.card, image, time_point_without_numbers(report.comparison))
+    numbers = _number_group(content, image) if seg is None else _volume_group(content, seg)
     if content.timeline is not None:
         numbers[0].ContentSequence.extend(timeline_items(content.timeline))
     return [lines, numbers]
@@ -61,9 +62,9 @@ def _timeline_of(finding: Finding, comparison: Comparison) -> LesionTimeline | N
 
 
 def _line_group(
-    finding: Finding, card: ModelCard, headers: Sequence[Dataset], time_point_context: hd.sr.TimePointContext | None
+    finding: Finding, card: ModelCard, image: Dataset, time_point_context: hd.sr.TimePointContext | None
 ) -> Group:
-    """TID 1501."""
+    """TID 1501. image: the one that both axes are on."""
     lesion, measured = finding.lesion, finding.measurement
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
@@ -75,8 +76,8 @@ def _line_group(
         finding_sites=[_site(finding)],
         algorithm_id=algorithm(card),
         measurements=[
-            _line(codes.LONG_AXIS, measured.long_axis, headers[measured.long_axis.slice_index]),
-            _line(codes.SHORT_AXIS, measured.short_axis, headers[measured.short_axis.slice_index]),
+            _line(codes.LONG_AXIS, measured.long_axis, image),
+            _line(codes.SHORT_AXIS, measured.short_axis, image),
         ],
     )
 
@@ -119,10 +120,9 @@ def _volume_group(content: _LesionContent, seg: Dataset) -> Group:
     )
 
 
-def _number_group(content: _LesionContent, headers: Sequence[Dataset]) -> Group:
+def _number_group(content: _LesionContent, image: Dataset) -> Group:
     """TID 1501."""
     finding = content.finding
-    image = headers[finding.measurement.long_axis.slice_index]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(finding),
         time_point_context=time_point(content.report.comparison),

@@ -62,7 +62,7 @@ def encode_rejection(
 
 def _measured_slices(findings: Findings) -> list[int]:
     measured = [finding.measurement for finding in findings.findings]
-    axes = {axis.slice_index for m in measured for axis in (m.long_axis, m.short_axis)}
+    axes = {findings.volume.image_at(axis.slice_index) for m in measured for axis in (m.long_axis, m.short_axis)}
     return sorted(axes | {middle_slice(findings.frames)})
 
 

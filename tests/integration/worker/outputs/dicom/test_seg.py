@@ -13,6 +13,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from tests.fixtures.worker.analysed_series import TWO_SPACINGS
 from worker.outputs.dicom.seg import encode_seg
 from worker.outputs.dicom.source import plain_header, source_of
 
@@ -112,6 +113,33 @@ def test_the_spacing_between_slices_is_measured_along_their_normal(analysed: Ana
     normal = np.cross(SHEARED["orientation"][:3], SHEARED["orientation"][3:])
     spacing_mm = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
     assert float(spacing_mm) == pytest.approx(2.5 + normal @ np.array(SHEARED["lean_mm"]), abs=1e-5)
+
+
+# Images at slices 0 to 7, 9, 11 and 13 of the even stack; the second lesion lies between the images 9 and 11.
+ON_IMAGES = [np.s_[5:12, 5:12, 4:20], np.s_[10:11, 30:33, 3:6]]
+
+
+@pytest.mark.parametrize("scan", TWO_SPACINGS.values(), ids=TWO_SPACINGS.keys())
+def test_a_segment_of_a_resampled_stack_is_on_the_original_images(
+    analysed: Analyse, tmp_path: Path, scan: dict[str, Any]
+) -> None:
+    case = analysed(ON_IMAGES, **scan)
+
+    seg = pydicom.dcmread(saved(case, tmp_path))
+
+    sources = [pydicom.dcmread(file) for file in case.ct_files]
+    number_of = {image.SOPInstanceUID: number for number, image in enumerate(sources)}
+    seen = np.zeros((len(sources), *case.mask.shape[1:]), np.uint8)
+    for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        number = number_of[groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        position = groups.PlanePositionSequence[0].ImagePositionPatient
+        assert [float(v) for v in position] == [float(v) for v in sources[number].ImagePositionPatient]
+        seen[number] += frame * groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    expected = case.mask[[*range(8), 9, 11, 13]]
+    expected[8, 30:33, 3:6] = 2
+    assert np.array_equal(seen, expected)
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert "SpacingBetweenSlices" not in measures, "there is no one spacing"
 
 
 def test_only_slices_with_a_lesion_become_frames(analysed: Analyse, tmp_path: Path) -> None:

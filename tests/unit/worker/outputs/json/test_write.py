@@ -9,6 +9,7 @@ from typing import Any
 import pydicom
 import pytest
 
+from tests.fixtures.worker.analysed_series import TWO_SPACINGS
 from tests.fixtures.worker.described import PROPOSAL, described, extent
 from tests.fixtures.worker.make_comparisons import alone, compared
 from tests.fixtures.worker.measured import report_of
@@ -205,3 +206,14 @@ def test_keys_are_sorted_and_the_same_findings_write_the_same_bytes(analysed: An
     text = (tmp_path / "first").read_text()
     assert text == (tmp_path / "second").read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_a_resampled_stack_is_described(analysed: Analyse) -> None:
+    even = findings_json(report_of(analysed(ONE).findings))
+    resampled = findings_json(report_of(analysed(ONE, **TWO_SPACINGS["2.5 mm below, 5 mm above"]).findings))
+
+    assert even.as_json()["resampling"] is None
+    assert (resampled.slices, resampled.spacing_mm) == (11, (2.5, 0.75, 0.75))
+    assert resampled.as_json()["resampling"] == {
+        "method": "linear", "images": 11, "closest_mm": 2.5, "widest_mm": 5.0, "slices": 14,
+    }  # fmt: skip

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 
 from models.lungs.lungs import Lobe, Lungs
+from tests.fixtures.worker.analysed_series import TWO_SPACINGS
 from tests.fixtures.worker.described import LUNGS, PROPOSAL, described, extent
 from tests.fixtures.worker.reading import FIVE, GROUP, ONE, Made, everything, items, numbers, read_by_dcmqi, said, saved
 from worker.codes import lesions as codes
@@ -233,3 +235,37 @@ def test_the_number_of_lesions_refers_to_the_whole_image(analysed: Analyse, tmp_
     assert list(frame.GraphicData) == [0, 0, 36, 0, 36, 40, 0, 40, 0, 0]
     (image,) = frame.ContentSequence
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == case.series.sop_instance_uids[6]
+
+
+@pytest.mark.parametrize("boxes", [[], ONE], ids=["no lesion", "one lesion"])
+def test_a_resampled_stack_is_named_as_such(analysed: Analyse, tmp_path: Path, boxes: list[Any]) -> None:
+    case = analysed(boxes, **TWO_SPACINGS["2.5 mm below, 5 mm above"])
+
+    sr = pydicom.dcmread(saved(case, tmp_path, "sr")["sr"])
+
+    (is_resampled,) = items(sr, *GROUP, "Images resampled to an even stack")
+    assert is_resampled.ConceptCodeSequence[0].CodeMeaning == "Yes"
+    (how,) = items(sr, *GROUP, "How the images were resampled")
+    assert how.TextValue.startswith(
+        "11 images, 2.50 to 5.00 mm apart, were resampled linearly to 14 slices of 2.50 mm."
+    )
+
+
+def test_an_even_stack_is_not_said_to_be_resampled(analysed: Analyse, tmp_path: Path) -> None:
+    sr = pydicom.dcmread(saved(analysed(ONE), tmp_path, "sr")["sr"])
+
+    assert list(items(sr, *GROUP, "Images resampled to an even stack")) == []
+
+
+def test_the_axes_of_a_resampled_stack_are_on_an_original_image(analysed: Analyse, tmp_path: Path) -> None:
+    """A lesion whose largest section is between the images 9 and 11 of the even stack, counted from 0."""
+    lesion = [np.s_[9:12, 10:14, 10:20], np.s_[10:11, 10:14, 10:30]]
+    case = analysed([lesion], **TWO_SPACINGS["2.5 mm below, 5 mm above"])
+
+    sr = pydicom.dcmread(saved(case, tmp_path)["sr"])
+
+    (line, *_) = items(sr, *GROUP, "Long Axis", "Source")
+    image = line.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert image in (case.series.sop_instance_uids[8], case.series.sop_instance_uids[9])
+    columns = line.GraphicData[::2]
+    assert max(columns) - min(columns) == pytest.approx(10, abs=1.5), "as on the image"
