@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
+from dicom_node.journal.patients import all_patients, are_one, keys_of_patient, keys_of_person
 from dicom_node.journal.schema import (
     SENT,
     acquisitions,
@@ -35,6 +36,8 @@ class AcquisitionRecord:
     study_uid: str
     patient_key: str | None
     """None if the header is not sufficient to identify the patient."""
+    person_key: str | None
+    """The key without the issuer of the patient ID; equal to `patient_key` if the header names none."""
     acquired_on: str | None
     """Date and time of the study, YYYYMMDDHHMMSS."""
     role: str
@@ -63,11 +66,12 @@ class PriorJournal:
             row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
             return None if row is None else _acquisition(row)
 
-    def mark_complete(self, series_uid: str, patient_key: str, acquired_on: str) -> None:
-        """Record that a fetched series is complete, with its patient key and study date."""
+    def mark_complete(self, series_uid: str, *, patient_key: str, person_key: str, acquired_on: str) -> None:
+        """Record that a fetched series is complete, with its patient's keys and study date."""
         this = update(acquisitions).where(acquisitions.c.series_uid == series_uid)
+        keys = {"patient_key": patient_key, "person_key": person_key}
         with self._database.write() as connection:
-            connection.execute(this.values(is_complete=True, patient_key=patient_key, acquired_on=acquired_on))
+            connection.execute(this.values(is_complete=True, acquired_on=acquired_on, **keys))
 
     def mark_refetching(self, series_uid: str) -> None:
         """Record that a series is being fetched again; it is incomplete meanwhile."""
@@ -130,20 +134,32 @@ class PriorJournal:
             return Priors(search=PriorSearch(row.search), reason=row.reason, scans=scans)
 
     def patients(self) -> list[str]:
-        """Return the keys of all patients with a recorded scan."""
+        """Return one key of each patient with a recorded scan, that with the issuer if one is known."""
         with self._database.read() as connection:
-            known = select(acquisitions.c.patient_key).where(acquisitions.c.patient_key.is_not(None)).distinct()
-            return sorted(key for key in connection.execute(known).scalars() if key is not None)
+            return all_patients(connection)
+
+    def keys_beside(self, patient_key: str) -> set[str]:
+        """Return the keys of all patients of this ID, birth date and sex, whatever the issuer."""
+        with self._database.read() as connection:
+            return keys_of_person(connection, patient_key)[1]
+
+    def has_several_issuers(self, patient_key: str) -> bool:
+        """Whether several issuers gave this ID: a scan that does not name its issuer may then be of either patient."""
+        with self._database.read() as connection:
+            return not are_one(*keys_of_person(connection, patient_key))
 
     def scans_of(self, patient_key: str) -> list[KnownScan]:
-        """Return a patient's scans sorted by date, the oldest first."""
-        of_patient = (
+        """Return a patient's scans sorted by date, the oldest first.
+
+        Scans that do not name the issuer of the patient ID are among them, unless several issuers gave this ID.
+        """
+        recorded = (
             select(acquisitions, series.c.dirty)
             .join_from(acquisitions, series, acquisitions.c.series_uid == series.c.series_uid, isouter=True)
-            .where(acquisitions.c.patient_key == patient_key)
             .order_by(acquisitions.c.acquired_on, acquisitions.c.series_uid)
         )
         with self._database.read() as connection:
+            of_patient = recorded.where(acquisitions.c.patient_key.in_(keys_of_patient(connection, patient_key)))
             return [_known_scan(connection, row) for row in connection.execute(of_patient).all()]
 
 
@@ -221,6 +237,7 @@ def _acquisition(row: Row[tuple[object, ...]]) -> AcquisitionRecord:
         series_uid=row.series_uid,
         study_uid=row.study_uid,
         patient_key=row.patient_key,
+        person_key=row.person_key,
         acquired_on=row.acquired_on,
         role=row.role,
         is_complete=row.is_complete,

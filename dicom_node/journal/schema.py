@@ -138,6 +138,7 @@ acquisitions = Table(
     _uid("series_uid", key=True),
     _uid("study_uid"),
     Column("patient_key", String(64), index=True),
+    Column("person_key", String(64), index=True),
     Column("acquired_on", String(14)),
     Column("role", String(8), nullable=False),
     Column("is_complete", Boolean, nullable=False),

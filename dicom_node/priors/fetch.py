@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dicom_node.errors import PacsUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
 from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.prior import KnownScan
+from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import FoundSeries, FoundStudy, best_ct
 from dicom_node.priors.result_header import read_results
 from dicom_node.priors.source import Source
@@ -32,6 +33,8 @@ class PriorFetcher:
     spool: Spool
     timeline: PatientTimeline
     patient_key: str
+    identity: PatientIdentity
+    """Of the patient; it is certain."""
     size_limit_mb: int
     fetched_mb: float = 0.0
     identity_mismatches: int = 0
@@ -65,8 +68,9 @@ class PriorFetcher:
         stored = self.journal.series.stored_uids(ct.series_uid)
         if self._is_of_patient(ct.series_uid, stored):
             self.fetched_mb += max(ct.slices, len(stored)) * _SLICE_MB
-            acquired_on = self.timeline.identity_of(ct.series_uid, stored).acquired_on
-            self.journal.priors.mark_complete(ct.series_uid, self.patient_key, acquired_on)
+            found_identity = self.timeline.identity_of(ct.series_uid, stored)
+            keys = self._keys(found_identity.issuer)
+            self.journal.priors.mark_complete(ct.series_uid, **keys, acquired_on=found_identity.acquired_on)
 
     def scans_of(self, study: FoundStudy) -> list[KnownScan]:
         """Return the recorded scans of a study of this patient."""
@@ -78,10 +82,11 @@ class PriorFetcher:
         known = self.journal.priors.acquisition(series_uid)
         if known is not None and known.role == SENT:
             return
+        keys = self._keys(study.identity.issuer) if is_identified else {"patient_key": None, "person_key": None}
         acquisition = AcquisitionRecord(
             series_uid=series_uid,
             study_uid=study.study_uid,
-            patient_key=self.patient_key if is_identified else None,
+            **keys,
             acquired_on=study.identity.acquired_on,
             role=FETCHED,
             is_complete=False,
@@ -119,11 +124,27 @@ class PriorFetcher:
 
     def _is_of_patient(self, series_uid: str, stored: Sequence[str]) -> bool:
         """Whether the header identifies the patient; a series of another patient is removed."""
-        if self.timeline.key_of(self.timeline.identity_of(series_uid, stored)) == self.patient_key:
+        found = self.timeline.identity_of(series_uid, stored)
+        if not found.is_certain or found.contradicts(self.identity):
+            self.identity_mismatches += 1
+        elif bool(found.issuer) is not bool(self.identity.issuer) and self._has_several_issuers():
+            fact = "one of the two scans does not name the issuer of the patient ID, and several issuers gave it"
+            self.problems.append(f"series {series_uid}: {fact}")
+        else:
             return True
-        self.identity_mismatches += 1
         self._drop(series_uid)
         return False
+
+    def _has_several_issuers(self) -> bool:
+        return self.journal.priors.has_several_issuers(self.patient_key)
+
+    def _keys(self, issuer: str) -> dict[str, str]:
+        """Return the keys of the patient by name; a scan that does not name the issuer has its own."""
+        named, person = (replace(self.identity, issuer=name) for name in (issuer, ""))
+        return {
+            "patient_key": self.timeline.key_of(named) or "",
+            "person_key": self.timeline.key_of(person) or "",
+        }
 
     def _drop(self, series_uid: str) -> None:
         """Remove a fetched series; a series that a peer sent meanwhile stays."""

@@ -75,15 +75,17 @@ class PriorSearcher:
         patient_key = self.timeline.identify(series).patient_key
         if patient_key is None:
             return
+        identity = self.timeline.identity_of(series.series_uid, series.sop_instance_uids)
         search = _Search(
             searcher=self,
             study_uid=series.study_uid,
-            identity=self.timeline.identity_of(series.series_uid, series.sop_instance_uids),
+            identity=identity,
             fetcher=PriorFetcher(
                 journal=self.journal,
                 spool=self.spool,
                 timeline=self.timeline,
                 patient_key=patient_key,
+                identity=identity,
                 size_limit_mb=self.node.priors_size_limit_mb,
             ),
             deadline=self.timeline.deadline(series),

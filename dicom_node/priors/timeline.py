@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
@@ -51,7 +52,8 @@ class PatientTimeline:
             return None
         if acquisition.patient_key is None:
             return Priors(search=PriorSearch.NOT_FETCHED, reason=_NOT_CERTAIN, scans=())
-        self._changed_patients.add(acquisition.patient_key)
+        # The first scan of another issuer separates patients that were taken for one.
+        self._changed_patients |= self._journal.priors.keys_beside(acquisition.patient_key)
         selection = select_priors(
             self._journal.priors.scans_of(acquisition.patient_key), _day(acquisition), self._node.max_priors
         )
@@ -83,6 +85,7 @@ class PatientTimeline:
             series_uid=series.series_uid,
             study_uid=series.study_uid,
             patient_key=self.key_of(identity),
+            person_key=self.key_of(replace(identity, issuer="")),
             acquired_on=identity.acquired_on or None,
             role=known.role if known else SENT,
             is_complete=known.is_complete if known else True,

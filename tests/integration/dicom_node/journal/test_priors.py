@@ -14,10 +14,13 @@ from dicom_node.settings import Peer
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
 PATIENT = "ab" * 32
+OF_A, OF_B = "aa" * 32, "bb" * 32
+"""Keys of the patient with an issuer."""
 EARLIER = AcquisitionRecord(
     series_uid="1.2",
     study_uid="1",
     patient_key=PATIENT,
+    person_key=PATIENT,
     acquired_on="20250110101500",
     role=FETCHED,
     is_complete=False,
@@ -66,7 +69,7 @@ def test_a_fetched_series_is_quiet_once_it_is_marked_complete_and_not_before(jou
     receive(journal, "1.2", is_fetched=True)
     assert quiet(journal) == []
 
-    journal.priors.mark_complete("1.2", PATIENT, "20250110101500")
+    journal.priors.mark_complete("1.2", patient_key=PATIENT, person_key=PATIENT, acquired_on="20250110101500")
 
     assert quiet(journal, before=0.0) == ["1.2"]
 
@@ -116,7 +119,7 @@ def test_other_priors_make_a_new_job_that_supersedes_the_first(journal: Journal)
 def test_a_patients_scans_are_sorted_by_date_with_their_jobs_and_results(journal: Journal) -> None:
     journal.priors.record_acquisition(LATER)
     journal.priors.record_acquisition(EARLIER)
-    journal.priors.record_acquisition(replace(EARLIER, series_uid="1.9", patient_key=None))
+    journal.priors.record_acquisition(replace(EARLIER, series_uid="1.9", patient_key=None, person_key=None))
     journal.priors.record_results([OURS])
     journal.priors.record_results([OURS])
     receive(journal, "1.3", is_fetched=False)
@@ -130,6 +133,28 @@ def test_a_patients_scans_are_sorted_by_date_with_their_jobs_and_results(journal
     assert (later.series_uid, later.is_open, later.job and later.job.job_key) == ("1.3", True, job.job_key)
     assert journal.priors.patients() == [PATIENT]
     assert [scan.series_uid for scan in journal.priors.scans_of(PATIENT) if scan.job] == ["1.3"]
+
+
+def test_scans_that_name_no_issuer_are_of_the_patient_of_the_one_issuer_that_is_known(journal: Journal) -> None:
+    journal.priors.record_acquisition(EARLIER)
+    journal.priors.record_acquisition(replace(LATER, patient_key=OF_A))
+
+    for key in (PATIENT, OF_A):
+        assert [scan.series_uid for scan in journal.priors.scans_of(key)] == ["1.2", "1.3"]
+    assert journal.priors.patients() == [OF_A]
+    assert not journal.priors.has_several_issuers(PATIENT)
+
+
+def test_patients_of_two_issuers_are_never_one_even_beside_a_scan_that_names_none(journal: Journal) -> None:
+    journal.priors.record_acquisition(EARLIER)
+    journal.priors.record_acquisition(replace(LATER, patient_key=OF_A))
+    journal.priors.record_acquisition(replace(LATER, series_uid="1.4", patient_key=OF_B))
+
+    for key, series_uid in ((PATIENT, "1.2"), (OF_A, "1.3"), (OF_B, "1.4")):
+        assert [scan.series_uid for scan in journal.priors.scans_of(key)] == [series_uid]
+    assert journal.priors.patients() == [OF_A, PATIENT, OF_B]
+    assert journal.priors.has_several_issuers(PATIENT)
+    assert journal.priors.keys_beside(OF_B) == {OF_A, OF_B, PATIENT}
 
 
 def test_a_deleted_series_cannot_be_reopened(journal: Journal) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,37 @@ def test_a_key_that_the_pacs_does_not_return_is_read_from_the_header(small_netwo
     small_network.run_until_idle()
 
     assert [prior.series_uid for prior in small_network.priors(LATER).scans] == [EARLIER.series_uid]
+
+
+@pytest.mark.parametrize("is_returned", [True, False])
+@pytest.mark.parametrize("issuers", [("", "HOSPITAL"), ("HOSPITAL", "")], ids=["of the later", "of the earlier"])
+def test_an_issuer_that_only_one_scan_names_contradicts_nothing(
+    small_network: SmallNetwork, issuers: tuple[str, str], is_returned: bool
+) -> None:
+    if not is_returned:
+        small_network.pacs.behaviour.unanswered_keys = frozenset({"IssuerOfPatientID"})
+    earlier, later = (replace(scan, issuer=issuer) for scan, issuer in zip((EARLIER, LATER), issuers, strict=True))
+    small_network.archive(earlier)
+    small_network.receive(later)
+    small_network.run_until_idle()
+
+    assert small_network.priors(later).search is PriorSearch.FOUND
+    assert small_network.prior_job_keys(later) == [small_network.key(earlier)]
+
+
+def test_a_scan_without_issuer_is_not_compared_where_two_issuers_gave_the_id(small_network: SmallNetwork) -> None:
+    """It may be of either patient. The reason says so, so that the report does not state that no prior exists."""
+    other = Scan(date="20240101", issuer="ELSEWHERE")
+    small_network.receive(other)
+    small_network.run_until_idle()
+    small_network.archive(EARLIER)
+    small_network.receive(later := replace(LATER, issuer="HOSPITAL"))
+    small_network.run_until_idle()
+
+    given = small_network.priors(later)
+    assert (given.search, given.scans) == (PriorSearch.NOT_FETCHED, ())
+    assert "does not name the issuer of the patient ID" in str(given.reason)
+    assert "HOSPITAL" not in str(given.reason)
 
 
 def test_a_peer_configured_for_get_is_queried_by_get(small_network: SmallNetwork) -> None:

@@ -109,6 +109,7 @@ def test_rows_are_made_again_from_the_files_alone(
                     series_uid=series_uid,
                     study_uid="1.2",
                     patient_key=None,
+                    person_key=None,
                     acquired_on=None,
                     role=FETCHED,
                     is_complete=False,

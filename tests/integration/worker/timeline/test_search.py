@@ -69,6 +69,7 @@ class Node:
                 series_uid=header.SeriesInstanceUID,
                 study_uid=header.StudyInstanceUID,
                 patient_key=patient_key,
+                person_key=patient_key,
                 acquired_on=header.StudyDate + header.StudyTime,
                 role="SENT",
                 is_complete=True,
