@@ -19,8 +19,8 @@ from benchmarks.row import Row, row_of, write_rows
 from models.registry import load_model
 from models.segmenter import EngineName, InferenceSettings, Segmenter
 from models.volume import Volume
+from worker.ct.files import dicom_files
 from worker.ct.reader import load
-from worker.folder import dicom_files
 from worker.lesions.lesion import find_lesions
 from worker.phantom.chest import PhantomLesion, PhantomSpec, chest_phantom
 

@@ -30,6 +30,7 @@ from models.segmenter import ON_CPU, Segmenter
 from models.volume import Mask
 from training.data.datasets import lesion_mask
 from worker.ct.reader import load
+from worker.outputs.dicom.source import source_of
 from worker.outputs.encode import encode
 from worker.phantom import dicom
 from worker.phantom.chest import Phantom
@@ -101,7 +102,7 @@ def _analyse(phantom: Phantom, folder: Path, segmenter: Segmenter, spent: Second
     with _timed(spent, "measure", count):
         findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), segmenter.card, JOB_KEY)
     with _timed(spent, "encode", count):
-        encode(Report(findings=findings, comparison=NOT_COMPARED), series.datasets, ("seg", "sr"))
+        encode(Report(findings=findings, comparison=NOT_COMPARED), source_of(series), ("seg", "sr"))
 
 
 def _receive(count: int, folder: Path, spent: Seconds) -> None:

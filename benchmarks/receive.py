@@ -28,7 +28,7 @@ from benchmarks.row import Row, row_of, write_rows
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp, close
-from dicom_node.network.status import SUCCESS, silence_libraries
+from dicom_node.network.status import SUCCESS, configure_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
@@ -84,7 +84,7 @@ def send(files: Sequence[Path], port: int, associations: int) -> float:
 
 def serve(folder: Path) -> None:
     """Run the node's Storage SCP with spool and journal until standard input ends; print its port."""
-    silence_libraries()
+    configure_libraries()
     settings = NodeSettings(ae_title="NODE", port=0, data_dir=folder, min_free_mb=0)
     sender = Peer(name="sender", ae_title="SENDER", host="127.0.0.1", port=1, may_send=True)
 
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the rows to this JSON file")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    silence_libraries()
+    configure_libraries()
     if arguments.serve:
         serve(arguments.serve)
         return

@@ -31,6 +31,7 @@ from worker.ct.reader import load
 from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.outputs.dicom.seg import label_array
+from worker.outputs.dicom.source import source_of
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
@@ -101,7 +102,7 @@ def run(slices: int, count: int, folder: Path) -> tuple[Clock, Findings]:
         write_page(report, folder)
     with clock.part("encode"):
         write_findings(report, folder / "findings.json")
-        documents = encode(report, series.datasets, ("seg", "sr"))
+        documents = encode(report, source_of(series), ("seg", "sr"))
     documents["seg"].save_as(folder / "ours.dcm", enforce_file_format=True)
     if len(findings.findings) != count:
         raise SystemExit(f"{len(findings.findings)} lesions were measured, expected {count}")

@@ -34,8 +34,8 @@ from training.evaluation.detection import LesionNumbers, detect
 from training.evaluation.predict import OperatingPoint, Predicted
 from training.synthesis.lesions import insert, real
 from training.synthesis.placement import Sites
+from worker.ct.files import dicom_files
 from worker.ct.reader import LoadedSeries, load
-from worker.folder import dicom_files
 from worker.lesions.lesion import Lesion, find_lesions
 
 SPLITS = Path(__file__).parent.parent / "training" / "splits" / "lung_tumour_v2.json"

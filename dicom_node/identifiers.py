@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydicom import Dataset
 
 PRODUCT = "LungSpread"
@@ -31,6 +33,17 @@ SEGMENTATIONS = {
 }
 RESULTS = (*REPORTS, *SEGMENTATIONS)
 """SOP classes of result documents, ours and readers', that are fetched in addition to the CT."""
+
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def is_uid(value: object) -> bool:
+    """Return whether a value is a UID: digits and dots, at most 64 characters (PS3.5 9.1).
+
+    Leading zeros in a component are invalid but occur.
+    """
+    return isinstance(value, str) and len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
 def is_ours(document: Dataset) -> bool:

@@ -22,7 +22,7 @@ from dicom_node.listeners import Listeners, OpenListeners
 from dicom_node.loop import Loop, where
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.sender import make_sender
-from dicom_node.network.status import silence_libraries
+from dicom_node.network.status import configure_libraries
 from dicom_node.priors.search import PriorSearcher
 from dicom_node.priors.source import Source, make_source, store_retrieved
 from dicom_node.priors.timeline import PatientTimeline
@@ -229,7 +229,7 @@ class Node:
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:
     """Run a node until `stop` is set."""
-    silence_libraries()
+    configure_libraries()
     threading.excepthook = lambda ended: log.error("thread ended: %s", where(ended.exc_value))
     with Journal(configuration.journal.url_in(configuration.node.data_dir)) as journal, Node(configuration, journal):
         # With a limit: a signal that arrives just before the wait would interrupt nothing, and be handled never.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from pydicom import Dataset
@@ -14,7 +15,7 @@ from pynetdicom import evt
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp, close
-from dicom_node.network.status import silence_libraries
+from dicom_node.network.status import configure_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
@@ -83,10 +84,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-s", type=float, default=10, help="how long the PACS is down (acceptance: 120)")
 
 
+# No timing in tests; the same draws each time, and none kept between runs.
+hypothesis.settings.register_profile("suite", max_examples=200, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("acceptance", hypothesis.settings.get_profile("suite"), max_examples=2000)
+hypothesis.settings.load_profile("suite")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_libraries() -> None:
     """pynetdicom writes of each broken connection; the tests look at our own lines."""
-    silence_libraries()
+    configure_libraries()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ ARROWS = {
     },
     "timeline": {"outputs.json", "recist", "settings"},
     "outputs": {"codes", "findings", "report"},
-    "outputs.dicom": {"outputs"},
+    "outputs.dicom": {"outputs", "ct"},
     "outputs.json": {"outputs"},
     "outputs.page": {"outputs"},
     "priors": {"codes", "ct"},

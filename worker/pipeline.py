@@ -16,11 +16,13 @@ from worker.ct.chest import require_lungs
 from worker.ct.plausibility import require_hounsfield
 from worker.ct.reader import LoadedSeries, load
 from worker.findings import Finding, Findings
+from worker.follow_up.acquisition import Acquisition
 from worker.follow_up.compare import compare, with_known_identities
 from worker.lesions.lesion import Lesion, find_lesions
 from worker.lesions.location import locate
 from worker.lesions.measure import measure
 from worker.lesions.uncertainty import sizes_of, uncertainty_of
+from worker.outputs.dicom.source import Source, source_of
 from worker.outputs.encode import encode
 from worker.outputs.json.write import write_findings
 from worker.outputs.page.page import write_page
@@ -57,6 +59,15 @@ class Analysis:
     documents: list[Document]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadScan:
+    """A series with all that the comparison and the documents take from its headers."""
+
+    series: LoadedSeries
+    source: Source
+    acquisition: Acquisition
+
+
 def analyse(
     paths: Sequence[Path], request: AnalysisRequest, segmenter: Segmenter, out: Path, progress: Progress
 ) -> Analysis:
@@ -64,21 +75,28 @@ def analyse(
 
     Raises SeriesRejected if the series cannot be analysed, ModelError if the model cannot run.
     """
-    series = load(paths)
-    require_hounsfield(series)
+    scan = read_scan(paths)
+    series = scan.series
     air = find_lung_air(series.volume)
     require_lungs(series, air, whole=request.needs_whole_lungs)
     mask = segmenter.segment(series.volume, progress)
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, outline_lungs(air), segmenter.card, request.job_key, images_key)
-    comparison = compare(findings, acquisition_of(series.datasets[0]), read_priors(request.priors, segmenter.card))
+    comparison = compare(findings, scan.acquisition, read_priors(request.priors, segmenter.card))
     report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
     write_findings(report, out / "findings.json")
     if findings.lungs is not None:
         write_lungs(findings.lungs, out / LUNGS_FILE)
     if PAGE in request.outputs:
         write_page(report, out)
-    return Analysis(report=report, documents=_write_documents(series, report, request.outputs, out))
+    return Analysis(report=report, documents=_write_documents(scan.source, report, request.outputs, out))
+
+
+def read_scan(paths: Sequence[Path]) -> ReadScan:
+    """Read and check all that is needed of the files of a series. Raises SeriesRejected."""
+    series = load(paths)
+    require_hounsfield(series)
+    return ReadScan(series=series, source=source_of(series), acquisition=acquisition_of(series.datasets[0]))
 
 
 def find(
@@ -123,9 +141,9 @@ def _finding(lesion: Lesion, volume: Volume, lungs: Lungs | None) -> Finding:
     )
 
 
-def _write_documents(series: LoadedSeries, report: Report, outputs: Sequence[str], out: Path) -> list[Document]:
+def _write_documents(source: Source, report: Report, outputs: Sequence[str], out: Path) -> list[Document]:
     documents = []
-    for name, dataset in encode(report, series.datasets, outputs).items():
+    for name, dataset in encode(report, source, outputs).items():
         dataset.save_as(out / f"{name}.dcm", enforce_file_format=True)
         documents.append(
             Document(

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from dicom_node.delivery.commitment import REQUEST_COMMITMENT, CommitmentReport, read_report, request_dataset
+from dicom_node.dicom_file import DAMAGE, read_file
 from dicom_node.errors import NodeError, PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.identifiers import (
     COMMITMENT,
@@ -201,7 +201,7 @@ def _refused(path: Path, status: int) -> StoreOutcome:
 def _kind(path: Path) -> tuple[str, str] | None:
     """Return SOP class and transfer syntax of a file; None if it cannot be read or lacks one."""
     try:
-        header = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
+        header = read_file(path, header_only=True, keywords=["SOPClassUID", "SOPInstanceUID"])
         return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
-    except (InvalidDicomError, AttributeError, OSError):
+    except (UnreadableInstance, *DAMAGE, OSError):
         return None

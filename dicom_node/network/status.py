@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import pydicom.config
 
+from dicom_node.dicom_file import accept_nul_in_character_sets
+
 # PS3.7 Annex C, and PS3.4 table B.2-1 for C-STORE.
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
@@ -84,8 +86,12 @@ def abort(connected: socket.socket | None) -> None:
             return  # already closed
 
 
-def silence_libraries() -> None:
-    """Disable logs and warnings of the libraries: they quote names, dates and URLs with patient IDs."""
+def configure_libraries() -> None:
+    """Disable logs and warnings of the libraries: they quote names, dates and URLs with patient IDs.
+
+    pydicom reads a damaged Specific Character Set, too.
+    """
+    accept_nul_in_character_sets()
     pydicom.config.debug(debug_on=False)  # pydicom sets its level on first use, so ours is set after it
     # Without a warning, a check of each value that is read has no effect, and takes a tenth of the time to receive.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

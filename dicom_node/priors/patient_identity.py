@@ -12,8 +12,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
+
+from dicom_node.dicom_file import read_file, value_of
+from dicom_node.errors import UnreadableInstance
 
 _TAGS = ["PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"]
 
@@ -63,9 +65,9 @@ UNKNOWN = PatientIdentity()
 def read_identity(path: Path) -> PatientIdentity:
     """Return the identity in the header of a file; UNKNOWN if it cannot be read."""
     try:
-        return identity_of(dcmread(path, specific_tags=_TAGS, stop_before_pixels=True))
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError):
-        return UNKNOWN  # errors that pydicom raises for damaged headers
+        return identity_of(read_file(path, header_only=True, keywords=_TAGS))
+    except (UnreadableInstance, OSError):
+        return UNKNOWN
 
 
 def identity_of(header: Dataset) -> PatientIdentity:
@@ -83,7 +85,7 @@ def identity_of(header: Dataset) -> PatientIdentity:
 
 
 def _text(header: Dataset, keyword: str) -> str:
-    value = header.get(keyword)
+    value = value_of(header, keyword)
     return "" if value is None else str(value).strip(" \0")
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
-from dicom_node.identifiers import MULTI_FRAME_CT
+from dicom_node.dicom_file import value_of
+from dicom_node.identifiers import MULTI_FRAME_CT, is_uid
 from dicom_node.priors.patient_identity import PatientIdentity, identity_of
 from dicom_node.selection.body_region import shows_other_region
 
@@ -106,14 +107,14 @@ def prior_studies(answers: Sequence[Dataset], identity: PatientIdentity, own_stu
     not return, or not in DICOM's form, come last.
     """
     found = [
-        FoundStudy(study_uid=str(answer.get("StudyInstanceUID") or ""), identity=identity_of(answer))
+        FoundStudy(study_uid=str(value_of(answer, "StudyInstanceUID")), identity=identity_of(answer))
         for answer in answers
-        if not shows_other_region(_description(answer)) and _may_hold_priors(answer)
+        if is_uid(value_of(answer, "StudyInstanceUID"))
+        and not shows_other_region(_description(answer))
+        and _may_hold_priors(answer)
     ]
     # A study of the same day is not a prior time point.
-    prior = [
-        study for study in found if study.study_uid not in ("", own_study_uid) and study.identity.day < identity.day
-    ]
+    prior = [study for study in found if study.study_uid != own_study_uid and study.identity.day < identity.day]
     same_patient = [study for study in prior if not study.identity.contradicts(identity)]
     same_patient.sort(key=lambda study: (study.identity.acquired_on, study.study_uid), reverse=True)
     return FoundStudies(studies=tuple(same_patient), identity_mismatches=len(prior) - len(same_patient))
@@ -125,12 +126,12 @@ def series_of(answers: Sequence[Dataset], study_uid: str) -> list[FoundSeries]:
         FoundSeries(
             study_uid=study_uid,
             series_uid=str(answer.SeriesInstanceUID),
-            modality=str(answer.get("Modality") or "").strip().upper(),
-            instances=_count(answer.get("NumberOfSeriesRelatedInstances")),
+            modality=str(value_of(answer, "Modality") or "").strip().upper(),
+            instances=_count(value_of(answer, "NumberOfSeriesRelatedInstances")),
             is_relevant=not shows_other_region(_description(answer)) and not _LOCALIZER.search(_description(answer)),
         )
         for answer in answers
-        if answer.get("SeriesInstanceUID")
+        if is_uid(value_of(answer, "SeriesInstanceUID"))
     ]
     return sorted(found, key=lambda series: series.series_uid)
 
@@ -156,14 +157,14 @@ def _query(level: str, return_keys: Sequence[str]) -> Dataset:
 
 def _may_hold_priors(answer: Dataset) -> bool:
     """Whether the study has CT, or results (the CT itself may be deleted)."""
-    modalities = answer.get("ModalitiesInStudy")
+    modalities = value_of(answer, "ModalitiesInStudy")
     if not modalities:
         return True  # an optional key: decided at series level
     return not {"CT", "SEG", "SR"}.isdisjoint([modalities] if isinstance(modalities, str) else modalities)
 
 
 def _description(answer: Dataset) -> str:
-    texts = (answer.get(key) for key in ("StudyDescription", "SeriesDescription", "BodyPartExamined"))
+    texts = (value_of(answer, key) for key in ("StudyDescription", "SeriesDescription", "BodyPartExamined"))
     return " ".join(str(text) for text in texts if text)
 
 

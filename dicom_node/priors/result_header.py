@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 
+from dicom_node.dicom_file import DAMAGE, read_file
 from dicom_node.errors import UnreadableInstance
 from dicom_node.identifiers import CT_IMAGES, RESULTS, SEGMENTATIONS, is_ours
 from dicom_node.prior import Result
@@ -25,9 +25,11 @@ _EVIDENCE = (
 def read_results(path: Path) -> list[Result]:
     """Return the result in a file, once per CT series of its study that it refers to. Raises UnreadableInstance."""
     try:
-        header = dcmread(path, stop_before_pixels=True)
+        header = read_file(path, header_only=True)
         return [_result(header, series_uid) for series_uid in sorted(set(_ct_series(header)))]
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+    except UnreadableInstance as error:
+        raise UnreadableInstance(f"a fetched result cannot be read: {error}") from None
+    except (*DAMAGE, OSError) as error:
         # The library's message may quote values, so only the type of the error is reported.
         raise UnreadableInstance(f"a fetched result cannot be read ({type(error).__name__})") from None
 

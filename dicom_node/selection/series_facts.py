@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
+from dicom_node.dicom_file import DAMAGE, read_file, value_of
+from dicom_node.errors import UnreadableInstance
 from dicom_node.frame_headers import FUNCTIONAL_GROUPS, frame_headers
 from dicom_node.identifiers import CT_IMAGES
 from dicom_node.selection.image_kind import TYPES
@@ -21,8 +21,6 @@ _KEYWORDS = (
     "SOPClassUID", "Modality", *TYPES, "Rows", "Columns", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "ConvolutionKernel", "ContrastBolusAgent", *TEXTS, *FUNCTIONAL_GROUPS,
 )  # fmt: skip
-_DAMAGE = (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError)
-"""Errors that pydicom raises for damaged headers."""
 
 Vector = tuple[float, float, float]
 
@@ -84,10 +82,7 @@ def facts_of(headers: list[Dataset]) -> SeriesFacts:
 
 def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
     """Return the values of an element as texts; empty if it is absent or not valid for its VR."""
-    try:
-        value = ds.get(keyword)
-    except (ValueError, TypeError, AttributeError, LookupError):
-        return ()
+    value = value_of(ds, keyword)
     if value is None:
         return ()
     values = [value] if isinstance(value, str | int | float) else value
@@ -97,8 +92,8 @@ def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
 def _headers(paths: Iterable[Path], keywords: list[str]) -> Iterator[Dataset]:
     for path in paths:
         try:
-            yield from frame_headers(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords)))
-        except _DAMAGE:
+            yield from frame_headers(read_file(path, header_only=True, keywords=keywords))
+        except (UnreadableInstance, *DAMAGE, OSError):
             continue
 
 

@@ -10,10 +10,8 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 
-from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_file_meta_info
@@ -26,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_node.dicom_file import DAMAGE, read_file, value_of
 from dicom_node.errors import UnreadableInstance
 from dicom_node.storage.spool import checked_uid
 
@@ -43,11 +42,8 @@ _PREAMBLE = b"\0" * 128 + b"DICM"
 _GROUP_LENGTH = 12
 """Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-DECODING_ERRORS = (
-    BytesLengthException, InvalidDicomError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
-    TypeError, ValueError, struct.error, zlib.error,
-)  # fmt: skip
-"""What pydicom raises on bytes that are not DICOM; also when an element is used, because it is decoded then."""
+DECODING_ERRORS = (UnreadableInstance, *DAMAGE, OSError)
+"""What is raised on bytes that are not DICOM where no file is read: OSError is a sequence without items."""
 _ITEM, _SEQUENCE_DELIMITER = 0xE000FFFE, 0xE0DDFFFE
 """(FFFE,E000) and (FFFE,E0DD), each as one little endian number."""
 
@@ -114,7 +110,7 @@ def file_start(header: Header, transfer_syntax_uid: str, origin: Origin) -> byte
 def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
     """Return the file meta information of a DICOM file and its encoded data set. Raises UnreadableInstance."""
     try:
-        meta = dcmread(BytesIO(file), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).file_meta
+        meta = read_file(BytesIO(file), header_only=True, keywords=["SOPInstanceUID"]).file_meta
         meta_end = len(_PREAMBLE) + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)
     except DECODING_ERRORS as error:
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
@@ -123,8 +119,10 @@ def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
 
 def read_origin(file_meta: FileMetaDataset) -> Origin:
     """Return the origin that `file_start` wrote."""
-    is_fetched = file_meta.get("PrivateInformationCreatorUID") == _FETCHED_CREATOR
-    return Origin(calling_ae_title=str(file_meta.get("SourceApplicationEntityTitle", "")), is_fetched=is_fetched)
+    is_fetched = value_of(file_meta, "PrivateInformationCreatorUID") == _FETCHED_CREATOR
+    return Origin(
+        calling_ae_title=str(value_of(file_meta, "SourceApplicationEntityTitle") or ""), is_fetched=is_fetched
+    )
 
 
 @dataclass(slots=True)

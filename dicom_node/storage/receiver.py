@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.dicom_file import value_of
 from dicom_node.errors import UnreadableInstance
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
@@ -113,7 +114,7 @@ class InstanceReceiver:
             try:
                 file = path.read_bytes()
                 meta, encoded = split_file(file)
-                header = read_header(encoded, str(meta.get("TransferSyntaxUID", "")))
+                header = read_header(encoded, str(value_of(meta, "TransferSyntaxUID")))
             except (UnreadableInstance, FileNotFoundError) as error:
                 log.warning("instance %s is not recorded: %s", path.stem, type(error).__name__)
                 return False
@@ -128,7 +129,7 @@ class InstanceReceiver:
         received = received_file(file, calling_ae_title, is_fetched=True)
         if not self.keep(received):
             raise UnreadableInstance(
-                f"instance {received.sop_instance_uid}: data set and file meta information have different UIDs"
+                f"a file of {len(file)} bytes: data set and file meta information have different UIDs"
             )
 
 

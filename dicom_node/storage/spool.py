@@ -23,8 +23,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dicom_node.errors import DataDirInUse, InvalidUid, SpoolFull
+from dicom_node.identifiers import is_uid
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _JOB_KEY = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PRIVATE = 0o700
@@ -55,8 +55,7 @@ def patient_salt(data_dir: Path) -> bytes:
 
 def checked_uid(uid: str) -> str:
     """Return the UID, which is safe as a file name. Raises InvalidUid if it is not valid."""
-    # PS3.5 9.1: digits and dots, at most 64 characters. Leading zeros in a component are invalid but occur.
-    if len(uid) > 64 or not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise InvalidUid(f"not a UID: {len(uid)} characters, allowed are at most 64 digits and dots")
     return uid
 
@@ -94,7 +93,7 @@ class Spool:
 
     def series_uids(self) -> list[str]:
         """Return the series that have a folder in the inbox."""
-        return sorted(folder.name for folder in self.inbox.iterdir() if _UID.fullmatch(folder.name))
+        return sorted(folder.name for folder in self.inbox.iterdir() if is_uid(folder.name))
 
     def instance_uids(self, series_uid: str) -> set[str]:
         """Return the SOP Instance UIDs of the files of a series; one that is being written has a hidden name."""

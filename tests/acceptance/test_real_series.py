@@ -16,7 +16,7 @@ from tests.fixtures.orthanc_stack import ROOT, SHARED, STORESCU, OrthancStack, n
 from tests.fixtures.other_series import write_other_series
 from tests.fixtures.waiting import wait_until
 from worker.cli.journal_jobs import list_jobs
-from worker.folder import dicom_files
+from worker.ct.files import dicom_files
 from worker.settings import load_settings
 
 # C3N-00247: approximate centre of a spiculated tumour of the right lung (LPS mm).

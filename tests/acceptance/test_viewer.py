@@ -20,6 +20,7 @@ from tests.fixtures.orthanc_stack import SHARED, OrthancStack, needs_shared
 from tests.fixtures.worker.measured import report_of
 from worker.ct.reader import load
 from worker.findings import Findings
+from worker.outputs.dicom.source import source_of
 from worker.outputs.encode import encode
 from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -77,7 +78,7 @@ def stored(site: OrthancStack, folder: Path, lesions: tuple[PhantomLesion, ...],
     series = load(files)
     mask = Mask(voxels=truth(series.volume.affine, series.volume.hu.shape, lesions), affine=series.volume.affine)
     findings = find(series, mask, outline_lungs(find_lung_air(series.volume)), CARD, f"{seed:064x}")
-    for name, document in encode(report_of(findings), series.datasets, ("seg", "sr")).items():
+    for name, document in encode(report_of(findings), source_of(series), ("seg", "sr")).items():
         files.append(folder / f"{name}.dcm")
         document.save_as(files[-1], enforce_file_format=True)
     for file in files:

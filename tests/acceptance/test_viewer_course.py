@@ -19,6 +19,7 @@ from worker.follow_up.compare import compare, with_known_identities
 from worker.follow_up.comparison import Comparison, ComparisonStatus
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import CollectedPriors, Prior
+from worker.outputs.dicom.source import source_of
 from worker.outputs.encode import encode
 from worker.phantom.chest import DEMO_LESIONS, PhantomLesion, PhantomSpec, chest_phantom
 from worker.phantom.dicom import write_series
@@ -73,7 +74,7 @@ def stored(
     comparison = compare(findings, acquisition_of(series.datasets[0]), priors)
     report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
     documents = []
-    for name, document in encode(report, series.datasets, ("seg", "sr")).items():
+    for name, document in encode(report, source_of(series), ("seg", "sr")).items():
         documents.append(folder / f"{name}.dcm")
         document.save_as(documents[-1], enforce_file_format=True)
     for file in (*files, *documents):

@@ -28,8 +28,8 @@ from training.pipeline import FIRST_SEED
 from training.pipeline_command import exit_on_refusal
 from training.readers.case import DataRefused
 from training.synthesis.insertion import read_inserted
+from worker.ct.files import dicom_files
 from worker.ct.reader import load
-from worker.folder import dicom_files
 
 SPLITS = Path(__file__).parents[1] / "splits" / "lung_tumour_v2.json"
 SOURCE = "scan"

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import SeriesRejected
+from dicom_node.dicom_file import DAMAGE, read_file
+from dicom_node.errors import SeriesRejected, UnreadableInstance
 from training.data.volume import Stack, upright_stack
 from training.readers.case import DataRefused, attempt
 from training.readers.hounsfield import hounsfield
 from training.readers.outline import ContourCanvas, TumourNames
 from training.readers.rtstruct import RTSTRUCT_CLASS, mark_regions
 from training.readers.seg import mark_segments
-from worker.ct.pixels import DAMAGE
 from worker.ct.reader import load
 
 READ = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "PatientID", "ManufacturerModelName", "ContentDate",
@@ -54,7 +53,7 @@ class OutlinedSeries:
 def read_header(path: Path, number: int, files: int) -> DicomObject:
     """Read a file's header. Raises DataRefused with the file's number: its name may be a patient's."""
     with _damage_refused(f"file {number} of {files} cannot be read as DICOM"):
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(READ))
+        header = read_file(path, header_only=True, keywords=READ)
         return DicomObject(uid=str(header["SOPInstanceUID"].value), path=path, header=header)
 
 
@@ -83,7 +82,7 @@ def _marking(item: DicomObject, canvas: ContourCanvas, tumour: TumourNames) -> C
     def mark() -> None:
         with _damage_refused("is not a valid SEG or RTSTRUCT"):
             mark_document = mark_regions if item.sop_class == RTSTRUCT_CLASS else mark_segments
-            mark_document(pydicom.dcmread(item.path), canvas, tumour)
+            mark_document(read_file(item.path), canvas, tumour)
 
     return mark
 
@@ -95,7 +94,7 @@ def _damage_refused(fact: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except DAMAGE as error:
+        except (UnreadableInstance, *DAMAGE) as error:
             if isinstance(error, DataRefused):
                 raise
             raise DataRefused(fact) from error

@@ -31,10 +31,10 @@ for command in (timeline, schema, run, serve, node, worker, demo, send, jobs, re
 @app.callback()
 def lungspread() -> None:
     """Outline lung tumours in chest CT, beside a PACS. Research use only."""
-    from dicom_node.network.status import silence_libraries
+    from dicom_node.network.status import configure_libraries
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    silence_libraries()
+    configure_libraries()
     logging.getLogger("highdicom").setLevel(logging.WARNING)
 
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from pydicom import dcmread
-
-from dicom_node.errors import SettingsError
+from dicom_node.dicom_file import read_file, value_of
+from dicom_node.errors import SettingsError, UnreadableInstance
 from dicom_node.identifiers import CT_IMAGES
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.patient_identity import UNKNOWN, PatientIdentity, read_identity
 from models.segmenter import Progress, Segmenter
-from worker.ct.pixels import DAMAGE
-from worker.folder import analyse_folder, dicom_files
+from worker.ct.files import dicom_files
+from worker.folder import analyse_folder
 from worker.priors.acquisition import study_date
 from worker.priors.files import LUNGS_FILE, NOT_QUERIED, CollectedFiles, PriorFiles
 from worker.settings import WorkerSettings
@@ -62,12 +61,19 @@ def _read(number: int, folder: Path, patient: PatientIdentity) -> _Folder:
         raise SettingsError(f"--prior {number}: the folder holds neither a CT series nor a SEG or SR")
     if read_identity((ct or documents)[0]).contradicts(patient):
         raise SettingsError(f"--prior {number}: another patient: patient ID, its issuer, birth date or sex differ")
-    date_of_study = study_date(dcmread((ct or documents)[0], specific_tags=["StudyDate"], stop_before_pixels=True))
+    date_of_study = _study_date((ct or documents)[0])
     if date_of_study is None:
         raise SettingsError(f"--prior {number}: its first file has no StudyDate, which orders the priors")
     return _Folder(
         path=folder, study_date=date_of_study, files=PriorFiles(ct=ct, documents=documents, lungs=_lungs(folder))
     )
+
+
+def _study_date(path: Path) -> date | None:
+    try:
+        return study_date(read_file(path, header_only=True, keywords=["StudyDate"]))
+    except UnreadableInstance:
+        return None
 
 
 def _files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -80,8 +86,8 @@ def _files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
 def _sop_class(path: Path) -> str | None:
     """Return the SOP Class UID; None for an unreadable file: it may be a slice, so the reader is to refuse it."""
     try:
-        return str(dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).get("SOPClassUID"))
-    except DAMAGE:
+        return str(value_of(read_file(path, header_only=True, keywords=["SOPClassUID"]), "SOPClassUID"))
+    except UnreadableInstance:
         return None
 
 

@@ -18,7 +18,7 @@ def send(
 ) -> None:
     """Send the DICOM files of a folder to a peer, by C-STORE or STOW-RS."""
     from dicom_node.network.sender import make_sender
-    from worker.folder import dicom_files
+    from worker.ct.files import dicom_files
     from worker.settings import load_settings
 
     settings = load_settings(config)

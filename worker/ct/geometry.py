@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dicom_node.dicom_file import value_of
 from worker.ct.frame_reference import frame_of
 from worker.ct.make_up import number_of
 from worker.ct.rejections import (
@@ -124,8 +125,7 @@ def _read(datasets: Sequence[Dataset]) -> _Stack:
 
 def _numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
     try:
-        value = ds.get(keyword)
-        values = [float(v) for v in value] if value is not None else []
+        values = [float(v) for v in value_of(ds, keyword) or ()]
     except (TypeError, ValueError):
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
@@ -144,7 +144,7 @@ def _check_sizes(series_uid: str, datasets: Sequence[Dataset]) -> None:
 
 def _size(ds: Dataset, keyword: str) -> int:
     try:
-        size = int(ds.get(keyword, 0))
+        size = int(value_of(ds, keyword) or 0)
     except (TypeError, ValueError):
         size = 0
     if size < 1:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
 
+from dicom_node.dicom_file import read_file
 from dicom_node.transfer_syntaxes import UNCOMPRESSED
 
 _PIXEL_DATA = Tag("PixelData")
@@ -30,12 +30,12 @@ class ImageFiles:
     def image(self, path: Path, frame_number: int | None) -> Dataset:
         """Return the image of a file, or its frame with a number from 1 as a single-frame image.
 
-        Raises the errors of pydicom on damaged bytes.
+        Raises UnreadableInstance, and the errors of pydicom on damaged bytes (DAMAGE).
         """
         if frame_number is None:
-            return dcmread(path)
+            return read_file(path)
         if path not in self._multi_frame:
-            self._multi_frame[path] = _MultiFrameFile(dcmread(path))
+            self._multi_frame[path] = _MultiFrameFile(read_file(path))
         return self._multi_frame[path].image(frame_number)
 
 

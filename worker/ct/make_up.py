@@ -65,7 +65,7 @@ def check_one_reconstruction(datasets: Sequence[Dataset]) -> None:
     """Raise MixedReconstructions if the images, in the order of their positions, are of several reconstructions."""
     series_uid = str(datasets[0].SeriesInstanceUID)
     for keyword in (*EQUAL, *IN_ORDER):
-        values = [texts_of(ds, keyword) for ds in datasets]
+        values = [texts for ds in datasets if (texts := texts_of(ds, keyword))]  # what is not told contradicts nothing
         blocks = len(list(itertools.groupby(values)))
         different = len(set(values))
         if different > 1 and (keyword in EQUAL or blocks > different):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from dicom_node import transfer_syntaxes
+from dicom_node.dicom_file import DAMAGE
+from dicom_node.errors import UnreadableInstance
 from worker.ct.frame_reference import frame_of
 from worker.ct.frames import HOLDS_NATIVE_PIXELS, decode, is_cut_off, unpack
 from worker.ct.image_files import ImageFiles
@@ -27,15 +26,11 @@ PLAUSIBLE_HU = (-900.0, 3071.0)
 
 HOUNSFIELD = {"HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
 """Rescale Type (0028,1054) of Hounsfield units: HU is the defined term, the others are found in archives."""
+OTHER_UNITS = {"OD", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"}
+"""Its other defined terms (PS3.3 C.11.1.1.2)."""
 
 Stored = NDArray[np.integer]
 Pixels = NDArray[np.float32]
-
-# Errors raised by pydicom and its decoders on damaged bytes. OSError is not among them: it is a failure of the machine.
-DAMAGE = (
-    InvalidDicomError, BytesLengthException, RuntimeError, ValueError, AttributeError, KeyError, IndexError, TypeError,
-    EOFError, NotImplementedError, RecursionError, OverflowError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 def check_rescale(ds: Dataset) -> None:
@@ -43,7 +38,8 @@ def check_rescale(ds: Dataset) -> None:
     # PS3.3 C.8.2.1.1 and C.11.1.1.2: without a Rescale Type a CT image is in Hounsfield units.
     unit = str(ds.get("RescaleType") or "HU").strip().upper()
     if unit not in HOUNSFIELD:
-        raise _not_hounsfield(ds, f"RescaleType is not HU but {unit[:16]!a}")
+        # Any other text is not quoted: it may be a patient's.
+        raise _not_hounsfield(ds, f"RescaleType is {unit if unit in OTHER_UNITS else 'another text'}, not HU")
     try:
         slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
     except (AttributeError, TypeError, ValueError):
@@ -75,7 +71,7 @@ def _stored(files: ImageFiles, path: Path, header: Dataset, shape: tuple[int, ..
         if syntax in transfer_syntaxes.COMPRESSED:
             return _decode(header, image, syntax, shape)
         return _native(header, image, shape)
-    except DAMAGE as error:
+    except (UnreadableInstance, *DAMAGE) as error:
         raise _undecodable(header, f"{transfer_syntaxes.name_of(syntax)}, {type(error).__name__}") from error
 
 

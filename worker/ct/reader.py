@@ -16,18 +16,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from dicom_node.dicom_file import DAMAGE, read_file
+from dicom_node.errors import UnreadableInstance
 from dicom_node.frame_headers import FramesNotDescribed, frame_headers
 from dicom_node.identifiers import CT_IMAGES
 from models.volume import Volume
+from worker.ct.elements import check_pixel_description, remove_invalid, require_uids
 from worker.ct.frame_reference import frame_of
 from worker.ct.geometry import place
 from worker.ct.image_files import ImageFiles
 from worker.ct.make_up import check_image_type, check_one_reconstruction, check_one_volume
-from worker.ct.pixels import DAMAGE, check_rescale, read_hounsfield
+from worker.ct.pixels import check_rescale, read_hounsfield
 from worker.ct.rejections import (
     DuplicateInstances,
     IncompleteConcatenation,
@@ -41,14 +43,10 @@ from worker.ct.rejections import (
 from worker.ct.resampling import even_stack
 from worker.frame import Frame
 
-REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_LONGEST_ELEMENT_HEADER = 12
+_LONG, _UNDEFINED = (b"OB", b"OW", b"UN"), 0xFFFFFFFF
+"""VRs of pixel data whose length has four bytes, and the length of encapsulated pixel data."""
 SINGLE_VALUED = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
-
-USED_KEYWORDS = (
-    *REQUIRED_UIDS, "FrameOfReferenceUID", "Modality", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows",
-    "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
-    "RescaleType", "PixelPaddingValue", "PixelPaddingRangeLimit",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +78,8 @@ class _Header:
     path: Path
     dataset: Dataset
     has_pixels: bool
+    pixel_bytes: int | None
+    """Length of its pixel data; None if it is compressed, of several frames, or not known."""
 
 
 def load(paths: Sequence[Path]) -> LoadedSeries:
@@ -94,6 +94,8 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         placement = place([header.dataset for header in headers])
         headers = [headers[i] for i in placement.order]
         check_one_reconstruction([header.dataset for header in headers])
+        for header in headers:
+            check_pixel_description(header.dataset, header.pixel_bytes)
         first = headers[0].dataset
         hu = _hounsfield(headers, placement.places)
     return LoadedSeries(
@@ -128,9 +130,8 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
     for number, path in enumerate(paths, start=1):
         try:
             headers.extend(_headers_of(path))
-        except DAMAGE as error:
-            why = str(error) if isinstance(error, _MissingAttributeError) else "not a DICOM object"
-            problems.append((_name_of(path, number, len(paths)), why))
+        except UnreadableInstance as error:
+            problems.append((_name_of(path, number, len(paths)), str(error)))
     series_uid = str(headers[0].dataset.SeriesInstanceUID) if headers else "unknown"
     if problems:
         raise UnreadableFile(series_uid, *problems[0])
@@ -139,29 +140,35 @@ def _read_headers(paths: Sequence[Path]) -> list[_Header]:
     return headers
 
 
-class _MissingAttributeError(ValueError):
-    """A required attribute is missing."""
-
-
 def _headers_of(path: Path) -> list[_Header]:
     """Return the header of each slice of a file."""
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True)
-        bytes_left = path.stat().st_size - file.tell()
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    uids = {keyword: dataset.get(keyword) for keyword in REQUIRED_UIDS} | {"TransferSyntaxUID": syntax}
-    for keyword, uid in uids.items():
-        if not uid or not isinstance(uid, str):
-            raise _MissingAttributeError(f"{keyword} is missing")
-    has_pixels = bytes_left > 0 or syntax == DeflatedExplicitVRLittleEndian
+        dataset = read_file(file, header_only=True)
+        element = file.read(_LONGEST_ELEMENT_HEADER)
+    require_uids(dataset)
+    slices = _slices_of(dataset)
+    if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:  # the file was read to its end
+        return [_Header(path=path, dataset=header, has_pixels=True, pixel_bytes=None) for header in slices]
+    length = _length(dataset, element) if len(slices) == 1 else None
+    return [_Header(path=path, dataset=header, has_pixels=bool(element), pixel_bytes=length) for header in slices]
+
+
+def _slices_of(dataset: Dataset) -> list[Dataset]:
     try:
-        slices = frame_headers(dataset)
+        return frame_headers(dataset)
     except FramesNotDescribed as error:
         raise UndescribedFrames(str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID), str(error)) from None
-    for header in slices:
-        for keyword in USED_KEYWORDS:
-            header.get(keyword)  # pydicom parses values on access: errors are raised here
-    return [_Header(path=path, dataset=header, has_pixels=has_pixels) for header in slices]
+    except (*DAMAGE, OSError) as error:  # no file is read here: OSError is a sequence without items
+        raise UnreadableInstance(f"its functional groups are damaged ({type(error).__name__})") from None
+
+
+def _length(dataset: Dataset, element: bytes) -> int | None:
+    """Return the length of a value from the bytes before it (PS3.5 7.1.2, 7.1.3); None if it is undefined."""
+    is_implicit, is_little = dataset.original_encoding
+    is_long = is_implicit or element[4:6] in _LONG
+    at = 4 if is_implicit else 8 if is_long else 6
+    length = int.from_bytes(element[at : at + (4 if is_long else 2)], "little" if is_little else "big")
+    return None if length == _UNDEFINED else length
 
 
 def _name_of(path: Path, number: int, files: int) -> str:
@@ -173,6 +180,7 @@ def _name_of(path: Path, number: int, files: int) -> str:
 def _check_kind(headers: Sequence[_Header]) -> None:
     for header in headers:
         ds = header.dataset
+        remove_invalid(ds)
         uids = (str(ds.SeriesInstanceUID), frame_of(ds).name)
         if ds.SOPClassUID not in CT_IMAGES:
             raise NotCt(*uids, f"its SOP class is {UID(ds.SOPClassUID).name}")
@@ -198,7 +206,8 @@ def _check_one_series(headers: Sequence[_Header]) -> None:
         values = {str(header.dataset.get(keyword) or "") for header in headers}
         if "" in values:  # only FrameOfReferenceUID, the others were checked before
             without_value = next(header.dataset for header in headers if not header.dataset.get(keyword))
-            raise MissingGeometry(series_uid, frame_of(without_value).name, f"{keyword} is missing")
+            fact = f"{keyword} is missing or not a UID"
+            raise MissingGeometry(series_uid, frame_of(without_value).name, fact)
         if len(values) > 1:
             raise MixedSeries(series_uid, keyword, len(values))
     counts = Counter(uid for _, uid in {(header.path, str(header.dataset.SOPInstanceUID)) for header in headers})

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
-
-from worker.ct.pixels import DAMAGE
+from dicom_node.dicom_file import read_file, value_of
+from dicom_node.errors import UnreadableInstance
+from worker.ct.files import dicom_files
 from worker.ct.rejections import UnreadableFile
 from worker.demo.patient import VISITS
-from worker.folder import dicom_files
 from worker.phantom.chest import PhantomLesion
 from worker.phantom.visit import write_visit
 
@@ -43,16 +42,16 @@ def own_examinations(folders: Sequence[Path]) -> list[Examination]:
         files = dicom_files(folder)
         for number, file in enumerate(files, start=1):
             try:
-                header = dcmread(file, stop_before_pixels=True)
-            except DAMAGE:
-                raise UnreadableFile("unknown", f"file {number} of {len(files)}", "not a DICOM object") from None
-            if header.get("Modality") == "CT":
-                key = (str(header.get("StudyDate", "")), str(header.get("SeriesInstanceUID", "")))
+                header = read_file(file, header_only=True)
+            except UnreadableInstance as error:
+                raise UnreadableFile("unknown", f"file {number} of {len(files)}", str(error)) from None
+            if value_of(header, "Modality") == "CT":
+                key = (str(value_of(header, "StudyDate") or ""), str(value_of(header, "SeriesInstanceUID") or ""))
                 files_by_series.setdefault(key, []).append(file)
     keys = sorted(files_by_series)
     return [_examination(f"scan-{number}", files_by_series[key], None) for number, key in enumerate(keys, start=1)]
 
 
 def _examination(name: str, files: Sequence[Path], truth: tuple[PhantomLesion, ...] | None) -> Examination:
-    series_uid = str(dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+    series_uid = str(value_of(read_file(files[0], header_only=True), "SeriesInstanceUID"))
     return Examination(name=name, series_uid=series_uid, files=tuple(files), truth=truth)

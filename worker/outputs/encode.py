@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pydicom.dataset import Dataset
 
 from worker.outputs.dicom.seg import encode_seg
-from worker.outputs.dicom.source import Source, SourceImages, source_of
+from worker.outputs.dicom.source import Source
 from worker.outputs.dicom.sr.report import encode_sr
 from worker.report import Report
 
@@ -21,10 +21,9 @@ OUTPUTS: Mapping[str, Encoder] = {
 """Encoders by output name (setting `worker.outputs`), in encoding order."""
 
 
-def encode(report: Report, source_images: SourceImages, names: Collection[str]) -> dict[str, Dataset]:
+def encode(report: Report, source: Source, names: Collection[str]) -> dict[str, Dataset]:
     """Return the requested documents by output name, in the order of OUTPUTS."""
     documents: dict[str, Dataset] = {}
-    source = source_of(source_images, report.findings)
     for name, encoder in OUTPUTS.items():
         if name in names and (document := encoder(report, source, documents)) is not None:
             documents[name] = document

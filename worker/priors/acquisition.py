@@ -7,22 +7,24 @@ from datetime import date, datetime
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from dicom_node.dicom_file import value_of
 from worker.follow_up.acquisition import Acquisition
 
 
 def acquisition_of(image: Dataset) -> Acquisition:
     """Return the acquisition parameters from the header of one image of a series."""
+    agent = _text(value_of(image, "ContrastBolusAgent"))
     return Acquisition(
         date=study_date(image),
-        kernel=_text(image.get("ConvolutionKernel")),
-        has_contrast=bool(_text(image.ContrastBolusAgent)) or None if "ContrastBolusAgent" in image else False,
+        kernel=_text(value_of(image, "ConvolutionKernel")),
+        has_contrast=bool(agent) or None if "ContrastBolusAgent" in image else False,
     )
 
 
 def study_date(header: Dataset) -> date | None:
     """Return the study date; None if it is missing or invalid."""
     try:
-        return datetime.strptime(str(header.get("StudyDate") or ""), "%Y%m%d").date()
+        return datetime.strptime(str(value_of(header, "StudyDate") or ""), "%Y%m%d").date()
     except ValueError:
         return None
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 
+from dicom_node.dicom_file import read_file
 from dicom_node.frame_headers import frame_headers
 from models.volume import Mask, Volume, spacing_of
 from worker.ct.frame_reference import frame_of
@@ -53,7 +53,7 @@ class Measured:
 def read_ct(paths: Sequence[Path]) -> PriorCt:
     """Read the headers. Raises PriorUnreadable if one is damaged, SeriesRejected if the slices form no volume."""
     with readable(f"a CT of {len(paths)} images"):
-        headers = [header for path in paths for header in frame_headers(dcmread(path, stop_before_pixels=True))]
+        headers = [header for path in paths for header in frame_headers(read_file(path, header_only=True))]
         placement = place(headers)
         first = headers[placement.order[0]]
         images = [frame_of(headers[index]) for index in placement.order]

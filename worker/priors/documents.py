@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from dicom_node.errors import NodeError
+from dicom_node.dicom_file import DAMAGE, read_file
+from dicom_node.errors import NodeError, UnreadableInstance
 from dicom_node.identifiers import CT_IMAGES, REPORTS, RESULTS, SEGMENTATIONS, is_ours
-from worker.ct.pixels import DAMAGE
 
 REJECTION_NUMBER = 3
 """Last digit of the series number of a rejection report (worker/outputs/dicom/header.py)."""
@@ -59,7 +58,7 @@ def read_documents(paths: Sequence[Path]) -> list[Dataset]:
     found: dict[str, Dataset] = {}
     for number, path in enumerate(paths, start=1):
         with readable(f"document {number} of {len(paths)}"):
-            dataset = dcmread(path)
+            dataset = read_file(path)
             _check_complete(dataset)
             if dataset.SOPClassUID in RESULTS:
                 found[str(dataset.SOPInstanceUID)] = dataset
@@ -82,7 +81,9 @@ def readable(uid: str) -> Iterator[None]:
     """
     try:
         yield
-    except DAMAGE as error:
+    except (UnreadableInstance, *DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the machine, not of a sequence without items
+            raise
         raise PriorUnreadable(uid, type(error).__name__, "a complete DICOM document is required") from None
 
 

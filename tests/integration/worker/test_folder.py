@@ -8,8 +8,9 @@ import pytest
 from pydicom import Dataset
 
 from tests.fixtures.worker.phantom_timeline import TrueSegmenter
+from worker.ct.files import dicom_files
 from worker.ct.rejections import UnreadableFile
-from worker.folder import analyse_folder, dicom_files
+from worker.folder import analyse_folder
 from worker.settings import WorkerSettings
 
 

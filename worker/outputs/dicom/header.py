@@ -7,23 +7,18 @@ image; the journal has the time of analysis.
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import version
 from typing import TypedDict
 
 from highdicom import ContributingEquipment, SOPClass
-from pydicom.dataset import Dataset
 
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
-from worker.outputs.dicom.source import SourceImages, value_of
+from worker.outputs.dicom.source import Source
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
 _NUMBERS = {"seg": 1, "sr": 2, "rejection": 3}
-_DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime"),
-          ("StudyDate", "StudyTime"))  # fmt: skip
-_NO_DATE = ("19700101", "000000")
 
 
 class DocumentIdentity(TypedDict):
@@ -46,14 +41,12 @@ class DocumentIdentity(TypedDict):
     contributing_equipment: list[ContributingEquipment]
 
 
-def document_identity(
-    job_key: str, role: str, card: ModelCard, images: SourceImages, description: str
-) -> DocumentIdentity:
+def document_identity(job_key: str, role: str, card: ModelCard, source: Source, description: str) -> DocumentIdentity:
     """Return the shared attributes of a job's document. role: "seg", "sr" or "rejection"."""
-    date, time = content_time(images)
+    date, time = source.content_time
     return DocumentIdentity(
         series_instance_uid=derived_uid(job_key, role, "series"),
-        series_number=series_number(images[0], role),
+        series_number=series_number(source, role),
         sop_instance_uid=derived_uid(job_key, role, "instance"),
         instance_number=1,
         manufacturer=PRODUCT,
@@ -81,23 +74,9 @@ def _model(card: ModelCard) -> ContributingEquipment:
     )
 
 
-def series_number(image: Dataset, role: str) -> int:
+def series_number(source: Source, role: str) -> int:
     """Return 10000 + ten times the source's series number + 1 for a SEG, 2 for an SR, 3 for a rejection."""
-    source = value_of(image, "SeriesNumber")
-    return 10_000 + 10 * (abs(int(source)) % 100_000 if source else 0) + _NUMBERS[role]
-
-
-def content_time(images: SourceImages) -> tuple[str, str]:
-    """Return date and time of the newest source image, or 1970-01-01 if no image has a valid date."""
-    return max((_time_of(image) for image in images), default=_NO_DATE)
-
-
-def _time_of(image: Dataset) -> tuple[str, str]:
-    for date_keyword, time_keyword in _DATES:
-        date, time = str(value_of(image, date_keyword) or ""), str(value_of(image, time_keyword) or "")
-        if re.fullmatch(r"\d{8}", date):
-            return date, time if re.fullmatch(r"\d{6}(\.\d{1,6})?", time) else "000000"
-    return _NO_DATE
+    return 10_000 + 10 * (source.series_number % 100_000) + _NUMBERS[role]
 
 
 def device_uid(card: ModelCard) -> str:

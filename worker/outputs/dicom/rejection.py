@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
-from dicom_node.errors import SeriesRejected
+from dicom_node.dicom_file import read_file
+from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.series import Document
 from models.segmenter import ModelCard
+from worker.ct.elements import require_uids
+from worker.outputs.dicom.source import source_of_images
 from worker.outputs.dicom.sr.report import encode_rejection
 
 _FILE_NAME = "rejection.dcm"
-_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 def write_rejection(
@@ -25,7 +25,7 @@ def write_rejection(
     images = _readable_headers(paths)
     if not images:
         return []
-    report = encode_rejection(job_key, rejection.reason, card, images)
+    report = encode_rejection(job_key, rejection.reason, card, source_of_images(images))
     report.save_as(folder / _FILE_NAME, enforce_file_format=True)
     return [
         Document(
@@ -41,10 +41,10 @@ def _readable_headers(paths: Sequence[Path]) -> list[Dataset]:
     images: list[Dataset] = []
     for path in paths:
         try:
-            image = pydicom.dcmread(path, stop_before_pixels=True)
-            is_complete = all(image.get(keyword) for keyword in _NEEDED)
-        except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
+            image = read_file(path, header_only=True)
+            require_uids(image)
+        except (UnreadableInstance, OSError):
             continue
-        if is_complete and (not images or image.StudyInstanceUID == images[0].StudyInstanceUID):
+        if not images or image.StudyInstanceUID == images[0].StudyInstanceUID:
             images.append(image)
     return images

@@ -16,7 +16,7 @@ from worker.codes import lesions as codes
 from worker.findings import Finding, Findings
 from worker.outputs.dicom.frames import refer_to_frames
 from worker.outputs.dicom.header import algorithm_parameters, document_identity, remove_write_times
-from worker.outputs.dicom.source import Source, copy_patient_and_study
+from worker.outputs.dicom.source import Source, copy_identity
 from worker.product import PRODUCT, RESEARCH
 from worker.uids import derived_uid
 
@@ -38,10 +38,10 @@ def encode_seg(findings: Findings, source: Source) -> hd.seg.Segmentation | None
         content_creator_name=f"{PRODUCT}^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        **document_identity(findings.job_key, "seg", findings.card, source.images, "lung lesions"),
+        **document_identity(findings.job_key, "seg", findings.card, source, "lung lesions"),
     )
     refer_to_frames(seg, source.frames)
-    copy_patient_and_study(seg, source.images[0])
+    copy_identity(seg, source)
     remove_write_times(seg)
     _derive_dimension_uid(seg, findings.job_key)
     return seg

@@ -338,7 +338,7 @@ CASES: dict[str, Case] = {
     ),
     "an iodine map": (
         setting("RescaleType", "MGML"), rejections.NotHounsfield,
-        f"{F3} has no Hounsfield units: RescaleType is not HU but 'MGML'",
+        f"{F3} has no Hounsfield units: RescaleType is MGML, not HU",
     ),
     "no rescale": (
         without("PixelValueTransformationSequence"), rejections.NotHounsfield,

@@ -75,6 +75,11 @@ def number_acquisitions(images: list[Dataset], *numbers: int) -> None:
         image.AcquisitionNumber = number
 
 
+def set_kernels(images: list[Dataset], *kernels: str) -> None:
+    for image, kernel in zip(images, kernels, strict=True):
+        image.ConvolutionKernel = kernel
+
+
 Case = tuple[Callable[[list[Dataset]], object], type[SeriesRejected], str]
 
 CASES: dict[str, Case] = {
@@ -134,7 +139,7 @@ CASES: dict[str, Case] = {
         "instance 1.2.4.3 is not a CT image: Image Type says SCREEN SAVE",
     ),
     "two kernels": (
-        setting("ConvolutionKernel", "B70f"),
+        lambda images: set_kernels(images, *"AABAAA"),
         rejections.MixedReconstructions,
         "its slices are of several reconstructions or acquisitions: 2 different ConvolutionKernel",
     ),
@@ -166,7 +171,7 @@ CASES: dict[str, Case] = {
     "no frame of reference": (
         deleting("FrameOfReferenceUID"),
         rejections.MissingGeometry,
-        "instance 1.2.4.3 cannot be placed in space: FrameOfReferenceUID is missing",
+        "instance 1.2.4.3 cannot be placed in space: FrameOfReferenceUID is missing or not a UID",
     ),
     "an instance twice": (
         setting("SOPInstanceUID", "1.2.4.1"),
@@ -275,7 +280,7 @@ CASES: dict[str, Case] = {
     "an iodine map": (
         setting("RescaleType", "MGML"),
         rejections.NotHounsfield,
-        "instance 1.2.4.3 has no Hounsfield units: RescaleType is not HU but 'MGML'",
+        "instance 1.2.4.3 has no Hounsfield units: RescaleType is MGML, not HU",
     ),
     "no pixels": (
         deleting("PixelData"),
@@ -312,6 +317,15 @@ def test_an_unsuitable_series_is_rejected_with_a_one_line_reason(name: str, tmp_
 def test_a_scan_in_steps_counts_its_acquisitions_and_is_one_series(numbers: tuple[int, ...], tmp_path: Path) -> None:
     images = Series().images()
     number_acquisitions(images, *numbers)
+
+    assert len(load(save(images, tmp_path)).datasets) == 6
+
+
+def test_an_element_that_some_slices_lack_makes_no_other_reconstruction(tmp_path: Path) -> None:
+    images = Series().images()
+    set_kernels(images, *"AAAAAA")
+    images[2].ConvolutionKernel = ""
+    del images[3].ConvolutionKernel
 
     assert len(load(save(images, tmp_path)).datasets) == 6
 

@@ -12,6 +12,7 @@ from tests.fixtures.worker.analysed_series import TWO_SPACINGS
 from tests.fixtures.worker.described import described
 from tests.fixtures.worker.measured import report_of
 from tests.fixtures.worker.reading import BIN, FIVE, ONE, Made, saved
+from worker.outputs.dicom.source import source_of
 from worker.outputs.dicom.sr.report import encode_rejection
 from worker.outputs.encode import encode
 
@@ -33,9 +34,9 @@ SCANS = {
 def test_the_seg_is_encoded_before_the_sr_that_refers_to_it(analysed: Analyse) -> None:
     case = analysed(ONE)
 
-    assert list(encode(report_of(case.findings), case.series.datasets, ("sr", "seg"))) == ["seg", "sr"]
-    assert list(encode(report_of(case.findings), case.series.datasets, ("sr",))) == ["sr"]
-    assert encode(report_of(case.findings), case.series.datasets, ()) == {}
+    assert list(encode(report_of(case.findings), source_of(case.series), ("sr", "seg"))) == ["seg", "sr"]
+    assert list(encode(report_of(case.findings), source_of(case.series), ("sr",))) == ["sr"]
+    assert encode(report_of(case.findings), source_of(case.series), ()) == {}
 
 
 def complaints(file: Path) -> list[str]:
@@ -49,7 +50,7 @@ def complaints(file: Path) -> list[str]:
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 def test_dciodvfy_finds_nothing(analysed: Analyse, tmp_path: Path, boxes: list[Any], scan: dict[str, Any]) -> None:
     case = analysed(boxes, **scan)
-    encode_rejection("c" * 64, "why", case.findings.card, case.series.datasets).save_as(tmp_path / "rejection.dcm")
+    encode_rejection("c" * 64, "why", case.findings.card, source_of(case.series)).save_as(tmp_path / "rejection.dcm")
 
     for findings in (case.findings, described(case.findings)):
         for file in (*saved(case, tmp_path, findings=findings).values(), tmp_path / "rejection.dcm"):

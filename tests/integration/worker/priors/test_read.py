@@ -28,6 +28,7 @@ from worker.findings import Finding
 from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.prior import Prior, PriorLesion
 from worker.lesions.uncertainty import sizes_of
+from worker.outputs.dicom.source import source_of
 from worker.outputs.dicom.sr.report import encode_rejection
 from worker.priors.files import PriorFiles
 from worker.priors.lung_mask import write_lungs
@@ -723,13 +724,13 @@ def with_another_job(made: Made) -> Made:
 def test_a_result_takes_precedence_over_a_rejection_of_the_same_scan(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
     for key in ("0", "8", "f"):  # for any order of the UIDs
-        encode_rejection(key * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "rejection.dcm")
+        encode_rejection(key * 64, "why", CARD, source_of(made.series)).save_as(tmp_path / "rejection.dcm")
         assert len(read(made, tmp_path, tmp_path / "rejection.dcm").lesions) == 5
 
 
 def test_a_rejected_scan_is_unreadable(analysed: Analyse, tmp_path: Path) -> None:
     made = analysed(FIVE)
-    encode_rejection("c" * 64, "why", CARD, made.series.datasets).save_as(tmp_path / "rejection.dcm")
+    encode_rejection("c" * 64, "why", CARD, source_of(made.series)).save_as(tmp_path / "rejection.dcm")
 
     with pytest.raises(PriorUnreadable, match="not analysed"):
         read_prior(PriorFiles(ct=tuple(made.ct_files), documents=(tmp_path / "rejection.dcm",)), CARD)

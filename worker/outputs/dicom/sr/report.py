@@ -16,7 +16,7 @@ from worker.codes import lesions as codes
 from worker.findings import Findings
 from worker.outputs.dicom.frames import refer_to_frames
 from worker.outputs.dicom.header import DocumentIdentity, device_uid, document_identity, remove_write_times
-from worker.outputs.dicom.source import Source, SourceImages, copy_patient_and_study, plain_header
+from worker.outputs.dicom.source import Source, copy_identity
 from worker.outputs.dicom.sr.comparison import prior_evidence, timeline_groups
 from worker.outputs.dicom.sr.extent import extent_group, middle_slice, scan_group
 from worker.outputs.dicom.sr.items import Group, evaluation, text
@@ -39,25 +39,22 @@ def encode_sr(report: Report, source: Source, seg: Dataset | None) -> hd.sr.Comp
         library=[headers[index] for index in _measured_slices(findings)] if findings.findings else [],
     )
     evidence = [*headers, *([seg] if seg is not None else []), *prior_evidence(report.comparison)]
-    document_attributes = document_identity(findings.job_key, "sr", findings.card, source.images, _TITLE)
-    document = _document(content, evidence, document_attributes, source.images[0])
+    document_attributes = document_identity(findings.job_key, "sr", findings.card, source, _TITLE)
+    document = _document(content, evidence, document_attributes, source)
     refer_to_frames(document, source.frames)
     return document
 
 
-def encode_rejection(
-    job_key: str, reason: str, card: ModelCard, source_images: SourceImages
-) -> hd.sr.Comprehensive3DSR:
+def encode_rejection(job_key: str, reason: str, card: ModelCard, source: Source) -> hd.sr.Comprehensive3DSR:
     """Return a report that the series was not analysed. reason: why, without patient data."""
-    headers = [plain_header(image) for image in source_images]
     group = scan_group(
         hd.sr.TrackingIdentifier(uid=derived_uid(job_key, "not analysed"), identifier="Analysis not performed"),
-        headers,
+        source.headers,
         evaluations=[evaluation(codes.SUMMARY_OF_ANALYSES, codes.NOT_ATTEMPTED)],
     )
     group[0].ContentSequence.append(text(codes.COMMENT, reason))
-    document_attributes = document_identity(job_key, "rejection", card, source_images, "lung lesions not analysed")
-    return _document(_report([group], card, library=[]), headers, document_attributes, source_images[0])
+    document_attributes = document_identity(job_key, "rejection", card, source, "lung lesions not analysed")
+    return _document(_report([group], card, library=[]), source.headers, document_attributes, source)
 
 
 def _measured_slices(findings: Findings) -> list[int]:
@@ -93,7 +90,7 @@ def _observation_context(card: ModelCard) -> hd.sr.ObservationContext:
 
 
 def _document(
-    report: hd.sr.MeasurementReport, evidence: Sequence[Dataset], document_attributes: DocumentIdentity, image: Dataset
+    report: hd.sr.MeasurementReport, evidence: Sequence[Dataset], document_attributes: DocumentIdentity, source: Source
 ) -> hd.sr.Comprehensive3DSR:
     document = hd.sr.Comprehensive3DSR(
         evidence=evidence,
@@ -104,7 +101,7 @@ def _document(
         **document_attributes,
     )
     document.ContentSequence = report[0].ContentSequence
-    copy_patient_and_study(document, image)
+    copy_identity(document, source)
     remove_write_times(document)
     return document
 

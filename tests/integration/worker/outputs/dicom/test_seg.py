@@ -41,7 +41,7 @@ SCANS = {
 
 
 def saved(case: Made, folder: Path) -> Path:
-    seg = encode_seg(case.findings, source_of(case.series.datasets, case.findings))
+    seg = encode_seg(case.findings, source_of(case.series))
     assert seg is not None
     seg.save_as(folder / "seg.dcm", enforce_file_format=True)
     return folder / "seg.dcm"
@@ -154,7 +154,7 @@ def test_only_slices_with_a_lesion_become_frames(analysed: Analyse, tmp_path: Pa
 def test_without_a_lesion_there_is_no_segmentation(analysed: Analyse) -> None:
     case = analysed([])
 
-    assert encode_seg(case.findings, source_of(case.series.datasets, case.findings)) is None
+    assert encode_seg(case.findings, source_of(case.series)) is None
 
 
 def test_each_segment_has_type_site_and_algorithm(analysed: Analyse, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pydicom.tag import Tag
 from tests.fixtures.worker.make_comparisons import alone
 from worker.ct.reader import load
 from worker.follow_up.comparison import ComparisonStatus
+from worker.outputs.dicom.source import source_of
 from worker.outputs.encode import encode
 from worker.report import Report
 
@@ -37,7 +38,7 @@ def rewrite(files: list[Path], keyword: str, value: bytes) -> None:
 def documents(case: Any, folder: Path) -> dict[str, Dataset]:  # noqa: ANN401 - an Analysed
     """SEG and SR of a case whose files were changed, written to files and read again."""
     report = Report(findings=case.findings, comparison=alone(ComparisonStatus.NOT_QUERIED))
-    encoded = encode(report, load(case.ct_files).datasets, ("seg", "sr"))
+    encoded = encode(report, source_of(load(case.ct_files)), ("seg", "sr"))
     for name, document in encoded.items():
         document.save_as(folder / f"{name}.dcm", enforce_file_format=True)
     return {name: dcmread(folder / f"{name}.dcm") for name in encoded}

@@ -25,7 +25,7 @@ from tests.fixtures.worker.reading import (
     said,
     saved,
 )
-from worker.outputs.dicom.source import source_of
+from worker.outputs.dicom.source import source_of, source_of_images
 from worker.outputs.dicom.sr.report import encode_rejection, encode_sr
 
 Analyse = Callable[..., Made]
@@ -176,7 +176,7 @@ def test_a_line_across_the_first_three_pixels_runs_from_0_to_3(analysed: Analyse
     finding = replace(finding, measurement=replace(finding.measurement, long_axis=edge_to_edge))
 
     findings = replace(case.findings, findings=(finding,))
-    sr = encode_sr(report_of(findings), source_of(case.series.datasets, findings), None)
+    sr = encode_sr(report_of(findings), source_of(case.series), None)
     sr.save_as(tmp_path / "sr.dcm")
 
     (line,) = items(pydicom.dcmread(tmp_path / "sr.dcm"), *GROUP, "Long Axis", "Source")
@@ -251,7 +251,7 @@ def test_a_repeated_job_repeats_its_bytes_and_another_job_has_other_uids(analyse
     first = saved(case, tmp_path)["sr"].read_bytes()
 
     assert saved(case, tmp_path)["sr"].read_bytes() == first
-    other = encode_rejection("b" * 64, "why", case.findings.card, case.series.datasets)
+    other = encode_rejection("b" * 64, "why", case.findings.card, source_of(case.series))
     assert str(other.SOPInstanceUID) not in first.decode("latin-1")
 
 
@@ -261,7 +261,7 @@ def test_a_rejected_series_has_a_report_that_the_analysis_was_not_attempted_and_
     case = analysed([])
     reason = "1 gap(s) in the stack, the widest of 7.50 mm where slices are 2.50 mm apart"
 
-    encode_rejection("c" * 64, reason, case.findings.card, case.series.datasets).save_as(tmp_path / "rejection.dcm")
+    encode_rejection("c" * 64, reason, case.findings.card, source_of(case.series)).save_as(tmp_path / "rejection.dcm")
 
     (group,) = read_by_dcmqi(tmp_path / "rejection.dcm")["Measurements"]
     said = {e["conceptCode"]["CodeMeaning"]: e["conceptValue"] for e in group["qualitativeEvaluations"]}
@@ -281,7 +281,9 @@ def test_a_rejection_report_needs_neither_geometry_nor_pixels(tmp_path: Path, an
     case = analysed([])
     images = [minimal(image) for image in case.series.datasets]
 
-    encode_rejection("c" * 64, "unreadable", case.findings.card, images).save_as(tmp_path / "rejection.dcm")
+    encode_rejection("c" * 64, "unreadable", case.findings.card, source_of_images(images)).save_as(
+        tmp_path / "rejection.dcm"
+    )
 
     sr = pydicom.dcmread(tmp_path / "rejection.dcm")
     assert (sr.PatientName, sr.PatientID, sr.ContentDate) == ("SECRET^NAME", "", "19700101")
