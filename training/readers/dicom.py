@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.misc import is_dicom
 
 from dicom_node.identifiers import CT_IMAGES
 from training.readers.case import Case, DataRefused, FoundCases
@@ -23,6 +23,7 @@ from training.readers.outline import TumourNames
 from training.readers.outlined import DicomObject, OutlinedSeries, read_header, read_outlined
 from training.readers.rtstruct import RTSTRUCT_CLASS
 from training.readers.seg import SEG_CLASSES
+from worker.ct.files import dicom_files
 
 OWN = "LungSpread"
 
@@ -55,18 +56,12 @@ def dicom(folder: Path, choice: OutlineChoice) -> FoundCases:
 
 def _patients(folder: Path) -> Iterator[tuple[str, list[Path]]]:
     """Yield the folder itself if it directly contains DICOM files, else each subfolder that contains some."""
-    if any(_is_dicom(path) for path in folder.iterdir() if path.is_file()):
-        yield folder.resolve().name, sorted(filter(_is_dicom, folder.rglob("*")))
+    files = dicom_files(folder)
+    if any(path.parent == folder for path in files):
+        yield folder.resolve().name, files
         return
-    for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(filter(_is_dicom, patient.rglob("*")))
-        if files:
-            yield patient.name, files
-
-
-def _is_dicom(path: Path) -> bool:
-    """Return whether a file has the preamble of PS3.10 7.1; DICOMDIR is excluded."""
-    return path.is_file() and path.name != "DICOMDIR" and is_dicom(path)
+    for patient, of_patient in groupby(files, key=lambda path: path.relative_to(folder).parts[0]):
+        yield patient, list(of_patient)
 
 
 def _cases_of(patient: str, files: Sequence[Path], choice: OutlineChoice) -> tuple[list[Case], int]:

@@ -13,9 +13,9 @@ from models.volume import Volume, voxel_volume_ml
 from tests.fixtures.awkward_series import SERIES, Awkward
 from tests.fixtures.small_site import LUNG_HU, TUMOUR, TUMOUR_HU, TUMOUR_ML
 from worker.ct.chest import require_lungs
+from worker.ct.files import dicom_files
 from worker.ct.plausibility import require_hounsfield
 from worker.ct.reader import load
-from worker.folder import dicom_files
 
 CENTRE_MM = [5.0 * (TUMOUR[2].start + TUMOUR[2].stop - 1) / 2, 5.0 * (TUMOUR[1].start + TUMOUR[1].stop - 1) / 2,
              5.0 * (1 + (TUMOUR[0].start + TUMOUR[0].stop - 1) / 2)]  # fmt: skip

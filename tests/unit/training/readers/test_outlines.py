@@ -22,8 +22,8 @@ from training.readers.case import DataRefused
 from training.readers.outline import TumourNames
 from training.readers.outlined import OutlinedSeries, read_header, read_outlined
 from training.readers.rtstruct import inside
+from worker.ct.files import dicom_files
 from worker.ct.reader import LoadedSeries, load
-from worker.folder import dicom_files
 
 Bools = NDArray[np.bool_]
 Point = tuple[float, float, float]
@@ -347,6 +347,17 @@ def test_a_truncated_seg_is_refused_without_its_file_name(tmp_path: Path, patien
 
     path.write_bytes(whole[:-300])
     assert f"case-1/{uid}: is not a valid SEG or RTSTRUCT" in rejection(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100"], ids=["empty", "no preamble"])
+def test_a_slice_that_cannot_be_read_is_not_left_out_without_a_word(
+    content: bytes, tmp_path: Path, patient: Path, series: LoadedSeries
+) -> None:
+    write_seg(patient / "seg.dcm", series, {"tumour": TUMOUR})
+    (patient / "ct" / "0010.dcm").write_bytes(content)
+    (patient / "notes.txt").write_text("no slice")
+
+    assert "case-1: file 10 of 11 cannot be read as DICOM" in rejection(tmp_path)
 
 
 def test_two_patients_in_one_folder_are_refused(tmp_path: Path, patient: Path, series: LoadedSeries) -> None:
