@@ -49,5 +49,5 @@ def test_an_awkward_series_has_its_right_outcome(awkward: Awkward, tmp_path: Pat
         assert not {"\n", "SECRET"} & {*str(refused.value), *str(refused.value).split()}
         return
     ml, centre_mm = tumour_of(read(tmp_path))
-    assert ml == pytest.approx(TUMOUR_ML, rel=1e-6)
+    assert ml == pytest.approx(TUMOUR_ML * awkward.share, rel=1e-6)
     assert awkward.is_moved or centre_mm == pytest.approx(CENTRE_MM, abs=0.01)
