@@ -25,7 +25,7 @@ LOWEST_HU, MOST_BELOW = -3100.0, 0.001
 STRIDE = 4
 """Every fourth voxel along each axis of a slice is looked at."""
 JUMP_HU = 300.0
-"""A slice all of whose values differ so much from those of both neighbours has another rescale than they have."""
+"""A slice all of whose values differ so much from those of the slices beside it has another rescale than they have."""
 QUANTILES = (0.25, 0.5, 0.75)
 
 Values = NDArray[Any]
@@ -37,7 +37,7 @@ def require_hounsfield(series: LoadedSeries) -> None:
     if why := implausible(volume.hu[:, ::STRIDE, ::STRIDE]):
         raise NotHounsfield(series.series_uid, frames[0].name, f"not those of a chest: {why}")
     if (index := slice_with_other_values([volume.hu[at] for at in volume.images])) is not None:
-        fact = f"its values differ by more than {JUMP_HU:g} HU from those of both neighbours"
+        fact = f"its values differ by more than {JUMP_HU:g} HU from those of the slices beside it"
         raise NotHounsfield(series.series_uid, frames[index].name, fact)
 
 
@@ -58,11 +58,16 @@ def implausible(values: Values) -> str | None:
 
 
 def slice_with_other_values(planes: Iterable[NDArray[np.float32]]) -> int | None:
-    """Return the first of these slices whose values are all shifted against both neighbours; None if there is none."""
+    """Return the first of these slices whose values are all shifted against both neighbours; None if there is none.
+
+    The first and the last slice are compared with the two nearest. At least three slices are needed.
+    """
     quantiles = np.array([np.quantile(plane[::STRIDE, ::STRIDE], QUANTILES) for plane in planes])
-    for index in range(1, len(quantiles) - 1):
-        below, above = quantiles[index] - quantiles[index - 1], quantiles[index] - quantiles[index + 1]
-        apart = np.sign(below) * np.minimum(np.abs(below), np.abs(above)) * (np.sign(below) == np.sign(above))
+    last = len(quantiles) - 1
+    for index in range(len(quantiles)):
+        near, far = {0: (1, 2), last: (last - 1, last - 2)}.get(index, (index - 1, index + 1))
+        one, other = quantiles[index] - quantiles[near], quantiles[index] - quantiles[far]
+        apart = np.sign(one) * np.minimum(np.abs(one), np.abs(other)) * (np.sign(one) == np.sign(other))
         if (apart > JUMP_HU).all() or (apart < -JUMP_HU).all():
             return index
     return None

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
 
+from tests.fixtures.small_site import chest
 from tests.fixtures.worker.phantom_timeline import TrueSegmenter
 from worker.ct.files import dicom_files
 from worker.ct.rejections import UnreadableFile
@@ -14,21 +14,16 @@ from worker.folder import analyse_folder
 from worker.settings import WorkerSettings
 
 
-def with_tissue(image: Dataset) -> None:
-    """A sixth of the image at 40 HU: air alone is no chest."""
-    hu = image.pixel_array.copy()
-    hu[: len(hu) // 6] = 40
-    image.PixelData = hu.tobytes()
-
-
-def test_results_replace_all_earlier_results_and_no_other_file(analysed: Callable[..., Any], tmp_path: Path) -> None:
-    analysed([], with_tissue)
-    out = tmp_path / "out"
+def test_results_replace_all_earlier_results_and_no_other_file(tmp_path: Path) -> None:
+    ct, out = tmp_path / "ct", tmp_path / "out"
+    ct.mkdir()
     out.mkdir()
+    for image in chest("1.2.7"):
+        image.save_as(ct / f"{image.InstanceNumber}.dcm", enforce_file_format=True)
     for name in ("findings.json", "report.png", "report-2.png", "report-3.png", "seg.dcm", "notes.txt"):
         (out / name).write_text("of an earlier run")
 
-    analyse_folder(tmp_path / "ct", out, WorkerSettings(), TrueSegmenter(lesions=()), lambda _: None)
+    analyse_folder(ct, out, WorkerSettings(), TrueSegmenter(lesions=()), lambda _: None)
 
     unchanged = {path.name for path in out.iterdir() if path.read_bytes() == b"of an earlier run"}
     assert unchanged == {"notes.txt"}

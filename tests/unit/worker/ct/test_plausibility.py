@@ -64,11 +64,12 @@ def test_arms_and_contrast_are_plausible() -> None:
 
 
 @pytest.mark.parametrize("shift", [-1024, 1024])
-def test_a_slice_with_another_rescale_is_found(shift: int) -> None:
+@pytest.mark.parametrize("place", [0, 7, -1])
+def test_a_slice_with_another_rescale_is_found(shift: int, place: int) -> None:
     hu = chest()
-    hu[7] += shift
+    hu[place] += shift
 
-    assert slice_with_other_values(hu) == 7
+    assert slice_with_other_values(hu) == place % len(hu)
 
 
 def test_slices_that_change_along_the_body_are_not_taken_for_it() -> None:
