@@ -153,7 +153,7 @@ class Node:
         ]
 
     def _make_counts(self) -> PacsCounts | None:
-        sources, limit_s = self._make_sources(), self._configuration.selection.count_limit_s
+        sources, limit_s = self._make_sources(), self._configuration.selection.completion_limit_s
         return PacsCounts(sources=sources, limit_s=limit_s) if sources and limit_s > 0 else None
 
     def _make_selector(self) -> StudySelector:

@@ -74,6 +74,6 @@ class SelectionSettings(BaseModel):
     """`best`: one series of each study; `all`: every series that a peer sends."""
     quiet_period_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """A study is complete when no instance of it has arrived for this long, and at least `node.quiet_period_s`."""
-    count_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120.0
-    """How long a series waits for instances that its PACS has and the node has not; 0: the PACS is not asked."""
+    completion_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120.0
+    """How long a quiet study waits for slices that are missing between others, or that its PACS has."""
     rules: tuple[SelectionRule, ...] = ()

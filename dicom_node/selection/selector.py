@@ -18,8 +18,14 @@ from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_Scored = tuple[float, Score]
-"""The last arrival when the headers of a series were read, and its score."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What the headers of a series said when its last instance had arrived. gaps: where slices are missing."""
+
+    last_arrival: float
+    score: Score
+    gaps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,46 +40,53 @@ class StudySelector:
     settings: SelectionSettings
     quiet_period_s: float
     counts: PacsCounts | None = None
-    _scores: dict[str, _Scored] = field(default_factory=dict)
+    _known: dict[str, _Read] = field(default_factory=dict)
 
     def choices(self, now: float) -> list[Choice]:
         """Return the choice of each complete study with something new; it is not recorded before `decide`."""
         if self.settings.series == "all":
             return every_series(self.journal, self.quiet_period_s, now)
         studies = self.journal.selections.open_studies()
-        for closed in self._scores.keys() - {one.series.series_uid for study in studies.values() for one in study}:
-            self._scores.pop(closed, None)
+        for closed in self._known.keys() - {one.series.series_uid for study in studies.values() for one in study}:
+            self._known.pop(closed, None)
         if self.counts is not None:
             self.counts.forget_except(studies)
         return [self._choice(uid, study) for uid, study in studies.items() if self._is_complete(study, now)]
 
     def _is_complete(self, study: Sequence[StudySeries], now: float) -> bool:
+        """Whether a study is quiet, and nothing is missing of it or it has waited long enough."""
         sent = [one.series for one in study if not one.is_fetched]
-        quiet_since = max((series.last_arrival for series in sent), default=0.0)
         quiet_s = max(self.quiet_period_s, self.settings.quiet_period_s)
-        if sent and quiet_since >= now - quiet_s:
+        quiet_at = max((series.last_arrival for series in sent), default=0.0) + quiet_s
+        if sent and quiet_at >= now:
             return False
-        return self.counts is None or self.counts.is_complete(sent, quiet_since + quiet_s, now)
+        if now <= quiet_at + self.settings.completion_limit_s and any(self._has_gaps(series) for series in sent):
+            return False
+        return self.counts is None or self.counts.is_complete(sent, quiet_at, now)
+
+    def _has_gaps(self, series: Series) -> bool:
+        read = self._read(series)
+        return read.gaps > 0 and read.score.points is not None
 
     def _choice(self, study_uid: str, study: Sequence[StudySeries]) -> Choice:
-        scores = [self._score_of(one.series) for one in study]
+        scores = [self._read(one.series).score for one in study]
         records = {record.series_uid: record for record in self.journal.selections.of_study(study_uid)}
         found = [
             _candidate(one, records[one.series.series_uid], scored) for one, scored in zip(study, scores, strict=True)
         ]
         return choose(found)
 
-    def _score_of(self, series: Series) -> Score:
-        """Return the score of a series; its headers are read again after newer instances arrived."""
-        known = self._scores.get(series.series_uid)
-        if known is not None and known[0] == series.last_arrival:
-            return known[1]
+    def _read(self, series: Series) -> _Read:
+        """Return what the headers of a series say; they are read again after newer instances arrived."""
+        known = self._known.get(series.series_uid)
+        if known is not None and known.last_arrival == series.last_arrival:
+            return known
         paths = self.spool.instance_paths(series.series_uid, series.sop_instance_uids)
         facts = read_facts(paths, {rule.element for rule in self.settings.rules})
-        score = score_of(facts, self.settings.rules)
-        self.journal.selections.record_score(series, score, facts.slices)
-        self._scores[series.series_uid] = (series.last_arrival, score)
-        return score
+        read = _Read(last_arrival=series.last_arrival, score=score_of(facts, self.settings.rules), gaps=facts.gaps)
+        self.journal.selections.record_score(series, read.score, facts.slices)
+        self._known[series.series_uid] = read
+        return read
 
 
 def every_series(journal: Journal, quiet_period_s: float, now: float) -> list[Choice]:

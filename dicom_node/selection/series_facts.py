@@ -15,11 +15,12 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.frame_headers import FUNCTIONAL_GROUPS, frame_headers
 from dicom_node.identifiers import CT_IMAGES
 from dicom_node.selection.image_kind import TYPES
+from dicom_node.selection.missing_slices import missing_slices
 
 TEXTS = ("StudyDescription", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ImageComments")
 _KEYWORDS = (
     "SOPClassUID", "Modality", *TYPES, "Rows", "Columns", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "ConvolutionKernel", "ContrastBolusAgent", *TEXTS, *FUNCTIONAL_GROUPS,
+    "ImageOrientationPatient", "InstanceNumber", "ConvolutionKernel", "ContrastBolusAgent", *TEXTS, *FUNCTIONAL_GROUPS,
 )  # fmt: skip
 
 Vector = tuple[float, float, float]
@@ -40,6 +41,8 @@ class SeriesFacts:
     tilt_deg: float | None
     coverage_mm: float | None
     spacing_mm: float | None
+    gaps: int
+    """Places between slices where others are missing (`missing_slices`)."""
     field_mm: float | None
     kernel: str
     has_contrast: bool
@@ -61,7 +64,7 @@ def facts_of(headers: list[Dataset]) -> SeriesFacts:
     """Return the facts of the headers of a series, at least one of which should be readable."""
     sample = headers[len(headers) // 2] if headers else Dataset()
     normal = _normal(_numbers(sample, "ImageOrientationPatient", 6))
-    heights = [] if normal is None else [h for ds in headers if (h := _height(ds, normal)) is not None]
+    heights = {} if normal is None else _numbers_by_height(headers, normal)
     coverage_mm = max(heights) - min(heights) if len(heights) > 1 else None
     pixel = _numbers(sample, "PixelSpacing", 2)
     sides = [_integer(sample, "Rows"), _integer(sample, "Columns")]
@@ -71,7 +74,8 @@ def facts_of(headers: list[Dataset]) -> SeriesFacts:
         image_type=_most([tuple(text for keyword in TYPES for text in texts_of(ds, keyword)) for ds in headers]),
         tilt_deg=None if normal is None else math.degrees(math.acos(min(1.0, abs(normal[2])))),
         coverage_mm=coverage_mm,
-        spacing_mm=None if coverage_mm is None else coverage_mm / (len(set(heights)) - 1 or 1),
+        spacing_mm=None if coverage_mm is None else coverage_mm / (len(heights) - 1),
+        gaps=sum(missing_slices(sorted(heights), [heights[height] for height in sorted(heights)])),
         field_mm=None if pixel is None else max(n * mm for n, mm in zip(sides, pixel, strict=True)),
         kernel=" ".join(texts_of(sample, "ConvolutionKernel")),
         has_contrast=bool("".join(texts_of(sample, "ContrastBolusAgent"))),
@@ -87,6 +91,12 @@ def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str | int | float) else value
     return tuple(str(one).strip() for one in values)
+
+
+def number_of(ds: Dataset) -> int | None:
+    """Return the Instance Number; None if it is absent or not valid."""
+    (text, *_) = texts_of(ds, "InstanceNumber") or ("",)
+    return int(text) if text.removeprefix("-").isdecimal() else None
 
 
 def _headers(paths: Iterable[Path], keywords: list[str]) -> Iterator[Dataset]:
@@ -118,6 +128,12 @@ def _normal(cosines: list[float] | None) -> Vector | None:
     normal = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
     length = math.hypot(*normal)
     return None if length == 0 else (normal[0] / length, normal[1] / length, normal[2] / length)
+
+
+def _numbers_by_height(headers: Iterable[Dataset], normal: Vector) -> dict[float, int | None]:
+    """Return the Instance Number of the slice at each height along the normal, in mm."""
+    found = {_height(ds, normal): number_of(ds) for ds in headers}
+    return {height: number for height, number in found.items() if height is not None}
 
 
 def _height(ds: Dataset, normal: Vector) -> float | None:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.dicom_file import value_of
+from dicom_node.selection.missing_slices import missing_slices
+from dicom_node.selection.series_facts import number_of
 from worker.ct.frame_reference import frame_of
-from worker.ct.make_up import number_of
 from worker.ct.rejections import (
     DifferingGeometry,
     DuplicatePositions,
@@ -33,7 +34,7 @@ from worker.ct.rejections import (
     TooFewSlices,
     WideGaps,
 )
-from worker.ct.spacing import even_places, even_spacing_mm, is_even, missing_slices, tolerance_mm
+from worker.ct.spacing import even_places, even_spacing_mm, is_even, tolerance_mm
 
 Array = NDArray[np.float64]
 
@@ -192,7 +193,7 @@ def _check_duplicates(stack: _Stack, heights: Array) -> None:
 def _check_gaps(stack: _Stack, heights: Array, datasets: Sequence[Dataset]) -> None:
     """Raise MissingSlices or WideGaps for a stack that is not evenly spaced."""
     gaps, uids = np.diff(heights), stack.sop_instance_uids
-    missing = missing_slices(heights, [number_of(ds) for ds in datasets])
+    missing = np.array(missing_slices(heights.tolist(), [number_of(ds) for ds in datasets]))
     lacking = np.flatnonzero(missing if missing.any() else gaps > MAX_VARYING_GAP_MM)
     if not lacking.size:
         return

@@ -72,11 +72,5 @@ def check_one_reconstruction(datasets: Sequence[Dataset]) -> None:
             raise MixedReconstructions(series_uid, keyword, different)
 
 
-def number_of(ds: Dataset) -> int | None:
-    """Return the Instance Number; None if it is absent or not valid."""
-    (text, *_) = texts_of(ds, "InstanceNumber") or ("",)
-    return int(text) if text.removeprefix("-").isdecimal() else None
-
-
 def _different(datasets: Sequence[Dataset], keyword: str) -> int:
     return len({texts_of(ds, keyword) for ds in datasets})

@@ -126,6 +126,20 @@ def test_the_quiet_period_of_a_study_may_be_longer_than_that_of_a_series(site: S
     assert len(site.assemble(160.1)) == 1
 
 
+def test_a_study_waits_for_a_slice_that_is_missing_between_others_and_no_longer_than_the_limit(site: Site) -> None:
+    site.arrive(THICK, range(1, 11), 100.0)
+    site.arrive(THIN, range(1, 21), 100.0)
+    site.arrive(THIN, range(22, 41), 100.0)
+
+    assert site.assemble(130.0) == []
+    assert site.assemble(240.0) == []  # 20 s of quiet and 120 s for what is missing
+    (incomplete,) = site.assemble(240.1)
+    assert len(site.journal.jobs.get(incomplete.job_key).sop_instance_uids) == 39
+    site.arrive(THIN, range(21, 22), 300.0)
+    (whole,) = site.assemble(320.1)
+    assert len(site.journal.jobs.get(whole.job_key).sop_instance_uids) == 40
+
+
 def test_a_better_series_that_arrives_late_replaces_the_result_and_a_worse_one_does_not(site: Site) -> None:
     site.arrive(THICK, range(1, 11), 100.0)
     (first,) = site.assemble(200.0)

@@ -18,8 +18,7 @@ from dicom_node.selection.rules import SelectionSettings
 from dicom_node.selection.selector import StudySelector
 from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
-from dicom_node.storage.dataset_header import split_file
-from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
+from dicom_node.storage.receiver import InstanceReceiver, received_file
 from dicom_node.storage.spool import Spool
 from models.segmenter import Progress
 from tests.fixtures.models.threshold_segmenter import ThresholdSegmenter
@@ -48,7 +47,7 @@ class Site:
         for name in names:
             series: Described = described()[name]
             for path in series.write(tmp_path / name, uids[name]):
-                receiver.keep(_received(path))
+                receiver.keep(received_file(path.read_bytes(), "PACS", is_fetched=False))
         receiver.wait_until_recorded()
         receiver.close()
         return uids
@@ -74,18 +73,6 @@ class Site:
         """What `lungspread jobs` lists, by series; of several jobs of a series the last one that is not superseded."""
         rows = sorted(list_jobs(self.settings), key=lambda row: row["state"] != "SUPERSEDED")
         return {str(row["series_uid"]): row for row in rows}
-
-
-def _received(path: Path) -> ReceivedInstance:
-    meta, encoded = split_file(path.read_bytes())
-    return ReceivedInstance(
-        encoded=encoded,
-        transfer_syntax_uid=str(meta.TransferSyntaxUID),
-        sop_class_uid=str(meta.MediaStorageSOPClassUID),
-        sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
-        calling_ae_title="PACS",
-        is_fetched=False,
-    )
 
 
 def _analyse(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:

@@ -50,7 +50,7 @@ def points(count: int = 120, spacing_mm: float = 2.5, tilt_deg: float = 0.0, **e
 def test_coverage_spacing_field_and_tilt_are_those_of_the_positions() -> None:
     facts = facts_of(headers(count=101, spacing_mm=3.0, tilt_deg=20.0)[::-1])
 
-    assert facts.slices == 101
+    assert (facts.slices, facts.gaps) == (101, 0)
     assert facts.coverage_mm == pytest.approx(300.0, abs=0.01)  # 100 gaps of 3 mm
     assert facts.spacing_mm == pytest.approx(3.0, abs=0.001)
     assert facts.field_mm == pytest.approx(358.4)  # 512 x 0.7
