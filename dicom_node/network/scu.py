@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import build_role, evt
 from pynetdicom.association import Association
@@ -150,7 +149,10 @@ class PacsClient:
             self._require(status, "N-EVENT-REPORT")
 
     def _store_one(self, association: Association, path: Path) -> StoreOutcome:
-        document = dcmread(path)
+        try:
+            document = read_file(path)
+        except UnreadableInstance as error:
+            return StoreOutcome(path=path, sop_instance_uid="", error=error)
         association.dimse_timeout = self._node.network_timeout_s + path.stat().st_size / MIN_BYTES_PER_S
         try:
             answer = association.send_c_store(document)
@@ -194,7 +196,7 @@ def _on_store(event: evt.Event, on_instance: OnInstance) -> int:
 
 
 def _refused(path: Path, status: int) -> StoreOutcome:
-    uid = str(dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
+    uid = str(read_file(path, header_only=True, keywords=["SOPInstanceUID"]).SOPInstanceUID)
     return StoreOutcome(path=path, sop_instance_uid=uid, error=PacsRefused(uid, status))
 
 

@@ -183,6 +183,19 @@ def test_the_volume_is_the_same_in_every_transfer_syntax_that_orthanc_sends(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_volume_of_a_multi_frame_image_that_orthanc_sends_is_the_same(
+    kind: str, site: SmallSite, orthanc_url: str, tmp_path: Path
+) -> None:
+    series_uid = f"1.2.{next(NUMBERS)}"
+    (file,) = write_chest(tmp_path, BY_SYNTAX[JPEGLSLossless], series_uid, KINDS[kind])
+    stored = post(f"{orthanc_url}/instances", file.read_bytes())["ID"]
+
+    post(f"{orthanc_url}/modalities/node/store", json.dumps({"Resources": [stored], "Synchronous": True}).encode())
+
+    require_the_volume(site, series_uid, JPEGLSLossless)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("send", "syntax"),
     [
