@@ -53,6 +53,6 @@ def test_a_damaged_scan_is_skipped_with_a_reason(tmp_path: Path) -> None:
 
     assert (collected.search, collected.priors) == (PriorSearch.FOUND, ())
     assert collected.reason is not None
-    for part in ("1 of 2 came", "document 1 of 1: InvalidDicomError", "none of 0 documents refers to a CT"):
+    for part in ("1 of 2 came", "document 1 of 1: UnreadableInstance", "none of 0 documents refers to a CT"):
         assert part in collected.reason
     assert "DOE" not in collected.reason
