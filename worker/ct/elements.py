@@ -34,9 +34,9 @@ def require_uids(ds: Dataset) -> None:
 def remove_invalid(ds: Dataset) -> None:
     """Remove the elements that are used and not valid for their VR. Raises NotHounsfield for a padding value."""
     for keyword in USED:
-        if keyword not in ds:
-            continue
         value = value_of(ds, keyword)
+        if value is None and keyword not in ds:
+            continue
         if keyword in PADDING and not isinstance(value, int) and not _is_empty(ds, keyword):
             raise NotHounsfield(*_uids(ds), f"{keyword} is not a number, and air cannot be told from padding")
         if value is None or not _IS_VALID.get(keyword, _is_any)(value):

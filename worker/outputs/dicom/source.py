@@ -16,6 +16,7 @@ from pydicom.config import IGNORE
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.valuerep import DA, TM
 
 from dicom_node.dicom_file import DAMAGE, element_of, value_of
@@ -103,7 +104,7 @@ def plain_header(image: Dataset) -> Dataset:
     """Return identifiers, geometry and equipment of the image, with empty patient and study attributes."""
     header = Dataset()
     for keyword in (*_IDENTITY, *_GEOMETRY, *_COMPRESSION, *_EQUIPMENT):
-        element = element_of(image, tag_for_keyword(keyword) or 0)
+        element = element_of(image, Tag(tag_for_keyword(keyword) or 0))
         if element is not None and not element.is_empty and (keyword not in _OPTIONAL or _is_plain(element)):
             header.add(DataElement(element.tag, element.VR, element.value, validation_mode=IGNORE))
     for keyword in _PATIENT_AND_STUDY:
