@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import build_context
 
 from dicom_node.identifiers import COMMITMENT, COMMITMENT_INSTANCE, STUDY_ROOT_FIND
@@ -144,12 +145,21 @@ class Reports(list[Dataset]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrived = threading.Event()
+        self.answered = threading.Event()
+        self.handlers: list[evt.EventHandlerType] = [
+            CLOSES_ITS_SOCKET,
+            (evt.EVT_N_EVENT_REPORT, self._on_report),
+            (evt.EVT_PDU_SENT, self._on_sent),
+        ]
 
-    def on_report(self, event: evt.Event) -> tuple[int, None]:
+    def _on_report(self, event: evt.Event) -> tuple[int, None]:
         self.append(event.event_information)
-        self.arrived.set()
         return 0x0000, None
+
+    def _on_sent(self, event: evt.Event) -> None:
+        """Note the response: an association that is released before it is sent ends with an exception."""
+        if self and isinstance(event.pdu, P_DATA_TF):
+            self.answered.set()
 
 
 @pytest.mark.parametrize("same_association", [True, False])
@@ -164,7 +174,7 @@ def test_commitment_is_reported_on_the_configured_association(
     server = requestor.start_server(
         ("127.0.0.1", 0),
         block=False,
-        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_other_association.on_report)],
+        evt_handlers=on_other_association.handlers,
     )
     assert server is not None
     pacs.peers = {"REQUESTOR": ("127.0.0.1", server.server_address[1])}
@@ -175,12 +185,12 @@ def test_commitment_is_reported_on_the_configured_association(
         [build_context(COMMITMENT)],
         pacs.ae_title,
         ext_neg=[build_role(COMMITMENT, scu_role=True)],
-        evt_handlers=[CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, on_same_association.on_report)],
+        evt_handlers=on_same_association.handlers,
     )
     request = commitment_request("1.2.3.1", "1.2.3.2", "1.2.3.99")
     status, _ = association.send_n_action(request, 1, COMMITMENT, COMMITMENT_INSTANCE)
     reports = on_same_association if same_association else on_other_association
-    assert reports.arrived.wait(10)
+    assert reports.answered.wait(10)
     association.release()
     server.shutdown()
 
