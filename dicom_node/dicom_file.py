@@ -60,6 +60,21 @@ def value_of(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - of any VR
     return None if element is None or _is_empty(element) else element.value
 
 
+def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the values of an element as texts; empty if it is absent or not valid for its VR."""
+    value = value_of(ds, keyword)
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str | int | float) else value
+    return tuple(str(one).strip() for one in values)
+
+
+def number_of(ds: Dataset) -> int | None:
+    """Return the Instance Number; None if it is absent or not valid."""
+    (text, *_) = texts_of(ds, "InstanceNumber") or ("",)
+    return int(text) if text.removeprefix("-").isdecimal() else None
+
+
 def element_of(dataset: Dataset, tag: BaseTag) -> DataElement | None:
     """Return an element; None if it is absent, or not valid for its VR or for the VR of its tag."""
     try:

@@ -24,6 +24,7 @@ class _Answer:
 
     asked_at: float = _NEVER
     counts: dict[str, int] = field(default_factory=dict)
+    is_awaited: bool = True
     is_given_up: bool = False
 
 
@@ -49,10 +50,10 @@ class PacsCounts:
         study_uid = received[0].study_uid
         answer = self._answers.setdefault(study_uid, _Answer())
         missing = {one.series_uid: n for one in received if (n := self._missing(one, answer)) > 0}
-        if not missing and answer.asked_at >= quiet_at:
-            return True
-        if now <= quiet_at + self.limit_s:
-            return False
+        is_late = now > quiet_at + self.limit_s
+        answer.is_awaited = not is_late and (bool(missing) or answer.asked_at < quiet_at)
+        if answer.is_awaited or not missing:
+            return not answer.is_awaited
         for series_uid, count in () if answer.is_given_up else missing.items():
             log.warning("series %s: %d instances at the PACS did not arrive in %g s", series_uid, count, self.limit_s)
         answer.is_given_up = True
@@ -70,7 +71,8 @@ class PacsCounts:
 
     def step(self, now: float) -> bool:
         """Ask for the counts of studies that wait; return whether any was asked for."""
-        due = [uid for uid, answer in list(self._answers.items()) if now >= answer.asked_at + _ASK_AGAIN_S]
+        waiting = [(uid, answer) for uid, answer in list(self._answers.items()) if answer.is_awaited]
+        due = [uid for uid, answer in waiting if now >= answer.asked_at + _ASK_AGAIN_S]
         for study_uid in due:
             counts = self._ask(study_uid)
             if (answer := self._answers.get(study_uid)) is not None:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydicom.datadict import tag_for_keyword
 
-from dicom_node.selection.series_facts import SeriesFacts, texts_of
+from dicom_node.dicom_file import texts_of
+from dicom_node.selection.series_facts import SeriesFacts
 
 
 class SelectionRule(BaseModel):

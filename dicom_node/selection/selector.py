@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.journal.journal import Journal
@@ -41,12 +42,17 @@ class StudySelector:
     quiet_period_s: float
     counts: PacsCounts | None = None
     _known: dict[str, _Read] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Two loops of the node ask; the second finds the headers read."""
 
     def choices(self, now: float) -> list[Choice]:
         """Return the choice of each complete study with something new; it is not recorded before `decide`."""
         if self.settings.series == "all":
             return every_series(self.journal, self.quiet_period_s, now)
-        studies = self.journal.selections.open_studies()
+        with self._lock:
+            return self._decided(self.journal.selections.open_studies(), now)
+
+    def _decided(self, studies: Mapping[str, Sequence[StudySeries]], now: float) -> list[Choice]:
         for closed in self._known.keys() - {one.series.series_uid for study in studies.values() for one in study}:
             self._known.pop(closed, None)
         if self.counts is not None:

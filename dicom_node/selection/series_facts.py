@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicom_node.dicom_file import DAMAGE, read_file, value_of
+from dicom_node.dicom_file import DAMAGE, number_of, read_file, texts_of
 from dicom_node.errors import UnreadableInstance
 from dicom_node.frame_headers import FUNCTIONAL_GROUPS, frame_headers
 from dicom_node.identifiers import CT_IMAGES
@@ -82,21 +82,6 @@ def facts_of(headers: list[Dataset]) -> SeriesFacts:
         text=" ".join(text for keyword in TEXTS for text in texts_of(sample, keyword)),
         sample=sample,
     )
-
-
-def texts_of(ds: Dataset, keyword: str) -> tuple[str, ...]:
-    """Return the values of an element as texts; empty if it is absent or not valid for its VR."""
-    value = value_of(ds, keyword)
-    if value is None:
-        return ()
-    values = [value] if isinstance(value, str | int | float) else value
-    return tuple(str(one).strip() for one in values)
-
-
-def number_of(ds: Dataset) -> int | None:
-    """Return the Instance Number; None if it is absent or not valid."""
-    (text, *_) = texts_of(ds, "InstanceNumber") or ("",)
-    return int(text) if text.removeprefix("-").isdecimal() else None
 
 
 def _headers(paths: Iterable[Path], keywords: list[str]) -> Iterator[Dataset]:

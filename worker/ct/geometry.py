@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_node.dicom_file import value_of
+from dicom_node.dicom_file import number_of, value_of
 from dicom_node.selection.missing_slices import missing_slices
-from dicom_node.selection.series_facts import number_of
 from worker.ct.frame_reference import frame_of
 from worker.ct.rejections import (
     DifferingGeometry,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 
+from dicom_node.dicom_file import texts_of
 from dicom_node.selection.image_kind import TYPES, ImageKind, image_kind
-from dicom_node.selection.series_facts import texts_of
 from worker.ct.frame_reference import frame_of
 from worker.ct.rejections import Localizer, MixedReconstructions, NotCt, NotHounsfield, Projection
 
