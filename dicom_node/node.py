@@ -74,6 +74,7 @@ class Node:
         self._commitment_reporter = self._make_commitment_reporter()
         self._assembling = Loop("assemble", self._assemble)
         self._counting = Loop("ask for counts", self._count)
+        self._searching = Loop("search for priors", self._search)
         self._enqueue = Loop("enqueue", self._make_reconciler().step)
         self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
         self._loops = self._make_loops()
@@ -185,11 +186,10 @@ class Node:
         return Reconciler(self._journal.jobs, lambda job: enqueue(app(), job), self._configuration.queue)
 
     def _make_loops(self) -> list[Loop]:
-        searching = [Loop("search for priors", self._search)] if self._searcher.sources else []
         return [
             self._assembling,
             *([self._counting] if self._counts else []),
-            *searching,
+            *([self._searching] if self._searcher.sources else []),
             self._enqueue,
             Loop("plan deliveries", self._plan_deliveries),
             *self._deliver,
@@ -205,6 +205,8 @@ class Node:
             choices = self._selector.choices(now)
             if assemble(self._journal, config_hash, choices, now, self._timeline.priors_for):
                 self._enqueue.wake()
+            if choices:
+                self._searching.wake()
             if self._counts is not None and self._counts.has_questions:
                 self._counting.wake()
             self._timeline.reopen_affected()

@@ -19,6 +19,9 @@ from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
+READ_AHEAD = 0.5
+"""Share of the quiet period after which the headers of a series are read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
@@ -57,7 +60,14 @@ class StudySelector:
             self._known.pop(closed, None)
         if self.counts is not None:
             self.counts.forget_except(studies)
+        self._read_ahead(studies, now)
         return [self._choice(uid, study) for uid, study in studies.items() if self._is_complete(study, now)]
+
+    def _read_ahead(self, studies: Mapping[str, Sequence[StudySeries]], now: float) -> None:
+        """Read the headers of series that may be complete, so that nothing waits for it when their time is over."""
+        for one in (one for study in studies.values() for one in study):
+            if one.series.last_arrival + READ_AHEAD * self.quiet_period_s < now:
+                self._read(one.series)
 
     def _is_complete(self, study: Sequence[StudySeries], now: float) -> bool:
         """Whether a study is quiet, and nothing is missing of it or it has waited long enough."""
