@@ -40,7 +40,16 @@ class Findings:
     volume: Volume
     card: ModelCard
     findings: tuple[Finding, ...]
-    """Largest first."""
+    """Largest first; `by_number` has the order of the documents."""
     lungs: Lungs | None
     """None if they were not found."""
     extent: Extent
+
+    @property
+    def by_number(self) -> tuple[Finding, ...]:
+        """The findings by the number of their lesion: the order of the SEG's segments, and of the SR."""
+        return tuple(sorted(self.findings, key=lambda finding: finding.lesion.number))
+
+    def segment_number(self, tracking_uid: str) -> int:
+        """Return the Segment Number of a lesion. PS3.3 C.8.20.4: without gaps, which numbers for life have."""
+        return [finding.lesion.tracking_uid for finding in self.by_number].index(tracking_uid) + 1

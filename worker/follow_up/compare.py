@@ -26,6 +26,7 @@ from worker.follow_up.timepoints import current_time_point, prior_time_point
 from worker.follow_up.tracking import Absence, LesionIdentity, absences, identities
 from worker.recist.assessment import assess_timeline
 from worker.registration.register import Method
+from worker.staging.extent import extent_of
 
 WITHOUT_COMPARISON = {
     PriorSearch.FOUND: ComparisonStatus.NOT_COMPARABLE,
@@ -43,7 +44,7 @@ Known = Mapping[str, KnownLesion]
 def compare(findings: Findings, acquisition: Acquisition, collected: CollectedPriors) -> Comparison:
     """Return the comparison of the findings with the priors; its lesions begin with those of the findings, in order.
 
-    A lesion that certainly is a known one has the known tracking UID and name there (`with_known_identities`).
+    A lesion that certainly is a known one has the known tracking UID and number there (`with_known_identities`).
     """
     if acquisition.date is None:
         return _without_comparison(ComparisonStatus.NOT_COMPARABLE, "the current scan has no study date")
@@ -70,17 +71,19 @@ def compare(findings: Findings, acquisition: Acquisition, collected: CollectedPr
         scans=scans,
         registration=identification.registration,
         lesions=lesions,
-        recist=assess_timeline([*map(prior_time_point, priors), current_time_point(scans[-1], lesions)]),
+        recist=assess_timeline(
+            [*(prior_time_point(prior, known) for prior in priors), current_time_point(scans[-1], lesions)]
+        ),
     )
 
 
 def with_known_identities(findings: Findings, comparison: Comparison) -> Findings:
-    """Return the findings with the tracking UIDs and names that the comparison gave to their lesions."""
+    """Return the findings with the tracking UIDs and numbers that the comparison gave to their lesions."""
     if not comparison.lesions:
         return findings
     current = comparison.lesions[: len(findings.findings)]
     renamed = tuple(_renamed(*pair) for pair in zip(findings.findings, current, strict=True))
-    return replace(findings, findings=renamed)
+    return replace(findings, findings=renamed, extent=extent_of(renamed, findings.lungs))  # its reasons name lesions
 
 
 def _without_comparison(statement: ComparisonStatus, reason: str | None) -> Comparison:
@@ -110,7 +113,7 @@ def _observed(
     )
     return LesionTimeline(
         tracking_uid=identity.tracking_uid,
-        name=identity.name,
+        number=identity.number,
         observations=(
             *(known_lesion.observations if known_lesion else ()),
             LesionObservation(date=day, state=identity.state, sizes=current.sizes),
@@ -144,7 +147,7 @@ def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
     """Return the timeline of a known lesion that the current scan does not show separately."""
     return LesionTimeline(
         tracking_uid=lesion.tracking_uid,
-        name=lesion.name,
+        number=lesion.number,
         observations=(*lesion.observations, LesionObservation(date=day, state=absence.state, sizes=None)),
         event=absence.event,
         confidence=None,
@@ -154,7 +157,9 @@ def _absent(lesion: KnownLesion, absence: Absence, day: date) -> LesionTimeline:
 
 
 def _renamed(finding: Finding, timeline: LesionTimeline) -> Finding:
-    lesion = replace(finding.lesion, tracking_uid=timeline.tracking_uid, tracking_id=timeline.name)
+    lesion = replace(
+        finding.lesion, tracking_uid=timeline.tracking_uid, tracking_id=timeline.name, number=timeline.number
+    )
     return replace(finding, lesion=lesion)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from worker.follow_up.change import Change
 from worker.follow_up.matching import Event
 from worker.frame import Frame
+from worker.lesions.lesion import name_of
 from worker.lesions.uncertainty import Sizes
 from worker.recist.assessment import ResponseTimeline
 from worker.recist.timepoints import State
@@ -80,8 +81,8 @@ class LesionTimeline:
     """One lesion, identified by its tracking UID, over all time points; includes lesions that have vanished."""
 
     tracking_uid: str
-    name: str
-    """The tracking identifier, such as `lesion-1`; it is kept together with the tracking UID."""
+    number: int
+    """For life, together with the tracking UID."""
     observations: tuple[LesionObservation, ...]
     """By date, from the time point that first showed the lesion."""
     event: Event | None
@@ -98,6 +99,11 @@ class LesionTimeline:
     """Since the last time point with its sizes."""
     prior_image: ImageReference | None = None
     """CT image through its centre at the last time point that outlined it; None if that CT is not available."""
+
+    @property
+    def name(self) -> str:
+        """The tracking identifier, such as `lesion-1`."""
+        return name_of(self.number)
 
     @property
     def now(self) -> LesionObservation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 
 from worker.follow_up.comparison import ImageReference, LesionObservation
 from worker.follow_up.prior import Prior, PriorLesion
+from worker.lesions.lesion import number_in
 from worker.recist.timepoints import State
 
 
@@ -16,7 +18,8 @@ class KnownLesion:
     """One lesion with its history in the prior scans."""
 
     tracking_uid: str
-    name: str
+    number: int
+    """For life. A lesion that a reader added has none in its documents, and gets the next one."""
     history: tuple[tuple[Prior, PriorLesion], ...]
     """By date; only scans that list the lesion."""
 
@@ -79,10 +82,22 @@ def known_lesions(priors: Sequence[Prior]) -> dict[str, KnownLesion]:
     for prior in priors:
         for lesion in prior.lesions:
             histories.setdefault(lesion.tracking_uid, []).append((prior, lesion))
+    numbers = _numbers({uid: history[-1][1].tracking_id for uid, history in histories.items()})
     return {
-        uid: KnownLesion(tracking_uid=uid, name=history[-1][1].tracking_id, history=tuple(history))
+        uid: KnownLesion(tracking_uid=uid, number=numbers[uid], history=tuple(history))
         for uid, history in histories.items()
     }
+
+
+def _numbers(names: Mapping[str, str]) -> dict[str, int]:
+    """Return a number for each lesion: that of its name, or the next one if it has none or another has it already."""
+    numbers: dict[str, int] = {}
+    for uid, name in names.items():
+        number = number_in(name)
+        if number is not None and number not in numbers.values():
+            numbers[uid] = number
+    following = count(max(numbers.values(), default=0) + 1)
+    return {uid: numbers[uid] if uid in numbers else next(following) for uid in names}
 
 
 def may_return(lesion: PriorLesion) -> bool:

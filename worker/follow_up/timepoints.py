@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from worker.follow_up.comparison import LesionTimeline, TimelineScan
+from worker.follow_up.lesion_history import KnownLesion
 from worker.follow_up.matching import Event
 from worker.follow_up.prior import Prior, PriorLesion
+from worker.lesions.lesion import name_of
 from worker.lesions.uncertainty import Sizes
 from worker.recist.timepoints import State, TimePoint, TrackedLesion
 
 
-def prior_time_point(prior: Prior) -> TimePoint:
-    """Return a prior scan as a RECIST time point."""
-    lesions = tuple(_tracked(lesion, lesion.tracking_id, lesion.state, lesion.sizes) for lesion in prior.lesions)
+def prior_time_point(prior: Prior, known: Mapping[str, KnownLesion]) -> TimePoint:
+    """Return a prior scan as a RECIST time point. known: the lesions of all prior scans by tracking UID."""
+    lesions = tuple(
+        _tracked(lesion, name_of(known[lesion.tracking_uid].number), lesion.state, lesion.sizes)
+        for lesion in prior.lesions
+    )
     return TimePoint(date=prior.date, slice_mm=prior.slice_mm, lesions=lesions)
 
 

@@ -1,4 +1,4 @@
-"""Tracking UIDs and names of the current lesions, and states of the known lesions that are absent.
+"""Tracking UIDs and numbers of the current lesions, and states of the known lesions that are absent.
 
 A tracking UID is kept only if identity is asserted (PS3.16 TID 4108: it identifies one and the same finding). A
 doubtful lesion gets its own UID, and the known lesion that it may be is not evaluable.
@@ -17,10 +17,10 @@ from worker.recist.timepoints import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LesionIdentity:
-    """Tracking UID, name and state of a lesion of the current scan, with its event."""
+    """Tracking UID, number and state of a lesion of the current scan, with its event."""
 
     tracking_uid: str
-    name: str
+    number: int
     event: Event
     confidence: float
     state: State = State.PRESENT
@@ -40,22 +40,24 @@ class Absence:
 def identities(
     matches: Sequence[Match], known: Mapping[str, KnownLesion], order: Sequence[str]
 ) -> dict[str, LesionIdentity]:
-    """Return the identity of each current lesion by its assigned tracking UID; `order`: these UIDs, largest first."""
-    used_names = {lesion.name for lesion in known.values()}
-    free_names = (name for name in (f"lesion-{number}" for number in count(1)) if name not in used_names)
+    """Return the identity of each current lesion by its assigned tracking UID; `order`: these UIDs, largest first.
+
+    A known lesion keeps its number, a new one gets the next after all that the patient's lesions ever had.
+    """
+    following = count(max((lesion.number for lesion in known.values()), default=0) + 1)
     by_key = {key: (match, place) for match in matches for place, key in enumerate(match.later)}
-    return {key: _identity(key, *by_key[key], known, free_names) for key in order}
+    return {key: _identity(key, *by_key[key], known, following) for key in order}
 
 
 def _identity(
-    key: str, match: Match, place: int, known: Mapping[str, KnownLesion], free_names: Iterator[str]
+    key: str, match: Match, place: int, known: Mapping[str, KnownLesion], following: Iterator[int]
 ) -> LesionIdentity:
     known_uid = match.prior[0] if match.prior else None
     if known_uid is not None and match.is_confident and place == 0:
         return LesionIdentity(
-            tracking_uid=known_uid, name=known[known_uid].name, event=match.event, confidence=match.confidence
+            tracking_uid=known_uid, number=known[known_uid].number, event=match.event, confidence=match.confidence
         )
-    own = LesionIdentity(tracking_uid=key, name=next(free_names), event=Event.NEW, confidence=match.confidence)
+    own = LesionIdentity(tracking_uid=key, number=next(following), event=Event.NEW, confidence=match.confidence)
     if known_uid is None:
         return own
     if match.is_confident:

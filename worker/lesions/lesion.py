@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from worker.uids import derived_uid
 
 CONNECTIVITY = np.ones((3, 3, 3), bool)
 """26-connectivity: voxels that share a face, an edge or a corner are connected."""
+_NAME = re.compile(r"lesion-([1-9]\d{0,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,9 @@ class Lesion:
     """
 
     number: int
-    """From 1, largest lesion first; also the segment number of the SEG."""
+    """For life: of a patient's lesions no two have the same, on whatever scan. On a first scan, 1 is the largest."""
     tracking_id: str
+    """`lesion-` and the number."""
     tracking_uid: str
     voxels: NDArray[np.bool_]
     corner: tuple[int, int, int]
@@ -56,6 +59,17 @@ def find_lesions(mask: Mask, card: ModelCard, job_key: str) -> tuple[Lesion, ...
     )
 
 
+def name_of(number: int) -> str:
+    """Return the tracking identifier of the lesion with this number."""
+    return f"lesion-{number}"
+
+
+def number_in(name: str) -> int | None:
+    """Return the number in a tracking identifier; None if it is not one of ours."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else None
+
+
 def _bounding_box(voxels: NDArray[np.bool_]) -> tuple[slice, ...] | None:
     """Return the bounding box of the mask, None if it is empty; labelling only this box saves time."""
     box: list[slice] = []
@@ -74,7 +88,7 @@ def _lesion(number: int, voxels: NDArray[np.bool_], corner: NDArray[np.intp], ma
     first, row, column = (int(index) for index in corner)
     return Lesion(
         number=number,
-        tracking_id=f"lesion-{number}",
+        tracking_id=name_of(number),
         tracking_uid=derived_uid(job_key, "lesion", str(number)),
         voxels=voxels,
         corner=(first, row, column),

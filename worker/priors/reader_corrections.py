@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 
 from models.segmenter import ModelCard
 from models.volume import Mask
-from worker.lesions.lesion import find_lesions
+from worker.lesions.lesion import find_lesions, number_in
 from worker.lesions.uncertainty import Sizes
 from worker.priors.seg import Outline, box_of, renamed, resampled
 from worker.priors.sr import ReaderSizes
 from worker.uids import derived_uid
-
-OUR_NAME = re.compile(r"lesion-\d+")
 
 
 def identified(
@@ -112,11 +109,11 @@ def _overlap_ml(mask: Mask, other: Mask) -> float:
 
 
 def _new(part: Outline, index: int, seg_uid: str, used: Collection[str | None]) -> Outline:
-    """Return a new lesion; it keeps the reader's UID if unused. Names are free text, so only `lesion-N` is kept."""
+    """Return a new lesion; it keeps the reader's UID if unused. Names are free text: only `lesion-N` is kept."""
     own = part.tracking_uid
     uid = own if own is not None and own not in used else derived_uid(seg_uid, "reader's lesion", str(index + 1))
     name = part.tracking_id or ""
-    return renamed(part, uid, name if OUR_NAME.fullmatch(name) else f"reader-{index + 1}")
+    return renamed(part, uid, name if number_in(name) is not None else f"reader-{index + 1}")
 
 
 def _drawn_in(measured: ReaderSizes, outlines: Mapping[str, Mask]) -> str | None:

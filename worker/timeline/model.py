@@ -13,7 +13,7 @@ from worker.follow_up.matching import Event
 from worker.outputs.json.change_model import ChangeJson
 from worker.outputs.json.comparison_model import ObservationJson, RegistrationJson, TimePointJson
 from worker.outputs.json.recist_model import RecistJson
-from worker.outputs.json.values import JobKey, JsonModel, Share, Uid
+from worker.outputs.json.values import JobKey, JsonModel, LesionName, Share, Uid
 
 SCHEMA_VERSION: Final = 2
 
@@ -46,7 +46,7 @@ class TimelineLesionJson(JsonModel):
     """One lesion over all scans."""
 
     tracking_uid: Uid
-    name: str
+    name: LesionName
     possible_match: Uid | None
     """Tracking UID of the known lesion that it may be."""
     merged_into: Uid | None

@@ -1,7 +1,7 @@
 """The timeline as a table for trials: one row for each lesion and time point.
 
-The table holds no identifying values: no dates, no names, no UIDs but tracking UIDs. Lesion names from other software
-are left out, as they may hold anything; its tracking UIDs are replaced, as many vendors write dates into UIDs.
+The table holds no identifying values: no dates, no names, no UIDs but tracking UIDs. Tracking UIDs
+of other software are replaced, as many vendors write dates into UIDs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ Value = str | int | float | bool | None
 SUBJECT_DIGITS = 12
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UUID_ROOT = "2.25."
-_OUR_NAME = re.compile(r"lesion-\d+")
 
 COLUMNS: Mapping[str, str] = {
     "subject": "label of the patient, as given, or the first digits of the patient key",
@@ -110,10 +109,9 @@ def _point_columns(point: TimelinePointJson) -> dict[str, Value]:
 
 
 def _lesion_columns(lesion: TimelineLesionJson, role: str | None) -> dict[str, Value]:
-    name = lesion.name if _OUR_NAME.fullmatch(lesion.name) else None
     return {
         "tracking_uid": _anonymous_uid(lesion.tracking_uid),
-        "lesion": name,
+        "lesion": lesion.name,
         "role": role,
         "merged_into": _anonymous_uid(lesion.merged_into),
         "split_from": _anonymous_uid(lesion.split_from),

@@ -149,7 +149,7 @@ def test_findings_json_names_model_and_series_and_no_patient_or_time(ct: list[Pa
     text = (tmp_path / "findings.json").read_text()
     written = json.loads(text)
 
-    assert written["schema_version"] == 4
+    assert written["schema_version"] == 5
     assert written["model"]["weights_sha256"] == "0123456789abcdef" * 4
     assert written["series_uid"] == analysis.report.findings.series_uid
     assert written["frame_of_reference_uid"] == analysis.report.findings.frame_of_reference_uid

@@ -9,7 +9,7 @@ from worker.follow_up.comparison import ComparisonStatus, Origin
 from worker.follow_up.matching import Event
 from worker.outputs.json.change_model import ChangeJson
 from worker.outputs.json.recist_model import RecistJson
-from worker.outputs.json.values import Day, Ends, JsonModel, Share, Size, Uid
+from worker.outputs.json.values import Day, Ends, JsonModel, LesionName, Share, Size, Uid
 from worker.recist.timepoints import State
 from worker.registration.register import Method
 
@@ -37,7 +37,7 @@ class LesionTimelineJson(JsonModel):
     """One lesion over time; event, confidence and change are those of the current scan."""
 
     tracking_uid: Uid
-    name: str
+    name: LesionName
     event: Event | None
     """Since the scan before."""
     confidence: Share | None

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field
 
 from worker.lesions.density import Consistency
 from worker.outputs.json.comparison_model import ComparisonJson
-from worker.outputs.json.values import Count, Ends, JobKey, JsonModel, Pixel, Point, Share, Size, Uid
+from worker.outputs.json.values import Count, Ends, JobKey, JsonModel, LesionName, Pixel, Point, Share, Size, Uid
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 LobeName = Literal["right_upper", "right_middle", "right_lower", "left_upper", "left_lower"]
 Side = Literal["right", "left"]
@@ -66,8 +66,10 @@ class LesionJson(JsonModel):
     """One lesion."""
 
     number: Annotated[int, Field(ge=1)]
-    """Of its segment in the SEG."""
-    tracking_id: str
+    """For life, on every scan of the patient."""
+    segment: Annotated[int, Field(ge=1)]
+    """Segment Number in the SEG of this scan."""
+    tracking_id: LesionName
     tracking_uid: Uid
     centroid_lps_mm: Point
     voxels: Annotated[int, Field(ge=1)]
@@ -225,7 +227,7 @@ class ResamplingJson(JsonModel):
 class FindingsJson(JsonModel):
     """What LungSpread found in one CT series. Research only."""
 
-    schema_version: Literal[4]
+    schema_version: Literal[5]
     notice: str
     job_key: JobKey
     study_uid: Uid

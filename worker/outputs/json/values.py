@@ -12,6 +12,8 @@ DECIMALS = 4
 """Decimal places of ml, mm, g and per cent: finer than the resolution of any scanner."""
 
 Uid = Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
+LesionName = Annotated[str, Field(pattern=r"^lesion-[1-9][0-9]{0,5}$")]
+"""Its number for life: no free text, which may hold anything."""
 JobKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]

@@ -108,6 +108,7 @@ def _lesion(finding: Finding, findings: Findings) -> LesionJson:
     lesion, measured = finding.lesion, finding.measurement
     return LesionJson(
         number=lesion.number,
+        segment=findings.segment_number(lesion.tracking_uid),
         tracking_id=lesion.tracking_id,
         tracking_uid=lesion.tracking_uid,
         centroid_lps_mm=_point(lesion.centroid_mm, 2),

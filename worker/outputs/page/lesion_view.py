@@ -62,8 +62,8 @@ class LesionView:
 
 
 def draw_lesions(sheet: Sheet, rect: Rect, findings: Findings, max_lesions: int) -> None:
-    """Draw the first lesions, at most `max_lesions`, into a region of the sheet; findings are sorted largest first."""
-    shown = findings.findings[:max_lesions]
+    """Draw the largest lesions, at most `max_lesions`, into a region of the sheet, by number."""
+    shown = sorted(findings.findings[:max_lesions], key=lambda finding: finding.lesion.number)
     legend, rest = rect.split_below(LEGEND_MM)
     draw_legend(sheet, legend, _title(len(shown), len(findings.findings)))
     upright_volume = upright_volume_of(findings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.findings import Findings
+from worker.findings import Finding, Findings
 from worker.outputs.page.lesion_view import LEGEND_MM, LesionView, draw_legend, draw_lesion
 from worker.outputs.page.sections.overview import draw_overview
 from worker.outputs.page.sheet import Rect, Sheet, TextStyle, plain_style
@@ -24,8 +24,9 @@ def draw(findings: Findings, folder: Path) -> list[Path]:
     upright_volume = upright_volume_of(findings)
     with plain_style():
         paths = [_overview(findings).save_png(folder / "overview.png")]
-        for number in range(1, len(findings.findings) + 1):
-            paths.append(_lesion(findings, number, upright_volume).save_png(folder / f"lesion-{number}.png"))
+        for finding in findings.by_number:
+            path = folder / f"{finding.lesion.tracking_id}.png"
+            paths.append(_lesion(findings, finding, upright_volume).save_png(path))
     return paths
 
 
@@ -35,13 +36,11 @@ def _overview(findings: Findings) -> Sheet:
     return sheet
 
 
-def _lesion(findings: Findings, number: int, upright_volume: UprightVolume) -> Sheet:
+def _lesion(findings: Findings, finding: Finding, upright_volume: UprightVolume) -> Sheet:
     sheet = Sheet(width_mm=LESION_MM[0], height_mm=LESION_MM[1])
     legend, rest = _with_notice(sheet).split_below(LEGEND_MM)
     draw_legend(sheet, legend, PRODUCT)
-    draw_lesion(
-        sheet, rest, LesionView(finding=findings.findings[number - 1], findings=findings, upright_volume=upright_volume)
-    )
+    draw_lesion(sheet, rest, LesionView(finding=finding, findings=findings, upright_volume=upright_volume))
     return sheet
 
 

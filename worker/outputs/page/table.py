@@ -133,7 +133,7 @@ def draw_table(sheet: Sheet, rect: Rect, findings: Findings) -> None:
     count = len(findings.findings)
     if not count:
         return
-    shown = findings.findings[:MAX_ROWS]
+    shown = sorted(findings.findings[:MAX_ROWS], key=lambda finding: finding.lesion.number)
     cells = [[column.cell(finding) for column in COLUMNS] for finding in shown]
     size_pt, widths = _fitted(sheet, cells, rect.width, _size_pt(count))
     line_mm = _line_mm(_size_pt(count))

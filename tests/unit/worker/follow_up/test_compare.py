@@ -71,7 +71,7 @@ def test_a_cube_whose_volume_doubled_in_100_days_doubles_in_100_days() -> None:
     assert timeline.change.growth.doubling_time.days == pytest.approx(100.0, abs=0.01)
 
 
-def test_the_findings_have_the_known_tracking_uid_and_name() -> None:
+def test_a_known_lesion_keeps_its_number_and_a_larger_new_one_gets_the_next() -> None:
     findings = scan(((50, 50, 50), 10), ((100, 100, 100), 12))
     comparison = compare(
         findings,
@@ -80,8 +80,8 @@ def test_the_findings_have_the_known_tracking_uid_and_name() -> None:
     )
 
     largest, smaller = (finding.lesion for finding in with_known_identities(findings, comparison).findings)
-    assert (smaller.tracking_uid, smaller.tracking_id) == ("a", "lesion-7")
-    assert largest.tracking_id == "lesion-1"
+    assert (smaller.tracking_uid, smaller.tracking_id, smaller.number) == ("a", "lesion-7", 7)
+    assert (largest.tracking_id, largest.number) == ("lesion-8", 8)
     assert largest.tracking_uid not in ("a", "")
 
 

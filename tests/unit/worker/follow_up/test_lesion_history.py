@@ -32,7 +32,7 @@ def test_a_first_scan_without_lesions_belongs_to_the_history() -> None:
     assert len(comparable([prior(0), prior(90, present("a"))], before=day(200))) == 2
 
 
-def test_a_lesion_has_its_last_name_and_its_last_sizes() -> None:
+def test_a_lesion_has_its_last_number_and_its_last_sizes() -> None:
     scans = [
         prior(0, present("a", side_mm=8, name="lesion-1"), present("b", name="lesion-2")),
         prior(90, present("a", side_mm=12, name="lesion-4"), absent("b", State.VANISHED)),
@@ -40,10 +40,19 @@ def test_a_lesion_has_its_last_name_and_its_last_sizes() -> None:
 
     known = known_lesions(scans)
 
-    assert known["a"].name == "lesion-4"
+    assert known["a"].number == 4
     assert [observation.state for observation in known["b"].observations] == [State.PRESENT, State.VANISHED]
     measured, outlined = known["b"].last_measured, known["b"].last_outlined
     assert measured is not None
     assert outlined is not None
     assert measured[0] is outlined[0] is scans[0]
     assert known["b"].last.state is State.VANISHED
+
+
+def test_a_lesion_that_a_reader_added_gets_the_next_number_and_no_two_lesions_have_the_same() -> None:
+    scans = [
+        prior(0, present("a", name="lesion-1"), present("b", name="lesion-5")),
+        prior(90, present("a", name="lesion-1"), present("c", name="reader-1"), present("d", name="lesion-5")),
+    ]
+
+    assert {uid: lesion.number for uid, lesion in known_lesions(scans).items()} == {"a": 1, "b": 5, "c": 6, "d": 7}

@@ -23,20 +23,20 @@ def matched(event: Event, prior: str, later: str, confidence: float = 0.99) -> M
     )
 
 
-def test_a_confident_match_keeps_tracking_uid_and_name() -> None:
+def test_a_confident_match_keeps_tracking_uid_and_number() -> None:
     found = identities([matched(Event.SAME, "a", "x")], known(present("a", name="lesion-3")), ["x"])
 
-    assert (found["x"].tracking_uid, found["x"].name, found["x"].state) == ("a", "lesion-3", State.PRESENT)
+    assert (found["x"].tracking_uid, found["x"].number, found["x"].state) == ("a", 3, State.PRESENT)
 
 
-def test_a_new_lesion_keeps_its_own_uid_and_gets_an_unused_name() -> None:
+def test_a_new_lesion_keeps_its_own_uid_and_gets_the_next_number() -> None:
     names = known(present("a", name="lesion-1"), absent("lesion", State.VANISHED), present("c", name="lesion-3"))
     matches = [matched(Event.NEW, "", "x"), matched(Event.NEW, "", "y"), matched(Event.SAME, "a", "z")]
 
     found = identities(matches, names, ["x", "y", "z"])
 
-    assert (found["x"].tracking_uid, found["x"].name) == ("x", "lesion-2")
-    assert (found["y"].tracking_uid, found["y"].name) == ("y", "lesion-4")
+    assert (found["x"].tracking_uid, found["x"].number) == ("x", 5)
+    assert (found["y"].tracking_uid, found["y"].number) == ("y", 6)
 
 
 def test_a_doubtful_match_gets_its_own_uid_and_the_known_lesion_is_not_evaluable() -> None:

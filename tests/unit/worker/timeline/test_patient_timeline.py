@@ -147,7 +147,7 @@ def test_a_findings_json_that_does_not_conform_is_rejected(tmp_path: Path) -> No
     path = write_report(tmp_path, 0, alone(ComparisonStatus.NOT_QUERIED))
     written = path.read_text()
     for before, after, reason in (
-        ('"schema_version": 4', '"schema_version": 2', "has schema_version 2, 4 is needed"),
+        ('"schema_version": 5', '"schema_version": 2', "has schema_version 2, 5 is needed"),
         ('"slices": ', '"slices": -', "slices: Input should be greater than or equal to 1"),
         ("{", "", "holds no JSON object"),
     ):

@@ -108,7 +108,7 @@ def _volume_group(content: _LesionContent, seg: Dataset) -> Group:
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=seg.SOPClassUID,
             sop_instance_uid=seg.SOPInstanceUID,
-            segment_number=finding.lesion.number,
+            segment_number=content.report.findings.segment_number(finding.lesion.tracking_uid),
             source_series=hd.sr.SourceSeriesForSegmentation(content.report.findings.series_uid),
         ),
         finding_category=codes.ABNORMAL_STRUCTURE,

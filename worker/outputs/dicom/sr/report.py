@@ -32,7 +32,7 @@ def encode_sr(report: Report, source: Source, seg: Dataset | None) -> hd.sr.Comp
     """Return the report of all lesions, or that none was found. seg: the SEG to refer to, or None."""
     findings = report.findings
     headers = source.headers
-    lesions = [group for finding in findings.findings for group in lesion_groups(finding, report, headers, seg)]
+    lesions = [group for finding in findings.by_number for group in lesion_groups(finding, report, headers, seg)]
     content = _report(
         [*lesions, *timeline_groups(report, headers), extent_group(report, headers)],
         findings.card,

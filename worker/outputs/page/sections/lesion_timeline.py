@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from worker.findings import Findings
 from worker.follow_up.comparison import Comparison, LesionObservation, LesionTimeline
 from worker.follow_up.repeatability import is_within_repeatability, repeatability_of
 from worker.lesions.uncertainty import uncertainty_of
@@ -37,6 +36,7 @@ DETAIL, REMARK = TextStyle(size_pt=6.2), TextStyle(size_pt=6.2, colour=GREY)
 NAME_MM, LINE_MM, CAP_MM = 3.8, 2.75, 0.6
 MAX_LABEL_ROWS = 3
 HEADROOM = 1.06
+TARGET = "target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +47,14 @@ class TimelineView:
     days: Days
     scan_days: tuple[int, ...]
     targets: tuple[str, ...]
-    numbers: Mapping[str, int]
-    """Number of a lesion on the page of the scan, by tracking UID."""
 
 
-def timeline_view_of(comparison: Comparison, findings: Findings) -> TimelineView:
+def timeline_view_of(comparison: Comparison) -> TimelineView:
     """Collect the input of the lesion timeline charts."""
     days = days_of(comparison)
     return TimelineView(
         comparison=comparison,
         days=days,
-        numbers={each.lesion.tracking_uid: each.lesion.number for each in findings.findings},
         scan_days=tuple(days.of(scan.date) for scan in comparison.scans),
         targets=comparison.recist.baseline.targets if comparison.recist else (),
     )
@@ -101,21 +98,13 @@ def _draw_heading(sheet: Sheet, rect: Rect, lesion: LesionTimeline, view: Timeli
     baseline = rect.bottom - 1.0
     sheet.text((rect.left, baseline), lesion.name, NAME, rect.width * 0.45)
     left = rect.left + min(sheet.text_width_mm(lesion.name, NAME), rect.width * 0.45) + 1.2
-    remarks = ", ".join(_remarks(lesion, view))
-    if remarks:
-        sheet.text((left, baseline), remarks, REMARK)
-        left += sheet.text_width_mm(remarks, REMARK) + 1.2
+    if lesion.tracking_uid in view.targets:
+        sheet.text((left, baseline), TARGET, REMARK)
+        left += sheet.text_width_mm(TARGET, REMARK) + 1.2
     text = event_text(lesion, view.comparison)
     width = min(sheet.text_width_mm(text, EVENT), rect.right - left)
     if text:
         sheet.text((rect.right - width, baseline), text, EVENT, rect.right - left)
-
-
-def _remarks(lesion: LesionTimeline, view: TimelineView) -> Iterator[str]:
-    if lesion.tracking_uid in view.numbers:
-        yield f"no. {view.numbers[lesion.tracking_uid]}"
-    if lesion.tracking_uid in view.targets:
-        yield "target"
 
 
 def _axis_top(lesion: LesionTimeline, comparison: Comparison) -> float:

@@ -42,7 +42,7 @@ def draw_timeline(report: Report) -> list[Sheet]:
     findings, comparison = report.findings, report.comparison
     if len(comparison.scans) < 2:
         return []
-    view = timeline_view_of(comparison, findings)
+    view = timeline_view_of(comparison)
     pages = _pages(comparison.lesions)
     sheets = [_first_sheet(findings, view, pages[0])]
     for lesions in pages[1:MAX_SHEETS]:

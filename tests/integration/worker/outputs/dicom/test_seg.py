@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from tests.fixtures.worker.analysed_series import TWO_SPACINGS
-from worker.outputs.dicom.seg import encode_seg
+from worker.outputs.dicom.seg import COLOURS, encode_seg
 from worker.outputs.dicom.source import plain_header, source_of
 
 BIN = Path(sys.executable).parent
@@ -155,6 +156,31 @@ def test_without_a_lesion_there_is_no_segmentation(analysed: Analyse) -> None:
     case = analysed([])
 
     assert encode_seg(case.findings, source_of(case.series)) is None
+
+
+def test_a_lesion_keeps_number_and_colour_though_it_is_no_longer_the_largest(analysed: Analyse, tmp_path: Path) -> None:
+    case = analysed([np.s_[3:7, 0:12, 0:36], np.s_[3:7, 20:30, 4:20]])
+    first = pydicom.dcmread(saved(case, tmp_path)).SegmentSequence
+    numbered = [
+        replace(finding, lesion=replace(finding.lesion, number=number))
+        for finding, number in zip(case.findings.findings, (4, 2), strict=True)
+    ]
+    later = replace(case, findings=replace(case.findings, findings=tuple(numbered)))
+
+    seg = pydicom.dcmread(saved(later, tmp_path))
+
+    smaller, largest = seg.SegmentSequence
+    assert [smaller.SegmentNumber, largest.SegmentNumber] == [1, 2], "PS3.3 C.8.20.4: from 1, without gaps"
+    assert [smaller.SegmentLabel, largest.SegmentLabel] == ["Lesion 2 (research)", "Lesion 4 (research)"]
+    assert smaller.RecommendedDisplayCIELabValue == first[1].RecommendedDisplayCIELabValue
+    voxels = {1: 0, 2: 0}
+    for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        voxels[groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber] += int(frame.sum())
+    assert voxels == {1: 4 * 10 * 16, 2: 4 * 12 * 36}
+
+
+def test_twelve_lesions_have_twelve_colours() -> None:
+    assert len(set(COLOURS)) == 12
 
 
 def test_each_segment_has_type_site_and_algorithm(analysed: Analyse, tmp_path: Path) -> None:

@@ -89,8 +89,7 @@ def _spec(number: int, days: Sequence[int]) -> LesionSpec:
 
 
 def with_long_texts(comparison: Comparison) -> Comparison:
-    """The comparison with very long lesion names and reasons."""
-    names = {lesion.tracking_uid: f"lesion of a reader {lesion.name} " * 4 for lesion in comparison.lesions}
+    """The comparison with the longest lesion names, and very long reasons."""
     registration = (
         replace(comparison.registration, reason="the lungs of one scan " * 9) if comparison.registration else None
     )
@@ -98,7 +97,7 @@ def with_long_texts(comparison: Comparison) -> Comparison:
         comparison,
         reason="2 scans " * 40,
         registration=registration,
-        lesions=tuple(replace(lesion, name=names[lesion.tracking_uid]) for lesion in comparison.lesions),
+        lesions=tuple(replace(lesion, number=lesion.number + 900_000) for lesion in comparison.lesions),
     )
 
 
