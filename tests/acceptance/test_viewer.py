@@ -131,7 +131,7 @@ def test_the_viewer_shows_a_report_without_lesions_as_text_and_offers_no_hydrati
     shown = no_lesion.open("--load", "SR", "--no-hydrate", "--prompt", "5")
 
     (report,) = [one for one in shown["state"]["displaySets"] if one["modality"] == "SR"]
-    assert report["text"] == "Research, not for diagnosis: lung lesions report"
+    assert report["text"] == "Lung lesions SR (research)"
     assert not report["rehydratable"]
     assert shown["state"]["segmentations"] == shown["state"]["measurements"] == []
     assert not [line for line in shown["console"] if line.startswith(("error", "uncaught"))]

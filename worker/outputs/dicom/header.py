@@ -15,7 +15,7 @@ from highdicom import ContributingEquipment, SOPClass
 from models.segmenter import ModelCard
 from worker.codes import lesions as codes
 from worker.outputs.dicom.source import Source
-from worker.product import PRODUCT, RESEARCH
+from worker.product import PRODUCT
 from worker.uids import derived_uid
 
 _NUMBERS = {"seg": 1, "sr": 2, "rejection": 3}
@@ -53,7 +53,7 @@ def document_identity(job_key: str, role: str, card: ModelCard, source: Source, 
         manufacturer_model_name=PRODUCT,
         software_versions=version("lungspread"),
         device_serial_number=card.weights_sha256[:16],
-        series_description=f"{RESEARCH}: {description}",
+        series_description=f"{description} (research)",  # the content first: study lists cut after 20 characters
         content_qualification="RESEARCH",  # PS3.3 C.12.1, C.8.13.2.1.1
         content_date=date,
         content_time=time,

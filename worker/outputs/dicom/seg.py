@@ -47,7 +47,7 @@ def encode_seg(findings: Findings, source: Source) -> hd.seg.Segmentation | None
         content_creator_name=f"{PRODUCT}^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
-        **document_identity(findings.job_key, "seg", findings.card, source, "lung lesions"),
+        **document_identity(findings.job_key, "seg", findings.card, source, "Lung lesions SEG"),
     )
     refer_to_frames(seg, source.frames)
     copy_identity(seg, source)

@@ -25,7 +25,7 @@ from worker.product import PRODUCT, RESEARCH_SENTENCE
 from worker.report import Report
 from worker.uids import derived_uid
 
-_TITLE = "lung lesions report"
+_TITLE = "Lung lesions SR"
 
 
 def encode_sr(report: Report, source: Source, seg: Dataset | None) -> hd.sr.Comprehensive3DSR:
@@ -53,7 +53,7 @@ def encode_rejection(job_key: str, reason: str, card: ModelCard, source: Source)
         evaluations=[evaluation(codes.SUMMARY_OF_ANALYSES, codes.NOT_ATTEMPTED)],
     )
     group[0].ContentSequence.append(text(codes.COMMENT, reason))
-    document_attributes = document_identity(job_key, "rejection", card, source, "lung lesions not analysed")
+    document_attributes = document_identity(job_key, "rejection", card, source, "Lungs not analysed SR")
     return _document(_report([group], card, library=[]), source.headers, document_attributes, source)
 
 

@@ -226,7 +226,7 @@ def test_the_document_belongs_to_the_patient_and_study_and_is_marked_as_research
     assert seg.SeriesInstanceUID != ct.SeriesInstanceUID
     assert seg.SeriesNumber == 10031
     assert seg.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
-    assert "Research, not for diagnosis" in seg.SeriesDescription
+    assert seg.SeriesDescription == "Lung lesions SEG (research)"
     assert seg.ContentDescription == "Research, not for diagnosis"
     assert seg.ContentQualification == "RESEARCH"
 

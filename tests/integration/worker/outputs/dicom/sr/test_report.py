@@ -236,7 +236,7 @@ def test_the_report_is_preliminary_unverified_by_a_device_and_marked_as_research
     sr, report = pydicom.dcmread(file), read_by_dcmqi(file)
 
     assert (sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag) == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
-    assert (sr.SeriesDescription, sr.SeriesNumber) == ("Research, not for diagnosis: lung lesions report", 10032)
+    assert (sr.SeriesDescription, sr.SeriesNumber) == ("Lung lesions SR (research)", 10032)
     assert sr.ContentQualification == "RESEARCH"
     assert [i.TextValue for i in items(sr, "Comment")] == [
         "Made by research software without review by a radiologist: not for diagnosis."
