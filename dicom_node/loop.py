@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from dicom_node.clock import CLOCK
 from dicom_node.errors import NodeError
 from dicom_node.queue.reconciler import backoff_s
 
@@ -57,7 +57,7 @@ class Loop:
 
     def _succeeds(self) -> bool:
         try:
-            self._step(time.time())
+            self._step(CLOCK.now())
         except NodeError as error:
             log.warning("%s: %s", self._name, error)
         except Exception as error:  # noqa: BLE001 - the loop's boundary: the loop must continue

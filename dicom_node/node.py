@@ -35,6 +35,7 @@ from dicom_node.selection.selector import StudySelector
 from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
+from dicom_node.time_keeper import make_time_keeper
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +80,15 @@ class Node:
         self._deliver = [Loop(f"deliver to {each.peer.name}", each.step) for each in self._delivery_workers]
         self._loops = self._make_loops()
         self._listeners: OpenListeners | None = None
+        self._time = make_time_keeper(journal, configuration.node, configuration.queue)
         self._started_at = 0.0
 
     def __enter__(self) -> Node:
+        self._time.start()
         self._spool.remove_orphans()
         self._listeners = self._listen()
         self._record_missing()
-        self._started_at = time.time()
+        self._started_at = time.monotonic()
         for loop in self._loops:
             loop.start()
         log.info("%s listens on %s:%d", self._node.ae_title, self._node.host, self.port)
@@ -187,6 +190,7 @@ class Node:
 
     def _make_loops(self) -> list[Loop]:
         return [
+            Loop("keep time", lambda _now: self._time.step(), every_s=1.0),
             self._assembling,
             *([self._counting] if self._counts else []),
             *([self._searching] if self._searcher.sources else []),
@@ -199,7 +203,7 @@ class Node:
 
     def _assemble(self, now: float) -> None:
         # While the node was down, senders could not continue: an interrupted series gets one full quiet period.
-        if now - self._started_at >= self._node.quiet_period_s:
+        if time.monotonic() - self._started_at >= self._node.quiet_period_s:
             config_hash = self._configuration.config_hash
             self._journal.jobs.reopen_outdated(config_hash)
             choices = self._selector.choices(now)
@@ -226,7 +230,8 @@ class Node:
                 loop.wake()
 
     def _clean_up(self, now: float) -> None:
-        remove_committed(self._journal.series, self._spool, self._node.retention_days, now)
+        if self._time.is_settled:
+            remove_committed(self._journal.series, self._spool, self._node.retention_days, now)
 
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:

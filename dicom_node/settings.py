@@ -157,7 +157,7 @@ class QueueSettings(_Section):
     """Settings of the queue: its URL, leases and repeated attempts."""
 
     url: Annotated[str, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)")] = "embedded"
-    """`embedded` starts a Redis server in the data directory."""
+    """`embedded` starts a Valkey server in the data directory; else a Redis or Valkey server."""
     lease_s: Seconds = 60.0
     """A worker that does not renew its lease on a job for this long loses the job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5

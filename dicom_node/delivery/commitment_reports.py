@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dicom_node.clock import CLOCK
 from dicom_node.delivery.commitment import FAILURES_EXIST, report_dataset, verify_references
 from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.commitments import CommitmentRequest
@@ -64,7 +64,7 @@ class CommitmentReporter:
             self._give_up(request, error.why)
             return
         pause = backoff_s(self.node.retry_backoff_s, self.node.retry_backoff_max_s, request.attempts)
-        self.journal.commitments.postpone(request, time.time() + pause)
+        self.journal.commitments.postpone(request, CLOCK.now() + pause)
         log.warning(
             "transaction %s of %s: report not sent yet: %s",
             request.transaction_uid,

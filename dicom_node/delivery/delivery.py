@@ -7,12 +7,12 @@ longer than `node.retry_deadline_s`, the job becomes FAILED, with the reason.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydicom.uid import generate_uid
 
+from dicom_node.clock import CLOCK
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.deliveries import DeliveryJournal
@@ -63,7 +63,7 @@ def record_report(
     transactions: TransactionJournal, report: CommitmentReport, node: NodeSettings, attempts: int
 ) -> None:
     """Record a report; an overdue transaction is recorded as a report with all instances failed."""
-    now = time.time()
+    now = CLOCK.now()
     retry_at = now + backoff_s(node.retry_backoff_s, node.retry_backoff_max_s, attempts)
     if transactions.record_report(report.transaction_uid, report.committed, report.failed, now, retry_at):
         log.log(
@@ -113,7 +113,7 @@ class DeliveryWorker:
                     self._mark_refused(delivery, str(outcome.error))
         except PacsUnavailable as error:
             for delivery in waiting.values():
-                self.journal.deliveries.postpone(delivery, error.why, time.time() + self._pause_s(delivery.attempts))
+                self.journal.deliveries.postpone(delivery, error.why, CLOCK.now() + self._pause_s(delivery.attempts))
             log.warning("%d documents wait for %s: %s", len(waiting), self.peer.name, error.why)
 
     def _within_deadline(self, deliveries: list[DeliveryRecord]) -> list[DeliveryRecord]:
@@ -127,7 +127,7 @@ class DeliveryWorker:
         return [delivery for delivery in own if delivery not in expired]
 
     def _mark_refused(self, delivery: DeliveryRecord, why: str) -> None:
-        self.journal.deliveries.mark_refused(delivery, why, time.time())
+        self.journal.deliveries.mark_refused(delivery, why, CLOCK.now())
         log.error("job %s: not delivered to %s: %s", delivery.job_key, self.peer.name, why)
 
     def _pause_s(self, attempts: int) -> float:
@@ -159,7 +159,7 @@ class DeliveryWorker:
             )
         except PacsUnavailable as error:
             attempts = max(delivery.attempts for delivery in deliveries)
-            self.journal.transactions.cancel(transaction_uid, error.why, time.time() + self._pause_s(attempts))
+            self.journal.transactions.cancel(transaction_uid, error.why, CLOCK.now() + self._pause_s(attempts))
             log.warning("transaction %s: request failed: %s", transaction_uid, error)
 
     def _is_closed(self, transaction_uid: str) -> bool:

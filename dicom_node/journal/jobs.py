@@ -38,6 +38,15 @@ class JobRecord:
     updated_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningJob:
+    """A job that a worker has. lease_until: changes with every renewal."""
+
+    job_key: str
+    owner: str
+    lease_until: float
+
+
 class JobJournal:
     """Jobs and their states, for the node."""
 
@@ -103,17 +112,21 @@ class JobJournal:
                 statement.values(enqueue_count=jobs.c.enqueue_count + 1, next_enqueue_at=next_enqueue_at)
             )
 
-    def expired_leases(self, now: float) -> list[JobRecord]:
-        """Return the running jobs whose lease has expired."""
-        return self._jobs(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
+    def running(self) -> list[RunningJob]:
+        """Return the running jobs with their leases."""
+        columns = select(jobs.c.job_key, jobs.c.owner, jobs.c.lease_until)
+        with self._database.read() as connection:
+            rows = connection.execute(columns.where(jobs.c.state == JobState.RUNNING)).all()
+        return [RunningJob(job_key=row.job_key, owner=row.owner, lease_until=row.lease_until) for row in rows]
 
-    def requeue(self, job_key: str, now: float, max_attempts: int) -> JobState:
-        """Queue a job with an expired lease again, or fail it after its last attempt; return its state."""
-        expired = and_(jobs.c.job_key == job_key, jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
+    def requeue(self, job: RunningJob, now: float, max_attempts: int) -> JobState:
+        """Queue a job again, or fail it after its last attempt, unless its lease was renewed; return its state."""
+        of_job = jobs.c.job_key == job.job_key
+        unchanged = and_(of_job, jobs.c.owner == job.owner, jobs.c.lease_until == job.lease_until)
         with self._database.write() as connection:
-            if connection.execute(select(jobs.c.job_key).where(expired)).first():
-                requeue_or_fail(connection, job_key, "its worker ended without a result", now, max_attempts)
-            return JobState(connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one())
+            if connection.execute(select(jobs.c.job_key).where(unchanged)).first():
+                requeue_or_fail(connection, job.job_key, "its worker ended without a result", now, max_attempts)
+            return JobState(connection.execute(select(jobs.c.state).where(of_job)).scalar_one())
 
     def retry(self, job_key: str, now: float) -> None:
         """Queue a finished job again.

@@ -19,6 +19,7 @@ from dicom_node.journal.priors import PriorJournal
 from dicom_node.journal.selections import SelectionJournal
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.journal.transactions import TransactionJournal
+from dicom_node.journal.waiting_times import WaitingTimes
 
 
 class Journal:
@@ -35,6 +36,7 @@ class Journal:
         self.commitments = CommitmentJournal(self.database)
         self.priors = PriorJournal(self.database)
         self.selections = SelectionJournal(self.database)
+        self.waiting_times = WaitingTimes(self.database)
 
     def __enter__(self) -> Self:
         return self

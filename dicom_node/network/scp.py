@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_node.clock import CLOCK
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, UnreadableInstance
 from dicom_node.identifiers import VERIFICATION
@@ -118,7 +118,7 @@ class StorageScp:
         try:
             transaction_uid, references = read_request(event.action_information)
             self.receiver.wait_until_recorded()  # the report is on what the peer has sent before
-            if self.commitments.add(transaction_uid, senders[0].name, references, time.time()):
+            if self.commitments.add(transaction_uid, senders[0].name, references, CLOCK.now()):
                 return SUCCESS, None
         except (AttributeError, UnreadableInstance):
             return MISTYPED_ARGUMENT, None

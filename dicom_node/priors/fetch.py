@@ -5,10 +5,10 @@ Series that are incomplete or belong to another patient are removed again, and c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from dicom_node.clock import CLOCK
 from dicom_node.errors import PacsUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
@@ -90,7 +90,7 @@ class PriorFetcher:
             acquired_on=study.identity.acquired_on,
             role=FETCHED,
             is_complete=False,
-            read_at=time.time(),
+            read_at=CLOCK.now(),
         )
         self.journal.priors.record_acquisition(acquisition)
 

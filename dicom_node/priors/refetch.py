@@ -32,7 +32,7 @@ def refetch(scan: KnownScan, sources: Sequence[Source], journal: Journal, spool:
 def _is_complete_from(scan: KnownScan, source: Source, journal: Journal, time_limit_s: float) -> bool:
     uids = set(scan.job.sop_instance_uids) if scan.job else set[str]()
     try:
-        with aborted_at(source, time.time() + time_limit_s):
+        with aborted_at(source, time.monotonic() + time_limit_s):
             source.retrieve(scan.study_uid, scan.series_uid)
     except PacsUnavailable as error:
         log.warning("series %s was not retrieved again: %s", scan.series_uid, error)

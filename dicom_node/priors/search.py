@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from dicom_node.clock import CLOCK
 from dicom_node.errors import PacsUnavailable
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
@@ -57,7 +58,7 @@ class PriorSearcher:
         """
         searched = 0
         for series in self.waiting(now):
-            is_in_time = time.time() < self.timeline.deadline(series)
+            is_in_time = CLOCK.now() < self.timeline.deadline(series)
             if is_in_time and self.timeline.is_to_be_searched(series):
                 self._search(series)
                 searched += 1
@@ -88,19 +89,19 @@ class PriorSearcher:
                 identity=identity,
                 size_limit_mb=self.node.priors_size_limit_mb,
             ),
-            deadline=self.timeline.deadline(series),
+            deadline=time.monotonic() + self.timeline.deadline(series) - CLOCK.now(),
         )
         for source in self.sources:
             search.query(source)
         if self.stopping.is_set():
             return
-        self.journal.priors.record_search(series.series_uid, search.outcome, search.reason, time.time())
+        self.journal.priors.record_search(series.series_uid, search.outcome, search.reason, CLOCK.now())
         log.info("series %s: priors %s (%s)", series.series_uid, search.outcome, search.reason or "no problems")
 
 
 @dataclass(slots=True, kw_only=True)
 class _Search:
-    """One search for the prior scans of one patient, until a deadline (UTC, seconds since 1970)."""
+    """One search for the prior scans of one patient, until a deadline (seconds, monotonic)."""
 
     searcher: PriorSearcher
     study_uid: str
@@ -128,7 +129,7 @@ class _Search:
 
     def query(self, source: Source) -> None:
         """Query one peer and fetch its prior studies; errors are added to the problems."""
-        if why := self.searcher.cooldown.reason(source.peer, time.time()):
+        if why := self.searcher.cooldown.reason(source.peer, time.monotonic()):
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
             return
         try:
@@ -137,8 +138,8 @@ class _Search:
         except PacsUnavailable as error:
             limit_s = self.searcher.node.priors_time_limit_s
             too_late = f"not done within {limit_s:g} s (node.priors_time_limit_s)"
-            why = error.why if time.time() < self.deadline else too_late
-            self.searcher.cooldown.start(source.peer, why, time.time())
+            why = error.why if time.monotonic() < self.deadline else too_late
+            self.searcher.cooldown.start(source.peer, why, time.monotonic())
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
 
     def _query(self, source: Source) -> None:
@@ -146,7 +147,7 @@ class _Search:
         self.fetcher.identity_mismatches += found.identity_mismatches
         for study in found.studies:
             if len(self.usable_studies) < self.searcher.node.max_priors and study.study_uid not in self.usable_studies:
-                if time.time() >= self.deadline:
+                if time.monotonic() >= self.deadline:
                     raise PacsUnavailable(source.peer.name, "too late")
                 self._fetch_study(source, study)
 

@@ -111,7 +111,7 @@ def store_retrieved(receiver: InstanceReceiver, peer: Peer, sop_instance_uid: st
 
 
 class PeerCooldown:
-    """Peers that failed recently; they are not queried again for `duration_s` seconds."""
+    """Peers that failed recently; they are not queried again for `duration_s` seconds. Its times are monotonic."""
 
     def __init__(self, duration_s: float = COOLDOWN_S) -> None:
         self._duration_s = duration_s
@@ -119,7 +119,7 @@ class PeerCooldown:
 
     def reason(self, peer: Peer, now: float) -> str | None:
         """Return why a peer is not queried now; None if it may be queried."""
-        until, why = self._failed.get(peer.name, (0.0, ""))
+        until, why = self._failed.get(peer.name, (float("-inf"), ""))
         return f"{why}, less than {self._duration_s:g} s ago" if now < until else None
 
     def start(self, peer: Peer, why: str, now: float) -> None:
@@ -129,11 +129,11 @@ class PeerCooldown:
 
 @contextmanager
 def aborted_at(source: Source, deadline: float) -> Iterator[None]:
-    """Abort every call of the source after the deadline (UTC, seconds since 1970), inside the with block."""
+    """Abort every call of the source after the deadline (seconds, monotonic), inside the with block."""
     done = threading.Event()
 
     def watch() -> None:
-        done.wait(max(0.0, deadline - time.time()))
+        done.wait(max(0.0, deadline - time.monotonic()))
         while not done.wait(_ABORT_INTERVAL_S):
             source.abort()
 

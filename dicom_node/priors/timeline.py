@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dicom_node.clock import CLOCK
 from dicom_node.jobs import JobState, job_key
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
@@ -35,7 +36,7 @@ class PatientTimeline:
         self._node = node
         self._queries_priors = queries_priors
         self._salt = patient_salt(node.data_dir)
-        self._opened_at = time.time()
+        self._opened_at = time.monotonic()
         self._changed_patients = set(journal.priors.patients()) if queries_priors else set[str]()
         self._missing: list[KnownScan] = []
         self._already_missing: set[str] = set()
@@ -68,7 +69,7 @@ class PatientTimeline:
 
         The limit counts from the time it was complete, or from the start of the node if that is later.
         """
-        complete_at = max(series.last_arrival + self._node.quiet_period_s, self._opened_at)
+        complete_at = max(series.last_arrival + self._node.quiet_period_s, CLOCK.at(self._opened_at))
         return complete_at + self._node.priors_time_limit_s
 
     def is_to_be_searched(self, series: Series) -> bool:

@@ -6,13 +6,15 @@ It reads the journal, so that messages lost or delayed by the queue have no effe
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom_node.errors import QueueUnavailable
 from dicom_node.jobs import Job, JobState
 from dicom_node.journal.jobs import JobJournal
 from dicom_node.journal.series import SeriesJournal
+from dicom_node.queue.lease_watch import LeaseWatch
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 
@@ -35,21 +37,26 @@ class Reconciler:
     enqueue: Callable[[Job], None]
     """May raise QueueUnavailable."""
     queue: QueueSettings
+    monotonic: Callable[[], float] = time.monotonic
+    _leases: LeaseWatch = field(init=False)
     _failures: int = 0
-    _retry_at: float = 0.0
+    _retry_at: float = float("-inf")
+    """Of the monotonic clock."""
+
+    def __post_init__(self) -> None:
+        self._leases = LeaseWatch(lease_s=self.queue.lease_s)
 
     def step(self, now: float) -> None:
-        """Requeue expired jobs, and enqueue the jobs that are due."""
-        self._requeue_expired(now)
-        if now >= self._retry_at:
+        """Requeue the jobs whose lease has ended, and enqueue the jobs that are due."""
+        self._requeue_ended(now)
+        if self.monotonic() >= self._retry_at:
             self._enqueue_waiting(now)
 
-    def _requeue_expired(self, now: float) -> None:
-        for record in self.jobs.expired_leases(now):
-            key = record.job.job_key
-            state = self.jobs.requeue(key, now, self.queue.max_attempts)
+    def _requeue_ended(self, now: float) -> None:
+        for job in self._leases.ended(self.jobs.running(), self.monotonic()):
+            state = self.jobs.requeue(job, now, self.queue.max_attempts)
             level = logging.ERROR if state is JobState.FAILED else logging.WARNING
-            log.log(level, "job %s lost its worker, attempt %d: now %s", key, record.attempts + 1, state)
+            log.log(level, "job %s lost its worker: now %s", job.job_key, state)
 
     def _enqueue_waiting(self, now: float) -> None:
         try:
@@ -61,7 +68,7 @@ class Reconciler:
         except QueueUnavailable as error:
             pause = backoff_s(_QUEUE_BACKOFF_S, self.queue.requeue_after_s, self._failures)
             self._failures += 1
-            self._retry_at = now + pause
+            self._retry_at = self.monotonic() + pause
             log.warning("queue unavailable, next attempt in %.0f s: %s", pause, error)
 
 

@@ -51,7 +51,8 @@ class PacsCounts:
         answer = self._answers.setdefault(study_uid, _Answer())
         missing = {one.series_uid: n for one in received if (n := self._missing(one, answer)) > 0}
         is_late = now > quiet_at + self.limit_s
-        answer.is_awaited = not is_late and (bool(missing) or answer.asked_at < quiet_at)
+        is_asked = quiet_at <= answer.asked_at <= now  # not if the clock was set back since
+        answer.is_awaited = not is_late and (bool(missing) or not is_asked)
         if answer.is_awaited or not missing:
             return not answer.is_awaited
         for series_uid, count in () if answer.is_given_up else missing.items():
@@ -72,11 +73,12 @@ class PacsCounts:
     def step(self, now: float) -> bool:
         """Ask for the counts of studies that wait; return whether any was asked for."""
         waiting = [(uid, answer) for uid, answer in list(self._answers.items()) if answer.is_awaited]
-        due = [uid for uid, answer in waiting if now >= answer.asked_at + _ASK_AGAIN_S]
+        due = [uid for uid, answer in waiting if not answer.asked_at <= now < answer.asked_at + _ASK_AGAIN_S]
         for study_uid in due:
+            begun = time.monotonic()
             counts = self._ask(study_uid)
             if (answer := self._answers.get(study_uid)) is not None:
-                answer.counts, answer.asked_at = counts, time.time()
+                answer.counts, answer.asked_at = counts, now + time.monotonic() - begun
         return bool(due)
 
     def abort(self) -> None:

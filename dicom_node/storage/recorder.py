@@ -17,6 +17,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from dicom_node.clock import CLOCK
 from dicom_node.errors import JournalUnavailable
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
@@ -121,7 +122,7 @@ class InstanceRecorder:
         """Write the rows of a group, in one transaction per origin; False if the journal is unavailable."""
         try:
             for is_fetched, part in groupby(group, key=lambda stored: stored.is_fetched):
-                self._series.record_instances([stored.instance for stored in part], time.time(), is_fetched=is_fetched)
+                self._series.record_instances([stored.instance for stored in part], CLOCK.now(), is_fetched=is_fetched)
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whatever it is, the rows are tried again
             if not self._failed:
                 what = error if isinstance(error, JournalUnavailable) else type(error).__name__

