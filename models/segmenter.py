@@ -98,7 +98,7 @@ class Segmenter(Protocol):
     def segment(self, volume: Volume, progress: Progress) -> Mask:
         """Return the mask of all tumours, on the volume's grid.
 
-        Raises ModelError if the network cannot run.
+        Raises ModelError if the network cannot run any more, MemoryError if this volume needs too much memory.
         """
         ...
 

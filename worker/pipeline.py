@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class AnalysisRequest:
     """The parameters of one analysis. priors: the files of the prior scans.
 
     needs_whole_lungs: whether another series of the study is tried first if this scan ends within the lungs.
+    on_step: called with the name of each step as it begins; what it raises ends the analysis.
     """
 
     job_key: str
@@ -49,6 +50,7 @@ class AnalysisRequest:
     outputs: tuple[str, ...]
     priors: CollectedFiles = NOT_QUERIED
     needs_whole_lungs: bool = False
+    on_step: Callable[[str], None] = lambda _step: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +77,21 @@ def analyse(
 
     Raises SeriesRejected if the series cannot be analysed, ModelError if the model cannot run.
     """
+    request.on_step("read")
     scan = read_scan(paths)
     series = scan.series
+    request.on_step("find lungs")
     air = find_lung_air(series.volume)
     require_lungs(series, air, whole=request.needs_whole_lungs)
+    request.on_step("segment")
     mask = segmenter.segment(series.volume, progress)
+    request.on_step("measure")
     images_key = job_key(series.sop_instance_uids, request.config_hash)
     findings = find(series, mask, outline_lungs(air), segmenter.card, request.job_key, images_key)
+    request.on_step("compare")
     comparison = compare(findings, scan.acquisition, read_priors(request.priors, segmenter.card))
     report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
+    request.on_step("write")
     write_findings(report, out / "findings.json")
     if findings.lungs is not None:
         write_lungs(findings.lungs, out / LUNGS_FILE)

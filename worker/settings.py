@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError as EnvironmentParseError
 
 from dicom_node.errors import SettingsError
 from dicom_node.selection.rules import SelectionSettings
-from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings, Seconds
 from models.segmenter import EngineName, InferenceSettings, ModelCard, PrecisionName
 
 _PREFIX = "LUNGSPREAD_"
@@ -42,6 +42,12 @@ class WorkerSettings(BaseModel):
     outputs: tuple[Literal["seg", "sr", "page"], ...] = ("seg", "sr", "page")
     report_rejected: bool = False
     """Whether an SR with the reason is sent to the PACS for a rejected series."""
+    step_time_limit_s: Seconds = 1800.0
+    """A step without progress for this long ends the attempt and the worker. Networks report every slice or block."""
+    job_time_limit_s: Seconds = 14400.0
+    """As long as that for a whole job: all networks on 1,200 slices may take an hour on a CPU."""
+    memory_limit_mb: Annotated[int, Field(ge=0)] = 0
+    """A job that needs more memory (MiB) than this besides the model fails; 0: three quarters of the machine's."""
 
     @property
     def inference(self) -> InferenceSettings:

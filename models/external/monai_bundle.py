@@ -21,7 +21,7 @@ from monai.transforms.io.array import SaveImage
 from monai.transforms.io.dictionary import LoadImaged, SaveImaged
 from numpy.typing import NDArray
 
-from models.devices import choose_device
+from models.devices import choose_device, failures_told_apart
 from models.engines.in_place import engine_network
 from models.engines.networks import TrainedNetworks
 from models.engines.torch_engine import by_torch
@@ -58,13 +58,14 @@ class BundleSegmenter:
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the bundle fails."""
+        """Return the mask of all tumours, on the volume's grid.
+
+        Raises ModelError if the device is lost, or the bundle does not return a mask on the image's grid.
+        """
         orientation = orientation_of(volume.affine)
         self._reader.set_volume(orientation.upright(volume.hu), _upright_affine(volume, orientation))
-        try:
+        with failures_told_apart(f"model {self._card.name}, the bundle on {self._device.type}"):
             prediction = self._predict(progress)
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(f"model {self._card.name}: the bundle failed on {self._device.type}") from error
         marked = self._marked(prediction).transpose(2, 1, 0)
         if marked.shape != orientation.upright(volume.hu).shape:
             raise ModelError(f"model {self._card.name}: its postprocessing does not return the image's grid")

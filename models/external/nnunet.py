@@ -23,7 +23,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from numpy.typing import NDArray
 
-from models.devices import choose_device
+from models.devices import choose_device, failures_told_apart
 from models.engines.in_place import engine_network
 from models.engines.networks import TrainedNetworks
 from models.engines.torch_engine import by_torch
@@ -55,13 +55,11 @@ class NnunetSegmenter:
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the network fails."""
+        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the device is lost."""
         orientation = facing(volume.affine, self._orientation)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
-        try:
+        with failures_told_apart(f"model {self._card.name}, nnU-Net on {self._predictor.device.type}"):
             labels = self._labels(hu, spacing, progress)
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(f"model {self._card.name}: nnU-Net failed on {self._predictor.device.type}") from error
         return Mask(voxels=orientation.stored(np.isin(labels, self._tumour)), affine=volume.affine)
 
     def _labels(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.devices import failures_told_apart
 from models.engines.engine import Engine, build_engines
 from models.lung_tumour.candidates import CandidateNetwork
 from models.lung_tumour.cascade import Rule
@@ -23,7 +23,7 @@ from models.lung_tumour.slice_stack import Bools, Spacing
 from models.lung_tumour.stored_networks import trained_networks
 from models.lungs.field import lung_field
 from models.orientation import orientation_of
-from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress, require_networks
+from models.segmenter import InferenceSettings, ModelCard, Progress, require_networks
 from models.volume import Mask, Volume
 
 MARGIN_MM = 24.0
@@ -54,14 +54,12 @@ class LungTumourSegmenter:
         return self._card
 
     def segment(self, volume: Volume, progress: Progress) -> Mask:
-        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the device fails."""
+        """Return the mask of all tumours, on the volume's grid. Raises ModelError if the device is lost."""
         orientation = orientation_of(volume.affine)
         hu, spacing = orientation.upright(volume.hu), orientation.spacing(volume.spacing)
         field = lung_field(hu, spacing)
-        try:
+        with failures_told_apart(f"model {self._card.name}, {self._card.engine}"):
             box, probability = around_lungs(self.probability, hu, spacing, field, progress)
-        except (RuntimeError, torch.OutOfMemoryError) as error:
-            raise ModelError(f"model {self._card.name}: {self._card.engine} failed") from error
         inside = outlined(probability, self._card.threshold, self._card.peak_threshold, volume.voxel_ml)
         voxels = np.zeros(hu.shape, bool)
         voxels[box] = _touching(inside, field[box], spacing)

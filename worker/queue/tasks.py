@@ -17,7 +17,9 @@ from dicom_node.errors import SeriesRejected
 from dicom_node.jobs import TASK, make_celery
 from dicom_node.queue.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
-from models.segmenter import ModelCard, ModelError, Progress, Segmenter
+from models.segmenter import ModelCard, ModelError, Segmenter
+from worker.queue.memory_limit import limit_memory
+from worker.queue.progress import JobProgress
 from worker.queue.runner import Analyse, JobFiles, JobRunner, job_runner
 from worker.queue.transport import install_transport
 from worker.queue.watchdog import Watchdog, exit_when_stalled
@@ -64,6 +66,7 @@ def run_worker(settings: Settings, segmenter: Segmenter) -> int:
 
 def consume(settings: Settings, runner: JobRunner) -> int:
     """Take jobs from the queue, one at a time, until a signal ends the process; return its exit code."""
+    limit_memory(settings.worker.memory_limit_mb)
 
     def stop(**_: object) -> None:
         runner.stopping.set()
@@ -87,13 +90,14 @@ def consume(settings: Settings, runner: JobRunner) -> int:
 def _analyse_with(settings: Settings, own_config_hash: str, segmenter: Segmenter) -> Analyse:
     from worker.pipeline import AnalysisRequest, analyse
 
-    def analyse_job(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
+    def analyse_job(files: JobFiles, folder: Path, progress: JobProgress) -> list[Document]:
         request = AnalysisRequest(
             job_key=files.job_key,
             config_hash=own_config_hash,
             outputs=settings.worker.outputs,
             priors=files.priors,
             needs_whole_lungs=files.needs_whole_lungs,
+            on_step=progress.enter,
         )
         return analyse(files.series, request, segmenter, folder, progress).documents
 

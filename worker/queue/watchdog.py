@@ -20,6 +20,20 @@ _CHECKS = 12  # per time limit
 
 
 @dataclass(slots=True)
+class Activity:
+    """Number of messages that this worker has received, and whether it is processing one."""
+
+    received: int = 0
+    busy: bool = False
+
+    def __enter__(self) -> None:
+        self.received, self.busy = self.received + 1, True
+
+    def __exit__(self, *_: object) -> None:
+        self.busy = False
+
+
+@dataclass(slots=True)
 class Watchdog:
     """Decides from repeated observations whether the worker is stalled."""
 

@@ -26,6 +26,7 @@ from tests.fixtures.study_of_eight import Described, study_of_eight
 from worker.cli.journal_jobs import Row, list_jobs
 from worker.phantom.chest import DEMO_LESIONS
 from worker.pipeline import AnalysisRequest, analyse
+from worker.queue.lease import JobLimits
 from worker.queue.runner import JobFiles, JobRunner
 from worker.settings import Settings
 
@@ -58,7 +59,12 @@ class Site:
             journal=self.journal, spool=self.spool, settings=SelectionSettings(), quiet_period_s=0.01
         )
         runner = JobRunner(
-            journal=self.journal, spool=self.spool, queue=QueueSettings(), config_hash="config", analyse=_analyse
+            journal=self.journal,
+            spool=self.spool,
+            queue=QueueSettings(),
+            limits=JobLimits(step_s=600.0, job_s=600.0),
+            config_hash="config",
+            analyse=_analyse,
         )
         time.sleep(0.02)
         for _ in range(10):

@@ -1,113 +1,16 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dicom_node.jobs import Job, JobState, enqueue, make_celery
+from dicom_node.jobs import Job, JobState
 from dicom_node.journal.jobs import JobRecord
-from dicom_node.journal.journal import Journal
-from dicom_node.queue.assembler import assemble
-from dicom_node.queue.reconciler import Reconciler
-from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready, waiting_messages
-from dicom_node.selection.selector import every_series
-from dicom_node.series import Instance
-from dicom_node.storage.spool import Spool
-from tests.fixtures.waiting import wait_until
-from worker.settings import Settings, load_settings
-
-FAKE_WORKER = Path(__file__).with_name("stand_in_worker.py")
-SETTINGS = """
-[node]
-data_dir = "{folder}"
-[queue]
-lease_s = 2.0
-requeue_after_s = 1.0
-requeue_max_s = 2.0
-max_attempts = 3
-"""
-
-
-class QueueSetup:
-    """Reconciler, Redis server and workers on one data directory; Redis and workers are real processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "lungspread.toml"
-        self.config.write_text(SETTINGS.format(folder=folder))
-        self.settings: Settings = load_settings(self.config)
-        self.spool = Spool(folder)
-        self._opened = ExitStack()
-        self.journal = self._opened.enter_context(Journal(self.settings.journal.url_in(folder)))
-        self.app = make_celery(redis_url(self.settings.queue, folder))
-        self.reconciler = Reconciler(self.journal.jobs, lambda job: enqueue(self.app, job), self.settings.queue)
-        self.log = (folder / "worker.log").open("ab")
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.redis = self.start_redis()
-
-    def start_redis(self) -> subprocess.Popen[bytes]:
-        self.redis = self._start(server_command(self.folder))
-        assert wait_until_ready(redis_url(self.settings.queue, self.folder), 10)
-        return self.redis
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        return self._start([sys.executable, str(FAKE_WORKER), str(self.config)])
-
-    def receive(self, series_uid: str, *files: bytes, config_hash: str = "config") -> Job:
-        """Record a series of these files as received, and queue its job."""
-        for number, content in enumerate(files):
-            uid = f"{series_uid}.{number}"
-            self.spool.write_instance(series_uid, uid, content)
-            self.journal.series.record_instances([instance(series_uid, uid, content)], time.time() - 60)
-        (job,) = assemble(self.journal, config_hash, every_series(self.journal, 20.0, time.time()), time.time())
-        return job
-
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
-        """Run the reconciler until the condition holds."""
-
-        def holds() -> bool:
-            if condition():
-                return True
-            self.reconciler.step(time.time())
-            return False
-
-        wait_until(holds, timeout_s, self.jobs_and_log)
-
-    def wait_for_state(self, job: Job, state: JobState) -> None:
-        self.wait_until(lambda: self.journal.jobs.get(job.job_key).state is state)
-
-    def jobs_and_log(self) -> str:
-        return f"{self.journal.jobs.find()}\n{(self.folder / 'worker.log').read_text()}"
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        self.app.close()
-        self._opened.close()
-        self.log.close()
-
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        self.processes.append(process)
-        return process
-
-
-def instance(series_uid: str, uid: str, content: bytes) -> Instance:
-    return Instance(
-        sop_instance_uid=uid,
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
-        series_uid=series_uid,
-        study_uid="1.2",
-        calling_ae_title="SENDER",
-        file_sha256=content.hex(),
-    )
+from dicom_node.queue.redis_server import redis_url, waiting_messages
+from tests.fixtures.worker.queue.queue_setup import QueueSetup
 
 
 def states(setup: QueueSetup, jobs: list[Job]) -> list[JobState]:
@@ -274,7 +177,11 @@ def test_a_full_disk_does_not_count_as_an_attempt(setup: QueueSetup) -> None:
     setup.wait_until(lambda: setup.journal.jobs.get(job.job_key).reason is not None)
 
     record = setup.journal.jobs.get(job.job_key)
-    assert (record.attempts, record.reason) == (0, "SpoolFull: the disk answered ENOSPC")
+    outbox = setup.spool.outbox
+    assert (record.attempts, record.reason) == (
+        0,
+        f"{outbox}: No space left on device (ENOSPC): free some space there",
+    )
 
 
 def test_a_worker_whose_model_fails_releases_the_job_and_exits(setup: QueueSetup) -> None:
