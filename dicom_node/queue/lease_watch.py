@@ -19,9 +19,10 @@ class LeaseWatch:
     def ended(self, running: Sequence[RunningJob], moment: float) -> list[RunningJob]:
         """Return the jobs whose lease has ended. running: all running jobs. moment: seconds, monotonic.
 
-        After a gap, as when the journal did not respond, no worker could renew a lease: each gets its whole time again.
+        After a gap of half a lease, as when the journal did not respond, workers may have been unable to renew theirs:
+        each gets its whole time again.
         """
-        if moment - self._looked_at > self.lease_s:
+        if moment - self._looked_at > self.lease_s / 2:
             self._unchanged.clear()
         self._looked_at = moment
         self._unchanged = {job: self._unchanged.get(job, moment) for job in running}

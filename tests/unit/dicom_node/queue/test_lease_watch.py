@@ -35,5 +35,15 @@ def test_after_a_time_in_which_nobody_looked_each_lease_has_its_whole_time_again
     watch.ended([job(5.0)], 0.0)
 
     assert watch.ended([job(5.0)], 1000.0) == []
-    assert watch.ended([job(5.0)], 1050.0) == []
+    assert watch.ended([job(5.0)], 1030.0) == []
+    assert watch.ended([job(5.0)], 1060.0) == []
     assert watch.ended([job(5.0)], 1061.0) == [job(5.0)]
+
+
+def test_an_outage_of_the_journal_that_is_shorter_than_a_lease_costs_no_worker_its_job() -> None:
+    watch = LeaseWatch(lease_s=60.0)
+    watch.ended([job(5.0)], 0.0)
+    watch.ended([job(5.0)], 14.0)  # the worker's next renewals, at 15 s, 30 s and 45 s, and our looks find no journal
+
+    assert watch.ended([job(5.0)], 61.0) == []
+    assert watch.ended([job(6.0)], 76.0) == []
