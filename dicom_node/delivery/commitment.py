@@ -103,7 +103,8 @@ def _failure(reference: Reference, instance: Instance | None, spool: Spool) -> i
         return CLASS_INSTANCE_CONFLICT
     try:
         path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
-        is_unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == instance.file_sha256
+        with path.open("rb") as file:
+            is_unchanged = hashlib.file_digest(file, "sha256").hexdigest() == instance.file_sha256
     except (OSError, InvalidUid):
         return NO_SUCH_INSTANCE
     return None if is_unchanged else PROCESSING_FAILURE

@@ -9,6 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
+from typing import BinaryIO
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
@@ -26,6 +27,7 @@ from pydicom.uid import (
 
 from dicom_node.dicom_file import DAMAGE, read_file, value_of
 from dicom_node.errors import UnreadableInstance
+from dicom_node.storage.encoded_file import Encoded, header_of, pieces_of
 from dicom_node.storage.spool import checked_uid
 
 _NAMES = {
@@ -58,7 +60,7 @@ class Header:
     series_uid: str
 
 
-def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header:
+def read_header(encoded: Encoded, transfer_syntax_uid: str) -> Header:
     """Return the UIDs of an encoded data set.
 
     Raises UnreadableInstance if it cannot be read, lacks a UID or is truncated; InvalidUid if a UID is not valid.
@@ -66,7 +68,7 @@ def read_header(encoded: bytes | memoryview, transfer_syntax_uid: str) -> Header
     syntax = UID(transfer_syntax_uid)
     try:
         if syntax == DeflatedExplicitVRLittleEndian:
-            encoded = zlib.decompress(encoded, -zlib.MAX_WBITS)
+            encoded = zlib.decompress(b"".join(pieces_of(encoded)), -zlib.MAX_WBITS)
         found = _read_uids(encoded, syntax)
     except DECODING_ERRORS as error:
         # The library's message may quote values, so only the type of the error is reported.
@@ -129,7 +131,7 @@ def read_origin(file_meta: FileMetaDataset) -> Origin:
 class _Progress:
     """The position of the reader, which stops at the pixel data."""
 
-    stream: BytesIO
+    stream: BinaryIO
     pixel_data_length: int | None = None
     end: int | None = 0
     """Offset of the end of the last element; None if its length is undefined."""
@@ -143,9 +145,9 @@ class _Progress:
         return True
 
 
-def _read_uids(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
+def _read_uids(encoded: Encoded, syntax: UID) -> dict[str, str]:
     """Read all elements, and return the UIDs by name. Raises EOFError if the data set is truncated."""
-    stream, found = BytesIO(encoded), {}
+    stream, found = header_of(encoded), {}
     is_implicit = syntax == ImplicitVRLittleEndian  # pydicom's own property is an error for a syntax it does not know
     progress = _Progress(stream)
     for element in data_element_generator(
@@ -164,7 +166,7 @@ def _read_uids(encoded: bytes | memoryview, syntax: UID) -> dict[str, str]:
     return found
 
 
-def _skip_pixel_data(stream: BytesIO, length: int) -> None:
+def _skip_pixel_data(stream: BinaryIO, length: int) -> None:
     if length != _UNDEFINED_LENGTH:
         stream.seek(length, 1)
         return

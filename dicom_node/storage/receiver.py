@@ -22,6 +22,7 @@ from dicom_node.storage.dataset_header import (
     read_origin,
     split_file,
 )
+from dicom_node.storage.encoded_file import Encoded
 from dicom_node.storage.recorder import InstanceRecorder, StoredInstance
 from dicom_node.storage.spool import Spool, checked_uid
 
@@ -34,7 +35,7 @@ _LOCK_STRIPES = 64
 class ReceivedInstance:
     """An encoded data set as received, and the UIDs that the sender declares for it."""
 
-    encoded: bytes | memoryview
+    encoded: Encoded
     transfer_syntax_uid: str
     sop_class_uid: str
     sop_instance_uid: str
@@ -56,6 +57,10 @@ class InstanceReceiver:
         self._recorder = InstanceRecorder(series)
         self._retrieving: list[str] = []
         self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
+
+    def require_room(self) -> None:
+        """Raise SpoolFull if the disk has too little space."""
+        self._spool.require_room()
 
     def close(self) -> None:
         """Write the rows of what was received."""
@@ -149,9 +154,7 @@ def received_file(file: bytes, calling_ae_title: str, *, is_fetched: bool) -> Re
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
 
 
-def _stored(
-    header: Header, origin: Origin, content: Sequence[bytes | memoryview], *, is_awaited: bool
-) -> StoredInstance:
+def _stored(header: Header, origin: Origin, content: Sequence[Encoded], *, is_awaited: bool) -> StoredInstance:
     instance = Instance(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,

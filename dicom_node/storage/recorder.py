@@ -21,6 +21,7 @@ from dicom_node.clock import CLOCK
 from dicom_node.errors import JournalUnavailable
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
+from dicom_node.storage.encoded_file import Encoded, pieces_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class StoredInstance:
     """An instance whose file is on disk; its hash is computed when it is recorded."""
 
     instance: Instance
-    content: Sequence[bytes | memoryview]
+    content: Sequence[Encoded]
     """The parts of its file."""
     is_fetched: bool
     is_awaited: bool = False
@@ -138,7 +139,8 @@ class InstanceRecorder:
 def _hashed(stored: StoredInstance) -> StoredInstance:
     digest = hashlib.sha256()
     for part in stored.content:
-        digest.update(part)
+        for piece in pieces_of(part):
+            digest.update(piece)
     return replace(stored, instance=replace(stored.instance, file_sha256=digest.hexdigest()), content=())
 
 
