@@ -27,7 +27,7 @@ import psutil
 from benchmarks.row import Row, row_of, write_rows
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import StorageScp, close
+from dicom_node.network.scp import StorageScp
 from dicom_node.network.status import SUCCESS, configure_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
@@ -93,12 +93,12 @@ def serve(folder: Path) -> None:
 
     with Journal(f"sqlite:///{folder}/journal.db") as journal:
         receiver = InstanceReceiver(journal.series, Spool(folder))
-        server = StorageScp(
+        scp = StorageScp(
             node=settings, peers=[sender], commitments=journal.commitments, receiver=receiver, on_report=ignore
         ).open()
-        print(server.server_address[1], flush=True)
+        print(scp.port, flush=True)
         sys.stdin.read()
-        close(server)
+        scp.close()
         receiver.close()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.errors import SettingsError
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import RunningServer, StorageScp, close
+from dicom_node.network.scp import OpenScp, StorageScp
 from dicom_node.settings import DicomwebSettings, NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 class OpenListeners:
     """Servers that listen until they are closed."""
 
-    scp: RunningServer
+    scp: OpenScp
     dicomweb: RunningDicomweb | None
 
     @property
     def port(self) -> int:
         """The port of the SCP."""
-        return int(self.scp.server_address[1])
+        return self.scp.port
 
     def close(self) -> None:
         """Stop listening, and end open associations and requests."""
         if self.dicomweb is not None:
             self.dicomweb.close()
-        close(self.scp)
+        self.scp.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +49,16 @@ class Listeners:
     spool: Spool
 
     def open(self) -> OpenListeners:
-        """Start to listen, without blocking. Raises SettingsError if a port is taken."""
+        """Start to listen, without blocking. Raises SettingsError if a port or a certificate cannot be used."""
         scp = self._open_scp()
         try:
             return OpenListeners(scp=scp, dicomweb=self._open_dicomweb() if self.dicomweb.enabled else None)
         except SettingsError:
-            close(scp)
+            scp.close()
             raise
 
-    def _open_scp(self) -> RunningServer:
-        scp = StorageScp(
+    def _open_scp(self) -> OpenScp:
+        return StorageScp(
             node=self.node,
             peers=[peer for peer in self.peers if peer.has_address],
             commitments=self.journal.commitments,
@@ -66,12 +66,7 @@ class Listeners:
             on_report=lambda report, peers: record_peer_report(
                 self.journal.transactions, report, self.node, {peer.name for peer in peers if peer.storage_commitment}
             ),
-        )
-        try:
-            return scp.open()
-        except OSError as error:
-            where = f"{self.node.host}:{self.node.port}"
-            raise SettingsError(f"node.host and node.port: cannot listen on {where}: {error.strerror}") from None
+        ).open()
 
     def _open_dicomweb(self) -> RunningDicomweb:
         from dicom_node.dicomweb.server import DicomwebServer  # imported here, because it takes a third of a second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -25,7 +26,19 @@ def _token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _address(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        # RFC 1123 2.1: a host name; what has digits and dots alone is an address with a mistake.
+        if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", text) or re.fullmatch(r"[0-9.]+", text):
+            raise ValueError('an address, a network ("10.1.0.0/16"), a host name or "any"') from None
+    return text
+
+
+ANY_ADDRESS = "any"
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
+PeerAddress = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -47,7 +60,22 @@ class NodeSettings(_Section):
     """With less free disk space, instances are refused (status 0xA700)."""
     retention_days: Annotated[int, Field(ge=0)] = 0
     """Days after the commitment of its results until a received series is deleted; 0 keeps it for ever."""
+    max_instance_mb: Annotated[int, Field(ge=1)] = 2048
+    """An association on which a longer instance arrives is aborted."""
     max_associations: Annotated[int, Field(ge=1)] = 32
+    association_timeout_s: Seconds = 5.0
+    """A connection without a complete association request for this long is closed."""
+    tls: Literal["off", "also", "only"] = "off"
+    """`also` listens on `port` without TLS and on `tls_port` with TLS, `only` on `tls_port` alone."""
+    tls_port: Annotated[int, Field(ge=0, le=65535)] = 2762
+    tls_certificate: str = ""
+    """File of our certificate chain (PEM)."""
+    tls_key: str = ""
+    """File of its private key (PEM)."""
+    tls_ca: str = ""
+    """File of the certificates (PEM) that verify those of the peers."""
+    tls_mutual: bool = True
+    """Whether a peer that connects must have a certificate, too."""
     network_timeout_s: Seconds = 60.0
     """An association on which the peer sends nothing for this long is ended."""
     connect_timeout_s: Seconds = 10.0
@@ -69,6 +97,16 @@ class NodeSettings(_Section):
     """A scan is compared with at most this many prior scans, the newest ones."""
     deliver_backfill: bool = False
     """Whether the results of prior scans that were fetched and analysed are delivered too."""
+
+    @model_validator(mode="after")
+    def _has_what_tls_needs(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key are both needed, or neither")
+        if self.tls != "off" and not self.tls_certificate:
+            raise ValueError(f'tls = "{self.tls}" needs tls_certificate and tls_key')
+        if self.tls != "off" and self.tls_mutual and not self.tls_ca:
+            raise ValueError(f'tls = "{self.tls}" needs tls_ca, or tls_mutual = false')
+        return self
 
 
 class DicomwebSettings(_Section):
@@ -104,6 +142,12 @@ class Peer(_Section):
     host: str = ""
     """Empty, with port 0, if it has no DICOM network address and is reached by DICOMweb alone."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    addresses: tuple[PeerAddress, ...] = ()
+    """Addresses, networks or host names that it connects from; empty: `host`. `any` does not check them."""
+    tls: bool = False
+    """Whether DICOM with it, in both directions, needs TLS."""
+    tls_names: tuple[str, ...] = ()
+    """Its certificate has one of these names or SHA-256 fingerprints; empty: `host`."""
     may_send: bool = False
     """It may send series to us and request storage commitment of them."""
     may_retrieve: bool = False

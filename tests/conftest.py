@@ -14,7 +14,7 @@ from pynetdicom import evt
 
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import StorageScp, close
+from dicom_node.network.scp import StorageScp
 from dicom_node.network.status import configure_libraries
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
@@ -102,6 +102,7 @@ class RunningScp:
 
     node: NodeSettings
     port: int
+    tls_port: int | None
     opened: Journal
     receiver: InstanceReceiver
     spool: Spool
@@ -143,9 +144,16 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
                     journal.transactions, report, node, {peer.name for peer in senders}
                 ),
             )
-            server = scp.open()
-            stack.callback(close, server)
-            return RunningScp(node=node, port=server.server_address[1], opened=journal, receiver=receiver, spool=spool)
+            opened = scp.open()
+            stack.callback(opened.close)
+            return RunningScp(
+                node=node,
+                port=opened.port,
+                tls_port=opened.tls_port,
+                opened=journal,
+                receiver=receiver,
+                spool=spool,
+            )
 
         yield open_with
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 
 import requests
@@ -19,6 +20,7 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.network.http_session import open_session
 from dicom_node.network.scu import OnInstance, Retrieval
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.receiver import received_file
 
 _AS_STORED = (("application/dicom", "*"),)
 """PS3.18 8.7.3.5.2: in the transfer syntax in which the peer stores it."""
@@ -57,7 +59,8 @@ class DicomwebSource:
             for instance in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
                 if self._aborted.is_set():
                     raise PacsUnavailable(self.peer.name, "WADO-RS: aborted by us")
-                self._on_instance(str(instance.SOPInstanceUID), _file(instance))
+                read = partial(received_file, _file(instance), self.peer.ae_title, is_fetched=True)
+                self._on_instance(str(instance.SOPInstanceUID), read)
                 count += 1
         return Retrieval(completed=count, failed=0)
 

@@ -5,24 +5,28 @@ An instance is on disk before its C-STORE is answered with success. Associations
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pynetdicom
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.clock import CLOCK
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
-from dicom_node.errors import JournalUnavailable, UnreadableInstance
+from dicom_node.errors import JournalUnavailable, SettingsError, UnreadableInstance
 from dicom_node.identifiers import VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
-from dicom_node.network.association import NodeAE, on_connected
+from dicom_node.network.acceptor import GuardedAE, GuardedServer, accepted_of
+from dicom_node.network.addresses import PeerAddresses
+from dicom_node.network.admission import Admission
+from dicom_node.network.association import on_connected
+from dicom_node.network.association_log import AssociationLog
+from dicom_node.network.association_request import AssociationObserver
 from dicom_node.network.contexts import ACCEPTED
+from dicom_node.network.message_buffers import ArrivingDataSet, message_limits
 from dicom_node.network.status import (
     DUPLICATE_TRANSACTION,
     MAXIMUM_PDU_LENGTH,
@@ -33,18 +37,45 @@ from dicom_node.network.status import (
     abort,
 )
 from dicom_node.network.store_status import store
+from dicom_node.network.tls import ServerTls
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
-log = logging.getLogger(__name__)
-
 _SWITCH_INTERVAL_S = 0.001
-
-RunningServer = ThreadedAssociationServer
-"""The server that `StorageScp.open` returns."""
 
 OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
 """Receives a commitment report and the peers that may have sent it; returns the status of the response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenScp:
+    """Listeners of the SCP that listen until they are closed; each is None if there is none."""
+
+    plain: GuardedServer | None
+    secured: GuardedServer | None
+    admission: Admission
+
+    @property
+    def port(self) -> int:
+        """The port without TLS, else the one with TLS."""
+        server = self.plain or self.secured
+        assert server is not None  # noqa: S101 - there is always one
+        return int(server.server_address[1])
+
+    @property
+    def tls_port(self) -> int | None:
+        """The port with TLS."""
+        return int(self.secured.server_address[1]) if self.secured is not None else None
+
+    def close(self) -> None:
+        """Stop listening, and end what is open without waiting for the peers."""
+        self.admission.close()
+        self.admission.addresses.close()
+        for server in filter(None, (self.plain, self.secured)):
+            for association in server.active_associations:
+                connection = association.dul.socket
+                abort(connection.socket if connection is not None else None)
+            server.ae.shutdown()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,63 +87,87 @@ class StorageScp:
     commitments: CommitmentJournal
     receiver: InstanceReceiver
     on_report: OnReport
+    observers: Sequence[AssociationObserver] = field(default_factory=lambda: [AssociationLog()])
 
-    def open(self) -> RunningServer:
-        """Start to listen, and return the server without blocking. Raises OSError if the port cannot be bound."""
+    def open(self) -> OpenScp:
+        """Start to listen, without blocking. Raises SettingsError if a port or a certificate cannot be used."""
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its log lines cost time and quote data sets
         # A thread that waits for the interpreter gets it after 1 ms, not 5: eight associations answer in half the time.
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        ae = NodeAE(ae_title=self.node.ae_title)
+        tls = ServerTls(self.node) if self.node.tls != "off" else None
+        admission = Admission(node=self.node, peers=self.peers, addresses=PeerAddresses(self.peers))
+        admission.addresses.open()
+        opened = OpenScp(plain=None, secured=None, admission=admission)
+        try:
+            if self.node.tls != "only":
+                opened = replace(opened, plain=self._listen(admission, "port", None))
+            return replace(opened, secured=self._listen(admission, "tls_port", tls)) if tls is not None else opened
+        except SettingsError:
+            opened.close()
+            raise
+
+    def _listen(self, admission: Admission, setting: str, tls: ServerTls | None) -> GuardedServer:
+        limits = replace(message_limits(self.node), require_room=self.receiver.require_room)
+        ae = GuardedAE(limits, admission=admission, observers=self.observers, tls=tls)
         ae.require_called_aet = True
-        # An empty list would accept every AE title in pynetdicom; with our own title only C-ECHO is possible.
-        ae.require_calling_aet = [peer.ae_title for peer in self.peers] or [self.node.ae_title]
-        ae.maximum_associations = self.node.max_associations
+        ae.maximum_associations = 2 * self.node.max_associations  # `Admission` counts: some of these are ending
         ae.maximum_pdu_size = MAXIMUM_PDU_LENGTH
-        ae.acse_timeout = self.node.connect_timeout_s
+        ae.acse_timeout = self.node.association_timeout_s
         ae.dimse_timeout = ae.network_timeout = self.node.network_timeout_s
         ae.add_supported_context(VERIFICATION)
-        server = ae.start_server((self.node.host, self.node.port), block=False, evt_handlers=self._handlers())
-        assert server is not None  # noqa: S101  (returned because block=False)
+        address = (self.node.host, getattr(self.node, setting))
+        try:
+            server = ae.start_server(address, block=False, evt_handlers=self._handlers())
+        except OSError as error:
+            where = f"{address[0]}:{address[1]}"
+            raise SettingsError(f"node.host and node.{setting}: cannot listen on {where}: {error.strerror}") from None
+        assert isinstance(server, GuardedServer)  # noqa: S101  (returned because block=False)
         return server
 
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
             (evt.EVT_CONN_OPEN, on_connected, [self.node.network_timeout_s]),
-            (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_REJECTED, _log_rejection),
-            (evt.EVT_CONN_CLOSE, _log_early_end),
-            (evt.EVT_ABORTED, _log_abort),
+            (evt.EVT_REQUESTED, _on_requested),
+            (evt.EVT_ACCEPTED, self._on_accepted),
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_N_ACTION, self._on_commitment_request),
             (evt.EVT_N_EVENT_REPORT, self._on_commitment_report),
         ]
 
-    def _on_requested(self, event: evt.Event) -> None:
-        """Support the presentation contexts that the requestor is configured for."""
-        request: Any = event.assoc.requestor.primitive
-        event.assoc.acceptor.supported_contexts = _contexts_for(self._peers_titled(request.calling_ae_title))
+    def _on_accepted(self, event: evt.Event) -> None:
+        accepted = accepted_of(event.assoc)
+        accepted.tally.is_accepted = True
+        for observer in self.observers:
+            observer.on_accepted(accepted.requestor)
 
     def _on_store(self, event: evt.Event) -> int:
         """Write the instance to disk, then respond."""
         request: Any = event.request
         calling = _calling(event)
         originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
-        received = ReceivedInstance(
-            encoded=request.DataSet.getvalue(),  # without a copy, here and in read_header
-            transfer_syntax_uid=event.context.transfer_syntax,
-            sop_class_uid=request.AffectedSOPClassUID,
-            sop_instance_uid=request.AffectedSOPInstanceUID,
-            calling_ae_title=calling,
-            # PS3.7 9.1.1.1: the AE that requested the C-MOVE; some peers send their own title instead.
-            is_fetched=originator in (self.node.ae_title, calling),
-        )
-        is_negotiated = request.AffectedSOPClassUID == event.context.abstract_syntax
-        return store(lambda: is_negotiated and self.receiver.keep(received), f"C-STORE from {calling}")
+        data_set: ArrivingDataSet = request.DataSet
+
+        def keep() -> bool:
+            received = ReceivedInstance(
+                encoded=data_set.content(),
+                transfer_syntax_uid=event.context.transfer_syntax,
+                sop_class_uid=request.AffectedSOPClassUID,
+                sop_instance_uid=request.AffectedSOPInstanceUID,
+                calling_ae_title=calling,
+                # PS3.7 9.1.1.1: the AE that requested the C-MOVE; some peers send their own title instead.
+                is_fetched=originator in (self.node.ae_title, calling),
+            )
+            is_negotiated = request.AffectedSOPClassUID == event.context.abstract_syntax
+            return is_negotiated and self.receiver.keep(received)
+
+        status = store(keep, f"C-STORE from {calling}")
+        accepted_of(event.assoc).tally.count(status)
+        return status
 
     def _on_commitment_request(self, event: evt.Event) -> tuple[int, None]:
         """Record a request for commitment of received instances (SCP role); the report follows on a new association."""
-        senders = [peer for peer in self._peers_titled(_calling(event)) if peer.may_send]
+        senders = [peer for peer in _peers(event) if peer.may_send]
         if not senders:
             return NOT_AUTHORISED, None
         try:
@@ -129,22 +184,21 @@ class StorageScp:
     def _on_commitment_report(self, event: evt.Event) -> tuple[int, None]:
         """Handle a peer's commitment report for our results (SCU role)."""
         try:
-            return self.on_report(read_report(event.event_information), self._peers_titled(_calling(event))), None
+            return self.on_report(read_report(event.event_information), _peers(event)), None
         except AttributeError:
             return MISTYPED_ARGUMENT, None
         except JournalUnavailable:
             return PROCESSING_FAILURE, None
 
-    def _peers_titled(self, ae_title: str) -> list[Peer]:
-        return [peer for peer in self.peers if peer.ae_title == ae_title]
+
+def _on_requested(event: evt.Event) -> None:
+    """Support the presentation contexts that the requestor is configured for."""
+    event.assoc.acceptor.supported_contexts = _contexts_for(_peers(event))
 
 
-def close(server: ThreadedAssociationServer) -> None:
-    """Stop listening, and end the open associations without waiting for their peers."""
-    for association in server.active_associations:
-        connection = association.dul.socket
-        abort(connection.socket if connection is not None else None)
-    server.ae.shutdown()
+def _peers(event: evt.Event) -> Sequence[Peer]:
+    """Return the peers that the association is of; their settings say what they may."""
+    return accepted_of(event.assoc).requestor.peers
 
 
 def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
@@ -161,19 +215,3 @@ def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
 
 def _calling(event: evt.Event) -> str:
     return event.assoc.requestor.ae_title.strip()
-
-
-def _log_rejection(event: evt.Event) -> None:
-    requestor = event.assoc.requestor
-    called = requestor.primitive.called_ae_title if requestor.primitive is not None else ""
-    log.warning("association from %s (%r calling %r) rejected", requestor.address, requestor.ae_title, called)
-
-
-def _log_early_end(event: evt.Event) -> None:
-    """Log a connection that ended without an association request."""
-    if event.assoc.requestor.primitive is None:
-        log.warning("connection from %s ended without an association", event.assoc.requestor.address)
-
-
-def _log_abort(event: evt.Event) -> None:
-    log.warning("association from %s (%r) was aborted", event.assoc.requestor.address, _calling(event))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import build_role, evt
@@ -29,14 +30,15 @@ from dicom_node.network import contexts
 from dicom_node.network.association import AssociationRequestor, NoAcceptedContext
 from dicom_node.network.status import RETRIEVED, RETRYABLE, SOP_CLASS_NOT_SUPPORTED, STORED, SUCCESS
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.receiver import ReceivedInstance
 
 MIN_BYTES_PER_S = 100_000
 """The response to a C-STORE is waited for `node.network_timeout_s`, and longer for a large file, by this rate."""
 
 OnReport = Callable[[CommitmentReport], int]
 """Receives a commitment report; returns the status of the response."""
-OnInstance = Callable[[str, bytes], None]
-"""Receives the SOP Instance UID and the DICOM file of a retrieved instance."""
+OnInstance = Callable[[str, Callable[[], ReceivedInstance]], None]
+"""Receives the SOP Instance UID of a retrieved instance, and returns it; that may raise what `keep` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ class PacsClient:
         # PS3.4 C.5.3: we are the storage SCP of C-GET, a role that the requestor must propose.
         roles = [build_role(sop_class, scp_role=True) for service in retrieved for sop_class in service.sop_classes]
         handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_C_STORE, functools.partial(_on_store, on_instance=on_instance))
+            (evt.EVT_C_STORE, functools.partial(_on_store, on_instance=on_instance, peer=self.peer))
         ]
         with self._association(contexts.proposed(contexts.GET, *retrieved), handlers, roles) as association:
             answers = association.send_c_get(query, STUDY_ROOT_GET)
@@ -190,8 +192,20 @@ def _on_report(event: evt.Event, on_report: OnReport) -> tuple[int, None]:
     return on_report(read_report(event.event_information)), None
 
 
-def _on_store(event: evt.Event, on_instance: OnInstance) -> int:
-    on_instance(str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())  # type: ignore[union-attr]
+def _on_store(event: evt.Event, on_instance: OnInstance, peer: Peer) -> int:
+    request: Any = event.request
+
+    def read() -> ReceivedInstance:
+        return ReceivedInstance(
+            encoded=request.DataSet.content(),
+            transfer_syntax_uid=event.context.transfer_syntax,
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            calling_ae_title=peer.ae_title,
+            is_fetched=True,
+        )
+
+    on_instance(str(request.AffectedSOPInstanceUID), read)
     return SUCCESS
 
 

@@ -81,7 +81,7 @@ def abort(connected: socket.socket | None) -> None:
     """Shut down a connection at once, from any thread; a thread that waits for it continues."""
     if connected is not None:
         try:
-            connected.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)  # that of TLS would wait for the other thread
         except OSError:
             return  # already closed
 

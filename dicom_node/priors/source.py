@@ -19,7 +19,7 @@ from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
 from dicom_node.settings import NodeSettings, Peer
-from dicom_node.storage.receiver import InstanceReceiver
+from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,13 @@ class DimseSource:
         self._client.abort()
 
 
-def store_retrieved(receiver: InstanceReceiver, peer: Peer, sop_instance_uid: str, file: bytes) -> None:
+def store_retrieved(
+    receiver: InstanceReceiver, peer: Peer, sop_instance_uid: str, read: Callable[[], ReceivedInstance]
+) -> None:
     """Store a retrieved instance; a failure is logged, and the series is then counted as incomplete."""
     try:
-        receiver.keep_file(file, peer.ae_title)
+        if not receiver.keep(read()):
+            raise UnreadableInstance("its data set has other UIDs than are declared for it")  # noqa: TRY301
     except (UnreadableInstance, SpoolFull, JournalUnavailable) as error:
         log.warning("instance %s from %s not stored: %s", sop_instance_uid, peer.name, error)
     except OSError as error:

@@ -129,14 +129,6 @@ class InstanceReceiver:
     def _lock_of(self, sop_instance_uid: str) -> threading.Lock:
         return self._locks[hash(sop_instance_uid) % len(self._locks)]
 
-    def keep_file(self, file: bytes, calling_ae_title: str) -> None:
-        """Store a DICOM file that we requested. Raises the errors of `keep`."""
-        received = received_file(file, calling_ae_title, is_fetched=True)
-        if not self.keep(received):
-            raise UnreadableInstance(
-                f"a file of {len(file)} bytes: data set and file meta information have different UIDs"
-            )
-
 
 def received_file(file: bytes, calling_ae_title: str, *, is_fetched: bool) -> ReceivedInstance:
     """Return the instance of a DICOM file; its file meta information declares the UIDs. Raises UnreadableInstance."""

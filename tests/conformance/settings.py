@@ -9,8 +9,11 @@ from pynetdicom import PYNETDICOM_UID_PREFIX
 
 from dicom_node.delivery.commitment_reports import MAX_ATTEMPTS
 from dicom_node.delivery.delivery import MAX_REFERENCES
-from dicom_node.network.association import MAX_PDU_BYTES, MAX_REQUEST_BYTES
+from dicom_node.network.admission import MOST_WAITING
 from dicom_node.network.contexts import MAX_CONTEXTS
+from dicom_node.network.dimse import MAX_WAITING_MESSAGES
+from dicom_node.network.message_buffers import MAX_COMMAND_BYTES, MAX_MEMORY_BYTES
+from dicom_node.network.pdu_socket import MAX_PDU_BYTES, MAX_REQUEST_BYTES, MAX_VALUES
 from dicom_node.network.scu import MIN_BYTES_PER_S
 from dicom_node.network.status import MAXIMUM_PDU_LENGTH
 from dicom_node.priors.query import MIN_SLICES
@@ -30,12 +33,23 @@ def association_parameters() -> str:
         ["Implementation Version Name", "PYNETDICOM_ and its version"],
         ["Maximum PDU length that we announce", f"{MAXIMUM_PDU_LENGTH} bytes"],
         ["Longest PDU that we take", f"{MAX_PDU_BYTES} bytes; an association request {MAX_REQUEST_BYTES} bytes"],
+        ["Presentation data values in one PDU", f"at most {MAX_VALUES}"],
+        ["Longest command set", f"{MAX_COMMAND_BYTES} bytes"],
+        ["Longest data set of a C-STORE", f"{node.max_instance_mb} MiB (`node.max_instance_mb`)"],
+        ["Longest data set of other messages", f"{MAX_MEMORY_BYTES} bytes"],
+        ["Messages of an association that wait", f"at most {MAX_WAITING_MESSAGES}"],
         ["Associations accepted at once", f"{node.max_associations} (`node.max_associations`)"],
+        ["The same from one address", f"three quarters of them: {node.max_associations * 3 // 4}"],
+        ["Connections that wait for their association request", f"at most {MOST_WAITING}"],
         ["Associations requested at once", "one for each destination, one for priors, one for commitment reports"],
         ["Presentation contexts proposed", f"at most {MAX_CONTEXTS}"],
         ["Asynchronous operations", "not negotiated: one at a time"],
         ["User identity, SOP class extended negotiation", "not negotiated"],
-        ["Time limit of a connection, and of its request", f"{node.connect_timeout_s:g} s (`node.connect_timeout_s`)"],
+        [
+            "Time limit of the association request of a peer",
+            f"{node.association_timeout_s:g} s from its connection on (`node.association_timeout_s`)",
+        ],
+        ["Time limit of our connection and request", f"{node.connect_timeout_s:g} s (`node.connect_timeout_s`)"],
         ["Time limit of silence, and of a response", f"{node.network_timeout_s:g} s (`node.network_timeout_s`)"],
         ["The same for the response to our C-STORE", f"plus 1 s per {MIN_BYTES_PER_S} bytes of the file"],
         ["Instances of one storage commitment request", f"at most {MAX_REFERENCES}"],

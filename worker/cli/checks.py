@@ -10,10 +10,11 @@ from dicom_node.errors import NodeError
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.stow import StowClient
+from dicom_node.network.tls import server_context
 from dicom_node.priors.source import try_search
 from dicom_node.queue.redis_server import embedded_version, redis_url, version_at
 from dicom_node.queue.server_version import ServerVersion
-from dicom_node.settings import NodeSettings, Peer
+from dicom_node.settings import ANY_ADDRESS, NodeSettings, Peer
 from models.registry import check_model
 from models.segmenter import ModelError
 from worker.settings import Settings
@@ -39,9 +40,14 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _journal(settings)
     yield _model(settings)
     yield _node(settings.node)
+    if settings.node.tls != "off":
+        yield _tls(settings.node)
     for peer in settings.peers:
         if peer.has_address:
             yield _echo(peer, settings.node)
+        if ANY_ADDRESS in peer.addresses:
+            fact = "is accepted from any address: by its AE title alone, unless it has tls"
+            yield Check(subject=f"addresses of {peer.name}", passed=True, fact=fact)
         if peer.query_priors:
             yield _find(peer, settings.node)
         if peer.deliver == "stow":
@@ -125,6 +131,14 @@ def _node(node: NodeSettings) -> Check:
             passed=True,
             fact=f"nothing listens on {node.host}:{node.port} yet; `lungspread serve` starts it",
         )
+
+
+def _tls(node: NodeSettings) -> Check:
+    def probe() -> str:
+        server_context(node)
+        return f"certificate, key and authorities can be read; port {node.tls_port}"
+
+    return _checked("tls", probe, "check node.tls_certificate, tls_key and tls_ca, and that the user may read them")
 
 
 def _echo(peer: Peer, node: NodeSettings) -> Check:

@@ -13,7 +13,7 @@ from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record
 from dicom_node.jobs import JobState
 from dicom_node.journal.delivery_records import DeliveryState
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import StorageScp, close
+from dicom_node.network.scp import StorageScp
 from dicom_node.network.scu import PacsClient
 from dicom_node.series import Document, Instance
 from dicom_node.settings import NodeSettings, Peer
@@ -130,10 +130,10 @@ def listening(outbox: Outbox, pacs: SmallPacs) -> Iterator[None]:
             outbox.journal.transactions, report, outbox.node, {p.name for p in peers}
         ),
     )
-    server = scp.open()
-    pacs.peers = {"LUNGNODE": ("127.0.0.1", server.server_address[1])}
+    opened = scp.open()
+    pacs.peers = {"LUNGNODE": ("127.0.0.1", opened.port)}
     yield
-    close(server)
+    opened.close()
 
 
 def test_a_finished_job_is_committed_when_stored_if_no_commitment_is_requested(outbox: Outbox, pacs: SmallPacs) -> None:

@@ -20,9 +20,19 @@ from pynetdicom.presentation import build_context
 from dicom_node.journal.journal import Journal
 from dicom_node.settings import NodeSettings, Peer
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.dicom_node.pdus import (
+    CT,
+    DATA,
+    LAST_COMMAND,
+    VERIFICATION,
+    associated,
+    association_request,
+    p_data,
+    pdu,
+    store_request,
+)
 from tests.fixtures.waiting import wait_until
 
-CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 WriteCt = Callable[..., list[Path]]
 MakeCt = Callable[..., Dataset]
 
@@ -40,7 +50,7 @@ StartScp = Callable[..., RunningScp]
 
 @pytest.fixture
 def scp(start_scp: StartScp, sender: Peer) -> RunningScp:
-    return start_scp(sender, network_timeout_s=1.0, connect_timeout_s=1.0, max_associations=8)
+    return start_scp(sender, network_timeout_s=1.0, association_timeout_s=1.0, max_associations=8)
 
 
 def connect(scp: RunningScp) -> socket.socket:
@@ -83,11 +93,6 @@ def assert_unharmed(scp: RunningScp, files: list[Path]) -> None:
     assert len(series.sop_instance_uids) == len(files)
 
 
-def pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
-    """Return a PDU (PS3.8 9.3): type, reserved, length, body."""
-    return struct.pack(">BBI", kind, 0, len(body) if length is None else length) + body
-
-
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: node\r\n\r\n",
     "tls": bytes.fromhex("1603010200010001fc0303") + bytes(range(200)),
@@ -109,27 +114,15 @@ def test_garbage_ends_the_connection(
 
         assert is_closed(connection)
 
-    assert awaited_lines(caplog, "ended without an association") == 1
+    assert awaited_lines(caplog, "connection from 127.0.0.1") == 1
     assert_unharmed(scp, write_ct(2))
-
-
-def item(kind: int, body: bytes) -> bytes:
-    """Return an item of a PDU (PS3.8 9.3.2): type, reserved, length, content."""
-    return struct.pack(">BBH", kind, 0, len(body)) + body
-
-
-def request_of_verification(called: bytes, calling: bytes) -> bytes:
-    """Return an A-ASSOCIATE-RQ with these titles, of 16 bytes each (PS3.8 table 9-11)."""
-    context = bytes([1, 0, 0, 0]) + item(0x30, VERIFICATION.encode()) + item(0x40, b"1.2.840.10008.1.2")
-    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3")
-    items = item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + item(0x50, user)
-    return pdu(1, struct.pack(">HH", 1, 0) + called + calling + bytes(32) + items)
 
 
 @pytest.mark.parametrize("padding", [b" ", b"\0"], ids=["spaces", "NUL"])
 def test_ae_titles_may_be_padded_with_nul(scp: RunningScp, padding: bytes) -> None:
     with connect(scp) as connection:
-        connection.sendall(request_of_verification(b"LUNGNODE".ljust(16, padding), b"SENDER".ljust(16, padding)))
+        called, calling = b"LUNGNODE".ljust(16, padding), b"SENDER".ljust(16, padding)
+        connection.sendall(association_request(abstract_syntax=VERIFICATION, called=called, calling=calling))
 
         assert connection.recv(1) == b"\x02"  # A-ASSOCIATE-AC
 
@@ -185,21 +178,6 @@ def test_silent_connections_do_not_block_associations(scp: RunningScp, write_ct:
         connection.close()
 
 
-def association_request(contexts: int) -> bytes:
-    """Return an A-ASSOCIATE-RQ (PS3.8 9.3.2) with this number of presentation contexts, all of CT."""
-
-    def item(kind: int, body: bytes) -> bytes:
-        return struct.pack(">BBH", kind, 0, len(body)) + body
-
-    abstract, transfer = item(0x30, CT.encode()), item(0x40, b"1.2.840.10008.1.2.1")
-    items = item(0x10, b"1.2.840.10008.3.1.1.1")
-    for number in range(contexts):
-        items += item(0x20, bytes([(2 * number + 1) % 256, 0, 0, 0]) + abstract + transfer)
-    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3")
-    head = struct.pack(">HH16s16s32x", 1, 0, b"LUNGNODE".ljust(16), b"SENDER".ljust(16))
-    return pdu(1, head + items + item(0x50, user))
-
-
 @pytest.mark.parametrize("contexts", [129, 1000, 8000])
 def test_an_association_with_too_many_presentation_contexts_does_no_harm(
     scp: RunningScp, write_ct: WriteCt, contexts: int
@@ -214,35 +192,19 @@ def test_an_association_with_too_many_presentation_contexts_does_no_harm(
     assert_unharmed(scp, write_ct(2))
 
 
-def start_of_a_store(ct: Dataset, folder: Path) -> tuple[bytes, bytes]:
+def start_of_a_store(ct: Dataset, folder: Path) -> bytes:
     """Return the P-DATA PDUs of a C-STORE of this image: the command, and the first half of the data set."""
-    command = Dataset()
-    command.AffectedSOPClassUID, command.AffectedSOPInstanceUID = CT, ct.SOPInstanceUID
-    command.CommandField, command.MessageID, command.Priority, command.CommandDataSetType = 1, 1, 0, 1
-    encoded = bytearray()
-    for element in sorted(command, key=lambda element: element.tag):
-        value = element.value
-        body = struct.pack("<H", value) if isinstance(value, int) else value.encode() + b"\0" * (len(value) % 2)
-        encoded += struct.pack("<HHI", element.tag.group, element.tag.element, len(body)) + body
-    encoded = bytearray(struct.pack("<HHII", 0, 0, 4, len(encoded))) + encoded
     dcmwrite(folder / "whole.dcm", ct, enforce_file_format=True)
     half = (folder / "whole.dcm").read_bytes()[400:1400]
-
-    def data(header: int, body: bytes) -> bytes:
-        return pdu(4, struct.pack(">IBB", len(body) + 2, 1, header) + body)
-
-    return data(3, bytes(encoded)), data(0, half)
+    return p_data(LAST_COMMAND, store_request(ct.SOPInstanceUID)) + p_data(DATA, half)
 
 
 @pytest.mark.parametrize("ending", ["abort", "reset", "silence"])
 def test_an_association_that_ends_during_a_store_leaves_no_file(
     scp: RunningScp, make_ct: MakeCt, write_ct: WriteCt, tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    command, half = start_of_a_store(make_ct(9), tmp_path)
-    connection = connect(scp)
-    connection.sendall(association_request(1))
-    assert connection.recv(4096)[:1] == b"\2"
-    connection.sendall(command + half)
+    connection = associated(scp.port)
+    connection.sendall(start_of_a_store(make_ct(9), tmp_path))
     if ending == "abort":
         connection.sendall(pdu(7, bytes(4)))
     if ending == "reset":
@@ -256,11 +218,8 @@ def test_an_association_that_ends_during_a_store_leaves_no_file(
 
 
 def test_an_invalid_message_ends_its_own_association_only(scp: RunningScp, write_ct: WriteCt) -> None:
-    with connect(scp) as connection:
-        connection.sendall(association_request(1))
-        assert connection.recv(4096)[:1] == b"\2"
-        body = b"\xff" * 100
-        connection.sendall(pdu(4, struct.pack(">IBB", len(body) + 2, 1, 3) + body))
+    with associated(scp.port) as connection:
+        connection.sendall(p_data(LAST_COMMAND, b"\xff" * 100))
 
         assert is_closed(connection)
 

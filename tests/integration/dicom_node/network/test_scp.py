@@ -106,8 +106,8 @@ def test_an_unknown_ae_title_is_rejected_with_the_reason_of_the_standard(
     assert sum("rejected" in line for line in caplog.messages) == 1
 
 
-def test_without_any_peer_every_requestor_is_rejected(start_scp: StartScp) -> None:
-    assert association(start_scp(), calling="SENDER").is_rejected
+def test_without_any_peer_nobody_may_associate(start_scp: StartScp) -> None:
+    assert not association(start_scp(), calling="SENDER").is_established
 
 
 def test_a_peer_that_may_not_send_may_only_echo(start_scp: StartScp) -> None:

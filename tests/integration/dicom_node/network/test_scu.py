@@ -5,11 +5,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import JPEGLSLossless, RLELossless, SegmentationStorage
+from pydicom.filereader import read_dataset
+from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO
@@ -18,6 +20,8 @@ from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
 from dicom_node.network import contexts
 from dicom_node.network.scu import PacsClient, StoreOutcome
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.encoded_file import pieces_of
+from dicom_node.storage.receiver import ReceivedInstance
 from tests.conftest import CLOSES_ITS_SOCKET
 from tests.fixtures.ports import is_listening
 from tests.fixtures.waiting import wait_until
@@ -310,17 +314,20 @@ def test_a_move_to_an_unknown_destination_raises(client: PacsClient, write_ct: W
         client.move(query("SERIES", SeriesInstanceUID="1.2.3"), "NOBODY")
 
 
-def test_a_get_returns_files(client: PacsClient, write_ct: WriteCt, tmp_path: Path) -> None:
+def test_a_get_returns_instances_as_they_were_stored(client: PacsClient, write_ct: WriteCt) -> None:
     files = write_ct(3)
     list(client.store(files))
+    received: dict[str, ReceivedInstance] = {}
 
-    def keep(uid: str, file: bytes) -> None:
-        (tmp_path / uid).write_bytes(file)
-
-    got = client.get(query("SERIES", SeriesInstanceUID="1.2.3"), keep)
+    got = client.get(query("SERIES", SeriesInstanceUID="1.2.3"), lambda uid, read: received.update({uid: read()}))
 
     assert (got.completed, got.failed) == (3, 0)
-    assert [dcmread(tmp_path / f"1.2.3.{n}") for n in (1, 2, 3)] == [dcmread(file) for file in files]
+    for number, file in enumerate(files, start=1):
+        instance, sent = received[f"1.2.3.{number}"], dcmread(file)
+        assert (instance.sop_class_uid, instance.calling_ae_title) == (sent.SOPClassUID, client.peer.ae_title)
+        encoded = BytesIO(b"".join(pieces_of(instance.encoded)))
+        is_implicit = instance.transfer_syntax_uid == ImplicitVRLittleEndian
+        assert read_dataset(encoded, is_implicit_VR=is_implicit, is_little_endian=True) == sent
 
 
 # -- against dcmtk --

@@ -18,7 +18,7 @@ from dicom_node.identifiers import PRODUCT
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.schema import FETCHED, SENT
-from dicom_node.network.scp import StorageScp, close
+from dicom_node.network.scp import StorageScp
 from dicom_node.prior import PriorSearch
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, SmallNetwork
 from tests.fixtures.worker.multi_frame import converted, enhanced
@@ -40,9 +40,9 @@ def moving(tmp_path: Path, pacs: SmallPacs, journal: Journal) -> Iterator[SmallN
         receiver=small_network.receiver,
         on_report=lambda *_: 0,
     ).open()
-    pacs.peers = {"LUNGNODE": ("127.0.0.1", scp.server_address[1])}
+    pacs.peers = {"LUNGNODE": ("127.0.0.1", scp.port)}
     yield small_network
-    close(scp)
+    scp.close()
 
 
 # -- fetched scans --

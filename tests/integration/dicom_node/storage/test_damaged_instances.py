@@ -17,7 +17,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.priors.patient_identity import PatientIdentity, read_identity
 from dicom_node.selection.score import score_of
 from dicom_node.selection.series_facts import read_facts
-from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
+from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance, received_file
 from dicom_node.storage.spool import Spool
 from tests.conftest import make_ct_instance
 from tests.fixtures.damaged_headers import SECRET, Damaged, damaged, data_set, dicom_file, elements_of
@@ -71,7 +71,7 @@ def test_a_damaged_instance_is_kept_or_refused_as_unreadable(node: Node, damage:
 def check_file(file: bytes, node: Node) -> None:
     """The same instance as a file: fetched by WADO-RS, asked for its patient, scored among the series of its study."""
     try:
-        node.receiver.keep_file(file, "PEER")
+        node.receiver.keep(received_file(file, "PEER", is_fetched=True))
     except UnreadableInstance as refused:
         check_line(refused)
     path = node.folder / "file.dcm"
