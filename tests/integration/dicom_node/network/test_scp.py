@@ -31,6 +31,7 @@ from dicom_node.network.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.dicom_node.pdus import association_request, rejection
 from tests.fixtures.worker.analysed_series import Scan as TwelveSlices
 from tests.fixtures.worker.multi_frame import converted, enhanced
 from worker.ct.reader import load
@@ -96,13 +97,10 @@ def test_an_echo_of_a_known_peer_is_answered(scp: RunningScp) -> None:
 def test_an_unknown_ae_title_is_rejected_with_the_reason_of_the_standard(
     scp: RunningScp, caplog: pytest.LogCaptureFixture, calling: str, called: str, diagnostic: int
 ) -> None:
-    assoc = association(scp, calling=calling, called=called)
+    request = association_request(called=called.encode(), calling=calling.encode())
 
-    answer = assoc.acceptor.primitive
-    assert assoc.is_rejected
-    assert answer is not None
     # PS3.8 table 9-21: rejected-permanent, by the service user.
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
+    assert rejection(scp.port, request) == (1, 1, diagnostic)
     assert sum("rejected" in line for line in caplog.messages) == 1
 
 

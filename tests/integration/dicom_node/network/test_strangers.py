@@ -16,7 +16,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.network.admission import MOST_WAITING
 from dicom_node.settings import NodeSettings, Peer
 from tests.conftest import CLOSES_ITS_SOCKET
-from tests.fixtures.dicom_node.pdus import CT, VERIFICATION, associated, association_request
+from tests.fixtures.dicom_node.pdus import CT, VERIFICATION, associated, association_request, rejection
 from tests.fixtures.waiting import wait_until
 
 WriteCt = Callable[..., list[Path]]
@@ -113,11 +113,8 @@ def test_a_connection_from_an_address_of_no_peer_is_closed_at_once(
 def test_the_right_title_from_another_peers_address_is_rejected(
     scp: RunningScp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    association = associate(scp, "SENDER", NEIGHBOUR)
+    assert rejection(scp.port, association_request(), NEIGHBOUR) == (1, 1, 3)
 
-    answer = association.acceptor.primitive
-    assert answer is not None
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 3)  # PS3.8 table 9-21
     assert caplog.messages == [
         f"connection from {NEIGHBOUR} ('SENDER') rejected: the peer with its AE title has another address"
     ]
@@ -141,10 +138,7 @@ def test_one_peer_leaves_a_slot_to_another_and_gives_its_own_back_at_once(
     scp: RunningScp, caplog: pytest.LogCaptureFixture
 ) -> None:
     with associated(scp.port):
-        rejected = associate(scp)
-        answer = rejected.acceptor.primitive
-        assert answer is not None
-        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)  # PS3.8 table 9-21
+        assert rejection(scp.port, association_request()) == (2, 3, 2)
         assert is_answered(scp, "OTHER", NEIGHBOUR)
 
     wait_until(lambda: is_answered(scp), 5)
