@@ -10,8 +10,11 @@ HALF := OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )) MALLOC_M
 CT ?=
 LATER_CT ?=
 CONFIG ?= lungspread.toml
+SEED ?= 1
+HISTORIES ?= 1000
+INPUTS ?= 100000
 
-.PHONY: demo test test-fast lint check serve bench conformance doctor lock sbom clean
+.PHONY: demo test test-fast lint check faults fuzz serve bench conformance doctor lock sbom clean
 
 demo: .venv/worker
 	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
@@ -29,6 +32,14 @@ lint: .venv/dev
 	$(BIN)/mypy
 
 check: lint test
+
+# Histories of faults (kills, disks, clocks, PACS, damage) with a stub in place of the network; as root, disks fill, too.
+faults: .venv/dev
+	$(BIN)/python -m tests.faults --seed $(SEED) --histories $(HISTORIES)
+
+# Malformed input for everything that takes bytes from outside.
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --inputs $(INPUTS)
 
 serve: .venv/worker
 	$(BIN)/lungspread serve --config $(CONFIG)

@@ -37,13 +37,13 @@ class Verdict:
     """Numbers of what went wrong, and one line for each."""
 
     lost: int = 0
-    """Instances acknowledged and in no job that ended, or no longer on the disk; results that did not arrive."""
+    """Instances acknowledged and no longer on the disk as they were sent; results COMMITTED and not in the PACS."""
     doubled: int = 0
     """Documents that the PACS has beside the job's own, or with two contents."""
     wrong: int = 0
     """Jobs that ended in another state than the faults allow, or with another result than the true one."""
     stuck: int = 0
-    """Series that did not come to an end, or could not be sent."""
+    """Series with an acknowledged instance that no job has that ended, or that could not be sent."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -112,7 +112,7 @@ def judge(site: Site, plan: Plan, sender: Sender, damaged: frozenset[str], verdi
         verdict.stuck += 1
         states = [f"{job.state} with {len(job.instances)} ({job.reason})" for job in current]
         verdict.notes.append(f"series {uid}: {len(sender.acknowledged)} acknowledged, jobs {states or 'none'}")
-    _judge_instances(site, plan, sender, current, verdict)
+    _judge_files(site, plan, sender, verdict)
     for job in current:
         if job.state in FINAL and not _is_allowed(job, plan, uid in damaged):
             verdict.wrong += 1
@@ -120,18 +120,16 @@ def judge(site: Site, plan: Plan, sender: Sender, damaged: frozenset[str], verdi
     _judge_documents(site, sender, current, verdict)
 
 
-def _judge_instances(site: Site, plan: Plan, sender: Sender, current: list[JobRow], verdict: Verdict) -> None:
-    listed = frozenset().union(*(job.instances for job in current))
+def _judge_files(site: Site, plan: Plan, sender: Sender, verdict: Verdict) -> None:
     for image in sender.images:
         uid = str(image.SOPInstanceUID)
         if uid not in sender.acknowledged:
             continue
         file = site.inbox / sender.plan.series_uid / f"{uid}.dcm"
         is_there = file.is_file() and (plan.kinds & DAMAGE or file.read_bytes().endswith(image.PixelData))
-        if not is_there or (current and uid not in listed):
+        if not is_there:
             verdict.lost += 1
-            where = "in no job" if is_there else "not on the disk as it was sent"
-            verdict.notes.append(f"instance {uid}: acknowledged, {where}")
+            verdict.notes.append(f"instance {uid}: acknowledged, not on the disk as it was sent")
 
 
 def _is_allowed(job: JobRow, plan: Plan, is_damaged: bool) -> bool:
