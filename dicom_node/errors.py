@@ -9,6 +9,7 @@
     |-- SpoolFull             the sender receives status 0xA700 and may retry
     |-- QueueUnavailable      retried: the reconciler enqueues the job again
     |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no space
+    |-- AuditNotSent          retried: the audit record repository cannot be reached; the messages stay in the file
     |-- JournalTooNew         a newer version has upgraded the journal; install that version
     |-- RedisNotStarted       the embedded Redis cannot run; fix the installation
     |-- DataDirInUse          another `lungspread serve` uses the data directory
@@ -77,6 +78,10 @@ class QueueUnavailable(NodeError):
 
 class JournalUnavailable(NodeError):
     """The journal's database does not respond."""
+
+
+class AuditNotSent(NodeError):
+    """The audit record repository did not receive audit messages."""
 
 
 class JournalTooNew(NodeError):
