@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.errors import SettingsError
 from dicom_node.journal.journal import Journal
@@ -47,6 +48,7 @@ class Listeners:
     journal: Journal
     receiver: InstanceReceiver
     spool: Spool
+    audit: AuditTrail
 
     def open(self) -> OpenListeners:
         """Start to listen, without blocking. Raises SettingsError if a port or a certificate cannot be used."""
@@ -63,6 +65,7 @@ class Listeners:
             peers=[peer for peer in self.peers if peer.has_address],
             commitments=self.journal.commitments,
             receiver=self.receiver,
+            audit=self.audit,
             on_report=lambda report, peers: record_peer_report(
                 self.journal.transactions, report, self.node, {peer.name for peer in peers if peer.storage_commitment}
             ),
@@ -78,4 +81,5 @@ class Listeners:
             receiver=self.receiver,
             documents=self.journal.documents,
             spool=self.spool,
+            audit=self.audit,
         ).open()

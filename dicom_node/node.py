@@ -11,9 +11,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from types import TracebackType
 
+from dicom_node.audit.clients import AuditedSender, audited_sources
+from dicom_node.audit.settings import AuditSettings
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.delivery.commitment_reports import CommitmentReporter
 from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries
 from dicom_node.jobs import enqueue, make_celery
@@ -24,7 +27,7 @@ from dicom_node.network.scu import PacsClient
 from dicom_node.network.sender import make_sender
 from dicom_node.network.status import configure_libraries
 from dicom_node.priors.search import PriorSearcher
-from dicom_node.priors.source import Source, make_source, store_retrieved
+from dicom_node.priors.source import Source
 from dicom_node.priors.timeline import PatientTimeline
 from dicom_node.queue.assembler import assemble
 from dicom_node.queue.reconciler import Reconciler, remove_committed
@@ -55,6 +58,7 @@ class NodeConfiguration:
     selection: SelectionSettings
     config_hash: str
     dicomweb: DicomwebSettings = field(default_factory=DicomwebSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
 
 class Node:
@@ -65,6 +69,7 @@ class Node:
         self._node = configuration.node
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = journal
+        self._audit = AuditTrail(configuration.audit, self._node)
         self._receiver = InstanceReceiver(self._journal.series, self._spool)
         self._timeline = self._make_timeline()
         self._counts = self._make_counts()
@@ -87,6 +92,7 @@ class Node:
         self._time.start()
         self._spool.remove_orphans()
         self._listeners = self._listen()
+        self._audit.start()
         self._record_missing()
         self._started_at = time.monotonic()
         for loop in self._loops:
@@ -112,6 +118,7 @@ class Node:
                 delivery_worker.abort()
             time.sleep(_ABORT_INTERVAL_S)
         self._receiver.close()
+        self._audit.stop()
 
     @property
     def port(self) -> int:
@@ -127,6 +134,7 @@ class Node:
             journal=self._journal,
             receiver=self._receiver,
             spool=self._spool,
+            audit=self._audit,
         ).open()
 
     def _record_missing(self) -> None:
@@ -150,11 +158,8 @@ class Node:
 
     def _make_sources(self) -> list[Source]:
         """Return a source for each peer that is queried; each loop needs its own, since one association is open."""
-        return [
-            make_source(peer, self._node, partial(store_retrieved, self._receiver, peer), self._receiver.retrieving)
-            for peer in self._configuration.peers
-            if peer.query_priors
-        ]
+        queried = [peer for peer in self._configuration.peers if peer.query_priors]
+        return audited_sources(queried, self._node, self._receiver, self._audit)
 
     def _make_counts(self) -> PacsCounts | None:
         sources, limit_s = self._make_sources(), self._configuration.selection.completion_limit_s
@@ -175,7 +180,7 @@ class Node:
             node=self._node,
             journal=self._journal,
             spool=self._spool,
-            sender=make_sender(peer, self._node),
+            sender=AuditedSender(make_sender(peer, self._node), peer, self._audit),
             client=PacsClient(peer, self._node),
         )
 
@@ -199,6 +204,7 @@ class Node:
             *self._deliver,
             Loop("report commitments", self._commitment_reporter.step),
             Loop("clean up", self._clean_up, every_s=_CLEAN_UP_INTERVAL_S),
+            *self._audit.loops(),
         ]
 
     def _assemble(self, now: float) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import evt
 
+from dicom_node.audit.trail import AuditTrail, no_audit
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp
@@ -126,7 +127,7 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
     """Start the node's Storage SCP for these peers; all are stopped at the end."""
     with contextlib.ExitStack() as stack:
 
-        def open_with(*peers: Peer, **settings: object) -> RunningScp:
+        def open_with(*peers: Peer, audit: AuditTrail | None = None, **settings: object) -> RunningScp:
             data_dir = tmp_path / "node"
             node = NodeSettings(ae_title="LUNGNODE", data_dir=data_dir, port=0, min_free_mb=0).model_copy(
                 update=settings
@@ -143,6 +144,7 @@ def start_scp(tmp_path: Path) -> Iterator[StartScp]:
                 on_report=lambda report, senders: record_peer_report(
                     journal.transactions, report, node, {peer.name for peer in senders}
                 ),
+                audit=audit or no_audit(),
             )
             opened = scp.open()
             stack.callback(opened.close)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentParseError
 
+from dicom_node.audit.settings import AuditSettings
 from dicom_node.errors import SettingsError
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings, Seconds
@@ -63,7 +64,7 @@ class WorkerSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All settings of node, peers, selection, worker, queue, journal and DICOMweb server."""
+    """All settings of node, peers, selection, worker, queue, journal, DICOMweb server and audit trail."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     journal: JournalSettings = JournalSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
+    audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")
     def _peers_are_distinct(self) -> Self:

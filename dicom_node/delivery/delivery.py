@@ -53,7 +53,6 @@ def record_peer_report(
     """
     known = transactions.get(report.transaction_uid)
     if known is None or known.peer not in peers:
-        log.warning("report ignored: its transaction was not opened with %s", " or ".join(sorted(peers)))
         return INVALID_ARGUMENT
     record_report(transactions, report, node, known.attempts)
     return SUCCESS

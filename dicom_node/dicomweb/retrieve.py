@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from dicom_node.audit.message import Participant
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.dicom_json import DicomJsonResponse, encode
 from dicom_node.dicomweb.media_types import BYTES, DICOM, accepts_multipart
 from dicom_node.dicomweb.multipart import new_boundary, read_file, write_parts
-from dicom_node.dicomweb.results import Results
+from dicom_node.dicomweb.results import Result, Results
 from dicom_node.dicomweb.urls import retrieve_url, service_url
 
 PIXEL_DATA = "7FE00010"
@@ -48,12 +49,18 @@ class RetrieveService:
         return _multipart(request, [iter([document.PixelData])], BYTES)
 
     def _find(self, request: Request) -> list[Path]:
-        self.access.require(request, lambda peer: peer.may_retrieve)
+        peer = self.access.require(request, lambda peer: peer.may_retrieve)
         uids = request.path_params
         found = list(self.results.find(uids["study"], uids.get("series", ""), uids.get("instance", "")))
         if not found:
             raise HTTPException(404, "no result has these UIDs")
+        self._audit(self.access.participant(request, peer), found)
         return [result.path for result in found]
+
+    def _audit(self, receiver: Participant, found: Sequence[Result]) -> None:
+        for result in found:
+            study_uid, sop_class_uid = str(result.header.StudyInstanceUID), str(result.header.get("SOPClassUID", ""))
+            self.access.audit.retrieved(receiver, study_uid, sop_class_uid, result.path)
 
 
 def _multipart(request: Request, contents: Iterable[Iterator[bytes]], content_type: str) -> Response:

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dicom_node.audit.queries import url_query
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.attributes import Level
 from dicom_node.dicomweb.dicom_json import DicomJsonResponse, encode
@@ -15,6 +16,7 @@ from dicom_node.dicomweb.query import InvalidQuery, Query, read_query
 from dicom_node.dicomweb.results import Results
 from dicom_node.dicomweb.search import search
 from dicom_node.dicomweb.urls import service_url
+from dicom_node.settings import Peer
 
 _NO_FUZZY = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
 """PS3.18 8.3.4.2."""
@@ -31,7 +33,8 @@ class SearchService:
 
     def search(self, request: Request) -> Response:
         """Answer GET /studies, /series, /instances, and the last two below a study or a series."""
-        self.access.require(request, lambda peer: peer.may_retrieve)
+        peer = self.access.require(request, lambda peer: peer.may_retrieve)
+        self._audit(request, peer)
         uids = request.path_params
         level = Level(request.url.path.rstrip("/").rpartition("/")[2])
         found = self.results.find(uids.get("study", ""), uids.get("series", ""))
@@ -45,6 +48,11 @@ class SearchService:
         if not page:
             return Response(status_code=204, headers=headers)
         return DicomJsonResponse([encode(answer) for answer in page], headers=headers)
+
+    def _audit(self, request: Request, peer: Peer) -> None:
+        audit, parameters = self.access.audit, request.query_params.multi_items()
+        query = url_query(request.url.path, parameters, with_values=audit.has_patient_ids)
+        audit.answered(self.access.participant(request, peer), query)
 
 
 def _warnings(query: Query, remaining: int) -> dict[str, str]:

@@ -7,10 +7,11 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 
+from dicom_node.audit.trail import AuditTrail, no_audit
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.application import make_application
 from dicom_node.dicomweb.request_body import BodyLimits
@@ -41,10 +42,11 @@ class DicomwebServer:
     receiver: InstanceReceiver
     documents: DocumentJournal
     spool: Spool
+    audit: AuditTrail = field(default_factory=no_audit)
 
     def open(self) -> RunningDicomweb:
         """Start to listen, and return the server without blocking. Raises SettingsError if that is not possible."""
-        access = Access(self.peers, self.settings)
+        access = Access(self.peers, self.settings, self.audit)
         results = Results(self.documents, self.spool)
         limits = BodyLimits(most_bytes=self.settings.max_request_mb << 20, timeout_s=self.node.network_timeout_s)
         application = make_application(

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dicom_node.audit.message import Participant
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.dicom_json import DicomJsonResponse, encode
 from dicom_node.dicomweb.multipart import Part
@@ -25,7 +26,8 @@ from dicom_node.network.status import (
     SUCCESS,
     TRANSFER_SYNTAX_NOT_SUPPORTED,
 )
-from dicom_node.network.store_status import store
+from dicom_node.network.store_status import refuse, store
+from dicom_node.series import Instance
 from dicom_node.settings import Peer
 from dicom_node.storage.dataset_header import read_header
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance, received_file
@@ -33,6 +35,7 @@ from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance, rece
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = "60"
+_SERVICE = "STOW-RS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +49,11 @@ class StoreService:
     async def store(self, request: Request) -> Response:
         """Answer POST /studies and POST /studies/{study}."""
         peer = self.access.require(request, lambda peer: peer.may_send)
-        study_uid = request.path_params.get("study", "")
+        sender, study_uid = self.access.participant(request, peer), request.path_params.get("study", "")
         parts = list[StoredPart]()
         try:
             async for part in read_parts(request, self.limits):
-                parts.append(await run_in_threadpool(self._keep, part, peer, study_uid))
+                parts.append(await run_in_threadpool(self._keep, part, peer, sender, study_uid))
         except EarlyEnd as end:
             log.warning("STOW-RS from %s ended after %d parts: %s", peer.name, len(parts), end)
             if not any(part.status == SUCCESS for part in parts):
@@ -58,37 +61,40 @@ class StoreService:
             parts.append(StoredPart(status=CANNOT_UNDERSTAND))
         return _answer(parts, peer)
 
-    def _keep(self, part: Part, peer: Peer, study_uid: str) -> StoredPart:
-        request = f"STOW-RS from {peer.name}"
+    def _keep(self, part: Part, peer: Peer, sender: Participant, study_uid: str) -> StoredPart:
+        audit = self.access.audit
         if part.is_too_long:
-            log.error("%s answered 0xA700: an instance of more than %d bytes", request, MOST_INSTANCE_BYTES)
+            why = f"an instance of more than {MOST_INSTANCE_BYTES} bytes"
+            refuse(OUT_OF_RESOURCES, why, _SERVICE, sender, audit, level=logging.ERROR)
             return StoredPart(status=OUT_OF_RESOURCES)
         try:
             received = received_file(part.content, peer.ae_title, is_fetched=False)
         except UnreadableInstance as error:
-            log.warning("%s answered 0xC000: %s", request, error)
+            refuse(CANNOT_UNDERSTAND, str(error), _SERVICE, sender, audit)
             return StoredPart(status=CANNOT_UNDERSTAND)
-        status = _refusal(received, peer) or store(lambda: self._keep_of_study(received, study_uid), request)
+        status = _refusal(received, peer)
+        if status is not None:
+            refuse(status, f"instance {received.sop_instance_uid}", _SERVICE, sender, audit)
+        else:
+            status = store(lambda: self._keep_of_study(received, study_uid), _SERVICE, sender, audit)
         return StoredPart(
             sop_class_uid=received.sop_class_uid, sop_instance_uid=received.sop_instance_uid, status=status
         )
 
-    def _keep_of_study(self, received: ReceivedInstance, study_uid: str) -> bool:
+    def _keep_of_study(self, received: ReceivedInstance, study_uid: str) -> Instance | None:
         if study_uid and read_header(received.encoded, received.transfer_syntax_uid).study_uid != study_uid:
-            return False
+            return None
         return self.receiver.keep(received)
 
 
 def _refusal(received: ReceivedInstance, peer: Peer) -> int | None:
     """Return what C-STORE decides when a presentation context is negotiated; None if the instance is accepted."""
-    status, accepted = None, storage_syntaxes(peer)
+    accepted = storage_syntaxes(peer)
     if received.sop_class_uid not in accepted:
-        status = SOP_CLASS_NOT_SUPPORTED
-    elif received.transfer_syntax_uid not in accepted[received.sop_class_uid]:
-        status = TRANSFER_SYNTAX_NOT_SUPPORTED
-    if status is not None:
-        log.warning("STOW-RS from %s answered 0x%04X: instance %s", peer.name, status, received.sop_instance_uid)
-    return status
+        return SOP_CLASS_NOT_SUPPORTED
+    if received.transfer_syntax_uid not in accepted[received.sop_class_uid]:
+        return TRANSFER_SYNTAX_NOT_SUPPORTED
+    return None
 
 
 def _answer(parts: Sequence[StoredPart], peer: Peer) -> Response:

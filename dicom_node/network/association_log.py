@@ -1,34 +1,23 @@
-"""Log lines of associations: one for each that opens, ends or is refused."""
+"""Log lines and audit messages of associations: a line for each that opens or ends, both for each that is refused."""
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from dicom_node.audit.events import Refusal
+from dicom_node.audit.message import Participant
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.network.association_request import Requestor, Tally
 
 log = logging.getLogger(__name__)
 
-_WINDOW_S = 60.0
-_MOST_PER_WINDOW = 5
-"""Refusals of one address that are logged; of more, the number."""
-_MOST_ADDRESSES = 1000
 
-
-@dataclass(slots=True)
-class _Window:
-    ends_at: float
-    count: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationLog:
-    """Writes the lines; those of an address that is refused again and again are counted instead."""
+    """Writes the lines; of an address that is refused again and again the trail counts the refusals instead."""
 
-    _refusals: dict[str, _Window] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    audit: AuditTrail
 
     def on_accepted(self, requestor: Requestor) -> None:
         """Log who is connected, and how."""
@@ -47,24 +36,9 @@ class AssociationLog:
         )
 
     def on_refused(self, requestor: Requestor, why: str) -> None:
-        """Log the first refusals of an address, and now and then how many there were."""
-        with self._lock:
-            window = self._window(requestor.address)
-            window.count += 1
-            is_logged = window.count <= _MOST_PER_WINDOW
-        if is_logged:
-            title = f" ({requestor.ae_title!r})" if requestor.ae_title else ""
-            log.warning("connection from %s%s %s", requestor.address, title, why)
-
-    def _window(self, address: str) -> _Window:
-        now = time.monotonic()
-        window = self._refusals.get(address)
-        if window is not None and now < window.ends_at:
-            return window
-        if window is not None and window.count > _MOST_PER_WINDOW:
-            more = window.count - _MOST_PER_WINDOW
-            log.warning("%d more connections from %s were refused in %d s", more, address, _WINDOW_S)
-        if len(self._refusals) >= _MOST_ADDRESSES:
-            self._refusals.clear()
-        self._refusals[address] = _Window(now + _WINDOW_S)
-        return self._refusals[address]
+        """Log and audit that a connection or an association is refused."""
+        title = f" ({requestor.ae_title!r})" if requestor.ae_title else ""
+        by = Participant(
+            user_id=requestor.ae_title or "unknown", ae_title=requestor.ae_title, address=requestor.address
+        )
+        self.audit.refused(Refusal.NODE, by, f"connection from {requestor.address}{title} {why}")

@@ -14,6 +14,9 @@ import pynetdicom
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dicom_node.audit.events import Refusal
+from dicom_node.audit.message import Participant
+from dicom_node.audit.trail import AuditTrail, no_audit
 from dicom_node.clock import CLOCK
 from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
 from dicom_node.errors import JournalUnavailable, SettingsError, UnreadableInstance
@@ -29,6 +32,7 @@ from dicom_node.network.contexts import ACCEPTED
 from dicom_node.network.message_buffers import ArrivingDataSet, message_limits
 from dicom_node.network.status import (
     DUPLICATE_TRANSACTION,
+    INVALID_ARGUMENT,
     MAXIMUM_PDU_LENGTH,
     MISTYPED_ARGUMENT,
     NOT_AUTHORISED,
@@ -38,6 +42,7 @@ from dicom_node.network.status import (
 )
 from dicom_node.network.store_status import store
 from dicom_node.network.tls import ServerTls
+from dicom_node.series import Instance
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
 
@@ -87,7 +92,11 @@ class StorageScp:
     commitments: CommitmentJournal
     receiver: InstanceReceiver
     on_report: OnReport
-    observers: Sequence[AssociationObserver] = field(default_factory=lambda: [AssociationLog()])
+    audit: AuditTrail = field(default_factory=no_audit)
+
+    @property
+    def _observers(self) -> Sequence[AssociationObserver]:
+        return (AssociationLog(audit=self.audit),)
 
     def open(self) -> OpenScp:
         """Start to listen, without blocking. Raises SettingsError if a port or a certificate cannot be used."""
@@ -108,7 +117,7 @@ class StorageScp:
 
     def _listen(self, admission: Admission, setting: str, tls: ServerTls | None) -> GuardedServer:
         limits = replace(message_limits(self.node), require_room=self.receiver.require_room)
-        ae = GuardedAE(limits, admission=admission, observers=self.observers, tls=tls)
+        ae = GuardedAE(limits, admission=admission, observers=self._observers, tls=tls)
         ae.require_called_aet = True
         ae.maximum_associations = 2 * self.node.max_associations  # `Admission` counts: some of these are ending
         ae.maximum_pdu_size = MAXIMUM_PDU_LENGTH
@@ -138,7 +147,7 @@ class StorageScp:
     def _on_accepted(self, event: evt.Event) -> None:
         accepted = accepted_of(event.assoc)
         accepted.tally.is_accepted = True
-        for observer in self.observers:
+        for observer in self._observers:
             observer.on_accepted(accepted.requestor)
 
     def _on_store(self, event: evt.Event) -> int:
@@ -148,7 +157,7 @@ class StorageScp:
         originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
         data_set: ArrivingDataSet = request.DataSet
 
-        def keep() -> bool:
+        def keep() -> Instance | None:
             received = ReceivedInstance(
                 encoded=data_set.content(),
                 transfer_syntax_uid=event.context.transfer_syntax,
@@ -159,9 +168,9 @@ class StorageScp:
                 is_fetched=originator in (self.node.ae_title, calling),
             )
             is_negotiated = request.AffectedSOPClassUID == event.context.abstract_syntax
-            return is_negotiated and self.receiver.keep(received)
+            return self.receiver.keep(received) if is_negotiated else None
 
-        status = store(keep, f"C-STORE from {calling}")
+        status = store(keep, "C-STORE", _participant(event), self.audit)
         accepted_of(event.assoc).tally.count(status)
         return status
 
@@ -169,6 +178,7 @@ class StorageScp:
         """Record a request for commitment of received instances (SCP role); the report follows on a new association."""
         senders = [peer for peer in _peers(event) if peer.may_send]
         if not senders:
+            self._refuse(event, "request of storage commitment", "the peer has no may_send")
             return NOT_AUTHORISED, None
         try:
             transaction_uid, references = read_request(event.action_information)
@@ -184,11 +194,18 @@ class StorageScp:
     def _on_commitment_report(self, event: evt.Event) -> tuple[int, None]:
         """Handle a peer's commitment report for our results (SCU role)."""
         try:
-            return self.on_report(read_report(event.event_information), _peers(event)), None
+            status = self.on_report(read_report(event.event_information), _peers(event))
+            if status == INVALID_ARGUMENT:
+                self._refuse(event, "commitment report", "its transaction was not opened with that peer")
+            return status, None  # noqa: TRY300
         except AttributeError:
             return MISTYPED_ARGUMENT, None
         except JournalUnavailable:
             return PROCESSING_FAILURE, None
+
+    def _refuse(self, event: evt.Event, what: str, why: str) -> None:
+        by = _participant(event)
+        self.audit.refused(Refusal.FUNCTION, by, f"{what} from {by.address} ({by.ae_title!r}) refused: {why}")
 
 
 def _on_requested(event: evt.Event) -> None:
@@ -211,6 +228,12 @@ def _contexts_for(peers: Sequence[Peer]) -> list[PresentationContext]:
                     context.scu_role = context.scp_role = True
                 contexts.append(context)
     return contexts
+
+
+def _participant(event: evt.Event) -> Participant:
+    """Return the calling application; log lines speak of it by its AE title."""
+    requestor = accepted_of(event.assoc).requestor
+    return Participant(user_id=requestor.ae_title, ae_title=requestor.ae_title, address=requestor.address)
 
 
 def _calling(event: evt.Event) -> str:

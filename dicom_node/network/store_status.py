@@ -5,29 +5,38 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from dicom_node.audit.message import Participant
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
 from dicom_node.network.status import CANNOT_UNDERSTAND, DATA_SET_DOES_NOT_MATCH, OUT_OF_RESOURCES, SUCCESS
+from dicom_node.series import Instance
 
-log = logging.getLogger(__name__)
 
+def store(keep: Callable[[], Instance | None], service: str, sender: Participant, audit: AuditTrail) -> int:
+    """Keep an instance by `InstanceReceiver.keep`, and return the status; both are audited, and a failure is logged.
 
-def store(keep: Callable[[], bool], request: str) -> int:
-    """Keep an instance by `InstanceReceiver.keep`, and return the status; a failure is logged.
-
-    keep: False if the UIDs of the data set are not those that the request declares.
-    request: the service and the sender, for the log.
+    keep: None if the UIDs of the data set are not those that the request declares.
     """
     try:
-        if keep():
+        if (kept := keep()) is not None:
+            audit.received(sender, kept)
             return SUCCESS
     except UnreadableInstance as error:
-        log.warning("%s answered 0xC000: %s", request, error)
-        return CANNOT_UNDERSTAND
+        status, level, why = CANNOT_UNDERSTAND, logging.WARNING, str(error)
     except (SpoolFull, JournalUnavailable) as error:
-        log.error("%s answered 0xA700: %s", request, error)  # noqa: TRY400 - no traceback needed
-        return OUT_OF_RESOURCES
+        status, level, why = OUT_OF_RESOURCES, logging.ERROR, str(error)
     except OSError as error:
-        log.error("%s answered 0xA700: errno %s", request, error.errno)  # noqa: TRY400
-        return OUT_OF_RESOURCES
-    log.warning("%s answered 0xA900: request and data set have different UIDs", request)
-    return DATA_SET_DOES_NOT_MATCH
+        status, level, why = OUT_OF_RESOURCES, logging.ERROR, f"errno {error.errno}"
+    else:
+        status, level, why = DATA_SET_DOES_NOT_MATCH, logging.WARNING, "request and data set have different UIDs"
+    refuse(status, why, service, sender, audit, level=level)
+    return status
+
+
+def refuse(
+    status: int, why: str, service: str, sender: Participant, audit: AuditTrail, *, level: int = logging.WARNING
+) -> None:
+    """Log and audit that an instance is not stored."""
+    who = f"{sender.user_id} ({sender.address})"
+    audit.say(sender.address, level, f"{service} from {who} answered 0x{status:04X}: {why}")
+    audit.not_received(sender, f"status 0x{status:04X}")

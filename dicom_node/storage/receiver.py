@@ -75,14 +75,14 @@ class InstanceReceiver:
         finally:
             self._retrieving.remove(series_uid)
 
-    def keep(self, received: ReceivedInstance) -> bool:
-        """Write an instance to disk, and its row soon after; False if its UIDs differ from those declared for it.
+    def keep(self, received: ReceivedInstance) -> Instance | None:
+        """Write an instance to disk, and its row soon after; None if its UIDs differ from those declared for it.
 
         Raises UnreadableInstance, SpoolFull, JournalUnavailable and OSError.
         """
         header = read_header(received.encoded, received.transfer_syntax_uid)
         if (received.sop_class_uid, received.sop_instance_uid) != (header.sop_class_uid, header.sop_instance_uid):
-            return False
+            return None
         is_fetched = received.is_fetched or header.series_uid in self._retrieving
         origin = Origin(calling_ae_title=received.calling_ae_title, is_fetched=is_fetched)
         content = (file_start(header, received.transfer_syntax_uid, origin), received.encoded)
@@ -95,7 +95,7 @@ class InstanceReceiver:
             self._recorder.add(stored)
             if stored.is_awaited:
                 stored.recorded.result()
-        return True
+        return stored.instance
 
     def wait_until_recorded(self) -> None:
         """Wait until the journal has all instances that were kept. Raises JournalUnavailable."""

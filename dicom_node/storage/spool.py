@@ -2,6 +2,7 @@
 
     inbox/<series_uid>/<sop_uid>.dcm     received instances
     outbox/<job_key>/...                 results to be sent
+    audit/                               audit messages (dicom_node/audit)
     journal.db  redis/  .lock  .salt
 
 A file or folder gets its name only after its whole content is on disk. Everything is private to the user.

@@ -22,6 +22,7 @@ OF_CONSTANTS: Mapping[str, Callable[[], str]] = {
     "query keys": network.query_keys,
     "node settings": settings.node_settings,
     "peer settings": settings.peer_settings,
+    "audit settings": settings.audit_settings,
     "standard codes": codes.standard_codes,
 }
 """Sections that are made of constants."""

@@ -1,4 +1,4 @@
-"""Tables of association parameters, and of the settings of node and peers."""
+"""Tables of association parameters, and of the settings of node, peers and audit trail."""
 
 from __future__ import annotations
 
@@ -68,6 +68,11 @@ def node_settings() -> str:
 def peer_settings() -> str:
     """Return the settings of a peer; those without a default are examples."""
     return table(["`peers.`", "default, or example", "meaning"], _settings("#[[peers]]"))
+
+
+def audit_settings() -> str:
+    """Return the settings of the audit trail with their defaults."""
+    return table(["`audit.`", "default", "meaning"], _settings("[audit]"))
 
 
 def _settings(heading: str) -> Iterator[list[str]]:

@@ -27,6 +27,7 @@ def node(config: Config = None) -> None:
             journal=settings.journal,
             selection=settings.selection,
             dicomweb=settings.dicomweb,
+            audit=settings.audit,
             config_hash=config_hash(settings.worker, model_card(settings.worker.model)),
         ),
         stop,

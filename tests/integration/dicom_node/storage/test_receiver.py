@@ -61,7 +61,7 @@ def put_back(journal: Journal) -> None:
 
 def is_kept(receiver: InstanceReceiver, ct: Dataset) -> bool:
     with contextlib.suppress(JournalUnavailable):
-        return receiver.keep(received(ct))
+        return receiver.keep(received(ct)) is not None
     return False
 
 
