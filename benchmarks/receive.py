@@ -25,6 +25,8 @@ import numpy as np
 import psutil
 
 from benchmarks.row import Row, row_of, write_rows
+from dicom_node.audit.settings import AuditSettings
+from dicom_node.audit.trail import AuditTrail
 from dicom_node.delivery.commitment import CommitmentReport
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp
@@ -94,7 +96,12 @@ def serve(folder: Path) -> None:
     with Journal(f"sqlite:///{folder}/journal.db") as journal:
         receiver = InstanceReceiver(journal.series, Spool(folder))
         scp = StorageScp(
-            node=settings, peers=[sender], commitments=journal.commitments, receiver=receiver, on_report=ignore
+            node=settings,
+            peers=[sender],
+            commitments=journal.commitments,
+            receiver=receiver,
+            on_report=ignore,
+            audit=AuditTrail(AuditSettings(), settings),
         ).open()
         print(scp.port, flush=True)
         sys.stdin.read()
