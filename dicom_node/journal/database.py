@@ -16,6 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from dicom_node.errors import JournalUnavailable
 from dicom_node.journal.upgrade import is_current, upgrade
+from dicom_node.storage.private_folder import PRIVATE
 
 
 class Database:
@@ -72,7 +73,7 @@ def _engine(url: str) -> Engine:
     # Error messages are logged, so the parameters of statements are hidden.
     engine = create_engine(url, hide_parameters=True, max_overflow=-1, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        Path(str(engine.url.database)).parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:

@@ -26,10 +26,10 @@ from pathlib import Path
 from dicom_node.errors import DataDirInUse, InvalidUid, SpoolFull
 from dicom_node.identifiers import is_uid
 from dicom_node.storage.encoded_file import Encoded, pieces_of
+from dicom_node.storage.private_folder import PRIVATE, make_private
 
 _JOB_KEY = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_PRIVATE = 0o700
 _ORPHAN_AGE_S = 86400.0
 _SALT_BYTES = 32
 
@@ -48,7 +48,7 @@ def patient_salt(data_dir: Path) -> bytes:
     """Return the secret for patients' keys; it is generated once, and never leaves the data directory."""
     file = data_dir.resolve() / ".salt"
     if not file.exists():
-        file.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         _write_atomically(file, [secrets.token_bytes(_SALT_BYTES)])
     return file.read_bytes()
 
@@ -63,7 +63,7 @@ def checked_uid(uid: str) -> str:
 @contextlib.contextmanager
 def sole_use(data_dir: Path) -> Iterator[None]:
     """Lock the data directory for one `lungspread serve`. Raises DataDirInUse if another one has it."""
-    data_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    data_dir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     with (data_dir / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,8 +80,9 @@ class Spool:
         self.outbox = data_dir.resolve() / "outbox"
         self._min_free = min_free_mb * 1024 * 1024
         self._folder_lock = threading.Lock()
+        make_private(data_dir.resolve())
         for folder in (self.inbox, self.outbox):
-            folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            folder.mkdir(mode=PRIVATE, exist_ok=True)
 
     def instance_path(self, series_uid: str, sop_instance_uid: str) -> Path:
         """Return the path of an instance, whether it exists or not."""
@@ -99,6 +100,16 @@ class Spool:
         """Return the SOP Instance UIDs of the files of a series; one that is being written has a hidden name."""
         names = os.listdir(self.inbox / checked_uid(series_uid))  # noqa: PTH208 - three times as fast as iterdir
         return {name.removesuffix(".dcm") for name in names if not name.startswith(".")}
+
+    def newest_instance(self, series_uid: str) -> Path | None:
+        """Return the path of the instance of a series that was written last; None if it has none."""
+        folder = self.inbox / checked_uid(series_uid)
+        try:
+            with os.scandir(folder) as entries:
+                written = {entry.name: entry.stat().st_mtime_ns for entry in entries if not entry.name.startswith(".")}
+        except FileNotFoundError:
+            return None
+        return folder / max(written, key=written.__getitem__) if written else None
 
     def write_instance(self, series_uid: str, sop_instance_uid: str, *parts: Encoded) -> Path:
         """Write an instance (its parts joined) and sync it to disk.
@@ -183,7 +194,7 @@ class Spool:
 def _make_folder(folder: Path) -> None:
     """Create the folder, and sync its parent."""
     try:
-        folder.mkdir(mode=_PRIVATE)
+        folder.mkdir(mode=PRIVATE)
     except FileExistsError:
         return
     _sync(folder.parent)

@@ -15,6 +15,7 @@ from dicom_node.priors.source import try_search
 from dicom_node.queue.redis_server import embedded_version, redis_url, version_at
 from dicom_node.queue.server_version import ServerVersion
 from dicom_node.settings import ANY_ADDRESS, NodeSettings, Peer
+from dicom_node.storage.private_folder import PRIVATE, open_to_others, remedy
 from models.registry import check_model
 from models.segmenter import ModelError
 from worker.settings import Settings
@@ -36,6 +37,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     """Run all checks, one after the other, and yield their results."""
     yield Check(subject="configuration", passed=True, fact=f"{len(settings.peers)} peers")
     yield _disk(settings.node)
+    yield _private(settings.node)
     yield _redis(settings)
     yield _journal(settings)
     yield _model(settings)
@@ -56,7 +58,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
 
 def _disk(node: NodeSettings) -> Check:
     try:
-        node.data_dir.mkdir(parents=True, exist_ok=True)
+        node.data_dir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         probe = node.data_dir / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()
@@ -73,6 +75,21 @@ def _disk(node: NodeSettings) -> Check:
         passed=free_mb >= node.min_free_mb,
         fact=f"{free_mb} MiB free, node.min_free_mb is {node.min_free_mb}",
         hint="free some space: below the limit every C-STORE is answered 0xA700 (out of resources)",
+    )
+
+
+def _private(node: NodeSettings) -> Check:
+    subject = "privacy"
+    try:
+        found = open_to_others(node.data_dir)
+    except OSError as error:
+        hint = "make node.data_dir a folder of the user that runs lungspread"
+        return Check(subject=subject, passed=False, fact=f"{node.data_dir}: {error.strerror}", hint=hint)
+    if not found:
+        return Check(subject=subject, passed=True, fact=f"{node.data_dir} is private to this user")
+    fact = f"{found[0]} is open to other users of this machine, and {len(found) - 1} of our files and folders in it"
+    return Check(
+        subject=subject, passed=False, fact=fact, hint=f"{remedy(node.data_dir)}; the node does so when it starts"
     )
 
 

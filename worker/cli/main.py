@@ -6,6 +6,7 @@ Exit codes (worker/cli/terminal.py): 0 success; 2 the input was rejected; 1 any 
 from __future__ import annotations
 
 import logging
+import os
 
 import typer
 
@@ -29,10 +30,13 @@ for command in (timeline, schema, run, serve, node, worker, demo, send, jobs, re
 
 
 @app.callback()
-def lungspread() -> None:
+def lungspread(context: typer.Context) -> None:
     """Outline lung tumours in chest CT, beside a PACS. Research use only."""
     from dicom_node.network.status import configure_libraries
+    from dicom_node.storage.private_folder import PRIVATE_UMASK
 
+    if context.invoked_subcommand != "models":  # models have no patient data, and may be pulled for another user
+        os.umask(PRIVATE_UMASK)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     configure_libraries()
     logging.getLogger("highdicom").setLevel(logging.WARNING)

@@ -101,7 +101,7 @@ def test_no_instance_is_written_below_the_minimum_of_free_space(tmp_path: Path) 
 
 def test_a_full_disk_raises_spool_full_and_leaves_no_partial_files(tmp_path: Path) -> None:
     mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    program = f'mount -t tmpfs -o size=2m none "{tmp_path}" && exec "$0" -c "$1" "{tmp_path}"'
+    program = f'mount -t tmpfs -o size=2m,mode=700 none "{tmp_path}" && exec "$0" -c "$1" "{tmp_path}"'
     ended = subprocess.run([*mounted, program, sys.executable, FILL], capture_output=True, text=True, check=False)
     if "unshare" in ended.stderr or "mount:" in ended.stderr:
         pytest.skip(f"no small disk can be mounted: {ended.stderr.strip()}")
