@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
+from dicom_node.bounded_reading import CountedReads, limit_inflating
 from dicom_node.errors import UnreadableInstance
 
 DAMAGE = (
@@ -41,9 +43,18 @@ _KINDS = (
 def read_file(
     source: Path | BinaryIO, *, header_only: bool = False, keywords: Sequence[str] | None = None
 ) -> FileDataset:
-    """Return the data set of a file; `keywords` limits it to these elements. Raises UnreadableInstance and OSError."""
+    """Return the data set of a file; `keywords` limits it to these elements. Raises UnreadableInstance and OSError.
+
+    A data set that exceeds a limit of `bounded_reading` counts as damaged.
+    """
+    limit_inflating()
     try:
-        return dcmread(source, stop_before_pixels=header_only, specific_tags=None if keywords is None else [*keywords])
+        with _opened(source) as stream:
+            dataset = dcmread(
+                CountedReads(stream),
+                stop_before_pixels=header_only,
+                specific_tags=None if keywords is None else [*keywords],
+            )
     except InvalidDicomError:
         raise UnreadableInstance("not a DICOM object") from None
     except DAMAGE as error:
@@ -52,6 +63,18 @@ def read_file(
         if error.errno is None:  # pydicom's own, of a sequence without items
             raise _damaged(error) from None
         raise
+    dataset.buffer = None  # the stream
+    return dataset
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a file; a stream is used as it is, and stays open."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - of any VR

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pydicom.config
 
+from dicom_node.bounded_reading import limit_inflating
 from dicom_node.dicom_file import accept_nul_in_character_sets
 
 # PS3.7 Annex C, and PS3.4 table B.2-1 for C-STORE.
@@ -33,7 +34,8 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         OUT_OF_RESOURCES: "less disk space is free than `node.min_free_mb`, the disk fails, or the journal's database "
         "does not respond",
         DATA_SET_DOES_NOT_MATCH: "command or presentation context and data set have different SOP UIDs",
-        CANNOT_UNDERSTAND: "the data set cannot be read, is truncated, or lacks a UID",
+        CANNOT_UNDERSTAND: "the data set cannot be read, is truncated, lacks a UID, or exceeds a limit of elements or "
+        "inflated bytes",
     },
     "N-ACTION": {
         SUCCESS: "the request is recorded; the report follows on an association of its own",
@@ -53,7 +55,7 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         OUT_OF_RESOURCES: "as by C-STORE, or a part of the request is longer than 1 GiB",
         DATA_SET_DOES_NOT_MATCH: "file meta information and data set have different SOP UIDs, or the study is not that "
         "of the URL",
-        CANNOT_UNDERSTAND: "the part cannot be read, is truncated, or lacks a UID",
+        CANNOT_UNDERSTAND: "the part cannot be read, is truncated, lacks a UID, or exceeds a limit",
         TRANSFER_SYNTAX_NOT_SUPPORTED: "the transfer syntax is not accepted",
     },
 }
@@ -89,9 +91,10 @@ def abort(connected: socket.socket | None) -> None:
 def configure_libraries() -> None:
     """Disable logs and warnings of the libraries: they quote names, dates and URLs with patient IDs.
 
-    pydicom reads a damaged Specific Character Set, too.
+    pydicom reads a damaged Specific Character Set, too, and inflates no more than a limit.
     """
     accept_nul_in_character_sets()
+    limit_inflating()
     pydicom.config.debug(debug_on=False)  # pydicom sets its level on first use, so ours is set after it
     # Without a warning, a check of each value that is read has no effect, and takes a tenth of the time to receive.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

@@ -6,10 +6,9 @@ No other element is decoded, above all no pixel data.
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
@@ -25,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_node.bounded_reading import EncodedStream, InflatedStream
 from dicom_node.dicom_file import DAMAGE, read_file, value_of
 from dicom_node.errors import UnreadableInstance
 from dicom_node.storage.encoded_file import Encoded, header_of, pieces_of
@@ -36,6 +36,7 @@ _NAMES = {
     Tag("StudyInstanceUID"): "study_uid",
     Tag("SeriesInstanceUID"): "series_uid",
 }
+_READ: list[BaseTag | int] = [*_NAMES]
 _PIXEL_DATA = Tag("PixelData")
 _FETCHED_CREATOR = "2.25.253711896403247011870562158210948473615"
 """Private Information Creator UID of an instance that we requested (PS3.10 table 7.1-1)."""
@@ -63,21 +64,20 @@ class Header:
 def read_header(encoded: Encoded, transfer_syntax_uid: str) -> Header:
     """Return the UIDs of an encoded data set.
 
-    Raises UnreadableInstance if it cannot be read, lacks a UID or is truncated; InvalidUid if a UID is not valid.
+    Raises UnreadableInstance if it cannot be read, lacks a UID, is truncated or exceeds a limit of `bounded_reading`;
+    InvalidUid if a UID is not valid.
     """
-    syntax = UID(transfer_syntax_uid)
     try:
-        if syntax == DeflatedExplicitVRLittleEndian:
-            encoded = zlib.decompress(b"".join(pieces_of(encoded)), -zlib.MAX_WBITS)
-        found = _read_uids(encoded, syntax)
+        found = _read_elements(encoded, UID(transfer_syntax_uid))
     except DECODING_ERRORS as error:
         # The library's message may quote values, so only the type of the error is reported.
         reason = type(error).__name__
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes cannot be read ({reason})") from None
-    missing = [name for name in _NAMES.values() if not found.get(name)]
+    missing = [name for tag, name in _NAMES.items() if not found.get(tag)]
     if missing:
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes has no {missing[0]}")
-    return Header(**{name: checked_uid(uid) for name, uid in found.items()})
+    uids = {name: checked_uid(found[tag].decode("ascii", "replace").strip(" \0")) for tag, name in _NAMES.items()}
+    return Header(**uids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +111,15 @@ def file_start(header: Header, transfer_syntax_uid: str, origin: Origin) -> byte
 
 def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
     """Return the file meta information of a DICOM file and its encoded data set. Raises UnreadableInstance."""
+    length = slice(len(_PREAMBLE) + _GROUP_LENGTH - 4, len(_PREAMBLE) + _GROUP_LENGTH)
+    meta_end = length.stop + int.from_bytes(file[length], "little")
     try:
-        meta = read_file(BytesIO(file), header_only=True, keywords=["SOPInstanceUID"]).file_meta
-        meta_end = len(_PREAMBLE) + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)
+        meta = read_file(BytesIO(file[:meta_end])).file_meta  # the data set may have to be inflated
+        is_first = length.stop + int(meta.FileMetaInformationGroupLength) == meta_end
     except DECODING_ERRORS as error:
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
+    if not is_first:
+        raise UnreadableInstance(f"a file of {len(file)} bytes does not begin with the length of its meta information")
     return meta, memoryview(file)[meta_end:]
 
 
@@ -131,7 +135,7 @@ def read_origin(file_meta: FileMetaDataset) -> Origin:
 class _Progress:
     """The position of the reader, which stops at the pixel data."""
 
-    stream: BinaryIO
+    stream: EncodedStream | InflatedStream
     pixel_data_length: int | None = None
     end: int | None = 0
     """Offset of the end of the last element; None if its length is undefined."""
@@ -145,28 +149,35 @@ class _Progress:
         return True
 
 
-def _read_uids(encoded: Encoded, syntax: UID) -> dict[str, str]:
-    """Read all elements, and return the UIDs by name. Raises EOFError if the data set is truncated."""
-    stream, found = header_of(encoded), {}
+def _read_elements(encoded: Encoded, syntax: UID) -> dict[BaseTag, bytes]:
+    """Read all elements, and return those that are needed. Raises EOFError if the data set is truncated."""
+    stream = _opened(encoded, syntax)
+    found: dict[BaseTag, bytes] = {}
     is_implicit = syntax == ImplicitVRLittleEndian  # pydicom's own property is an error for a syntax it does not know
     progress = _Progress(stream)
     for element in data_element_generator(
-        stream, is_implicit, syntax != ExplicitVRBigEndian, progress.is_at_pixels, specific_tags=list(_NAMES)
+        cast(BinaryIO, stream), is_implicit, syntax != ExplicitVRBigEndian, progress.is_at_pixels, specific_tags=_READ
     ):
-        if isinstance(element, RawDataElement) and element.tag in _NAMES:
-            found[_NAMES[element.tag]] = (element.value or b"").decode("ascii").strip(" \0")
+        if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+            found[element.tag] = element.value
     if progress.pixel_data_length is None:
-        is_complete = progress.end in (None, len(encoded))
+        is_complete = stream.reaches(stream.tell()) if progress.end is None else stream.ends_at(progress.end)
     else:
         stream.seek(8 if is_implicit else 12, 1)  # PS3.5 7.1: the explicit header of OB and OW has 12 bytes
         _skip_pixel_data(stream, progress.pixel_data_length)
-        is_complete = stream.tell() <= len(encoded)  # padding after the pixel data is allowed
+        is_complete = stream.reaches(stream.tell())  # padding after the pixel data is allowed
     if not is_complete:
         raise EOFError
     return found
 
 
-def _skip_pixel_data(stream: BinaryIO, length: int) -> None:
+def _opened(encoded: Encoded, syntax: UID) -> EncodedStream | InflatedStream:
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return InflatedStream(pieces_of(encoded), len(encoded))
+    return EncodedStream(header_of(encoded), len(encoded))
+
+
+def _skip_pixel_data(stream: EncodedStream | InflatedStream, length: int) -> None:
     if length != _UNDEFINED_LENGTH:
         stream.seek(length, 1)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.dicom_file import value_of
@@ -20,6 +21,9 @@ USED = (
 )  # fmt: skip
 MOST_PIXELS = 8192
 """Rows or columns; scanners write 512 to 2048."""
+BITS_ALLOCATED = (8, 16, 32)
+LONGEST_BYTES = 1 << 16
+"""Of an element that is not a sequence; what is read is much shorter."""
 
 
 def require_uids(ds: Dataset) -> None:
@@ -29,6 +33,14 @@ def require_uids(ds: Dataset) -> None:
             raise UnreadableInstance(f"{keyword} is missing or not a UID")
     if not is_uid(value_of(ds.file_meta, "TransferSyntaxUID")):
         raise UnreadableInstance("TransferSyntaxUID is missing or not a UID")
+
+
+def remove_unneeded(ds: Dataset) -> None:
+    """Remove private and long elements, which nothing is taken from: the headers of all slices are kept in memory."""
+    for tag in list(ds.keys()):
+        element = ds.get_item(tag, keep_deferred=True)
+        if tag.is_private or (isinstance(element, RawDataElement) and len(element.value or b"") > LONGEST_BYTES):
+            del ds[tag]
 
 
 def remove_invalid(ds: Dataset) -> None:
@@ -51,6 +63,8 @@ def check_pixel_description(ds: Dataset, pixel_bytes: int | None) -> None:
     for keyword in PIXEL_DESCRIPTION:
         if keyword not in ds:
             raise UndecodablePixels(*_uids(ds), f"{keyword} is missing or not a number")
+    if ds.BitsAllocated not in BITS_ALLOCATED:
+        raise UndecodablePixels(*_uids(ds), f"BitsAllocated is {ds.BitsAllocated}, not one of {BITS_ALLOCATED}")
     if max(ds.Rows, ds.Columns) > MOST_PIXELS:
         raise UndecodablePixels(*_uids(ds), f"{ds.Rows} rows and {ds.Columns} columns (limit {MOST_PIXELS})")
     if pixel_bytes is None:

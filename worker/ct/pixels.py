@@ -16,6 +16,7 @@ from dicom_node import transfer_syntaxes
 from dicom_node.dicom_file import DAMAGE
 from dicom_node.errors import UnreadableInstance
 from worker.ct.frame_reference import frame_of
+from worker.ct.frame_size import UnreadableFrame, frame_size, is_too_long
 from worker.ct.frames import HOLDS_NATIVE_PIXELS, decode, is_cut_off, unpack
 from worker.ct.image_files import ImageFiles
 from worker.ct.rejections import NotHounsfield, TruncatedInstance, UndecodablePixels
@@ -103,7 +104,21 @@ def _decode(header: Dataset, image: Dataset, syntax: UID, shape: tuple[int, ...]
     if syntax in HOLDS_NATIVE_PIXELS:
         size = shape[0] * shape[1] * int(image.BitsAllocated) // 8
         return _native(header, unpack(image, frame, syntax, size), shape)
+    _check_size(header, frame, syntax, shape)
     return _checked(header, decode(image, frame, syntax), shape)
+
+
+def _check_size(header: Dataset, frame: bytes, syntax: UID, shape: tuple[int, ...]) -> None:
+    """Raise UndecodablePixels if a decoder would make another image of a frame than Rows and Columns say."""
+    try:
+        size = frame_size(frame, syntax)
+    except UnreadableFrame as error:
+        raise _undecodable(header, f"{transfer_syntaxes.name_of(syntax)}, {error}") from None
+    if size is not None and ((size.rows, size.columns) != shape or size.components != 1):
+        what = f"{size.rows} rows and {size.columns} columns of {size.components} component(s)"
+        raise _undecodable(header, f"its frame has {what}, the header {shape[0]} and {shape[1]} of 1")
+    if is_too_long(frame, syntax, shape[0] * shape[1]):
+        raise _undecodable(header, f"its frame has {len(frame)} bytes, too many for {shape[0]} x {shape[1]} pixels")
 
 
 def _checked(header: Dataset, stored: NDArray[Any], shape: tuple[int, ...]) -> Stored:

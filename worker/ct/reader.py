@@ -24,8 +24,9 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.frame_headers import FramesNotDescribed, frame_headers
 from dicom_node.identifiers import CT_IMAGES
 from models.volume import Volume
-from worker.ct.elements import check_pixel_description, remove_invalid, require_uids
+from worker.ct.elements import check_pixel_description, remove_invalid, remove_unneeded, require_uids
 from worker.ct.frame_reference import frame_of
+from worker.ct.frame_size import MOST_VOXELS
 from worker.ct.geometry import place
 from worker.ct.image_files import ImageFiles
 from worker.ct.make_up import check_image_type, check_one_reconstruction, check_one_volume
@@ -36,6 +37,7 @@ from worker.ct.rejections import (
     MissingGeometry,
     MixedSeries,
     NotCt,
+    TooManyVoxels,
     TruncatedInstance,
     UndescribedFrames,
     UnreadableFile,
@@ -116,6 +118,9 @@ def _hounsfield(headers: Sequence[_Header], places: NDArray[np.float64] | None) 
         read_hounsfield(files, headers[number].path, headers[number].dataset, plane)
 
     size = (int(headers[0].dataset.Rows), int(headers[0].dataset.Columns))
+    voxels = len(headers) * size[0] * size[1]
+    if voxels > MOST_VOXELS:
+        raise TooManyVoxels(str(headers[0].dataset.SeriesInstanceUID), voxels, MOST_VOXELS)
     if places is not None:
         return even_stack(places, size, read)
     hu = np.empty((len(headers), *size), np.float32)
@@ -146,6 +151,7 @@ def _headers_of(path: Path) -> list[_Header]:
         dataset = read_file(file, header_only=True)
         element = file.read(_LONGEST_ELEMENT_HEADER)
     require_uids(dataset)
+    remove_unneeded(dataset)
     slices = _slices_of(dataset)
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:  # the file was read to its end
         return [_Header(path=path, dataset=header, has_pixels=True, pixel_bytes=None) for header in slices]

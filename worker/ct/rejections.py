@@ -15,6 +15,7 @@
     |-- NotHounsfield            no rescale to Hounsfield units
     |-- NoLungs                  a scan of another region
     |-- CutLungs                 another series of the study may show more of the lungs
+    |-- TooManyVoxels            a volume that no scanner makes
     |-- TooFewSlices             too few to distinguish a gap from the spacing
     |-- MissingGeometry          no usable position, orientation, spacing or size
     |-- DifferingGeometry        slices that differ in orientation, spacing or size
@@ -133,6 +134,13 @@ class CutLungs(SeriesRejected):
     def __init__(self, series_uid: str, lungs_ml: float) -> None:
         super().__init__(series_uid, f"the scan ends within the lungs, of which it shows {lungs_ml:.0f} ml")
         self.lungs_ml = lungs_ml
+
+
+class TooManyVoxels(SeriesRejected):
+    """The images are too many or too large together."""
+
+    def __init__(self, series_uid: str, voxels: int, most: int) -> None:
+        super().__init__(series_uid, f"its images have {voxels} pixels together (limit {most})")
 
 
 class TooFewSlices(SeriesRejected):

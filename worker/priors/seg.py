@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from dicom_node.identifiers import is_ours
 from models.volume import Mask
 from worker.ct.frame_reference import frame_referred_to
+from worker.ct.frame_size import check_frames
 from worker.frame import Frame
 from worker.priors.documents import PriorUnreadable
 from worker.priors.grid import Array, Grid
@@ -133,6 +134,7 @@ def _is_by_reader(segment: Dataset, corrected: Collection[str]) -> bool:
 
 
 def _frames(seg: Dataset) -> NDArray[np.uint16]:
+    check_frames(seg)
     return np.asarray(seg.pixel_array, np.uint16).reshape(-1, seg.Rows, seg.Columns)
 
 
