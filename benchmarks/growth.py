@@ -130,7 +130,7 @@ def _instance(series: int, number: int) -> Instance:
         series_uid=f"1.2.{series}",
         study_uid=f"1.3.{series}",
         calling_ae_title="SENDER",
-        file_sha256="0" * 64,
+        data_set_sha256="0" * 64,
     )
 
 

@@ -4,6 +4,9 @@
     |-- SeriesRejected        final: the series cannot be analysed
     |-- UnreadableInstance    final: this object cannot be stored
     |   `-- InvalidUid
+    |-- InstanceRefused       final: this object is readable, and must not be stored
+    |   |-- OtherPatient
+    |   `-- ChangedInstance
     |-- PacsUnavailable       retried with exponential backoff
     |-- PacsRefused           final for that document
     |-- SpoolFull             the sender receives status 0xA700 and may retry
@@ -17,6 +20,8 @@
     |-- UnknownSeries         the journal has no series with this UID
     |-- ForbiddenChange       the job cannot change from its current state to the requested one
     |-- InstancesRemoved      the received series was deleted from disk; it must be sent again
+    |-- InstancesDamaged      received files are gone or have changed on disk; they must be sent again
+    |-- NewerInstances        the series has changed since the job was queued; another job follows
     |-- LeaseLost             another worker may have the job; the result is discarded
     `-- SettingsError         the configuration is wrong; correct it
 
@@ -25,6 +30,8 @@ Messages carry UIDs, counts and limits, never names, patient IDs, dates or descr
 
 # ruff: noqa: N818 - the names say what the caller must do, so they do not end in Error
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class NodeError(Exception):
@@ -46,6 +53,22 @@ class UnreadableInstance(NodeError):
 
 class InvalidUid(UnreadableInstance):
     """A UID has characters other than digits and dots, or more than 64 characters."""
+
+
+class InstanceRefused(NodeError):
+    """A received object can be read, and must not be stored."""
+
+
+class OtherPatient(InstanceRefused):
+    """An instance names another patient than those of its series that were received before."""
+
+    def __init__(self, sop_instance_uid: str, series_uid: str, keywords: Sequence[str]) -> None:
+        different = f"{len(keywords)} elements differ: {', '.join(keywords)}"
+        super().__init__(f"instance {sop_instance_uid} is of another patient than its series {series_uid}: {different}")
+
+
+class ChangedInstance(InstanceRefused):
+    """An instance is stored already with other content, and `node.changed_instances` is "refuse"."""
 
 
 class PacsUnavailable(NodeError):
@@ -110,6 +133,14 @@ class ForbiddenChange(NodeError):
 
 class InstancesRemoved(NodeError):
     """The received instances of a job are no longer stored."""
+
+
+class InstancesDamaged(NodeError):
+    """Files of received instances are gone, or are not what was received."""
+
+
+class NewerInstances(NodeError):
+    """Instances were received anew since a job was queued, so that another job replaces it."""
 
 
 class LeaseLost(NodeError):

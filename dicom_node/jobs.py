@@ -52,12 +52,13 @@ class Job:
     schema_version: int = SCHEMA_VERSION
 
 
-def job_key(sop_instance_uids: tuple[str, ...], config_hash: str, priors: tuple[str, ...] = ()) -> str:
+def job_key(images_sha256: str, config_hash: str, priors: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 (64 hex digits) that identifies the input of a job.
 
+    images_sha256: of the series and the content of its instances (`series.images_sha256`).
     priors: one text per prior scan that it is compared with, in order (`prior.key_parts`).
     """
-    text = "\n".join([*sorted(sop_instance_uids), config_hash, *priors])
+    text = "\n".join([images_sha256, config_hash, *priors])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -70,7 +70,8 @@ class Node:
         self._spool = Spool(self._node.data_dir, self._node.min_free_mb)
         self._journal = journal
         self._audit = AuditTrail(configuration.audit, self._node)
-        self._receiver = InstanceReceiver(self._journal.series, self._spool)
+        refuses = self._node.changed_instances == "refuse"
+        self._receiver = InstanceReceiver(self._journal.series, self._spool, refuses_changes=refuses)
         self._timeline = self._make_timeline()
         self._counts = self._make_counts()
         self._selector = self._make_selector()

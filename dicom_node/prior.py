@@ -78,6 +78,8 @@ class KnownJob:
     state: JobState
     config_hash: str
     sop_instance_uids: tuple[str, ...]
+    images_sha256: str
+    """Empty if the job is older than this record."""
     has_documents: bool
 
     @property

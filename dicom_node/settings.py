@@ -95,6 +95,9 @@ class NodeSettings(_Section):
     """Limit of the CT fetched for one series; SEG and SR are small and always fetched."""
     max_priors: Annotated[int, Field(ge=1)] = 5
     """A scan is compared with at most this many prior scans, the newest ones."""
+    changed_instances: Literal["new_version", "refuse"] = "new_version"
+    """What becomes of an instance that is stored already with other content: it replaces that one, and its series is
+    analysed again; or it is refused (status 0xC102)."""
     deliver_backfill: bool = False
     """Whether the results of prior scans that were fetched and analysed are delivered too."""
 

@@ -7,9 +7,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dicom_node.dicom_file import read_file, value_of
 from dicom_node.errors import UnreadableInstance
+from dicom_node.identifiers import is_uid
 from dicom_node.jobs import job_key
+from dicom_node.series import images_sha256
+from dicom_node.storage.content import data_set_sha256
 from models.segmenter import Progress, Segmenter
 from worker.ct.files import dicom_files
 from worker.pipeline import Analysis, AnalysisRequest, analyse
@@ -35,8 +40,14 @@ def analyse_folder(
     files = dicom_files(folder)
     own_config_hash = config_hash(settings, segmenter.card)
     prior_uids = tuple(uid for scan in priors.scans for uid in _uids(scan.documents))
-    key = job_key(_uids(files), own_config_hash, prior_uids)
-    request = AnalysisRequest(job_key=key, config_hash=own_config_hash, outputs=settings.outputs, priors=priors)
+    images = _images_sha256(files)
+    request = AnalysisRequest(
+        job_key=job_key(images, own_config_hash, prior_uids),
+        images_sha256=images,
+        config_hash=own_config_hash,
+        outputs=settings.outputs,
+        priors=priors,
+    )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=out) as new_results:
         analysis = analyse(files, request, segmenter, Path(new_results), progress)
@@ -47,13 +58,27 @@ def analyse_folder(
     return analysis
 
 
+def _images_sha256(files: Sequence[Path]) -> str:
+    """Return the hash of the readable images, as the node computes it; `load` rejects a series with unreadable ones."""
+    headers = [(file, header) for file in files if (header := _header(file)) is not None]
+    series_uid = _uid(headers[0][1], "SeriesInstanceUID") if headers else ""
+    data_sets = [(_uid(header, "SOPInstanceUID"), data_set_sha256(file)) for file, header in headers]
+    return images_sha256(series_uid, data_sets)
+
+
 def _uids(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the SOP Instance UIDs of the readable files, sorted; `load` rejects a series with unreadable ones."""
-    uids = set()
-    for file in files:
-        try:
-            header = read_file(file, header_only=True, keywords=["SOPInstanceUID"])
-        except (UnreadableInstance, OSError):
-            continue
-        uids.add(str(value_of(header, "SOPInstanceUID") or ""))
-    return tuple(sorted(uids))
+    """Return the SOP Instance UIDs of the readable files, sorted."""
+    headers = [header for file in files if (header := _header(file)) is not None]
+    return tuple(sorted({_uid(header, "SOPInstanceUID") for header in headers}))
+
+
+def _header(file: Path) -> Dataset | None:
+    try:
+        return read_file(file, header_only=True, keywords=["SOPInstanceUID", "SeriesInstanceUID"])
+    except (UnreadableInstance, OSError):
+        return None
+
+
+def _uid(header: Dataset, keyword: str) -> str:
+    uid = value_of(header, keyword)
+    return str(uid) if is_uid(uid) else ""

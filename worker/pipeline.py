@@ -41,16 +41,20 @@ PAGE = "page"
 class AnalysisRequest:
     """The parameters of one analysis. priors: the files of the prior scans.
 
+    images_sha256: `dicom_node.series.images_sha256` of the series. replaces: key of the job whose report this one's
+    replaces.
     needs_whole_lungs: whether another series of the study is tried first if this scan ends within the lungs.
     on_step: called with the name of each step as it begins; what it raises ends the analysis.
     """
 
     job_key: str
+    images_sha256: str
     config_hash: str
     outputs: tuple[str, ...]
     priors: CollectedFiles = NOT_QUERIED
     needs_whole_lungs: bool = False
     on_step: Callable[[str], None] = lambda _step: None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +90,13 @@ def analyse(
     request.on_step("segment")
     mask = segmenter.segment(series.volume, progress)
     request.on_step("measure")
-    images_key = job_key(series.sop_instance_uids, request.config_hash)
+    images_key = job_key(request.images_sha256, request.config_hash)
     findings = find(series, mask, outline_lungs(air), segmenter.card, request.job_key, images_key)
     request.on_step("compare")
     comparison = compare(findings, scan.acquisition, read_priors(request.priors, segmenter.card))
-    report = Report(findings=with_known_identities(findings, comparison), comparison=comparison)
+    report = Report(
+        findings=with_known_identities(findings, comparison), comparison=comparison, replaces=request.replaces
+    )
     request.on_step("write")
     write_findings(report, out / "findings.json")
     if findings.lungs is not None:

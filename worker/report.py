@@ -13,7 +13,9 @@ class Report:
     """The findings of one series, and their comparison with the patient's prior scans.
 
     The comparison's lesions refer to the findings by tracking UID; without a prior it states why there is none.
+    replaces: key of the job of the same series whose report this one takes the place of.
     """
 
     findings: Findings
     comparison: Comparison
+    replaces: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from dicom_node.errors import InvalidUid
 from dicom_node.journal.commitments import Reference
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool, checked_uid
 
 REQUEST_COMMITMENT = 1
@@ -103,8 +103,7 @@ def _failure(reference: Reference, instance: Instance | None, spool: Spool) -> i
         return CLASS_INSTANCE_CONFLICT
     try:
         path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
-        with path.open("rb") as file:
-            is_unchanged = hashlib.file_digest(file, "sha256").hexdigest() == instance.file_sha256
+        is_unchanged = data_set_sha256(path) == instance.data_set_sha256
     except (OSError, InvalidUid):
         return NO_SUCH_INSTANCE
     return None if is_unchanged else PROCESSING_FAILURE

@@ -14,11 +14,13 @@ from dicom_node.journal.deliveries import clear_results
 from dicom_node.journal.job_states import change, state_of
 from dicom_node.journal.leases import requeue_or_fail
 from dicom_node.journal.priors import put_priors
-from dicom_node.journal.schema import jobs, series
-from dicom_node.journal.series import stored_among, uids_of
+from dicom_node.journal.schema import documents, jobs, series
+from dicom_node.journal.series import data_sets_of, stored_among
 from dicom_node.prior import NOT_QUERIED, Priors, key_parts
-from dicom_node.series import Series
+from dicom_node.series import Series, images_sha256
 
+_REPORT = "sr.dcm"
+"""The worker's name of a report of findings; that of a rejection has another one."""
 _QUEUED_AGAIN = (JobState.REJECTED, JobState.FAILED, JobState.SUPERSEDED)
 
 
@@ -34,6 +36,10 @@ class JobRecord:
     enqueue_count: int
     """How many times its message was sent since it was last queued."""
     sop_instance_uids: tuple[str, ...]
+    images_sha256: str
+    """`series.images_sha256` of these instances; empty if the job is older than this record."""
+    replaces: str | None
+    """Key of the job of the same series whose report this one's takes the place of, when it was first queued."""
     created_at: float
     updated_at: float
 
@@ -60,20 +66,21 @@ class JobJournal:
 
         instead_of: UIDs of the other series of the study; their jobs are superseded, too, unless they were rejected.
 
-        No job is queued if more instances have arrived since, or if the same job exists. A job that was rejected,
-        failed or superseded is queued again, because the content of its files may have been repaired.
+        No job is queued if anything has arrived since, or if the same job exists. A job that was rejected, failed or
+        superseded is queued again: its files may have been repaired, or the first version of its images sent again.
         """
-        key = job_key(found.sop_instance_uids, config_hash, key_parts(priors))
+        key = job_key(found.images_sha256, config_hash, key_parts(priors))
         job = Job(job_key=key, study_uid=found.study_uid, series_uid=found.series_uid, config_hash=config_hash)
         with self._database.write() as connection:
             state = state_of(connection, key)
             # While the job runs its outcome is open: the series stays dirty and is checked again later.
-            if state is JobState.RUNNING or uids_of(connection, found.series_uid) != found.sop_instance_uids:
+            stored = images_sha256(found.series_uid, data_sets_of(connection, found.series_uid))
+            if state is JobState.RUNNING or stored != found.images_sha256:
                 return None
             of_series = series.c.series_uid == found.series_uid
             connection.execute(update(series).where(of_series).values(dirty=False))
             if state is None:
-                _insert(connection, job, found.sop_instance_uids, now)
+                _insert(connection, job, found, now)
                 put_priors(connection, key, priors)
             elif state in _QUEUED_AGAIN:
                 _queue_again(connection, key, now)
@@ -147,10 +154,18 @@ class JobJournal:
             return [_record(row) for row in rows]
 
 
-def _insert(connection: Connection, job: Job, sop_instance_uids: tuple[str, ...], now: float) -> None:
+def _insert(connection: Connection, job: Job, found: Series, now: float) -> None:
     start = {"state": JobState.QUEUED, "attempts": 0, "enqueue_count": 0, "next_enqueue_at": now}
-    row = asdict(job) | start | {"sop_instance_uids": sop_instance_uids, "created_at": now, "updated_at": now}
-    connection.execute(insert(jobs).values(**row))
+    images = {"sop_instance_uids": found.sop_instance_uids, "images_sha256": found.images_sha256}
+    history = {"replaces": _replaced(connection, found.series_uid), "created_at": now, "updated_at": now}
+    connection.execute(insert(jobs).values(**asdict(job) | start | images | history))
+
+
+def _replaced(connection: Connection, series_uid: str) -> str | None:
+    """Return the key of the last job of a series that has a report."""
+    reported = select(jobs.c.job_key).join(documents).where(jobs.c.series_uid == series_uid)
+    reported = reported.where(documents.c.file_name == _REPORT)
+    return connection.execute(reported.order_by(jobs.c.created_at.desc(), jobs.c.job_key)).scalar()
 
 
 def _queue_again(connection: Connection, job_key: str, now: float) -> None:
@@ -181,6 +196,8 @@ def _record(row: Row[tuple[object, ...]]) -> JobRecord:
         attempts=row.attempts,
         enqueue_count=row.enqueue_count,
         sop_instance_uids=tuple(row.sop_instance_uids),
+        images_sha256=row.images_sha256,
+        replaces=row.replaces,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -202,6 +202,7 @@ def _latest_job(connection: Connection, series_uid: str) -> KnownJob | None:
         state=JobState(row.state),
         config_hash=row.config_hash,
         sop_instance_uids=tuple(row.sop_instance_uids),
+        images_sha256=row.images_sha256,
         has_documents=connection.execute(written).first() is not None,
     )
 

@@ -48,7 +48,7 @@ instances = Table(
     _uid("sop_instance_uid", key=True),
     _uid("sop_class_uid"),
     Column("calling_ae_title", String(16), nullable=False),
-    Column("file_sha256", String(64), nullable=False),
+    Column("data_set_sha256", String(64), nullable=False),
     _time("arrived_at"),
     Index("instances_by_uid", "sop_instance_uid"),
 )
@@ -75,6 +75,8 @@ jobs = Table(
     Column("config_hash", Text, nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("sop_instance_uids", JSON, nullable=False),
+    Column("images_sha256", String(64), nullable=False, server_default=""),
+    Column("replaces", String(64)),
     Column("state", String(16), nullable=False, index=True),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),

@@ -11,7 +11,7 @@ from dicom_node.identifiers import RESULTS
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import FETCHED, acquisitions, instances, jobs, selections, series
-from dicom_node.journal.series import uids_of
+from dicom_node.journal.series import received_series
 from dicom_node.selection.score import Score
 from dicom_node.series import Series
 
@@ -140,18 +140,13 @@ def reopen_others(connection: Connection, series_uid: str, cut_lungs_ml: float |
 
 
 def _study_series(connection: Connection, row: Row[tuple[object, ...]]) -> StudySeries:
-    uids = uids_of(connection, row.series_uid)
+    found = received_series(connection, row)
     of_series = select(jobs).where(jobs.c.series_uid == row.series_uid, jobs.c.state != JobState.SUPERSEDED)
     job = connection.execute(of_series.order_by(jobs.c.updated_at.desc())).first()
-    is_current = job is not None and tuple(job.sop_instance_uids) == uids
+    is_current = job is not None and job.images_sha256 == found.images_sha256
     fetched = select(acquisitions).where(acquisitions.c.series_uid == row.series_uid, acquisitions.c.role == FETCHED)
     return StudySeries(
-        series=Series(
-            series_uid=row.series_uid,
-            study_uid=row.study_uid,
-            sop_instance_uids=uids,
-            last_arrival=row.last_arrival,
-        ),
+        series=found,
         is_fetched=connection.execute(fetched).first() is not None,
         # A file that arrived since may repair the series.
         was_rejected=bool(

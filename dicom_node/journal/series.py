@@ -11,7 +11,7 @@ from dicom_node.identifiers import RESULTS
 from dicom_node.jobs import JobState
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, selections, series
-from dicom_node.series import Instance, Series
+from dicom_node.series import Instance, Series, images_sha256
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
 
@@ -22,10 +22,13 @@ class SeriesJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_instances(self, arrived: Sequence[Instance], now: float, *, is_fetched: bool = False) -> int:
-        """Record instances that are on disk, and return how many are new or have a changed file.
+    def record_instances(
+        self, arrived: Sequence[Instance], now: float, *, is_fetched: bool = False, repaired: Collection[str] = ()
+    ) -> int:
+        """Record instances that are on disk, and return how many are new, have other content or were repaired.
 
         is_fetched: we requested them. An unrequested instance makes its series SENT: it is analysed and delivered.
+        repaired: UIDs of those whose file was gone or damaged before, so that a job may have failed.
         """
         last = {(instance.series_uid, instance.sop_instance_uid): instance for instance in arrived}
         with self._database.write() as connection:
@@ -35,9 +38,14 @@ class SeriesJournal:
                     fetched = and_(acquisitions.c.series_uid == series_uid, acquisitions.c.role == FETCHED)
                     connection.execute(update(acquisitions).where(fetched).values(role=SENT, is_complete=True))
             known = _hashes(connection, [uid for _, uid in last])
-            changed = [instance for key, instance in last.items() if known.get(key) != instance.file_sha256]
+            changed = {
+                key: instance
+                for key, instance in last.items()
+                if known.get(key) != instance.data_set_sha256 or instance.sop_instance_uid in repaired
+            }
             if changed:
-                _replace(connection, changed, now)
+                _replace(connection, list(changed.values()), now)
+                _open(connection, [instance for key, instance in changed.items() if known.get(key) != ""])
             return len(changed)
 
     def quiet(self, before: float) -> list[Series]:
@@ -52,20 +60,26 @@ class SeriesJournal:
         with self._database.read() as connection:
             ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
             quiet = ready.order_by(series.c.last_arrival)
-            return [
-                Series(
-                    series_uid=row.series_uid,
-                    study_uid=row.study_uid,
-                    sop_instance_uids=uids_of(connection, row.series_uid),
-                    last_arrival=row.last_arrival,
-                )
-                for row in connection.execute(quiet).all()
-            ]
+            return [received_series(connection, row) for row in connection.execute(quiet).all()]
 
     def stored_uids(self, series_uid: str) -> tuple[str, ...]:
         """Return the sorted SOP Instance UIDs of the stored instances of a series; empty if the series is unknown."""
         with self._database.read() as connection:
             return uids_of(connection, series_uid)
+
+    def data_sets(self, series_uid: str) -> dict[str, str]:
+        """Return the hash of the data set of each stored instance of a series, by SOP Instance UID.
+
+        It is empty for an instance of a journal that had none, until the node has computed it.
+        """
+        with self._database.read() as connection:
+            return dict(data_sets_of(connection, series_uid))
+
+    def data_set_sha256(self, series_uid: str, sop_instance_uid: str) -> str:
+        """Return the hash of the data set of an instance; empty if it is not stored, or has none yet."""
+        same = and_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid == sop_instance_uid)
+        with self._database.read() as connection:
+            return connection.execute(select(instances.c.data_set_sha256).where(same)).scalar() or ""
 
     def stored_among(self, sop_instance_uids: Collection[str]) -> set[str]:
         """Return which of these instances are stored."""
@@ -132,10 +146,28 @@ class SeriesJournal:
             connection.execute(delete(series).where(series.c.series_uid == series_uid))
 
 
+def received_series(connection: Connection, row: Row[tuple[object, ...]]) -> Series:
+    """Return the series of a row of its table, with the instances that are stored."""
+    stored = data_sets_of(connection, row.series_uid)
+    return Series(
+        series_uid=row.series_uid,
+        study_uid=row.study_uid,
+        sop_instance_uids=tuple(uid for uid, _ in stored),
+        images_sha256=images_sha256(row.series_uid, stored),
+        last_arrival=row.last_arrival,
+    )
+
+
+def data_sets_of(connection: Connection, series_uid: str) -> list[tuple[str, str]]:
+    """Return the SOP Instance UIDs of a series, sorted, each with the hash of its data set."""
+    columns = select(instances.c.sop_instance_uid, instances.c.data_set_sha256)
+    found = connection.execute(columns.where(instances.c.series_uid == series_uid))
+    return sorted((row.sop_instance_uid, row.data_set_sha256) for row in found)
+
+
 def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
     """Return the sorted SOP Instance UIDs of a series."""
-    of_series = select(instances.c.sop_instance_uid).where(instances.c.series_uid == series_uid)
-    return tuple(sorted(connection.execute(of_series).scalars()))
+    return tuple(uid for uid, _ in data_sets_of(connection, series_uid))
 
 
 def stored_among(connection: Connection, sop_instance_uids: Collection[str]) -> set[str]:
@@ -151,19 +183,22 @@ def _hashes(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[tu
     """Return the SHA-256 of the stored ones of these instances, by series and instance."""
     known: dict[tuple[str, str], str] = {}
     for some in _parts(sop_instance_uids):
-        columns = select(instances.c.series_uid, instances.c.sop_instance_uid, instances.c.file_sha256)
+        columns = select(instances.c.series_uid, instances.c.sop_instance_uid, instances.c.data_set_sha256)
         for row in connection.execute(columns.where(instances.c.sop_instance_uid.in_(some))):
-            known[row.series_uid, row.sop_instance_uid] = row.file_sha256
+            known[row.series_uid, row.sop_instance_uid] = row.data_set_sha256
     return known
 
 
 def _replace(connection: Connection, changed: Sequence[Instance], now: float) -> None:
-    """Insert the rows of new instances and of those whose file has changed; their series become dirty."""
+    """Insert the rows of new instances and of those whose content has changed."""
     keys = [{"of_series": instance.series_uid, "uid": instance.sop_instance_uid} for instance in changed]
     same = and_(instances.c.series_uid == bindparam("of_series"), instances.c.sop_instance_uid == bindparam("uid"))
     connection.execute(delete(instances).where(same), keys)
     connection.execute(insert(instances), [_row(instance, now) for instance in changed])
-    # SEG and SR are compared with, not analysed.
+
+
+def _open(connection: Connection, changed: Sequence[Instance]) -> None:
+    """Mark the series of these images dirty; SEG and SR are compared with, not analysed."""
     images = {instance.series_uid for instance in changed if instance.sop_class_uid not in RESULTS}
     for some in _parts(sorted(images)):
         connection.execute(update(series).where(series.c.series_uid.in_(some)).values(dirty=True))
@@ -193,5 +228,5 @@ def _instance(row: Row[tuple[object, ...]]) -> Instance:
         series_uid=row.series_uid,
         study_uid=row.study_uid,
         calling_ae_title=row.calling_ae_title,
-        file_sha256=row.file_sha256,
+        data_set_sha256=row.data_set_sha256,
     )

@@ -24,6 +24,8 @@ RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+OTHER_PATIENT, CHANGED_INSTANCE = 0xC101, 0xC102
+"""PS3.4 table B.2-1 leaves the last three digits to us."""
 TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 """PS3.18 table I.2-2; a Failure Reason of STOW-RS alone."""
 
@@ -36,6 +38,8 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         DATA_SET_DOES_NOT_MATCH: "command or presentation context and data set have different SOP UIDs",
         CANNOT_UNDERSTAND: "the data set cannot be read, is truncated, lacks a UID, or exceeds a limit of elements or "
         "inflated bytes",
+        OTHER_PATIENT: "an instance of another patient was stored in the same series before",
+        CHANGED_INSTANCE: 'the instance is stored with other content, and `node.changed_instances` is "refuse"',
     },
     "N-ACTION": {
         SUCCESS: "the request is recorded; the report follows on an association of its own",
@@ -56,6 +60,8 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         DATA_SET_DOES_NOT_MATCH: "file meta information and data set have different SOP UIDs, or the study is not that "
         "of the URL",
         CANNOT_UNDERSTAND: "the part cannot be read, is truncated, lacks a UID, or exceeds a limit",
+        OTHER_PATIENT: "as by C-STORE",
+        CHANGED_INSTANCE: "as by C-STORE",
         TRANSFER_SYNTAX_NOT_SUPPORTED: "the transfer syntax is not accepted",
     },
 }

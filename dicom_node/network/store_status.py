@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 from dicom_node.audit.message import Participant
 from dicom_node.audit.trail import AuditTrail
-from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
-from dicom_node.network.status import CANNOT_UNDERSTAND, DATA_SET_DOES_NOT_MATCH, OUT_OF_RESOURCES, SUCCESS
+from dicom_node.errors import InstanceRefused, JournalUnavailable, OtherPatient, SpoolFull, UnreadableInstance
+from dicom_node.network.status import (
+    CANNOT_UNDERSTAND,
+    CHANGED_INSTANCE,
+    DATA_SET_DOES_NOT_MATCH,
+    OTHER_PATIENT,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+)
 from dicom_node.series import Instance
 
 
@@ -23,6 +30,9 @@ def store(keep: Callable[[], Instance | None], service: str, sender: Participant
             return SUCCESS
     except UnreadableInstance as error:
         status, level, why = CANNOT_UNDERSTAND, logging.WARNING, str(error)
+    except InstanceRefused as error:
+        status = OTHER_PATIENT if isinstance(error, OtherPatient) else CHANGED_INSTANCE
+        level, why = logging.WARNING, str(error)
     except (SpoolFull, JournalUnavailable) as error:
         status, level, why = OUT_OF_RESOURCES, logging.ERROR, str(error)
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
-from dicom_node.errors import JournalUnavailable, SpoolFull, UnreadableInstance
+from dicom_node.errors import InstanceRefused, JournalUnavailable, SpoolFull, UnreadableInstance
 from dicom_node.network.scu import OnInstance, PacsClient, Retrieval
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
@@ -107,7 +107,7 @@ def store_retrieved(
     try:
         if not receiver.keep(read()):
             raise UnreadableInstance("its data set has other UIDs than are declared for it")  # noqa: TRY301
-    except (UnreadableInstance, SpoolFull, JournalUnavailable) as error:
+    except (UnreadableInstance, InstanceRefused, SpoolFull, JournalUnavailable) as error:
         log.warning("instance %s from %s not stored: %s", sop_instance_uid, peer.name, error)
     except OSError as error:
         log.warning("instance %s from %s not stored: errno %s", sop_instance_uid, peer.name, error.errno)

@@ -93,6 +93,8 @@ class PatientTimeline:
             read_at=series.last_arrival,
         )
         self._journal.priors.record_acquisition(acquisition)
+        if known is not None and known.patient_key not in (None, acquisition.patient_key) and self._queries_priors:
+            self._changed_patients.add(known.patient_key)  # a corrected study: their scans were compared with this one
         return acquisition
 
     def identity_of(self, series_uid: str, sop_instance_uids: Sequence[str]) -> PatientIdentity:
@@ -138,7 +140,9 @@ class PatientTimeline:
         current = close_search(
             selection, self._journal.priors.search_of(scan.series_uid), self._node.priors_time_limit_s
         )
-        return job_key(job.sop_instance_uids, job.config_hash, key_parts(current)) != job.job_key
+        return (
+            bool(job.images_sha256) and job_key(job.images_sha256, job.config_hash, key_parts(current)) != job.job_key
+        )
 
     def _reopen(self, scan: KnownScan) -> bool:
         """Mark a scan dirty, so that it is assembled again; False if its files were deleted."""

@@ -6,7 +6,7 @@ No other element is decoded, above all no pixel data.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO, cast
 
@@ -27,6 +27,7 @@ from pydicom.uid import (
 from dicom_node.bounded_reading import EncodedStream, InflatedStream
 from dicom_node.dicom_file import DAMAGE, read_file, value_of
 from dicom_node.errors import UnreadableInstance
+from dicom_node.patient import NAMED_BY
 from dicom_node.storage.encoded_file import Encoded, header_of, pieces_of
 from dicom_node.storage.spool import checked_uid
 
@@ -36,7 +37,10 @@ _NAMES = {
     Tag("StudyInstanceUID"): "study_uid",
     Tag("SeriesInstanceUID"): "series_uid",
 }
-_READ: list[BaseTag | int] = [*_NAMES]
+_NAMED_BY = tuple(Tag(keyword) for keyword in NAMED_BY)
+_READ: list[BaseTag | int] = [*_NAMES, *_NAMED_BY]
+_MOST_NAMING = 1024
+"""Bytes of an element of the patient that are kept; PS3.5 table 6.2-1 allows 64 characters in each part of a name."""
 _PIXEL_DATA = Tag("PixelData")
 _FETCHED_CREATOR = "2.25.253711896403247011870562158210948473615"
 """Private Information Creator UID of an instance that we requested (PS3.10 table 7.1-1)."""
@@ -44,6 +48,8 @@ _FETCHED = b"FETCHED "
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _GROUP_LENGTH = 12
 """Bytes of the element (0002,0000), the first of the file meta information (PS3.10 7.1)."""
+_MOST_META = 1 << 16
+"""Bytes of the rest of the file meta information; it has some hundred."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 DECODING_ERRORS = (UnreadableInstance, *DAMAGE, OSError)
 """What is raised on bytes that are not DICOM where no file is read: OSError is a sequence without items."""
@@ -53,16 +59,18 @@ _ITEM, _SEQUENCE_DELIMITER = 0xE000FFFE, 0xE0DDFFFE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The UIDs of an instance, its SOP class, its study and its series."""
+    """The UIDs of an instance, its SOP class, its study and its series, and its patient."""
 
     sop_class_uid: str
     sop_instance_uid: str
     study_uid: str
     series_uid: str
+    patient: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
+    """The encoded elements `patient.NAMED_BY`; empty bytes where there is none."""
 
 
 def read_header(encoded: Encoded, transfer_syntax_uid: str) -> Header:
-    """Return the UIDs of an encoded data set.
+    """Return the UIDs and the patient of an encoded data set.
 
     Raises UnreadableInstance if it cannot be read, lacks a UID, is truncated or exceeds a limit of `bounded_reading`;
     InvalidUid if a UID is not valid.
@@ -77,7 +85,7 @@ def read_header(encoded: Encoded, transfer_syntax_uid: str) -> Header:
     if missing:
         raise UnreadableInstance(f"a data set of {len(encoded)} bytes has no {missing[0]}")
     uids = {name: checked_uid(found[tag].decode("ascii", "replace").strip(" \0")) for tag, name in _NAMES.items()}
-    return Header(**uids)
+    return Header(**uids, patient=tuple(found.get(tag, b"") for tag in _NAMED_BY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +119,17 @@ def file_start(header: Header, transfer_syntax_uid: str, origin: Origin) -> byte
 
 def split_file(file: bytes) -> tuple[FileMetaDataset, memoryview]:
     """Return the file meta information of a DICOM file and its encoded data set. Raises UnreadableInstance."""
-    length = slice(len(_PREAMBLE) + _GROUP_LENGTH - 4, len(_PREAMBLE) + _GROUP_LENGTH)
-    meta_end = length.stop + int.from_bytes(file[length], "little")
+    start = len(_PREAMBLE) + _GROUP_LENGTH
+    length = int.from_bytes(file[start - 4 : start], "little")
     try:
-        meta = read_file(BytesIO(file[:meta_end])).file_meta  # the data set may have to be inflated
-        is_first = length.stop + int(meta.FileMetaInformationGroupLength) == meta_end
+        # Without the data set, which may have to be inflated.
+        meta = read_file(BytesIO(file[: start + min(length, _MOST_META)])).file_meta
+        is_told = int(meta.FileMetaInformationGroupLength) == length <= _MOST_META
     except DECODING_ERRORS as error:
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
-    if not is_first:
+    if not is_told:
         raise UnreadableInstance(f"a file of {len(file)} bytes does not begin with the length of its meta information")
-    return meta, memoryview(file)[meta_end:]
+    return meta, memoryview(file)[start + length :]
 
 
 def read_origin(file_meta: FileMetaDataset) -> Origin:
@@ -159,7 +168,7 @@ def _read_elements(encoded: Encoded, syntax: UID) -> dict[BaseTag, bytes]:
         cast(BinaryIO, stream), is_implicit, syntax != ExplicitVRBigEndian, progress.is_at_pixels, specific_tags=_READ
     ):
         if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-            found[element.tag] = element.value
+            found[element.tag] = element.value[:_MOST_NAMING]
     if progress.pixel_data_length is None:
         is_complete = stream.reaches(stream.tell()) if progress.end is None else stream.ends_at(progress.end)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tempfile
@@ -83,6 +84,14 @@ def pieces_of(encoded: Encoded) -> Iterator[bytes | bytearray | memoryview]:
         yield from encoded.pieces()
     else:
         yield encoded
+
+
+def sha256_of(encoded: Encoded) -> str:
+    """Return the SHA-256 (64 hex digits) of an encoded data set."""
+    digest = hashlib.sha256()
+    for piece in pieces_of(encoded):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def header_of(encoded: Encoded) -> BinaryIO:

@@ -6,13 +6,14 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicom_node.dicom_file import value_of
-from dicom_node.errors import UnreadableInstance
+from dicom_node.errors import ChangedInstance, UnreadableInstance
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.dataset_header import (
     DECODING_ERRORS,
     Header,
@@ -22,8 +23,9 @@ from dicom_node.storage.dataset_header import (
     read_origin,
     split_file,
 )
-from dicom_node.storage.encoded_file import Encoded
+from dicom_node.storage.encoded_file import Encoded, sha256_of
 from dicom_node.storage.recorder import InstanceRecorder, StoredInstance
+from dicom_node.storage.series_patients import SeriesPatients
 from dicom_node.storage.spool import Spool, checked_uid
 
 log = logging.getLogger(__name__)
@@ -49,12 +51,16 @@ class InstanceReceiver:
 
     An instance is durable when its file is: its row is written soon after. The row is waited for where somebody
     counts on it: of an instance that we requested, and of one whose file replaces another.
+
+    refuses_changes: an instance that is stored is not replaced by one of the same UID with other content.
     """
 
-    def __init__(self, series: SeriesJournal, spool: Spool) -> None:
+    def __init__(self, series: SeriesJournal, spool: Spool, *, refuses_changes: bool = False) -> None:
         self._series = series
         self._spool = spool
+        self._refuses_changes = refuses_changes
         self._recorder = InstanceRecorder(series)
+        self._patients = SeriesPatients(spool)
         self._retrieving: list[str] = []
         self._locks = [threading.Lock() for _ in range(_LOCK_STRIPES)]
 
@@ -78,24 +84,56 @@ class InstanceReceiver:
     def keep(self, received: ReceivedInstance) -> Instance | None:
         """Write an instance to disk, and its row soon after; None if its UIDs differ from those declared for it.
 
-        Raises UnreadableInstance, SpoolFull, JournalUnavailable and OSError.
+        Raises UnreadableInstance, InstanceRefused, SpoolFull, JournalUnavailable and OSError.
         """
         header = read_header(received.encoded, received.transfer_syntax_uid)
         if (received.sop_class_uid, received.sop_instance_uid) != (header.sop_class_uid, header.sop_instance_uid):
             return None
         is_fetched = received.is_fetched or header.series_uid in self._retrieving
         origin = Origin(calling_ae_title=received.calling_ae_title, is_fetched=is_fetched)
-        content = (file_start(header, received.transfer_syntax_uid, origin), received.encoded)
+        start = file_start(header, received.transfer_syntax_uid, origin)
         self._recorder.require_available()
         # Two threads with the same instance must not leave the file of one with the hash of the other.
         with self._lock_of(header.sop_instance_uid):
-            is_new = not self._spool.instance_path(header.series_uid, header.sop_instance_uid).exists()
-            self._spool.write_instance(header.series_uid, header.sop_instance_uid, *content)
-            stored = _stored(header, origin, content, is_awaited=is_fetched or not is_new)
+            path = self._spool.instance_path(header.series_uid, header.sop_instance_uid)
+            is_new = not path.exists()
+            is_repair = is_new or self._is_repair(header, received, path)
+            self._write(header, (start, received.encoded), replaces=not is_new)
+            stored = replace(
+                _stored(header, origin, received.encoded), is_repair=is_repair, is_awaited=is_fetched or not is_new
+            )
             self._recorder.add(stored)
             if stored.is_awaited:
                 stored.recorded.result()
         return stored.instance
+
+    def _write(self, header: Header, parts: Sequence[Encoded], *, replaces: bool) -> None:
+        self._patients.require_same(header, replaces=replaces)
+        try:
+            self._spool.write_instance(header.series_uid, header.sop_instance_uid, *parts)
+        except BaseException:
+            self._patients.forget(header.series_uid)
+            raise
+
+    def _is_repair(self, header: Header, received: ReceivedInstance, path: Path) -> bool:
+        """Whether the file of an instance that is sent again was damaged; other content is logged, or refused.
+
+        Raises ChangedInstance.
+        """
+        uid, series_uid = header.sop_instance_uid, header.series_uid
+        known = self._known_sha256(series_uid, uid, path)
+        if known == sha256_of(received.encoded):
+            return data_set_sha256(path) != known
+        if self._refuses_changes:
+            what = 'it is stored with other content, and node.changed_instances is "refuse"'
+            raise ChangedInstance(f"instance {uid} of series {series_uid}: {what}")
+        what = "it was stored with other content, and is a new version"
+        log.warning("instance %s of series %s from %s: %s", uid, series_uid, received.calling_ae_title, what)
+        return False
+
+    def _known_sha256(self, series_uid: str, sop_instance_uid: str, path: Path) -> str:
+        """Return the hash of an instance whose file is there, by its row or, until that is written, by the file."""
+        return self._series.data_set_sha256(series_uid, sop_instance_uid) or data_set_sha256(path)
 
     def wait_until_recorded(self) -> None:
         """Wait until the journal has all instances that were kept. Raises JournalUnavailable."""
@@ -108,7 +146,8 @@ class InstanceReceiver:
         """
         missing = 0
         for series_uid in self._spool.series_uids():
-            unrecorded = self._spool.instance_uids(series_uid).difference(self._series.stored_uids(series_uid))
+            recorded = {uid for uid, sha256 in self._series.data_sets(series_uid).items() if sha256}
+            unrecorded = self._spool.instance_uids(series_uid) - recorded
             paths = self._spool.instance_paths(series_uid, sorted(unrecorded))
             missing += sum(map(self._record_file, paths))
         self._recorder.flush()
@@ -123,7 +162,7 @@ class InstanceReceiver:
             except (UnreadableInstance, FileNotFoundError) as error:
                 log.warning("instance %s is not recorded: %s", path.stem, type(error).__name__)
                 return False
-            self._recorder.add(_stored(header, read_origin(meta), (file,), is_awaited=False))
+            self._recorder.add(_stored(header, read_origin(meta), encoded))
         return True
 
     def _lock_of(self, sop_instance_uid: str) -> threading.Lock:
@@ -146,13 +185,13 @@ def received_file(file: bytes, calling_ae_title: str, *, is_fetched: bool) -> Re
         raise UnreadableInstance(f"a file of {len(file)} bytes is not DICOM ({type(error).__name__})") from None
 
 
-def _stored(header: Header, origin: Origin, content: Sequence[Encoded], *, is_awaited: bool) -> StoredInstance:
+def _stored(header: Header, origin: Origin, data_set: Encoded) -> StoredInstance:
     instance = Instance(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
         series_uid=header.series_uid,
         study_uid=header.study_uid,
         calling_ae_title=origin.calling_ae_title,
-        file_sha256="",  # computed by the recorder
+        data_set_sha256="",  # computed by the recorder
     )
-    return StoredInstance(instance=instance, content=content, is_fetched=origin.is_fetched, is_awaited=is_awaited)
+    return StoredInstance(instance=instance, data_set=data_set, is_fetched=origin.is_fetched)

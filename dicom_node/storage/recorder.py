@@ -6,7 +6,6 @@ durable; what was not recorded before the process ended is recorded at start (`I
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import queue
@@ -21,7 +20,7 @@ from dicom_node.clock import CLOCK
 from dicom_node.errors import JournalUnavailable
 from dicom_node.journal.series import SeriesJournal
 from dicom_node.series import Instance
-from dicom_node.storage.encoded_file import Encoded, pieces_of
+from dicom_node.storage.encoded_file import Encoded, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +38,11 @@ class StoredInstance:
     """An instance whose file is on disk; its hash is computed when it is recorded."""
 
     instance: Instance
-    content: Sequence[Encoded]
-    """The parts of its file."""
+    data_set: Encoded
+    """As it was encoded."""
     is_fetched: bool
+    is_repair: bool = False
+    """Whether its file was not there before, or not what was received."""
     is_awaited: bool = False
     """Whether the caller waits for its row; then no others are waited for."""
     recorded: Future[None] = field(default_factory=Future)
@@ -122,8 +123,11 @@ class InstanceRecorder:
     def _record(self, group: Sequence[StoredInstance]) -> bool:
         """Write the rows of a group, in one transaction per origin; False if the journal is unavailable."""
         try:
-            for is_fetched, part in groupby(group, key=lambda stored: stored.is_fetched):
-                self._series.record_instances([stored.instance for stored in part], CLOCK.now(), is_fetched=is_fetched)
+            for is_fetched, found in groupby(group, key=lambda stored: stored.is_fetched):
+                part = list(found)
+                repaired = {stored.instance.sop_instance_uid for stored in part if stored.is_repair}
+                instances = [stored.instance for stored in part]
+                self._series.record_instances(instances, CLOCK.now(), is_fetched=is_fetched, repaired=repaired)
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whatever it is, the rows are tried again
             if not self._failed:
                 what = error if isinstance(error, JournalUnavailable) else type(error).__name__
@@ -137,11 +141,8 @@ class InstanceRecorder:
 
 
 def _hashed(stored: StoredInstance) -> StoredInstance:
-    digest = hashlib.sha256()
-    for part in stored.content:
-        for piece in pieces_of(part):
-            digest.update(piece)
-    return replace(stored, instance=replace(stored.instance, file_sha256=digest.hexdigest()), content=())
+    sha256 = sha256_of(stored.data_set)
+    return replace(stored, instance=replace(stored.instance, data_set_sha256=sha256), data_set=b"")
 
 
 def _finish(group: Sequence[StoredInstance], error: JournalUnavailable | None) -> None:

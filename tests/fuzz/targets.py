@@ -198,7 +198,7 @@ def _add_job(journal: Journal, series_uid: str) -> None:
         series_uid=series_uid,
         study_uid="1.2",
         calling_ae_title="SENDER",
-        file_sha256="0" * 64,
+        data_set_sha256="0" * 64,
     )
     journal.series.record_instances([instance], 1.0)
     series = Series(series_uid=series_uid, study_uid="1.2", sop_instance_uids=(f"{series_uid}.1",))

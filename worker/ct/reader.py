@@ -30,6 +30,7 @@ from worker.ct.frame_size import MOST_VOXELS
 from worker.ct.geometry import place
 from worker.ct.image_files import ImageFiles
 from worker.ct.make_up import check_image_type, check_one_reconstruction, check_one_volume
+from worker.ct.one_patient import check_one_patient
 from worker.ct.pixels import check_rescale, read_hounsfield
 from worker.ct.rejections import (
     DuplicateInstances,
@@ -91,6 +92,7 @@ def load(paths: Sequence[Path]) -> LoadedSeries:
         headers = _read_headers(paths)
         _check_kind(headers)
         _check_one_series(headers)
+        check_one_patient([*{header.path: header.dataset for header in headers}.values()])
         _check_concatenations([header.dataset for header in headers])
         check_one_volume([header.dataset for header in headers])
         placement = place([header.dataset for header in headers])

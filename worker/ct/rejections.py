@@ -5,6 +5,7 @@
     |-- TruncatedInstance        less pixel data than its header requires
     |-- UndecodablePixels        compressed pixels that cannot be decoded
     |-- MixedSeries              several series, studies or frames of reference
+    |-- SeveralPatients          images that name different patients
     |-- DuplicateInstances       a SOP Instance UID more than once
     |-- NotCt                    another SOP class or modality
     |-- UndescribedFrames        a multi-frame image without a description of each frame
@@ -59,6 +60,14 @@ class MixedSeries(SeriesRejected):
 
     def __init__(self, series_uid: str, keyword: str, different: int) -> None:
         super().__init__(series_uid, f"instances of {different} different {keyword} are mixed, one is needed")
+
+
+class SeveralPatients(SeriesRejected):
+    """The instances do not all name one patient."""
+
+    def __init__(self, series_uid: str, keyword: str, contradicting: int, instances: int) -> None:
+        fact = f"{contradicting} of {instances} instances have another {keyword} than the first"
+        super().__init__(series_uid, f"images of several patients are mixed: {fact}")
 
 
 class DuplicateInstances(SeriesRejected):

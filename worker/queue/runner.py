@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from dicom_node.errors import JournalUnavailable, LeaseLost, NodeError, SeriesRejected
+from dicom_node.errors import (
+    InstancesDamaged,
+    JournalUnavailable,
+    LeaseLost,
+    NewerInstances,
+    NodeError,
+    SeriesRejected,
+)
 from dicom_node.jobs import Job
 from dicom_node.journal.journal import Journal
 from dicom_node.series import Document
@@ -25,7 +32,7 @@ from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import Spool
 from models.segmenter import ModelError
 from worker.ct.rejections import CutLungs
-from worker.priors.files import CollectedFiles, collected_files
+from worker.queue.job_files import JobFiles, files_of, require_current
 from worker.queue.lease import JobLease, JobLimits, Lease
 from worker.queue.machine_faults import machine_fault
 from worker.queue.machine_pause import MachinePause
@@ -37,23 +44,10 @@ log = logging.getLogger(__name__)
 
 _EXIT_HANGING = 1
 Outcome = TypeVar("Outcome")
-Analyse = Callable[["JobFiles", Path, JobProgress], list[Document]]
+Analyse = Callable[[JobFiles, Path, JobProgress], list[Document]]
 """Writes the documents of a job into a folder and returns them."""
 EncodeRejection = Callable[[str, list[Path], SeriesRejected, Path], list[Document]]
 """Writes the documents that report a rejection into a folder: job key, files, rejection, folder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFiles:
-    """The files of a job in the spool: its series and its priors.
-
-    needs_whole_lungs: whether another series of the study can be tried if this one ends within the lungs.
-    """
-
-    job_key: str
-    series: list[Path]
-    priors: CollectedFiles
-    needs_whole_lungs: bool = False
 
 
 class ConfigMismatch(NodeError):  # noqa: N818 - named for the fact
@@ -110,7 +104,7 @@ class JobRunner:
             self._analyse_or_reject(job_key, lease)
         except LeaseLost:
             log.warning("job %s: lease lost, result discarded", job_key)
-        except (WorkerStopping, ConfigMismatch) as cause:
+        except (WorkerStopping, ConfigMismatch, NewerInstances) as cause:
             self._release_uncounted(job_key, _reason(cause))
         except ModelError as error:
             self._release_uncounted(job_key, _reason(error))
@@ -129,23 +123,21 @@ class JobRunner:
             self._put_back(job_key, cut)
         except SeriesRejected as rejection:
             self._reject(job_key, rejection)
+        except InstancesDamaged as damaged:
+            self._fail(job_key, damaged)
         self.pause.end()
 
     def _analyse(self, job_key: str, lease: Lease) -> None:
         record = self.journal.jobs.get(job_key)
         self._require_own_config(record.job)
-        files = JobFiles(
-            job_key=job_key,
-            series=self.spool.instance_paths(record.job.series_uid, record.sop_instance_uids),
-            priors=collected_files(self.journal.priors.of_job(job_key), self.spool),
-            needs_whole_lungs=self.journal.selections.may_be_put_back(record.job.series_uid),
-        )
+        files = files_of(record, self.journal, self.spool)
         with self.spool.new_outbox(job_key) as folder:
             lease.enter("start")
             try:
                 documents = self.analyse(files, folder, JobProgress(lease=lease, stopping=self.stopping))
             finally:
                 lease.end_steps()
+            self._recorded(lambda: require_current(record, self.journal.series))
             self._recorded(lease.renew)  # no other worker writes this outbox while the lease lasts
             self.spool.publish(folder, job_key)
         if self._recorded(lambda: self.journal.leases.mark_analysed(job_key, self.owner, documents, time.time())):
@@ -188,6 +180,12 @@ class JobRunner:
         pause_s = 0.0 if self.stopping.is_set() else self.queue.requeue_after_s
         self._recorded(lambda: self.journal.leases.release(job_key, self.owner, reason, time.time(), None, pause_s))
         log.warning("job %s released: %s", job_key, reason)
+
+    def _fail(self, job_key: str, damaged: InstancesDamaged) -> None:
+        """Fail a job at once: it is queued again when its instances are received again."""
+        reason = _reason(damaged)
+        self._recorded(lambda: self.journal.leases.release(job_key, self.owner, reason, time.time(), max_attempts=1))
+        log.error("job %s failed: %s", job_key, damaged)
 
     def _release_counted(self, job_key: str, error: Exception) -> None:
         if not self._recorded(lambda: self._count_attempt(job_key, _reason(error))):

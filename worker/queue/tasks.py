@@ -18,9 +18,10 @@ from dicom_node.jobs import TASK, make_celery
 from dicom_node.queue.redis_server import redis_url, waiting_messages
 from dicom_node.series import Document
 from models.segmenter import ModelCard, ModelError, Segmenter
+from worker.queue.job_files import JobFiles
 from worker.queue.memory_limit import limit_memory
 from worker.queue.progress import JobProgress
-from worker.queue.runner import Analyse, JobFiles, JobRunner, job_runner
+from worker.queue.runner import Analyse, JobRunner, job_runner
 from worker.queue.transport import install_transport
 from worker.queue.watchdog import Watchdog, exit_when_stalled
 from worker.settings import Settings, config_hash
@@ -93,11 +94,13 @@ def _analyse_with(settings: Settings, own_config_hash: str, segmenter: Segmenter
     def analyse_job(files: JobFiles, folder: Path, progress: JobProgress) -> list[Document]:
         request = AnalysisRequest(
             job_key=files.job_key,
+            images_sha256=files.images_sha256,
             config_hash=own_config_hash,
             outputs=settings.worker.outputs,
             priors=files.priors,
             needs_whole_lungs=files.needs_whole_lungs,
             on_step=progress.enter,
+            replaces=files.replaces,
         )
         return analyse(files.series, request, segmenter, folder, progress).documents
 

@@ -16,6 +16,7 @@ from celery import Celery
 from dicom_node.errors import QueueUnavailable
 from dicom_node.jobs import QUEUE, TASK, Job, enqueue, job_key, make_celery
 from dicom_node.queue.redis_server import redis_url, server_command, socket_path, wait_until_ready, waiting_messages
+from dicom_node.series import images_sha256
 from dicom_node.settings import QueueSettings
 
 JOB = Job(job_key="0" * 64, study_uid="1.2", series_uid="1.2.3", config_hash="abc")
@@ -49,10 +50,17 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     queue.kill()
 
 
-def test_a_job_key_is_the_hash_of_the_sorted_uids_and_the_config_hash() -> None:
-    assert job_key(("1.2.10", "1.2.9"), "abc") == hashlib.sha256(b"1.2.10\n1.2.9\nabc").hexdigest()
-    assert job_key(("1.2.9", "1.2.10"), "abc") == job_key(("1.2.10", "1.2.9"), "abc")
-    assert job_key(("1.2.9",), "abc") != job_key(("1.2.10", "1.2.9"), "abc") != job_key(("1.2.10", "1.2.9"), "abd")
+def test_a_job_key_is_the_hash_of_the_series_with_its_content_and_of_the_config_hash() -> None:
+    stored = [("1.2.10", "bb"), ("1.2.9", "aa")]
+    images = images_sha256("1.2", stored)
+
+    assert images == hashlib.sha256(b"1.2\n1.2.10 bb\n1.2.9 aa").hexdigest()
+    assert job_key(images, "abc") == hashlib.sha256(f"{images}\nabc".encode()).hexdigest()
+    assert images_sha256("1.2", reversed(stored)) == images
+    other_content, fewer = [("1.2.10", "bb"), ("1.2.9", "ac")], [("1.2.9", "aa")]
+    others = {images_sha256("1.3", stored), images_sha256("1.2", other_content), images_sha256("1.2", fewer)}
+    assert len({*others, images}) == 4, "another series, other content, fewer instances"
+    assert job_key(images, "abc") != job_key(images, "abd") != job_key(images, "abd", ("prior",))
 
 
 def test_a_message_is_json_with_uids_and_a_version_only(queue: Queue) -> None:

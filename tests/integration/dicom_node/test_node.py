@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from dicom_node.queue.redis_server import server_command, wait_until_ready, wait
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.series import Document
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
 from tests.fixtures.ports import is_listening
 from tests.fixtures.waiting import wait_until
@@ -309,8 +309,8 @@ def assert_recorded_after_a_restart(site: Site, acknowledged: int) -> None:
     assert len(series.sop_instance_uids) >= acknowledged
     spool = Spool(site.folder)
     for instance in site.journal.series.instances(series.sop_instance_uids):
-        content = spool.instance_path(instance.series_uid, instance.sop_instance_uid).read_bytes()
-        assert instance.file_sha256 == hashlib.sha256(content).hexdigest()
+        path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
+        assert instance.data_set_sha256 == data_set_sha256(path)
         assert instance.calling_ae_title == "SMALLPACS"
 
 

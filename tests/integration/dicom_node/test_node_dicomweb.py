@@ -77,12 +77,12 @@ def test_orthanc_sends_by_stow_and_by_c_store_and_gets_the_results_by_stow_with_
         ids = call(http, "/tools/find", {"Level": "Series", "Query": {"SeriesInstanceUID": "1.2.3"}})
         call(http, "/dicom-web/servers/node/stow", {"Resources": ids, "Synchronous": True})
         wait_until(lambda: journal.series.stored_uids("1.2.3") == UIDS)
-        by_stow = {row.sop_instance_uid: row.file_sha256 for row in journal.series.instances(UIDS)}
+        by_stow = {row.sop_instance_uid: row.data_set_sha256 for row in journal.series.instances(UIDS)}
 
         # Orthanc's script forwards the stable series by C-STORE, too: it stays one series and one job.
         call(http, "/modalities/node/store", {"Resources": ids, "Synchronous": True})
         wait_until(lambda: len(journal.jobs.find([JobState.QUEUED])) == 1, 40)
-        assert {row.sop_instance_uid: row.file_sha256 for row in journal.series.instances(UIDS)} == by_stow
+        assert {row.sop_instance_uid: row.data_set_sha256 for row in journal.series.instances(UIDS)} == by_stow
 
         finish(journal, Spool(tmp_path / "node"), journal.jobs.find()[0].job.job_key, results)
         wait_until(lambda: [job.state for job in journal.jobs.find()] == [JobState.COMMITTED], 40)

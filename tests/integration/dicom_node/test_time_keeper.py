@@ -70,7 +70,7 @@ class Machine:
             series_uid=f"1.{number}",
             study_uid="1",
             calling_ae_title="SENDER",
-            file_sha256="x",
+            data_set_sha256="x",
         )
         self.journal.series.record_instances([received], self.clock.now())
 

@@ -142,7 +142,7 @@ def write(series: list[Elements], syntax: str, folder: Path) -> list[Path]:
 
 
 def run(files: list[Path], segmenter: Threshold, out: Path) -> Analysis:
-    request = AnalysisRequest(job_key=KEY, config_hash="r", outputs=("seg", "sr"))
+    request = AnalysisRequest(job_key=KEY, images_sha256=KEY, config_hash="r", outputs=("seg", "sr"))
     return analyse(files, request, segmenter, out, lambda _: None)
 
 

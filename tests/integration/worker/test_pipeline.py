@@ -47,7 +47,7 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run_pipeline(ct: list[Path], out: Path, segmenter: Any, outputs: tuple[str, ...] = ("seg", "sr")) -> Analysis:  # noqa: ANN401  (a Segmenter)
     out.mkdir(exist_ok=True)
-    request = AnalysisRequest(job_key=KEY, config_hash="r", outputs=outputs)
+    request = AnalysisRequest(job_key=KEY, images_sha256=KEY, config_hash="r", outputs=outputs)
     return analyse(ct, request, segmenter, out, lambda _fraction: None)
 
 

@@ -73,7 +73,7 @@ def chest() -> Volume:
 def test_every_stack_gives_the_true_place_and_size_of_the_lesions(name: str, chest: Volume, tmp_path: Path) -> None:
     scan = SCANS[name]
     files = scan.write(chest, tmp_path)
-    request = AnalysisRequest(job_key="e" * 64, config_hash="r", outputs=("seg",))
+    request = AnalysisRequest(job_key="e" * 64, images_sha256="e" * 64, config_hash="r", outputs=("seg",))
 
     analysis = analyse(files, request, ThresholdSegmenter(lesions=(LARGE, SMALL)), tmp_path, lambda _: None)
 

@@ -42,7 +42,12 @@ NONE_FOUND = Priors(search=PriorSearch.NONE_EXISTS, reason=None, scans=())
 def scan(day: str, state: JobState | None = JobState.COMMITTED, **values: object) -> KnownScan:
     job = (
         KnownJob(
-            job_key=f"job of {day}", state=state, config_hash="r", sop_instance_uids=("1", "2"), has_documents=False
+            job_key=f"job of {day}",
+            state=state,
+            config_hash="r",
+            sop_instance_uids=("1", "2"),
+            images_sha256="i",
+            has_documents=False,
         )
         if state
         else None
@@ -122,13 +127,13 @@ def test_a_stored_prior_is_used_although_the_pacs_is_unavailable() -> None:
 
 def test_the_job_key_depends_on_the_priors_and_is_unchanged_without_priors() -> None:
     def key(priors: Priors) -> str:
-        return job_key(("1.2.1", "1.2.2"), "config", key_parts(priors))
+        return job_key("images", "config", key_parts(priors))
 
     one = close_search(select_priors([scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
     two = close_search(select_priors([scan("20240101"), scan("20250101")], "20260703", 5), NONE_FOUND, 300.0)
     unavailable = close_search(PriorSelection(scans=(), not_analysed=(), open=0), None, 300.0)
 
-    assert key(NOT_QUERIED) == key(NONE_FOUND) == job_key(("1.2.1", "1.2.2"), "config")
+    assert key(NOT_QUERIED) == key(NONE_FOUND) == job_key("images", "config")
     assert len({key(NONE_FOUND), key(one), key(two), key(unavailable)}) == 4
     assert key_parts(two) == ("job of 20240101", "job of 20250101")
 

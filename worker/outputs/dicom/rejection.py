@@ -12,6 +12,7 @@ from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.series import Document
 from models.segmenter import ModelCard
 from worker.ct.elements import require_uids
+from worker.ct.rejections import SeveralPatients
 from worker.outputs.dicom.source import source_of_images
 from worker.outputs.dicom.sr.report import encode_rejection
 
@@ -21,8 +22,11 @@ _FILE_NAME = "rejection.dcm"
 def write_rejection(
     paths: Sequence[Path], rejection: SeriesRejected, card: ModelCard, job_key: str, folder: Path
 ) -> list[Document]:
-    """Write the SR into the folder. Returns an empty list if no header is readable: the study is then unknown."""
-    images = _readable_headers(paths)
+    """Write the SR into the folder.
+
+    Returns an empty list if no header is readable, so that the study is unknown, or if it is of several patients.
+    """
+    images = [] if isinstance(rejection, SeveralPatients) else _readable_headers(paths)
     if not images:
         return []
     report = encode_rejection(job_key, rejection.reason, card, source_of_images(images))

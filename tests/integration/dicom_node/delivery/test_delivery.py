@@ -51,7 +51,7 @@ class Outbox:
             series_uid=series_uid,
             study_uid="1.2",
             calling_ae_title="PACS",
-            file_sha256="0",
+            data_set_sha256="0",
         )
         self.journal.series.record_instances([instance], now)
         found = next(s for s in self.journal.series.quiet(now + 1) if s.series_uid == series_uid)

@@ -57,7 +57,7 @@ def test_stored_instances_are_returned_as_they_were_recorded(journal: Journal) -
         series_uid="1.2.3",
         study_uid="1.2",
         calling_ae_title="PACS",
-        file_sha256="ab",
+        data_set_sha256="ab",
     )
     journal.series.record_instances([instance], 100.0)
 

@@ -34,7 +34,7 @@ def receive(journal: Journal, number: int) -> Job:
         series_uid="1.2",
         study_uid="1",
         calling_ae_title="SENDER",
-        file_sha256="x",
+        data_set_sha256="x",
     )
     journal.series.record_instances([received], 10.0 * number)
     (series,) = journal.series.quiet(1000.0)

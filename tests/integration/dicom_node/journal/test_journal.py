@@ -12,20 +12,20 @@ from dicom_node.errors import ForbiddenChange, InstancesRemoved, JournalUnavaila
 from dicom_node.jobs import Job, JobState, job_key
 from dicom_node.journal.job_states import ALLOWED, change
 from dicom_node.journal.journal import Journal
-from dicom_node.series import Document, Instance, Series
+from dicom_node.series import Document, Instance, Series, images_sha256
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SEG = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="2.25.1", file_name="seg.dcm")
 
 
-def instance(number: int, series_uid: str = "1.2", file_sha256: str = "first") -> Instance:
+def instance(number: int, series_uid: str = "1.2", data_set_sha256: str = "first") -> Instance:
     return Instance(
         sop_instance_uid=f"{series_uid}.{number}",
         sop_class_uid=CT,
         series_uid=series_uid,
         study_uid="1",
         calling_ae_title="SENDER",
-        file_sha256=file_sha256,
+        data_set_sha256=data_set_sha256,
     )
 
 
@@ -40,6 +40,15 @@ def queued(
     journal: Journal, *numbers: int, series_uid: str = "1.2", config_hash: str = "config", now: float = 100.0
 ) -> Job:
     job = journal.jobs.create(receive(journal, *numbers, series_uid=series_uid, now=now), config_hash, now)
+    assert job is not None
+    return job
+
+
+def changed(journal: Journal, content: str, now: float) -> Job:
+    """The job after the first instance was received with other content."""
+    journal.series.record_instances([instance(1, data_set_sha256=content)], now)
+    (series,) = journal.series.quiet(now + 1)
+    job = journal.jobs.create(series, "config", now + 1)
     assert job is not None
     return job
 
@@ -60,7 +69,7 @@ def state(journal: Journal, job: Job) -> JobState:
 def test_an_instance_is_new_once_and_again_when_its_file_changed(journal: Journal) -> None:
     assert journal.series.record_instances([instance(1)], 100.0) == 1
     assert journal.series.record_instances([instance(1)], 101.0) == 0
-    assert journal.series.record_instances([instance(1, file_sha256="second"), instance(2)], 102.0) == 2
+    assert journal.series.record_instances([instance(1, data_set_sha256="second"), instance(2)], 102.0) == 2
 
 
 def test_a_series_is_quiet_only_after_its_last_arrival_and_has_sorted_instances(journal: Journal) -> None:
@@ -82,7 +91,7 @@ def test_one_sop_instance_uid_in_two_series_is_stored_for_both(journal: Journal)
             series_uid=series_uid,
             study_uid="1",
             calling_ae_title="SENDER",
-            file_sha256="x",
+            data_set_sha256="x",
         )
         assert journal.series.record_instances([same], 100.0) == 1
 
@@ -102,7 +111,7 @@ def test_a_quiet_series_becomes_one_queued_job_and_is_no_longer_dirty(journal: J
     job = queued(journal, 2, 1)
 
     record = journal.jobs.get(job.job_key)
-    assert job.job_key == job_key(("1.2.1", "1.2.2"), "config")
+    assert job.job_key == job_key(images_sha256("1.2", [("1.2.1", "first"), ("1.2.2", "first")]), "config")
     assert (record.job, record.state, record.sop_instance_uids) == (job, JobState.QUEUED, ("1.2.1", "1.2.2"))
     assert journal.series.quiet(1000.0) == []
     assert [found.job for found in journal.jobs.due_for_enqueue(100.0)] == [job]
@@ -128,33 +137,50 @@ def test_late_slices_make_a_new_job_and_the_first_is_superseded(journal: Journal
 
 def test_the_same_series_sent_again_makes_no_new_job(journal: Journal) -> None:
     job = queued(journal, 1, 2)
-    journal.series.record_instances([instance(1, file_sha256="other header")], 200.0)
+    journal.series.record_instances([instance(1)], 200.0)
+    assert journal.series.quiet(300.0) == []
+    journal.series.reopen("1.2")
     (series,) = journal.series.quiet(300.0)
 
     assert journal.jobs.create(series, "config", 300.0) is None
     assert [record.job for record in journal.jobs.find()] == [job]
 
 
-def test_a_rejected_series_whose_content_was_repaired_is_queued_again(journal: Journal) -> None:
+def test_a_series_sent_again_with_other_content_makes_a_job_that_replaces_the_first_whatever_its_state(
+    journal: Journal,
+) -> None:
+    first = running(journal)
+    journal.leases.mark_rejected(first.job_key, "worker", "truncated", 110.0)
+    second = changed(journal, "repaired", 200.0)
+    third = changed(journal, "repaired again", 300.0)
+
+    assert len({first.job_key, second.job_key, third.job_key}) == 3
+    assert [state(journal, job) for job in (first, second)] == [JobState.SUPERSEDED] * 2
+    assert state(journal, third) is JobState.QUEUED
+
+
+def test_a_first_version_that_comes_back_is_the_first_job_again(journal: Journal) -> None:
+    first = queued(journal, 1, 2)
+    second = changed(journal, "corrected", 200.0)
+
+    assert changed(journal, "first", 300.0) == first
+    assert (state(journal, first), state(journal, second)) == (JobState.QUEUED, JobState.SUPERSEDED)
+
+
+def test_a_series_changed_while_its_job_runs_is_another_job_at_once(journal: Journal) -> None:
     job = running(journal)
-    journal.leases.mark_rejected(job.job_key, "worker", "truncated", 110.0)
-    journal.series.record_instances([instance(1, file_sha256="repaired")], 200.0)
-    (series,) = journal.series.quiet(300.0)
+    second = changed(journal, "repaired", 110.0)
 
-    assert journal.jobs.create(series, "config", 300.0) == job
-    record = journal.jobs.get(job.job_key)
-    assert (record.state, record.reason, record.attempts) == (JobState.QUEUED, None, 0)
+    assert state(journal, second) is JobState.QUEUED
+    assert not journal.leases.mark_analysed(job.job_key, "worker", [SEG], 201.0), "its result is not delivered"
 
 
-def test_a_series_repaired_while_its_job_runs_is_queued_again_afterwards(journal: Journal) -> None:
-    job = running(journal)
-    journal.series.record_instances([instance(1, file_sha256="repaired")], 110.0)
-    (series,) = journal.series.quiet(200.0)
-    assert journal.jobs.create(series, "config", 200.0) is None
-    journal.leases.mark_rejected(job.job_key, "worker", "truncated", 201.0)
+def test_no_job_is_made_of_a_series_that_has_changed_since_it_was_found_quiet(journal: Journal) -> None:
+    found = receive(journal, 1, 2)
+    journal.series.record_instances([instance(1, data_set_sha256="corrected")], 110.0)
 
-    (series,) = journal.series.quiet(300.0)
-    assert journal.jobs.create(series, "config", 300.0) == job
+    assert journal.jobs.create(found, "config", 120.0) is None
+    assert journal.series.quiet(120.0) != []
 
 
 def test_a_queued_job_of_a_replaced_model_is_superseded_and_may_be_queued_again(journal: Journal) -> None:
@@ -359,7 +385,7 @@ from dicom_node.series import Instance
 journal = Journal(sys.argv[1])
 for number in range(100000):
     received = Instance(sop_instance_uid=f"1.2.{number}", sop_class_uid="1", series_uid="1.2", study_uid="1",
-                        calling_ae_title="SENDER", file_sha256="x")
+                        calling_ae_title="SENDER", data_set_sha256="x")
     journal.series.record_instances([received], 100.0)
     print(number, flush=True)
 """

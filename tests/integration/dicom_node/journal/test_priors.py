@@ -9,7 +9,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
 from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.prior import NOT_QUERIED, Priors, PriorScan, PriorSearch, Result
-from dicom_node.series import Document, Instance, Series
+from dicom_node.series import Document, Instance, Series, images_sha256
 from dicom_node.settings import Peer
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
@@ -55,7 +55,7 @@ def receive(
         series_uid=series_uid,
         study_uid="1",
         calling_ae_title="PACS",
-        file_sha256="a",
+        data_set_sha256="a",
     )
     journal.series.record_instances([instance], 100.0, is_fetched=is_fetched)
 
@@ -98,7 +98,7 @@ def test_a_job_records_its_priors(journal: Journal) -> None:
     job = journal.jobs.create(series, "config", 200.0, PRIORS)
 
     assert job is not None
-    assert job.job_key == job_key(("1.3.1",), "config", ("1.2 9.1", "cd" * 32))
+    assert job.job_key == job_key(series.images_sha256, "config", ("1.2 9.1", "cd" * 32))
     assert journal.priors.of_job(job.job_key) == PRIORS
     assert journal.priors.of_job("00" * 32) == NOT_QUERIED
 
@@ -173,7 +173,8 @@ def test_a_search_is_valid_until_more_of_the_series_arrives(journal: Journal) ->
 def test_results_of_fetched_series_are_planned_only_with_backfill(journal: Journal, is_fetched: bool) -> None:
     journal.priors.record_acquisition(EARLIER)
     receive(journal, "1.2", is_fetched=is_fetched)
-    series = Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1",))
+    images = images_sha256("1.2", [("1.2.1", "a")])
+    series = Series(series_uid="1.2", study_uid="1", sop_instance_uids=("1.2.1",), images_sha256=images)
     job = journal.jobs.create(series, "config", 200.0)
     assert job is not None
     journal.leases.claim(job.job_key, "worker", 900.0, 300.0)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 
 from dicom_node.errors import JournalTooNew
 from dicom_node.journal.journal import Journal
@@ -45,6 +47,29 @@ def test_a_journal_that_is_opened_again_keeps_its_records(journal_url: str) -> N
         first.series.record_instances([received()], 100.0)
         with Journal(journal_url) as second:
             assert second.series.stored_uids("1.2.3") == ("1.2.3.1",)
+
+
+def test_a_journal_from_before_content_was_hashed_keeps_its_instances_and_jobs(journal_url: str) -> None:
+    engine = create_engine(journal_url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "dicom_node.journal:migrations")
+        command.upgrade(config, "0003")
+        for row in (
+            "series VALUES ('1.2.3', '1.2', 100, FALSE)",
+            "instances VALUES ('1.2.3', '1.2.3.1', '1.2.840.10008.5.1.4.1.1.2', 'SENDER', 'of the file', 100)",
+            "jobs VALUES ('key', '1.2', '1.2.3', 'config', 1, '[\"1.2.3.1\"]', 'COMMITTED', NULL, 0, NULL, NULL, 1, 0, "
+            "1, 1)",
+        ):
+            connection.execute(text(f"INSERT INTO {row}"))
+    engine.dispose()
+
+    with Journal(journal_url) as journal:
+        assert journal.series.data_sets("1.2.3") == {"1.2.3.1": ""}, "to be computed anew"
+        record = journal.jobs.get("key")
+        assert (record.state, record.sop_instance_uids, record.images_sha256) == ("COMMITTED", ("1.2.3.1",), "")
+        assert journal.series.record_instances([received()], 200.0) == 1
+        assert journal.series.quiet(300.0) == [], "its hash is known now, and nothing is analysed again"
 
 
 def test_alembic_is_imported_only_to_create_or_upgrade_tables(journal_url: str) -> None:

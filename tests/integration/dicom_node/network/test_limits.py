@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.journal.journal import Journal
 from dicom_node.network.message_buffers import MAX_MEMORY_BYTES
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET
 from tests.fixtures.dicom_node.pdus import (
@@ -125,7 +125,7 @@ def test_a_large_instance_is_unchanged_on_disk_and_recorded(scp: RunningScp, mak
     kept = scp.spool.instance_path("1.2.3", "1.2.3.1")
     assert dcmread(kept) == image
     (instance,) = scp.journal.series.instances(["1.2.3.1"])
-    assert instance.file_sha256 == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert instance.data_set_sha256 == data_set_sha256(kept)
     assert scp.files() == [kept]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import socket
 import subprocess
 import threading
@@ -29,6 +28,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET
 from tests.fixtures.dicom_node.pdus import association_request, rejection
@@ -165,7 +165,7 @@ def test_the_journal_has_the_hash_and_the_sender_of_each_file(scp: RunningScp, w
 
     for instance in scp.journal.series.instances(["1.2.3.1", "1.2.3.2"]):
         path = scp.spool.instance_path(instance.series_uid, instance.sop_instance_uid)
-        assert instance.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert instance.data_set_sha256 == data_set_sha256(path)
         assert instance.calling_ae_title == "SENDER"
 
 

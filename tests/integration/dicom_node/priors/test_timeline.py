@@ -8,7 +8,7 @@ import pytest
 
 from dicom_node.jobs import JobState, job_key
 from dicom_node.prior import PriorSearch
-from tests.fixtures.dicom_node.small_network import Scan, SmallNetwork, expected_keys
+from tests.fixtures.dicom_node.small_network import Scan, SmallNetwork, expected_keys, images_of
 
 DATES = ("20250110", "20250412", "20250901", "20260115", "20260703")
 FIVE = [Scan(date=date) for date in DATES]
@@ -67,7 +67,7 @@ def test_later_scans_are_compared_again_after_a_late_prior_arrives(small_network
     assert small_network.prior_job_keys(FIVE[1]) == [small_network.key(FIVE[0])]
     assert small_network.prior_job_keys(FIVE[2]) == [small_network.key(FIVE[0]), small_network.key(FIVE[1])]
     assert {small_network.journal.jobs.get(key).state for key in before.values()} == {JobState.SUPERSEDED}
-    assert small_network.key(FIVE[0]) == job_key(FIVE[0].uids, "config")  # without priors the key does not change
+    assert small_network.key(FIVE[0]) == job_key(images_of(FIVE[0]), "config")  # without priors the key does not change
 
 
 def test_a_due_comparison_survives_a_restart(small_network: SmallNetwork) -> None:
@@ -186,4 +186,4 @@ def test_without_queries_there_is_no_comparison_and_the_job_key_is_unchanged(sma
     small_network.run_until_idle()
 
     assert small_network.priors(FIVE[1]).search is PriorSearch.NOT_QUERIED
-    assert small_network.key(FIVE[1]) == job_key(FIVE[1].uids, "config")
+    assert small_network.key(FIVE[1]) == job_key(images_of(FIVE[1]), "config")

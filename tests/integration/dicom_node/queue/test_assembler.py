@@ -14,7 +14,7 @@ def arrive(journal: Journal, number: int, now: float, series_uid: str = "1.2") -
         series_uid=series_uid,
         study_uid="1",
         calling_ae_title="SENDER",
-        file_sha256="x",
+        data_set_sha256="x",
     )
     journal.series.record_instances([received], now)
 

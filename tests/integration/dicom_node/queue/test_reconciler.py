@@ -46,7 +46,7 @@ def queue_series(journal: Journal, number: int = 1, now: float = 0.0) -> Job:
         series_uid=f"1.{number}",
         study_uid="1",
         calling_ae_title="SENDER",
-        file_sha256="x",
+        data_set_sha256="x",
     )
     journal.series.record_instances([received], now - 60)
     (job,) = assemble(journal, "config", every_series(journal, 20.0, now), now)

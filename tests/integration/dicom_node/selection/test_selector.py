@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from dicom_node.selection.rules import SelectionSettings
 from dicom_node.selection.selector import StudySelector
 from dicom_node.series import Document, Instance
 from dicom_node.settings import Peer
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
 from tests.conftest import make_ct_instance
 
@@ -52,7 +52,7 @@ class Site:
                 series_uid=series_uid,
                 study_uid="1.2",
                 calling_ae_title="SENDER",
-                file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                data_set_sha256=data_set_sha256(path),
             )
             received.append(instance)
         self.journal.series.record_instances(received, now)

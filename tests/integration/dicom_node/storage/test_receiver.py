@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -18,6 +17,7 @@ from dicom_node.errors import JournalUnavailable, UnreadableInstance
 from dicom_node.journal.journal import Journal
 from dicom_node.journal.priors import AcquisitionRecord
 from dicom_node.journal.schema import FETCHED, SENT
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance, received_file
 from dicom_node.storage.spool import Spool, checked_uid
 
@@ -74,7 +74,7 @@ def test_rows_follow_their_files(receiver: InstanceReceiver, journal: Journal, s
     assert len(series.sop_instance_uids) == 40
     for instance in journal.series.instances(series.sop_instance_uids):
         path = spool.instance_path(instance.series_uid, instance.sop_instance_uid)
-        assert instance.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert instance.data_set_sha256 == data_set_sha256(path)
 
 
 def test_the_row_of_a_requested_instance_and_of_a_replaced_file_is_there_at_once(

@@ -80,6 +80,11 @@ def set_kernels(images: list[Dataset], *kernels: str) -> None:
         image.ConvolutionKernel = kernel
 
 
+def give_another_birth_date(images: list[Dataset]) -> None:
+    del images[0].PatientBirthDate
+    images[2].PatientBirthDate = "19330304"
+
+
 Case = tuple[Callable[[list[Dataset]], object], type[SeriesRejected], str]
 
 CASES: dict[str, Case] = {
@@ -162,6 +167,21 @@ CASES: dict[str, Case] = {
         setting("SeriesInstanceUID", "1.2.9"),
         rejections.MixedSeries,
         "instances of 2 different SeriesInstanceUID are mixed, one is needed",
+    ),
+    "two patients": (
+        setting("PatientID", "SECRET-2"),
+        rejections.SeveralPatients,
+        "images of several patients are mixed: 1 of 6 instances have another PatientID than the first",
+    ),
+    "two names": (
+        setting("PatientName", "SECRET^OTHER"),
+        rejections.SeveralPatients,
+        "images of several patients are mixed: 1 of 6 instances have another PatientName than the first",
+    ),
+    "two birth dates, one of them left out before": (
+        give_another_birth_date,
+        rejections.SeveralPatients,
+        "images of several patients are mixed: 1 of 6 instances have another PatientBirthDate than the first",
     ),
     "two frames of reference": (
         setting("FrameOfReferenceUID", "1.2.9"),

@@ -79,6 +79,7 @@ def scans(course_files: list[list[Path]], tmp_path_factory: pytest.TempPathFacto
         search = PriorSearch.FOUND if priors else PriorSearch.NONE_EXISTS
         request = AnalysisRequest(
             job_key=f"{number:064d}",
+            images_sha256=f"{number:064d}",
             config_hash="r",
             outputs=("seg", "sr"),
             priors=CollectedFiles(search=search, scans=tuple(priors)),

@@ -34,7 +34,7 @@ def job(journal: Journal) -> Job:
         series_uid="1.2",
         study_uid="1",
         calling_ae_title="SENDER",
-        file_sha256="x",
+        data_set_sha256="x",
     )
     journal.series.record_instances([received], 0.0)
     (series,) = journal.series.quiet(1.0)

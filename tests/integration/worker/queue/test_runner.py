@@ -12,10 +12,12 @@ from dicom_node.journal.journal import Journal
 from dicom_node.journal.leases import LeaseJournal
 from dicom_node.series import Document, Instance
 from dicom_node.settings import QueueSettings
+from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
+from worker.queue.job_files import JobFiles
 from worker.queue.lease import JobLimits
 from worker.queue.progress import JobProgress
-from worker.queue.runner import JobFiles, JobRunner
+from worker.queue.runner import JobRunner
 
 SR = Document(sop_class_uid="1.2", sop_instance_uid="2.25.1", file_name="sr.dcm")
 
@@ -58,7 +60,7 @@ def test_a_finished_result_waits_for_the_journal_and_counts_no_attempt(tmp_path:
             series_uid="1.2",
             study_uid="1",
             calling_ae_title="SENDER",
-            file_sha256="x",
+            data_set_sha256=data_set_sha256(spool.write_instance("1.2", "1.2.1", b"ct")),
         )
         journal.series.record_instances([received], 0.0)
         (series,) = journal.series.quiet(1.0)

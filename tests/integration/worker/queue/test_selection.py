@@ -26,8 +26,9 @@ from tests.fixtures.study_of_eight import Described, study_of_eight
 from worker.cli.journal_jobs import Row, list_jobs
 from worker.phantom.chest import DEMO_LESIONS
 from worker.pipeline import AnalysisRequest, analyse
+from worker.queue.job_files import JobFiles
 from worker.queue.lease import JobLimits
-from worker.queue.runner import JobFiles, JobRunner
+from worker.queue.runner import JobRunner
 from worker.settings import Settings
 
 described = cache(study_of_eight)
@@ -84,6 +85,7 @@ class Site:
 def _analyse(files: JobFiles, folder: Path, progress: Progress) -> list[Document]:
     request = AnalysisRequest(
         job_key=files.job_key,
+        images_sha256=files.images_sha256,
         config_hash="config",
         outputs=("seg", "sr"),
         priors=files.priors,

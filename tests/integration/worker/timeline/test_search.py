@@ -61,7 +61,7 @@ class Node:
             series_uid=header.SeriesInstanceUID,
             study_uid=header.StudyInstanceUID,
             calling_ae_title="CT",
-            file_sha256="0" * 64,
+            data_set_sha256="0" * 64,
         )
         self.journal.series.record_instances([instance], 100.0)
         self.journal.priors.record_acquisition(

@@ -91,9 +91,9 @@ def test_a_frame_of_another_size_is_refused_without_being_decoded(tmp_path: Path
         encoding.encode(file)
     content = files[1].read_bytes()
     at = content.index(b"\xff\xc0") + 5
-    files[1].write_bytes(content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :])
+    files[1].write_bytes(content[:at] + b"\x07\xd0\x0b\xb8" + content[at + 4 :])
 
     with pytest.raises(SeriesRejected) as refused:
         load(files)
     assert isinstance(refused.value, UndecodablePixels)
-    assert "65535 rows and 65535 columns of 1 component(s), the header 40 and 49 of 1" in str(refused.value)
+    assert "its frame has 2000 rows and 3000 columns of 1 component(s), the header 40 and 49 of 1" in str(refused.value)

@@ -42,7 +42,19 @@ def encode_sr(report: Report, source: Source, seg: Dataset | None) -> hd.sr.Comp
     document_attributes = document_identity(findings.job_key, "sr", findings.card, source, _TITLE)
     document = _document(content, evidence, document_attributes, source)
     refer_to_frames(document, source.frames)
+    if report.replaces is not None:
+        document.PredecessorDocumentsSequence = [_report_of(report.replaces, document)]
     return document
+
+
+def _report_of(job_key: str, replaced_by: Dataset) -> Dataset:
+    """Return the reference to the report of another job of the same series (PS3.3 table C.17-3)."""
+    study, series, instance = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = replaced_by.SOPClassUID
+    instance.ReferencedSOPInstanceUID = derived_uid(job_key, "sr", "instance")
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = derived_uid(job_key, "sr", "series"), [instance]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = replaced_by.StudyInstanceUID, [series]
+    return study
 
 
 def encode_rejection(job_key: str, reason: str, card: ModelCard, source: Source) -> hd.sr.Comprehensive3DSR:
