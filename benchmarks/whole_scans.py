@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="lung_tumour")
+    parser.add_argument("--model-sha256", default="", help="as worker.model_sha256")
     parser.add_argument("--ensemble-size", type=int, default=0, help="as worker.ensemble_size")
     parser.add_argument("--flip-tta", action=argparse.BooleanOptionalAction, default=True, help="as worker.flip_tta")
     parser.add_argument("--cascade", action=argparse.BooleanOptionalAction, default=True, help="as worker.cascade")
@@ -74,6 +75,7 @@ def main() -> None:
     model = load_model(
         args.model,
         InferenceSettings(ensemble_size=args.ensemble_size, flip_tta=args.flip_tta, cascade=args.cascade),
+        sha256=args.model_sha256,
     )
     c3n, boxed = load(dicom_files(args.data / "c3n-00247")), load(dicom_files(args.data / "lung-dx-a0001"))
     boxes = _boxes(boxed, args.data / "lung-dx-a0001-boxes")

@@ -7,6 +7,7 @@ Other models are named by kind and folder: `lung_tumour:FOLDER` for our own trai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from models.segmenter import (
@@ -21,8 +22,11 @@ from models.store.weights import verified_weights
 
 MODELS: dict[str, Path] = {"lung_tumour": Path(__file__).parent / "lung_tumour"}
 OWN_KIND = "lung_tumour"
-KINDS = (OWN_KIND, "nnunet", "monai_bundle")
+EXTERNAL = ("nnunet", "monai_bundle")
+KINDS = (OWN_KIND, *EXTERNAL)
 """Allowed text before the colon of a model's name."""
+_LIBRARIES = {"nnunet": ("nnunetv2", "nnunet"), "monai_bundle": ("monai", "monai-bundle")}
+"""The library that a kind needs, and the extra that installs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,34 +50,54 @@ def model_card(name: str) -> ModelCard:
     return read_card(model_folder(name) / "model.toml")
 
 
-def load_model(name: str, settings: InferenceSettings = DEFAULTS) -> Segmenter:
+def load_model(name: str, settings: InferenceSettings = DEFAULTS, *, sha256: str = "") -> Segmenter:
     """Load a model with verified weights. Raises ModelError.
 
-    Ensemble size, flips and cascade apply to models of our own training only; the other kinds are configured in their
-    folders (models/README.md).
+    sha256: `worker.model_sha256`. A model of another library is loaded only if its files have this hash, since its
+    folder may hold code. Ensemble size, flips and cascade apply to models of our own training only; the other kinds are
+    configured in their folders (models/README.md).
     """
+    card = model_card(name)
+    require_pinned(name, card, sha256)
     kind, folder = _kind_and_folder(name)
     if kind == "nnunet":
-        return _load_nnunet(folder, settings)
+        return _load_nnunet(folder, card, settings)
     if kind == "monai_bundle":
-        return _load_bundle(folder, settings)
+        return _load_bundle(folder, card, settings)
     from models.lung_tumour.segmenter import LungTumourSegmenter
 
-    card = model_card(name)
     return LungTumourSegmenter(card, verified_weights(model_folder(name), card), settings)
 
 
 def check_model(name: str, settings: InferenceSettings = DEFAULTS) -> ModelCheck:
-    """Load a model with verified weights, and return its card with the engine, and the device. Raises ModelError."""
+    """Check a model's files, and return its card and the device. Raises ModelError.
+
+    A model of our own training is loaded, which is data alone, and the card has its engine. Of another library's model
+    all is read as data, and nothing is executed.
+    """
     from models.devices import choose_device
 
-    model = load_model(name, settings)
-    return ModelCheck(card=model.card, device=str(choose_device(settings.device)))
+    if _kind_and_folder(name)[0] in EXTERNAL:
+        card = model_card(name)
+        _check_external(name)
+    else:
+        card = load_model(name, settings).card
+    return ModelCheck(card=card, device=str(choose_device(settings.device)))
+
+
+def require_pinned(name: str, card: ModelCard, sha256: str) -> None:
+    """Raise ModelError unless the model has the hash of `worker.model_sha256`, without which others are not loaded."""
+    if not sha256 and _kind_and_folder(name)[0] in EXTERNAL:
+        why = f"worker.model_sha256 is needed; `lungspread models verify {name}` prints it"
+        raise ModelError(f"model {card.name} {card.version}: {why}")
+    if sha256 not in ("", card.weights_sha256):
+        found = f"its files have the hash {card.weights_sha256[:12]}..., worker.model_sha256 is {sha256[:12]}..."
+        raise ModelError(f"model {card.name} {card.version}: {found}")
 
 
 def verify_files(name: str, card: ModelCard) -> None:
     """Raise ModelError unless the weights match the card; for nnU-Net and MONAI the card is made from the files."""
-    if _kind_and_folder(name)[0] in {"", OWN_KIND}:
+    if _kind_and_folder(name)[0] not in EXTERNAL:
         verified_weights(model_folder(name), card)
 
 
@@ -103,26 +127,46 @@ def _kind_and_folder(name: str) -> tuple[str, Path]:
     return (kind, Path(folder)) if folder and kind in KINDS else ("", Path())
 
 
-def _load_nnunet(folder: Path, settings: InferenceSettings) -> Segmenter:
+def _check_external(name: str) -> None:
+    """Raise ModelError if a part of another library's model is missing, holds code, or its library is not installed."""
+    from models.external.bundle_folder import check_configuration, read_bundle
+    from models.external.nnunet_folder import check_plans, read_nnunet
+    from models.store.checkpoints import load_weights
+
+    kind, folder = _kind_and_folder(name)
+    library, extra = _LIBRARIES[kind]
+    if find_spec(library) is None:
+        raise ModelError(f"a model of kind {kind} needs {library}: pip install 'lungspread[{extra}]'")
+    if kind == "nnunet":
+        trained = read_nnunet(folder)
+        check_plans(trained)
+        checkpoints = trained.checkpoints
+    else:
+        bundle = read_bundle(folder)
+        check_configuration(bundle)
+        checkpoints = () if bundle.weights.suffix == ".ts" else (bundle.weights,)  # TorchScript is code
+    for checkpoint in checkpoints:
+        load_weights(checkpoint)
+
+
+def _load_nnunet(folder: Path, card: ModelCard, settings: InferenceSettings) -> Segmenter:
     from models.external.nnunet_folder import read_nnunet
 
-    trained = read_nnunet(folder)
     try:
         from models.external.nnunet import NnunetSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"an nnU-Net needs {_library(missing)}: pip install 'lungspread[nnunet]'") from None
-    return NnunetSegmenter(trained, settings)
+    return NnunetSegmenter(read_nnunet(folder), card, settings)
 
 
-def _load_bundle(folder: Path, settings: InferenceSettings) -> Segmenter:
+def _load_bundle(folder: Path, card: ModelCard, settings: InferenceSettings) -> Segmenter:
     from models.external.bundle_folder import read_bundle
 
-    bundle = read_bundle(folder)
     try:
         from models.external.monai_bundle import BundleSegmenter
     except ModuleNotFoundError as missing:
         raise ModelError(f"a MONAI bundle needs {_library(missing)}: pip install 'lungspread[monai-bundle]'") from None
-    return BundleSegmenter(bundle, settings)
+    return BundleSegmenter(read_bundle(folder), card, settings)
 
 
 def _library(missing: ModuleNotFoundError) -> str:

@@ -31,6 +31,8 @@ class WorkerSettings(BaseModel):
     model: Annotated[str, Field(pattern=r"^([a-z0-9_]+|(lung_tumour|nnunet|monai_bundle):[^\x00-\x1f]+)$")] = (
         "lung_tumour"
     )
+    model_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Hash over the model's files; needed for kinds nnunet and monai_bundle, whose folders may hold code."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     engine: EngineName = "auto"
     precision: PrecisionName = "auto"

@@ -1,4 +1,7 @@
-"""A MONAI bundle's folder, read without MONAI: card, tumour channel, files.
+"""A MONAI bundle's folder, read as data, without MONAI: card, tumour channel, files.
+
+Nothing in it is executed: its configuration is a program ("$..." is Python, "_target_" any function), and is only run
+where the model is loaded (monai_bundle.py).
 
 https://docs.monai.io/en/stable/mb_specification.html: configs/metadata.json, configs/inference.json (or .yaml), and
 models/model.pt or, as TorchScript, models/model.ts.
@@ -10,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.external.folder import FolderOptions, folder_card, read_json, read_options, tumour_label
+from models.external.folder import FolderOptions, every_file, folder_card, read_json, read_options, tumour_label
 from models.segmenter import ModelCard, ModelError
 
 _CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
-_PROGRAMS = {".json", ".yaml", ".yml", ".py"}
+_PARTS = (("preprocessing", "dataset"), ("postprocessing", "evaluator"), ("inferer",))
+"""What a configuration needs: one key of each."""
 _WEIGHTS = ("models/model.pt", "models/model.ts")
 
 
@@ -74,17 +78,39 @@ def read_bundle(path: Path) -> BundleFolder:
 
 
 def bundle_card(bundle: BundleFolder) -> ModelCard:
-    """Return the card of a bundle; its hash covers weights, configurations, scripts and options."""
+    """Return the card of a bundle; its hash covers every file, since its configuration may use any."""
     facts = {
         "name": str(bundle.metadata.get("name") or bundle.path.resolve().name),
         "version": str(bundle.metadata.get("version", "")),
         "licence": str(bundle.metadata.get("license", "")),
         "weights_file": bundle.weights.relative_to(bundle.path).as_posix(),
     }
-    programs = [file for name in ("configs", "scripts") for file in (bundle.path / name).rglob("*")]
-    return folder_card(
-        bundle.path, [bundle.weights, *(file for file in programs if file.suffix in _PROGRAMS)], bundle.options, facts
-    )
+    return folder_card(bundle.path, every_file(bundle.path), bundle.options, facts)
+
+
+def check_configuration(bundle: BundleFolder) -> None:
+    """Raise ModelError unless the inference configuration has all parts; it is read as data."""
+    configuration = _read_configuration(bundle.configuration)
+    needed = _PARTS if bundle.weights.suffix == ".ts" else (*_PARTS, ("network_def",))
+    for keys in needed:
+        if not any(key in configuration for key in keys):
+            raise ModelError(f"{bundle.configuration}: lacks {' or '.join(keys)}")
+
+
+def _read_configuration(path: Path) -> dict[str, Any]:
+    if path.suffix == ".json":
+        return read_json(path)
+    import yaml  # of the extra monai-bundle
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ModelError(f"{path}: not YAML") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: not a mapping")
+    return content
 
 
 def _first(path: Path, names: list[str] | tuple[str, ...]) -> Path:

@@ -33,6 +33,7 @@ MISMATCH_ERRORS = (
     ImportError,
 )
 """Raised by MONAI and nnU-Net if configuration, weights and input do not match, or a library is missing."""
+_PICKLES = {".pkl", ".pickle"}
 _MAX_NAME_LENGTH, _MAX_VERSION_LENGTH = 40, 20  # together in one LO of the reports: 64 characters (PS3.5, table 6.2-1)
 
 Options = TypeVar("Options", bound="FolderOptions")
@@ -74,6 +75,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path}: not a JSON object")
     return content
+
+
+def every_file(folder: Path) -> list[Path]:
+    """Return all files below a folder. Raises ModelError for a pickle, or a link to a folder, which would be left out.
+
+    We open no pickle, but the model's own library may, and a pickle runs code.
+    """
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        if path.suffix.lower() in _PICKLES:
+            raise ModelError(f"{path}: a pickle may run code: remove it, the model does not need it")
+        if path.is_symlink() and path.is_dir():
+            raise ModelError(f"{path}: is a link to a folder, whose files the hash would not cover")
+    return [path for path in found if path.is_file()]
 
 
 def tumour_label(labels: Sequence[str], options: FolderOptions, where: Path) -> str:

@@ -1,7 +1,7 @@
 """Any MONAI bundle as a Segmenter, with its own preprocessing, network, inferer and postprocessing.
 
-A bundle's configuration is a program (every "$..." in it is Python): run only bundles whose authors you trust. Its
-weights are opened as weights only.
+A bundle's configuration is a program (every "$..." in it is Python): it runs here, only if its files have the hash that
+`worker.model_sha256` says. Its weights are opened as weights only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.devices import choose_device, failures_told_apart
 from models.engines.in_place import engine_network
 from models.engines.networks import TrainedNetworks
 from models.engines.torch_engine import by_torch
-from models.external.bundle_folder import BundleFolder, bundle_card
+from models.external.bundle_folder import BundleFolder
 from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
 from models.orientation import Orientation, orientation_of
 from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress
@@ -38,9 +38,8 @@ _WRITERS = (SaveImage, SaveImaged)
 class BundleSegmenter:
     """Runs a bundle's inference configuration on volumes in memory, as MONAI's SupervisedEvaluator does on files."""
 
-    def __init__(self, bundle: BundleFolder, settings: InferenceSettings) -> None:
+    def __init__(self, bundle: BundleFolder, card: ModelCard, settings: InferenceSettings) -> None:
         self._bundle = bundle
-        card = bundle_card(bundle)
         self._tumour = bundle.tumour
         self._device = choose_device(settings.device)
         self._reader = _VolumeReader()

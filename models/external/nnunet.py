@@ -28,21 +28,17 @@ from models.engines.in_place import engine_network
 from models.engines.networks import TrainedNetworks
 from models.engines.torch_engine import by_torch
 from models.external.folder import MISMATCH_ERRORS, PassProgress, one_line
-from models.external.nnunet_folder import NnunetFolder, nnunet_card
+from models.external.nnunet_folder import NnunetFolder, require_known_classes
 from models.orientation import Orientation, orientation_of
 from models.segmenter import InferenceSettings, ModelCard, ModelError, Progress
 from models.store.checkpoints import load_weights
 from models.volume import Mask, Volume
 
-_CLASSES_FROM = ("dynamic_network_architectures.", "torch.nn.")
-"""plans.json names Python classes to build the network; classes from other packages are rejected."""
-
 
 class NnunetSegmenter:
     """Runs nnU-Net's preprocessing, sliding window, ensemble of folds and export on one volume at a time."""
 
-    def __init__(self, folder: NnunetFolder, settings: InferenceSettings) -> None:
-        card = nnunet_card(folder)
+    def __init__(self, folder: NnunetFolder, card: ModelCard, settings: InferenceSettings) -> None:
         self._tumour = folder.tumour
         self._orientation = trained_orientation(folder)
         self._predictor = _predictor(folder, choose_device(settings.device))
@@ -189,6 +185,4 @@ def _require_known_classes(folder: NnunetFolder, configuration: ConfigurationMan
         raise ModelError(f"{folder.path}: a cascade's second stage is not supported; use 3d_lowres or 3d_fullres")
     arguments: dict[str, Any] = configuration.network_arch_init_kwargs
     named = [arguments.get(key) for key in configuration.network_arch_init_kwargs_req_import]
-    for name in (configuration.network_arch_class_name, *named):
-        if name is not None and not str(name).startswith(_CLASSES_FROM):
-            raise ModelError(f"{folder.path}: plans.json builds its network from {name}, which is not allowed")
+    require_known_classes(folder.path, [configuration.network_arch_class_name, *named])

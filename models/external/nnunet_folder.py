@@ -6,15 +6,18 @@ fold_*/checkpoint_final.pth. Isensee 2021, https://doi.org/10.1038/s41592-020-01
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from models.external.folder import FolderOptions, folder_card, read_json, read_options, tumour_label
+from models.external.folder import FolderOptions, every_file, folder_card, read_json, read_options, tumour_label
 from models.segmenter import ModelCard, ModelError
 
+_CLASSES_FROM = ("dynamic_network_architectures.", "torch.nn.")
+"""plans.json names Python classes to build the network; classes from other packages are rejected."""
 _FOLD_OF_ALL = "fold_all"
 """The fold trained on all cases: used on request, or if there is no other fold."""
 
@@ -62,6 +65,7 @@ class NnunetFolder:
 
 def read_nnunet(path: Path) -> NnunetFolder:
     """Read a trained folder, without its weights. Raises ModelError if it is not one, or needs more input than a CT."""
+    every_file(path)  # refuses pickles
     options = read_options(path, NnunetOptions)
     plans, dataset = read_json(path / "plans.json"), read_json(path / "dataset.json")
     if not isinstance(dataset.get("labels"), dict) or not isinstance(plans.get("configurations"), dict):
@@ -79,6 +83,25 @@ def read_nnunet(path: Path) -> NnunetFolder:
         checkpoints=_checkpoints(path, options),
         predicted=None if options.orientation else next(iter(sorted(path.glob("fold_*/validation/*.nii.gz"))), None),
     )
+
+
+def check_plans(folder: NnunetFolder) -> None:
+    """Raise ModelError if a configuration of the plans builds its network from classes of other packages."""
+    try:
+        for configuration in folder.plans["configurations"].values():
+            architecture = configuration.get("architecture", {})
+            arguments = architecture.get("arch_kwargs", {})
+            named = [arguments.get(key) for key in architecture.get("_kw_requires_import", ())]
+            require_known_classes(folder.path, [architecture.get("network_class_name"), *named])
+    except (AttributeError, TypeError):
+        raise ModelError(f"{folder.path}: the configurations of plans.json are not as nnU-Net writes them") from None
+
+
+def require_known_classes(path: Path, names: Iterable[str | None]) -> None:
+    """Raise ModelError if one of the classes that plans.json names is of another package."""
+    for name in names:
+        if name is not None and not str(name).startswith(_CLASSES_FROM):
+            raise ModelError(f"{path}: plans.json builds its network from {name}, which is not allowed")
 
 
 def nnunet_card(folder: NnunetFolder) -> ModelCard:

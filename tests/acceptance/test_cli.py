@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,28 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NOTES_CONNECTIONS = """
+import sys
+def note(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
+        with open({file!r}, "a") as file:
+            print(event, arguments[1:], file=file)
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with every connection that the processes of a test open; it is not there if they open none."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NOTES_CONNECTIONS.format(file=str(tmp_path / "connections")))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    return tmp_path / "connections"
+
+
+def test_run_writes_seg_sr_findings_and_pictures_and_speaks_to_nobody(
+    ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connections: Path
+) -> None:
     monkeypatch.setenv("LUNGSPREAD_WORKER__ENSEMBLE_SIZE", "1")
     monkeypatch.setenv("LUNGSPREAD_WORKER__FLIP_TTA", "false")
 
@@ -48,6 +70,7 @@ def test_run_writes_seg_sr_findings_and_pictures(ct: Path, tmp_path: Path, monke
     assert names >= {"seg.dcm", "sr.dcm", "findings.json", "overview.png", "lesion-1.png"}
     lesions = json.loads((tmp_path / "out" / "findings.json").read_text())["lesions"]
     assert lesions[0]["centroid_lps_mm"] == pytest.approx(LESION.centre_mm, abs=3)
+    assert not connections.exists()
 
 
 def test_a_rejected_series_exits_with_2_and_one_line(ct: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dicom_node.queue.redis_server import embedded_version, redis_url, version_a
 from dicom_node.queue.server_version import ServerVersion
 from dicom_node.settings import ANY_ADDRESS, NodeSettings, Peer
 from dicom_node.storage.private_folder import PRIVATE, open_to_others, remedy
-from models.registry import check_model
+from models.registry import check_model, require_pinned
 from models.segmenter import ModelError
 from worker.settings import Settings
 
@@ -128,11 +128,14 @@ def _journal(settings: Settings) -> Check:
 
 def _model(settings: Settings) -> Check:
     def probe() -> str:
-        check = check_model(settings.worker.model, settings.worker.inference)
+        worker = settings.worker
+        check = check_model(worker.model, worker.inference)
+        require_pinned(worker.model, check.card, worker.model_sha256)
         name = f"{check.card.name} {check.card.version}, weights verified"
         return f"{name}, runs on {check.device} by {check.card.engine or 'its own library'}"
 
-    return _checked("model", probe, "set worker.model and worker.device, or restore the weights from the repository")
+    hint = "set worker.model, worker.model_sha256 and worker.device, or restore the model's files"
+    return _checked("model", probe, hint)
 
 
 def _node(node: NodeSettings) -> Check:

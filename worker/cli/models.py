@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 
-from models.registry import KINDS, MODELS, check_model, kind_of, model_card, model_folder
+from models.registry import EXTERNAL, KINDS, MODELS, check_model, kind_of, model_card, model_folder
 from models.segmenter import InferenceSettings, ModelError
 from models.store.downloads import DownloadInterrupted, ProgressCallback
 from worker.cli.terminal import FAILED, REJECTED, fail, out
@@ -72,12 +72,15 @@ def pull(
 
 @app.command()
 def verify(name: Name, device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto") -> None:
-    """Check a model's weights against the SHA-256 of its card; an external model is also loaded once."""
+    """Check a model's files and hashes, and print its hash for the configuration; no code of a model is executed."""
     with _exit_codes():
-        check = check_model(_full_name(name), InferenceSettings(device=device))
-    card = check.card
+        full_name = _full_name(name)
+        card = check_model(full_name, InferenceSettings(device=device)).card
     line = f"{card.name} {card.version}: weights verified, SHA-256 {card.weights_sha256}"
     out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if full_name.partition(":")[0] in EXTERNAL:
+        pin = f'model = "{full_name}"\nmodel_sha256 = "{card.weights_sha256}"'
+        out.print(f"in lungspread.toml, [worker]:\n{pin}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _full_name(name: str) -> str:

@@ -31,7 +31,7 @@ def run(
 
     with progress_bar("analysing") as progress:
         settings = load_settings(config).worker
-        segmenter = load_model(settings.model, settings.inference)
+        segmenter = load_model(settings.model, settings.inference, sha256=settings.model_sha256)
         priors = priors_in_folders(prior or [], ct_folder, out_folder, settings, segmenter, progress)
         findings = analyse_folder(ct_folder, out_folder, settings, segmenter, progress, priors).report.findings
         if pictures:

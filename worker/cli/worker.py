@@ -15,5 +15,6 @@ def worker(config: Config = None) -> None:
     from worker.settings import load_settings
 
     settings = load_settings(config)
-    segmenter = load_model(settings.worker.model, settings.worker.inference)
+    chosen = settings.worker
+    segmenter = load_model(chosen.model, chosen.inference, sha256=chosen.model_sha256)
     raise typer.Exit(run_worker(settings, segmenter))

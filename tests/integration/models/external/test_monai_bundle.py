@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -6,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from models.engines.in_place import engine_network
 from models.engines.networks import TrainedNetworks
 from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, EngineName, InferenceSettings, ModelError
 from models.volume import Volume
+from tests.fixtures.models.pinned import load_pinned
 from tests.fixtures.models.unsafe_pickle import UnsafePickle
 from tests.fixtures.nifti import read_nifti, write_nifti
+from worker.cli.main import app
 
 nibabel = pytest.importorskip("nibabel", reason="the extra `monai-bundle` is not installed")
 pytest.importorskip("ignite", reason="MONAI's own evaluator, the reference, needs pytorch-ignite")
@@ -186,7 +191,7 @@ def test_a_bundle_marks_the_same_as_its_own_workflow(
     bundle: Path, spacing: tuple[float, float, float], tmp_path: Path
 ) -> None:
     volume, shares = chest(spacing), list[float]()
-    mask = load_model(f"monai_bundle:{bundle}", ON_CPU).segment(volume, shares.append)
+    mask = load_pinned(f"monai_bundle:{bundle}", ON_CPU).segment(volume, shares.append)
     expected = outlined_by_monai(bundle, volume, tmp_path)
 
     assert 0.005 < (expected == 2).mean() < 0.2
@@ -201,7 +206,7 @@ def test_a_bundle_marks_the_same_as_its_own_workflow(
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_either_engine_marks_the_same(bundle: Path, engine: EngineName) -> None:
     volume = chest((2.0, 1.5, 1.5))
-    model = load_model(f"monai_bundle:{bundle}", InferenceSettings(device="cpu", engine=engine))
+    model = load_pinned(f"monai_bundle:{bundle}", InferenceSettings(device="cpu", engine=engine))
 
     assert model.card.engine.lower().startswith(engine)
     assert model.card.engine.endswith(" float32")
@@ -239,7 +244,7 @@ def change(copied: Path, name: str, value: object) -> None:
 
 
 def marked(folder: Path, volume: Volume) -> NDArray[np.bool_]:
-    return load_model(f"monai_bundle:{folder}", ON_CPU).segment(volume, lambda _: None).voxels
+    return load_pinned(f"monai_bundle:{folder}", ON_CPU).segment(volume, lambda _: None).voxels
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 2)], ids=["feet first", "prone", "rotated"])
@@ -284,11 +289,85 @@ def test_the_card_comes_from_the_metadata(bundle: Path, copied: Path) -> None:
     assert model_card(f"monai_bundle:{copied}").weights_sha256 != card.weights_sha256
 
 
+@pytest.fixture
+def with_code(copied: Path, tmp_path: Path) -> Path:
+    """A bundle that makes the folder `it-ran` as soon as its configuration is evaluated, by either way."""
+    change(copied, "imports", [f"$__import__('pathlib').Path({str(tmp_path / 'it-ran')!r}).mkdir(exist_ok=True)"])
+    change(copied, "inferer", {"_target_": "os.makedirs", "name": str(tmp_path / "it-ran"), "exist_ok": True})
+    return copied
+
+
+def test_no_check_executes_a_bundle(with_code: Path, tmp_path: Path) -> None:
+    (tmp_path / "lungspread.toml").write_text(f'[node]\ndata_dir = "{tmp_path}/var"\n')
+    name, config = f"monai_bundle:{with_code}", ["--config", str(tmp_path / "lungspread.toml")]
+    os.environ |= (variables := {"LUNGSPREAD_WORKER__MODEL": name, "LUNGSPREAD_WORKER__MODEL_SHA256": "0" * 64})
+    try:
+        done = [
+            CliRunner().invoke(app, arguments)
+            for arguments in (["models", "verify", str(with_code)], ["models", "show", name], ["doctor", *config])
+        ]
+    finally:
+        for variable in variables:
+            del os.environ[variable]
+
+    assert [one.exit_code for one in done] == [0, 0, 1]
+    pin = model_card(name).weights_sha256
+    assert f'model = "{name}"\nmodel_sha256 = "{pin}"' in done[0].output
+    assert "worker.model_sha256 is 000000000000" in done[2].output
+    assert not (tmp_path / "it-ran").exists()
+
+    load_model(name, ON_CPU, sha256=pin)  # and here it runs
+    assert (tmp_path / "it-ran").exists()
+
+
+def test_a_bundle_is_executed_only_with_the_hash_of_all_its_files(with_code: Path, tmp_path: Path) -> None:
+    name, before = f"monai_bundle:{with_code}", model_card(f"monai_bundle:{with_code}").weights_sha256
+    with pytest.raises(ModelError, match=r"worker\.model_sha256 is needed; `lungspread models verify monai_bundle:"):
+        load_model(name, ON_CPU)
+    for added in ("scripts/more.txt", "data", "models/other.bin"):
+        (with_code / added).parent.mkdir(exist_ok=True)
+        (with_code / added).write_text("what a configuration may open")
+        with pytest.raises(ModelError, match=f"worker.model_sha256 is {before[:12]}"):
+            load_model(name, ON_CPU, sha256=before)
+        (with_code / added).unlink()
+    (with_code / "linked").symlink_to(tmp_path)
+    with pytest.raises(ModelError, match="a link to a folder, whose files the hash would not cover"):
+        load_model(name, ON_CPU, sha256=before)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_a_configuration_in_yaml_is_read_as_data(copied: Path, tmp_path: Path) -> None:
+    file = copied / "configs" / "inference.json"
+    entries = yaml.safe_dump(json.loads(file.read_text()))
+    file.unlink()
+    file.with_suffix(".yaml").write_text(entries)
+    assert check_model(f"monai_bundle:{copied}", ON_CPU).card.weights_file == "models/model.pt"
+
+    ran = tmp_path / "it-ran"
+    file.with_suffix(".yaml").write_text(f"{entries}\nextra: !!python/object/apply:os.mkdir ['{ran}']\n")
+    with pytest.raises(ModelError, match=r"inference\.yaml: not YAML$"):
+        check_model(f"monai_bundle:{copied}", ON_CPU)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["preprocessing", "postprocessing", "inferer", "network_def"])
+def test_a_check_names_the_part_that_a_configuration_lacks(copied: Path, name: str) -> None:
+    for key in {"preprocessing": ("preprocessing", "dataset"), "postprocessing": ("postprocessing", "evaluator")}.get(
+        name, (name,)
+    ):
+        change(copied, key, None)
+
+    with pytest.raises(ModelError, match=f"lacks {name}"):
+        check_model(f"monai_bundle:{copied}", ON_CPU)
+
+
 def test_weights_with_code_are_rejected_and_not_executed(copied: Path, tmp_path: Path) -> None:
     torch.save({"model": UnsafePickle(tmp_path / "it-ran")}, copied / "models" / "model.pt")
 
     with pytest.raises(ModelError, match=r"model\.pt is refused: it holds more than weights \(posix\.mkdir"):
-        load_model(f"monai_bundle:{copied}", ON_CPU)
+        load_pinned(f"monai_bundle:{copied}", ON_CPU)
+    with pytest.raises(ModelError, match="it holds more than weights"):
+        check_model(f"monai_bundle:{copied}", ON_CPU)
     assert not (tmp_path / "it-ran").exists()
 
 
@@ -296,7 +375,7 @@ def test_a_bundle_that_cannot_be_built_is_rejected_in_one_line(copied: Path) -> 
     change(copied, "inferer", {"_target_": "NoSuchInferer"})
 
     with pytest.raises(ModelError, match=r"cannot build this bundle: .*NoSuchInferer") as rejection:
-        load_model(f"monai_bundle:{copied}", ON_CPU)
+        load_pinned(f"monai_bundle:{copied}", ON_CPU)
     assert "\n" not in str(rejection.value)
 
 
@@ -305,7 +384,7 @@ def test_a_configuration_without_a_part_is_rejected_with_its_name(copied: Path, 
     change(copied, name, None)
 
     with pytest.raises(ModelError, match=f"cannot build this bundle: .*{name}"):
-        load_model(f"monai_bundle:{copied}", ON_CPU)
+        load_pinned(f"monai_bundle:{copied}", ON_CPU)
 
 
 def test_a_bundle_that_does_not_return_the_images_grid_is_rejected(copied: Path) -> None:

@@ -24,6 +24,7 @@ from models.external.nnunet_folder import read_nnunet
 from models.registry import check_model, load_model, model_card
 from models.segmenter import ON_CPU, EngineName, InferenceSettings, ModelError
 from models.volume import Volume
+from tests.fixtures.models.pinned import load_pinned
 from tests.fixtures.models.trained_nnunet import LABELS, chest, predicted_by_nnunet, trained, write_upright
 from tests.fixtures.models.unsafe_pickle import UnsafePickle
 
@@ -77,7 +78,7 @@ def test_a_folder_marks_the_same_as_nnunets_own_predictor(
     hu, truth = chest(11, shape)
     write_upright(hu, tmp_path / "ct.nii.gz", spacing)
     shares: list[float] = []
-    mask = load_model(f"nnunet:{folder}", ON_CPU).segment(upright(hu, spacing), shares.append)
+    mask = load_pinned(f"nnunet:{folder}", ON_CPU).segment(upright(hu, spacing), shares.append)
     expected = predicted_by_nnunet(folder, tmp_path / "ct.nii.gz")
 
     assert 0.005 < (expected == TUMOUR).mean() < 0.2
@@ -91,9 +92,9 @@ def test_a_folder_marks_the_same_as_nnunets_own_predictor(
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_either_engine_averages_the_same_folds(folder: Path, engine: EngineName) -> None:
     volume = upright(chest(11)[0], (2.0, 1.0, 1.0))
-    model = load_model(f"nnunet:{folder}", InferenceSettings(device="cpu", engine=engine))
+    model = load_pinned(f"nnunet:{folder}", InferenceSettings(device="cpu", engine=engine))
     mask = model.segment(volume, lambda _: None).voxels
-    by_auto = load_model(f"nnunet:{folder}", ON_CPU).segment(volume, lambda _: None).voxels
+    by_auto = load_pinned(f"nnunet:{folder}", ON_CPU).segment(volume, lambda _: None).voxels
 
     assert model.card.engine.lower().startswith(engine)
     assert dice(mask, by_auto) >= 0.999
@@ -108,7 +109,7 @@ def test_a_flipped_stack_is_turned_to_the_training_orientation(
     write_upright(volume.hu, tmp_path / "upright.nii.gz")
     write_upright(np.flip(volume.hu, axes).copy(), tmp_path / "flipped.nii.gz")
     turned = flipped(volume, axes)
-    mask = load_model(f"nnunet:{copied}", ON_CPU).segment(turned, lambda _: None)
+    mask = load_pinned(f"nnunet:{copied}", ON_CPU).segment(turned, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "upright.nii.gz", mirroring=False) == TUMOUR
     not_turned = predicted_by_nnunet(copied, tmp_path / "flipped.nii.gz", mirroring=False) == TUMOUR
 
@@ -126,7 +127,7 @@ def test_a_mirrored_training_orientation_is_restored(copied: Path, tmp_path: Pat
     volume = upright(chest(12)[0], (2.0, 1.0, 1.0))
     write_upright(np.flip(volume.hu, 1).copy(), tmp_path / "las.nii.gz")
     write_options(copied, mirroring=False, orientation="LAS")
-    mask = load_model(f"nnunet:{copied}", ON_CPU).segment(volume, lambda _: None)
+    mask = load_pinned(f"nnunet:{copied}", ON_CPU).segment(volume, lambda _: None)
     expected = predicted_by_nnunet(copied, tmp_path / "las.nii.gz", mirroring=False) == TUMOUR
 
     assert dice(mask.voxels, np.flip(expected, 1)) >= 0.999
@@ -181,7 +182,9 @@ def test_a_checkpoint_with_code_is_rejected_and_not_executed(copied: Path, tmp_p
     with pytest.raises(
         ModelError, match=r"checkpoint_final\.pth is refused: it holds more than weights \(posix\.mkdir"
     ):
-        load_model(f"nnunet:{copied}", ON_CPU)
+        load_pinned(f"nnunet:{copied}", ON_CPU)
+    with pytest.raises(ModelError, match="it holds more than weights"):
+        check_model(f"nnunet:{copied}", ON_CPU)
     assert not (tmp_path / "it-ran").exists()
 
 
@@ -191,7 +194,18 @@ def test_plans_with_a_class_that_is_no_network_are_rejected(copied: Path) -> Non
     (copied / "plans.json").write_text(json.dumps(plans))
 
     with pytest.raises(ModelError, match=r"from subprocess\.Popen, which is not allowed$"):
+        load_pinned(f"nnunet:{copied}", ON_CPU)
+    with pytest.raises(ModelError, match=r"from subprocess\.Popen, which is not allowed$"):
+        check_model(f"nnunet:{copied}", ON_CPU)
+
+
+def test_a_folder_is_loaded_only_with_the_hash_of_its_files(copied: Path) -> None:
+    card = model_card(f"nnunet:{copied}")
+
+    with pytest.raises(ModelError, match=r"worker\.model_sha256 is needed; `lungspread models verify nnunet:"):
         load_model(f"nnunet:{copied}", ON_CPU)
+    with pytest.raises(ModelError, match=f"its files have the hash {card.weights_sha256[:12]}"):
+        load_model(f"nnunet:{copied}", ON_CPU, sha256="0" * 64)
 
 
 def test_weights_of_another_network_are_rejected_in_one_line(copied: Path) -> None:
@@ -200,7 +214,7 @@ def test_weights_of_another_network_are_rejected_in_one_line(copied: Path) -> No
     (copied / "dataset.json").write_text(json.dumps(dataset))
 
     with pytest.raises(ModelError, match="nnU-Net cannot build this network: RuntimeError: ") as rejection:
-        load_model(f"nnunet:{copied}", ON_CPU)
+        load_pinned(f"nnunet:{copied}", ON_CPU)
     assert "\n" not in str(rejection.value)
 
 
@@ -208,7 +222,7 @@ def test_without_nnunet_the_error_names_what_to_install(copied: Path) -> None:
     code = (
         "import sys; sys.modules['nnunetv2'] = None\n"
         "from models.registry import load_model\n"
-        f"load_model('nnunet:{copied}')"
+        f"load_model('nnunet:{copied}', sha256='{model_card(f'nnunet:{copied}').weights_sha256}')"
     )
     root = Path(__file__).parents[4]
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)

@@ -86,6 +86,13 @@ def test_invalid_options_are_rejected_with_their_name(nnunet: Path, options: dic
         read_nnunet(nnunet)
 
 
+def test_a_pickle_beside_the_checkpoints_is_rejected(nnunet: Path) -> None:
+    (nnunet / "fold_0" / "postprocessing.pkl").write_bytes(b"")
+
+    with pytest.raises(ModelError, match=r"postprocessing\.pkl: a pickle may run code: remove it"):
+        read_nnunet(nnunet)
+
+
 def test_a_network_with_two_input_images_is_rejected(nnunet: Path) -> None:
     write(nnunet / "dataset.json", {"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "gtv": 1}})
 
