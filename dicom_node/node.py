@@ -17,7 +17,7 @@ from types import TracebackType
 from dicom_node.audit.clients import AuditedSender, audited_sources
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.audit.trail import AuditTrail
-from dicom_node.delivery.commitment_reports import CommitmentReporter
+from dicom_node.delivery.commitment_reports import make_reporters
 from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries
 from dicom_node.jobs import enqueue, make_celery
 from dicom_node.journal.journal import Journal
@@ -78,7 +78,7 @@ class Node:
         self._searcher = self._make_searcher()
         self._destinations = [peer for peer in configuration.peers if peer.send_results]
         self._delivery_workers = [self._make_delivery_worker(peer) for peer in self._destinations]
-        self._commitment_reporter = self._make_commitment_reporter()
+        self._commitment_reporters = make_reporters(configuration.peers, self._node, journal, self._spool)
         self._assembling = Loop("assemble", self._assemble)
         self._counting = Loop("ask for counts", self._count)
         self._searching = Loop("search for priors", self._search)
@@ -111,12 +111,13 @@ class Node:
             self._listeners.close()
         until = time.monotonic() + self._node.connect_timeout_s
         while any(loop.is_running for loop in self._loops) and time.monotonic() < until:
-            self._commitment_reporter.abort()
             self._searcher.stop()
             if self._counts is not None:
                 self._counts.abort()
             for delivery_worker in self._delivery_workers:
                 delivery_worker.abort()
+            for reporter in self._commitment_reporters:
+                reporter.abort()
             time.sleep(_ABORT_INTERVAL_S)
         self._receiver.close()
         self._audit.stop()
@@ -185,11 +186,6 @@ class Node:
             client=PacsClient(peer, self._node),
         )
 
-    def _make_commitment_reporter(self) -> CommitmentReporter:
-        senders = [peer for peer in self._configuration.peers if peer.may_send and peer.has_address]
-        clients = {peer.name: PacsClient(peer, self._node) for peer in senders}
-        return CommitmentReporter(node=self._node, clients=clients, journal=self._journal, spool=self._spool)
-
     def _make_reconciler(self) -> Reconciler:
         app = cache(lambda: make_celery(redis_url(self._configuration.queue, self._node.data_dir)))
         return Reconciler(self._journal.jobs, lambda job: enqueue(app(), job), self._configuration.queue)
@@ -203,7 +199,7 @@ class Node:
             self._enqueue,
             Loop("plan deliveries", self._plan_deliveries),
             *self._deliver,
-            Loop("report commitments", self._commitment_reporter.step),
+            *(Loop(f"report commitments to {each.peer.name}", each.step) for each in self._commitment_reporters),
             Loop("clean up", self._clean_up, every_s=_CLEAN_UP_INTERVAL_S),
             *self._audit.loops(),
         ]
@@ -239,6 +235,8 @@ class Node:
     def _clean_up(self, now: float) -> None:
         if self._time.is_settled:
             remove_committed(self._journal.series, self._spool, self._node.retention_days, now)
+        if closed := self._journal.commitments.close_others([each.peer.name for each in self._commitment_reporters]):
+            log.error("%d storage commitment reports given up: their peers are no longer configured", closed)
 
 
 def run_node(configuration: NodeConfiguration, stop: threading.Event) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import commitment_requests
@@ -40,10 +40,18 @@ class CommitmentJournal:
             connection.execute(insert(commitment_requests).values(**row, attempts=0, next_attempt_at=now, open=True))
             return True
 
-    def due(self, now: float) -> list[CommitmentRequest]:
-        """Return the requests whose report is due."""
+    def count_open(self, peer: str) -> int:
+        """Return how many requests of a peer wait for their report."""
+        waiting = and_(commitment_requests.c.open, commitment_requests.c.peer == peer)
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(commitment_requests).where(waiting)).scalar_one()
+
+    def due(self, now: float, peer: str, limit: int) -> list[CommitmentRequest]:
+        """Return the requests of a peer whose report is due, the oldest first, at most `limit`."""
         due = select(commitment_requests).where(
-            commitment_requests.c.open, commitment_requests.c.next_attempt_at <= now
+            commitment_requests.c.open,
+            commitment_requests.c.peer == peer,
+            commitment_requests.c.next_attempt_at <= now,
         )
         with self._database.read() as connection:
             return [
@@ -53,8 +61,14 @@ class CommitmentJournal:
                     references=tuple((sop_class_uid, uid) for sop_class_uid, uid in row.named),
                     attempts=row.attempts,
                 )
-                for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at))
+                for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at).limit(limit))
             ]
+
+    def close_others(self, peers: Collection[str]) -> int:
+        """Close the requests of all other peers, which are no longer configured, and return their number."""
+        others = and_(commitment_requests.c.open, commitment_requests.c.peer.not_in(peers))
+        with self._database.write() as connection:
+            return connection.execute(update(commitment_requests).where(others).values(open=False)).rowcount
 
     def postpone(self, request: CommitmentRequest, next_attempt_at: float) -> None:
         """Record a failed attempt to send the report, and the time of the next one."""

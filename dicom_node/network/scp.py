@@ -18,7 +18,13 @@ from dicom_node.audit.events import Refusal
 from dicom_node.audit.message import Participant
 from dicom_node.audit.trail import AuditTrail, no_audit
 from dicom_node.clock import CLOCK
-from dicom_node.delivery.commitment import CommitmentReport, read_report, read_request
+from dicom_node.delivery.commitment import (
+    MAX_OPEN_REQUESTS,
+    CommitmentLimit,
+    CommitmentReport,
+    read_report,
+    read_request,
+)
 from dicom_node.errors import JournalUnavailable, SettingsError, UnreadableInstance
 from dicom_node.identifiers import VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
@@ -37,6 +43,7 @@ from dicom_node.network.status import (
     MISTYPED_ARGUMENT,
     NOT_AUTHORISED,
     PROCESSING_FAILURE,
+    RESOURCE_LIMITATION,
     SUCCESS,
     abort,
 )
@@ -182,14 +189,22 @@ class StorageScp:
             return NOT_AUTHORISED, None
         try:
             transaction_uid, references = read_request(event.action_information)
+            self._require_room(senders[0])
             self.receiver.wait_until_recorded()  # the report is on what the peer has sent before
             if self.commitments.add(transaction_uid, senders[0].name, references, CLOCK.now()):
                 return SUCCESS, None
         except (AttributeError, UnreadableInstance):
             return MISTYPED_ARGUMENT, None
+        except CommitmentLimit as limit:
+            log.warning("N-ACTION from %s answered 0x0213: %s", senders[0].name, limit)
+            return RESOURCE_LIMITATION, None
         except JournalUnavailable:
             return PROCESSING_FAILURE, None
         return DUPLICATE_TRANSACTION, None
+
+    def _require_room(self, sender: Peer) -> None:
+        if self.commitments.count_open(sender.name) >= MAX_OPEN_REQUESTS:
+            raise CommitmentLimit(f"{MAX_OPEN_REQUESTS} requests wait for their reports")
 
     def _on_commitment_report(self, event: evt.Event) -> tuple[int, None]:
         """Handle a peer's commitment report for our results (SCU role)."""

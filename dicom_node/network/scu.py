@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,13 +142,25 @@ class PacsClient:
             while time.monotonic() < until and association.is_established and not is_answered():
                 time.sleep(0.05)
 
-    def report_commitment(self, event_type: int, report: Dataset) -> None:
-        """Send the report of a peer's commitment request (N-EVENT-REPORT), as SCP. Raises PacsUnavailable."""
+    def report_commitments(self, reports: Iterable[tuple[int, Dataset]]) -> Iterator[PacsUnavailable | None]:
+        """Send reports of a peer's commitment requests (N-EVENT-REPORT), as SCP, over one association.
+
+        reports: Event Type ID and event information of each. Yields None for each that the peer has taken, else why
+        not. Raises PacsUnavailable if it takes no more; what was yielded before is final.
+        """
         # PS3.4 J.3.3: without role selection the requestor is the SCU.
         role = build_role(COMMITMENT, scp_role=True)
         with self._association(contexts.proposed(contexts.REPORT_COMMITMENT), roles=[role]) as association:
-            status, _ = association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
-            self._require(status, "N-EVENT-REPORT")
+            for event_type, report in reports:
+                status, _ = association.send_n_event_report(report, event_type, COMMITMENT, COMMITMENT_INSTANCE)
+                try:
+                    self._require(status, "N-EVENT-REPORT")
+                except PacsUnavailable as refused:
+                    if refused.status is None:
+                        raise
+                    yield refused
+                else:
+                    yield None
 
     def _store_one(self, association: Association, path: Path) -> StoreOutcome:
         try:

@@ -47,6 +47,7 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         NOT_AUTHORISED: "the peer does not have `may_send`",
         DUPLICATE_TRANSACTION: "the Transaction UID was used before",
         MISTYPED_ARGUMENT: "an attribute is missing, or a UID is not valid",
+        RESOURCE_LIMITATION: "the request has too many references, or too many requests of the peer wait for reports",
     },
     "N-EVENT-REPORT": {
         SUCCESS: "the report is recorded, or was before",

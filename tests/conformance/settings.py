@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pynetdicom import PYNETDICOM_UID_PREFIX
 
+from dicom_node.delivery.commitment import MAX_OPEN_REQUESTS, MAX_REQUESTED
 from dicom_node.delivery.commitment_reports import MAX_ATTEMPTS
 from dicom_node.delivery.delivery import MAX_REFERENCES
 from dicom_node.network.admission import MOST_WAITING
@@ -41,7 +42,10 @@ def association_parameters() -> str:
         ["Associations accepted at once", f"{node.max_associations} (`node.max_associations`)"],
         ["The same from one address", f"three quarters of them: {node.max_associations * 3 // 4}"],
         ["Connections that wait for their association request", f"at most {MOST_WAITING}"],
-        ["Associations requested at once", "one for each destination, one for priors, one for commitment reports"],
+        [
+            "Associations requested at once",
+            "one for each destination, one for priors, one for the commitment reports of each sender",
+        ],
         ["Presentation contexts proposed", f"at most {MAX_CONTEXTS}"],
         ["Asynchronous operations", "not negotiated: one at a time"],
         ["User identity, SOP class extended negotiation", "not negotiated"],
@@ -53,6 +57,10 @@ def association_parameters() -> str:
         ["Time limit of silence, and of a response", f"{node.network_timeout_s:g} s (`node.network_timeout_s`)"],
         ["The same for the response to our C-STORE", f"plus 1 s per {MIN_BYTES_PER_S} bytes of the file"],
         ["Instances of one storage commitment request", f"at most {MAX_REFERENCES}"],
+        [
+            "The same of a peer",
+            f"at most {MAX_REQUESTED}; at most {MAX_OPEN_REQUESTS} of its requests wait for reports",
+        ],
         ["Attempts to send a storage commitment report", f"{MAX_ATTEMPTS}"],
         ["Fewest instances of a CT series that is fetched as a prior", f"{MIN_SLICES}"],
         ["Pause of queries after a peer failed", f"{COOLDOWN_S:g} s"],

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +13,12 @@ from pydicom import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.presentation import build_context
 
+from dicom_node.delivery import commitment
 from dicom_node.delivery.commitment import (
     CLASS_INSTANCE_CONFLICT,
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
+    VerifiedFiles,
     read_report,
     report_dataset,
     request_dataset,
@@ -23,10 +27,12 @@ from dicom_node.delivery.commitment import (
 from dicom_node.delivery.commitment_reports import CommitmentReporter
 from dicom_node.identifiers import COMMITMENT, COMMITMENT_INSTANCE
 from dicom_node.journal.journal import Journal
+from dicom_node.network import scp as scp_module
 from dicom_node.network.scu import PacsClient
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.spool import Spool
 from tests.conftest import CLOSES_ITS_SOCKET
+from tests.fixtures.ports import free_port
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 WriteCt = Callable[..., list[Path]]
@@ -49,17 +55,28 @@ class CommitmentScu:
         self.reports: list[tuple[int, Dataset]] = []
         self.received = threading.Event()
         self.answer = 0x0000
+        self.refused = ""
+        """The Transaction UID of a report that is answered with a failure."""
+        self.associations = 0
         self._ae = AE("SENDER")
         self._ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-        handlers: list[evt.EventHandlerType] = [CLOSES_ITS_SOCKET, (evt.EVT_N_EVENT_REPORT, self._on_report)]
+        handlers: list[evt.EventHandlerType] = [
+            CLOSES_ITS_SOCKET,
+            (evt.EVT_ACCEPTED, self._on_accepted),
+            (evt.EVT_N_EVENT_REPORT, self._on_report),
+        ]
         server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         assert server is not None
         self.port = server.server_address[1]
 
+    def _on_accepted(self, _: evt.Event) -> None:
+        self.associations += 1
+
     def _on_report(self, event: evt.Event) -> tuple[int, None]:
         self.reports.append((event.event_type or 0, event.event_information))
         self.received.set()
-        return self.answer, None
+        is_refused = event.event_information.TransactionUID == self.refused
+        return 0x0110 if is_refused else self.answer, None
 
     def close(self) -> None:
         self._ae.shutdown()
@@ -99,8 +116,8 @@ def filled(scp: RunningScp, write_ct: WriteCt) -> RunningScp:
 
 
 def make_reporter(scp: RunningScp, peer: Peer) -> CommitmentReporter:
-    clients = {peer.name: PacsClient(peer, scp.node)}
-    return CommitmentReporter(node=scp.node, clients=clients, journal=scp.journal, spool=scp.spool)
+    client = PacsClient(peer, scp.node)
+    return CommitmentReporter(peer=peer, node=scp.node, client=client, journal=scp.journal, spool=scp.spool)
 
 
 def request(*uids: str, transaction_uid: str = "2.25.7", sop_class: str = CT) -> Dataset:
@@ -144,7 +161,7 @@ def test_missing_and_damaged_instances_fail_with_the_reasons_of_the_standard(
 
 
 def test_an_instance_referenced_with_another_sop_class_conflicts(filled: RunningScp) -> None:
-    assert verify_references([(MR, "1.2.3.1")], filled.journal.series, filled.spool) == {
+    assert verify_references([(MR, "1.2.3.1")], filled.journal.series, filled.spool, VerifiedFiles()) == {
         (MR, "1.2.3.1"): CLASS_INSTANCE_CONFLICT
     }
 
@@ -171,7 +188,7 @@ def test_a_request_without_references_or_with_an_invalid_uid_is_refused(
 
     assert commitment_scu.request_commitment(scp, empty) == 0x0212
     assert commitment_scu.request_commitment(scp, path) in {0x0212, 0x0110}  # depends on the validation mode of pydicom
-    assert scp.journal.commitments.due(4e9) == []
+    assert scp.journal.commitments.due(4e9, "sender", 9999) == []
 
 
 def test_only_a_peer_that_may_send_may_request_commitment(start_scp: StartScp, commitment_scu: CommitmentScu) -> None:
@@ -188,12 +205,12 @@ def test_a_report_that_cannot_be_sent_is_retried_and_given_up_with_an_error(
     reporter = make_reporter(filled, sender_peer)
 
     reporter.step(4e9)
-    (commitment_request,) = filled.journal.commitments.due(4e9)
+    (commitment_request,) = filled.journal.commitments.due(4e9, "sender", 9999)
     assert commitment_request.attempts == 1
     for _ in range(20):
         reporter.step(4e9)
 
-    assert filled.journal.commitments.due(4e9) == []
+    assert filled.journal.commitments.due(4e9, "sender", 9999) == []
     assert len(commitment_scu.reports) == 12
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == ["transaction 2.25.7 of sender: report given up: N-EVENT-REPORT: status 0x0110"]
@@ -204,9 +221,74 @@ def test_a_commitment_request_of_a_peer_no_longer_configured_is_given_up(
 ) -> None:
     commitment_scu.request_commitment(filled, request("1.2.3.1"))
 
-    CommitmentReporter(node=filled.node, clients={}, journal=filled.journal, spool=filled.spool).step(4e9)
+    assert filled.journal.commitments.close_others(["sender"]) == 0
+    assert filled.journal.commitments.close_others(["another"]) == 1
+    assert filled.journal.commitments.due(4e9, "sender", 9999) == []
 
-    assert filled.journal.commitments.due(4e9) == []
+
+# -- many requests --
+
+
+def add_requests(scp: RunningScp, count: int, peer: str = "sender") -> None:
+    for number in range(count):
+        scp.journal.commitments.add(f"2.25.{number + 1}", peer, [(CT, "1.2.3.1")], 1.0)
+
+
+def test_the_reports_of_many_requests_go_over_few_associations(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer
+) -> None:
+    add_requests(filled, 120)
+
+    make_reporter(filled, sender_peer).step(4e9)
+
+    assert [report.TransactionUID for _, report in commitment_scu.reports] == [f"2.25.{n + 1}" for n in range(120)]
+    assert commitment_scu.associations == 3
+
+
+def test_a_report_that_is_refused_delays_none_after_it(
+    filled: RunningScp, commitment_scu: CommitmentScu, sender_peer: Peer
+) -> None:
+    add_requests(filled, 3)
+    commitment_scu.refused = "2.25.2"
+
+    make_reporter(filled, sender_peer).step(4e9)
+
+    assert [report.TransactionUID for _, report in commitment_scu.reports] == ["2.25.1", "2.25.2", "2.25.3"]
+    (waiting,) = filled.journal.commitments.due(4e9, "sender", 9999)
+    assert (waiting.transaction_uid, waiting.attempts) == ("2.25.2", 1)
+
+
+def test_a_peer_that_is_away_is_tried_once_for_all_its_reports(filled: RunningScp, sender_peer: Peer) -> None:
+    add_requests(filled, 3)
+
+    make_reporter(filled, sender_peer.model_copy(update={"port": free_port()})).step(4e9)
+
+    assert [request.attempts for request in filled.journal.commitments.due(4e9, "sender", 9999)] == [1, 1, 1]
+
+
+def test_requests_beyond_the_limits_are_answered_with_a_failure(
+    filled: RunningScp, commitment_scu: CommitmentScu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment, "MAX_REQUESTED", 2)
+    monkeypatch.setattr(scp_module, "MAX_OPEN_REQUESTS", 1)
+
+    assert commitment_scu.request_commitment(filled, request("1.2.3.1", "1.2.3.2", "1.2.3.3")) == 0x0213
+    assert commitment_scu.request_commitment(filled, request("1.2.3.1", "1.2.3.2")) == 0x0000
+    assert commitment_scu.request_commitment(filled, request("1.2.3.1", transaction_uid="2.25.8")) == 0x0213
+
+
+def test_an_instance_that_is_asked_for_again_is_read_again_only_if_it_has_changed(tmp_path: Path) -> None:
+    file, verified = tmp_path / "1.dcm", VerifiedFiles()
+    file.write_bytes(b"one")
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    opened: list[object] = []
+    sys.addaudithook(lambda event, args: opened.append(args) if event == "open" and str(args[0]) == str(file) else None)
+
+    assert [verified.is_unchanged(file, sha256) for _ in range(3)] == [True] * 3
+    assert len(opened) == 1
+    file.write_bytes(b"two, which is longer")
+    assert not verified.is_unchanged(file, sha256)
+    assert not verified.is_unchanged(file, sha256)
 
 
 # -- SCU: the report arrives on an association of the peer --
