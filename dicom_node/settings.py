@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from dicom_node.section import Section
 from dicom_node.storage.spool import journal_file
 
 
@@ -37,16 +39,36 @@ def _address(text: str) -> str:
 
 
 ANY_ADDRESS = "any"
+
+
+def _header_value(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[ -~]*", secret.get_secret_value()):
+        raise ValueError("the value of a header has printable ASCII characters alone")
+    return secret
+
+
+def _url(text: str) -> str:
+    try:
+        _ = urlsplit(text).port
+    except ValueError:  # its text quotes a part, which may be of the password
+        raise ValueError("not a URL; a password in it is percent-encoded") from None
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, which no other machine can listen to."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 PeerAddress = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """Settings of the node: network address, data directory, limits, and retries of deliveries."""
 
     ae_title: AeTitle = "LUNGSPREAD"
@@ -112,7 +134,7 @@ class NodeSettings(_Section):
         return self
 
 
-class DicomwebSettings(_Section):
+class DicomwebSettings(Section):
     """The DICOMweb server: its network address, and who may use it."""
 
     enabled: bool = False
@@ -125,19 +147,29 @@ class DicomwebSettings(_Section):
     """File of the certificate chain (PEM); empty: HTTP without TLS."""
     tls_key: str = ""
     """File of its private key (PEM)."""
+    tls_key_passphrase: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
+    """Passphrase of the key, if it has one."""
+    tls_client_ca: str = ""
+    """File of certificates (PEM): clients must show one that these have signed (mutual TLS), besides their token."""
+    plain_http: bool = False
+    """Whether other machines may connect without TLS, for a proxy that has it; else `host` is a loopback address."""
     max_request_mb: Annotated[int, Field(ge=1)] = 4096
     """A longer request is refused (HTTP status 413)."""
     peer_without_token: str = ""
-    """Name of the peer that requests without a token come from; empty: they are refused (HTTP status 401)."""
+    """Name of the peer that requests of this machine without a token come from; empty: they are refused (401)."""
 
     @model_validator(mode="after")
     def _has_certificate_and_key(self) -> Self:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key are both needed, or neither")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        if self.enabled and not (self.tls_certificate or self.plain_http or is_loopback(self.host)):
+            raise ValueError("tokens would come without TLS: set tls_certificate and tls_key, or plain_http = true")
         return self
 
 
-class Peer(_Section):
+class Peer(Section):
     """A remote DICOM application and its permissions."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -163,12 +195,20 @@ class Peer(_Section):
     """It is queried for prior studies."""
     retrieve: Literal["move", "get", "wado"] = "move"
     """How prior studies are retrieved: C-MOVE (the peer must know our AE title and address), C-GET, or DICOMweb."""
-    dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s]+$")] = ""
+    dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s?#]+$")] = ""
     """The root of its DICOMweb services, for `wado` and `stow`."""
-    dicomweb_authorization: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
+    dicomweb_authorization: Annotated[SecretStr, AfterValidator(_header_value), Field(repr=False)] = SecretStr("")
     """The value of the HTTP header Authorization that we send, for example `Bearer ...`."""
+    dicomweb_plain_http: bool = False
+    """Whether `dicomweb_authorization` may be sent to another machine without TLS."""
     dicomweb_ca: str = ""
-    """File of the certificates (PEM) by which its https is verified; empty: those of public authorities (certifi)."""
+    """File of the certificates (PEM) by which its https is verified; empty: those that this machine trusts."""
+    dicomweb_certificate: str = ""
+    """File of the certificate chain (PEM) that we show to its https (mutual TLS)."""
+    dicomweb_key: str = ""
+    """File of the private key (PEM) of `dicomweb_certificate`."""
+    dicomweb_key_passphrase: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
+    """Passphrase of the key, if it has one."""
     dicomweb_token: Annotated[SecretStr, AfterValidator(_token), Field(repr=False)] = SecretStr("")
     """The bearer token by which our DICOMweb server knows it."""
     storage_commitment: bool = False
@@ -187,6 +227,18 @@ class Peer(_Section):
         return self
 
     @model_validator(mode="after")
+    def _keeps_its_secrets(self) -> Self:
+        if bool(self.dicomweb_certificate) != bool(self.dicomweb_key):
+            raise ValueError("dicomweb_certificate and dicomweb_key are both needed, or neither")
+        url = urlsplit(self.dicomweb_url)
+        is_readable = url.scheme == "http" and not is_loopback(url.hostname or "")
+        if is_readable and self.dicomweb_authorization.get_secret_value() and not self.dicomweb_plain_http:
+            raise ValueError(
+                "dicomweb_authorization would go without TLS: use https, or set dicomweb_plain_http = true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_an_address_for_dicom(self) -> Self:
         if self.has_address != bool(self.port):
             raise ValueError("host and port are both needed, or neither")
@@ -200,10 +252,12 @@ class Peer(_Section):
         return self
 
 
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """Settings of the queue: its URL, leases and repeated attempts."""
 
-    url: Annotated[str, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)")] = "embedded"
+    url: Annotated[
+        str, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)", repr=False), AfterValidator(_url)
+    ] = "embedded"
     """`embedded` starts a Valkey server in the data directory; else a Redis or Valkey server."""
     lease_s: Seconds = 60.0
     """A worker that does not renew its lease on a job for this long loses the job."""
@@ -215,10 +269,10 @@ class QueueSettings(_Section):
     """... up to this limit."""
 
 
-class JournalSettings(_Section):
+class JournalSettings(Section):
     """The database of the journal."""
 
-    url: Annotated[str, Field(pattern=r"^$|^sqlite:///|^postgresql\+psycopg://")] = ""
+    url: Annotated[str, Field(pattern=r"^$|^sqlite:///|^postgresql\+psycopg://", repr=False), AfterValidator(_url)] = ""
     """Empty: SQLite in the data directory."""
 
     def url_in(self, data_dir: Path) -> str:

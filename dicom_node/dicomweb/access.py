@@ -11,7 +11,7 @@ from starlette.requests import Request
 from dicom_node.audit.events import Refusal
 from dicom_node.audit.message import Participant
 from dicom_node.audit.trail import AuditTrail, of_peer
-from dicom_node.settings import DicomwebSettings, Peer
+from dicom_node.settings import DicomwebSettings, Peer, is_loopback
 
 _SCHEME = "bearer "
 
@@ -28,8 +28,8 @@ class Access:
 
     def require(self, request: Request, right: Callable[[Peer], bool]) -> Peer:
         """Return the peer that sends a request. Raises HTTPException: 401 if it is unknown, 403 without this right."""
-        peer = self._peer(request.headers.get("Authorization", ""))
         address = address_of(request)
+        peer = self._peer(request.headers.get("Authorization", ""), address)
         if peer is None:
             why = "no peer has that token, or none was sent"
             by = Participant(user_id="unknown", address=address)
@@ -46,9 +46,9 @@ class Access:
         """Return the peer that sends a request, for the audit trail."""
         return of_peer(peer, address_of(request))
 
-    def _peer(self, authorization: str) -> Peer | None:
+    def _peer(self, authorization: str, address: str) -> Peer | None:
         if not authorization:
-            return self._without_token
+            return self._without_token if is_loopback(address) else None
         if not authorization.lower().startswith(_SCHEME):
             return None
         sent = authorization[len(_SCHEME) :].strip().encode("latin-1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -17,6 +19,9 @@ from dicom_node.errors import JournalUnavailable
 from dicom_node.loop import where
 
 log = logging.getLogger(__name__)
+
+_FAILED_LOGIN_PAUSE_S = 0.5
+"""The answer to a wrong token is held back, so that tokens cannot be tried quickly."""
 
 _STUDIES, _STUDY = f"{ROOT}/studies", f"{ROOT}/studies/{{study}}"
 _SERIES = f"{_STUDY}/series/{{series}}"
@@ -42,8 +47,19 @@ def make_application(storing: StoreService, searching: SearchService, retrieving
     ]
     return Starlette(
         routes=routes,
-        exception_handlers={JournalUnavailable: _on_journal_unavailable, Exception: _on_unexpected},
+        exception_handlers={
+            HTTPException: _on_refused,
+            JournalUnavailable: _on_journal_unavailable,
+            Exception: _on_unexpected,
+        },
     )
+
+
+async def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  (it is registered for these)
+    if error.status_code == 401:
+        await asyncio.sleep(_FAILED_LOGIN_PAUSE_S)
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
 
 
 def _on_journal_unavailable(_: Request, error: Exception) -> Response:

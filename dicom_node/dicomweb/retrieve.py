@@ -15,10 +15,10 @@ from starlette.responses import Response, StreamingResponse
 from dicom_node.audit.message import Participant
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.dicom_json import DicomJsonResponse, encode
-from dicom_node.dicomweb.media_types import BYTES, DICOM, accepts_multipart
-from dicom_node.dicomweb.multipart import new_boundary, read_file, write_parts
 from dicom_node.dicomweb.results import Result, Results
 from dicom_node.dicomweb.urls import retrieve_url, service_url
+from dicom_node.network.media_types import BYTES, DICOM, accepts_multipart
+from dicom_node.network.multipart import new_boundary, read_file, write_parts
 
 PIXEL_DATA = "7FE00010"
 

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from dicom_node.audit.message import Participant
 from dicom_node.dicomweb.access import Access
 from dicom_node.dicomweb.dicom_json import DicomJsonResponse, encode
-from dicom_node.dicomweb.multipart import Part
-from dicom_node.dicomweb.request_body import MOST_INSTANCE_BYTES, BodyLimits, EarlyEnd, read_parts
+from dicom_node.dicomweb.request_body import BodyLimits, EarlyEnd, RequestSlots, read_parts
 from dicom_node.dicomweb.store_report import UNAVAILABLE, StoredPart, http_status, response_module
 from dicom_node.errors import UnreadableInstance
 from dicom_node.network.contexts import storage_syntaxes
+from dicom_node.network.multipart import MOST_INSTANCE_BYTES, Part
 from dicom_node.network.status import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
@@ -45,10 +45,15 @@ class StoreService:
     access: Access
     receiver: InstanceReceiver
     limits: BodyLimits
+    slots: RequestSlots
 
     async def store(self, request: Request) -> Response:
         """Answer POST /studies and POST /studies/{study}."""
         peer = self.access.require(request, lambda peer: peer.may_send)
+        with self.slots.taken():
+            return await self._store(request, peer)
+
+    async def _store(self, request: Request, peer: Peer) -> Response:
         sender, study_uid = self.access.participant(request, peer), request.path_params.get("study", "")
         parts = list[StoredPart]()
         try:

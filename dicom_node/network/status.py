@@ -105,6 +105,6 @@ def configure_libraries() -> None:
     pydicom.config.debug(debug_on=False)  # pydicom sets its level on first use, so ours is set after it
     # Without a warning, a check of each value that is read has no effect, and takes a tenth of the time to receive.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    for name in ("pydicom", "pynetdicom", "dicomweb_client", "urllib3", "uvicorn", "python_multipart"):
+    for name in ("pydicom", "pynetdicom", "urllib3", "uvicorn", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.filterwarnings("ignore", module=name)

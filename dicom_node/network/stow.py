@@ -1,25 +1,22 @@
-"""STOW-RS client (PS3.18 10.5): sends result documents to a peer, one in a request.
-
-dicomweb-client is not used here: it encodes the documents anew, and does not return the HTTP status.
-"""
+"""STOW-RS client (PS3.18 10.5): sends result documents to a peer, one in a request, as they are on the disk."""
 
 from __future__ import annotations
 
 import json
 import logging
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-import requests
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_node.dicom_file import DAMAGE
 from dicom_node.errors import PacsRefused, PacsUnavailable, UnreadableInstance
-from dicom_node.network.http_session import open_session
-from dicom_node.network.scu import MIN_BYTES_PER_S, StoreOutcome
+from dicom_node.network.http_session import HttpRequest, HttpSession
+from dicom_node.network.media_types import DICOM, DICOM_JSON
+from dicom_node.network.multipart import new_boundary, read_file, write_parts
+from dicom_node.network.scu import StoreOutcome
 from dicom_node.network.status import RETRYABLE
 from dicom_node.settings import NodeSettings, Peer
 
@@ -29,6 +26,7 @@ _ANSWERED = (200, 202, 409)
 """PS3.18 table 10.5.3-1: the body says what became of each instance."""
 _REFUSED = (400, 406, 413, 415, 422)
 """The same request will be refused again. Others may change: a wrong token, an archive that is busy or restarted."""
+_PROBE = "/studies?PatientID=LUNGSPREAD-DOCTOR&limit=1"
 _ALREADY_STORED = (0x0111, 45070)
 """PS3.7 C.5.6, Duplicate SOP Instance; 45070 is Microsoft's. Our UIDs stand for their content, so it is there."""
 
@@ -37,21 +35,20 @@ class StowClient:
     """The STOW-RS service of one peer."""
 
     def __init__(self, peer: Peer, node: NodeSettings) -> None:
+        """Raises SettingsError if the peer's URL, certificates or key cannot be used."""
         self.peer = peer
-        self._node = node
-        self._studies_url = f"{peer.dicomweb_url.rstrip('/')}/studies"
+        self._session = HttpSession(peer, node)
         self._aborted = threading.Event()
 
     def abort(self) -> None:
-        """Send no further document; the one that is being sent is ended by its timeout only."""
+        """End the current request, and send no further document."""
         self._aborted.set()
+        self._session.abort()
 
     def probe(self) -> int:
         """Return the HTTP status of a search for no patient. Raises PacsUnavailable if the peer does not answer."""
-        query = {"PatientID": "LUNGSPREAD-DOCTOR", "limit": "1"}
-        timeouts = (self._node.connect_timeout_s, self._node.network_timeout_s)
-        with open_session(self.peer) as session, self._translate_errors():
-            return session.get(self._studies_url, params=query, timeout=timeouts).status_code
+        with self._session.exchange("STOW-RS", HttpRequest(path=_PROBE)) as answer:
+            return answer.status
 
     def store(self, paths: Sequence[Path]) -> Iterator[StoreOutcome]:
         """Send each file in a request of its own, and yield each outcome.
@@ -59,49 +56,37 @@ class StowClient:
         Raises PacsUnavailable if the peer cannot store (more) now; the outcomes yielded before are final.
         """
         self._aborted.clear()
-        with open_session(self.peer) as session:  # a new one: an idle connection may have been closed by the peer
-            for path in paths:
-                if self._aborted.is_set():
-                    raise PacsUnavailable(self.peer.name, "STOW-RS: aborted by us")
-                yield self._store_one(session, path)
+        for path in paths:
+            if self._aborted.is_set():
+                raise PacsUnavailable(self.peer.name, "STOW-RS: aborted by us")
+            yield self._store_one(path)
 
-    def _store_one(self, session: requests.Session, path: Path) -> StoreOutcome:
+    def _store_one(self, path: Path) -> StoreOutcome:
         try:
             uid = str(dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
-            file = path.read_bytes()
+            request = _store_request(path)
         except (InvalidDicomError, AttributeError, OSError):
             error = UnreadableInstance("the file cannot be read or is not DICOM")
             return StoreOutcome(path=path, sop_instance_uid="", error=error)
-        status, body = self._post(session, file)
-        return StoreOutcome(path=path, sop_instance_uid=uid, error=read_answer(self.peer.name, uid, status, body))
+        with self._session.exchange("STOW-RS", request) as answer:
+            refused = read_answer(self.peer.name, uid, answer.status, answer.read())
+        return StoreOutcome(path=path, sop_instance_uid=uid, error=refused)
 
-    def _post(self, session: requests.Session, file: bytes) -> tuple[int, bytes]:
-        """Return HTTP status and body of the answer. Raises PacsUnavailable."""
-        boundary = secrets.token_hex(16)
-        start = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode("ascii")
-        headers = {
-            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-            "Accept": "application/dicom+json",
-        }
-        body = b"".join([start, file, f"\r\n--{boundary}--\r\n".encode("ascii")])
-        timeout_s = self._node.network_timeout_s + len(body) / MIN_BYTES_PER_S
-        with self._translate_errors():
-            # Without redirections: requests would follow them with a GET, whose success says nothing.
-            answer = session.post(
-                self._studies_url,
-                data=body,
-                headers=headers,
-                timeout=(self._node.connect_timeout_s, timeout_s),
-                allow_redirects=False,
-            )
-        return answer.status_code, answer.content
 
-    @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except requests.RequestException as error:
-            raise PacsUnavailable(self.peer.name, f"STOW-RS: {type(error).__name__}") from None
+def _store_request(path: Path) -> HttpRequest:
+    """Return the request that sends a file, which is read while it is sent. Raises OSError."""
+    boundary = new_boundary()
+    around = sum(map(len, write_parts([iter(())], boundary, DICOM)))
+    return HttpRequest(
+        method="POST",
+        path="/studies",
+        headers={
+            "Content-Type": f'multipart/related; type="{DICOM}"; boundary={boundary}',
+            "Accept": DICOM_JSON,
+        },
+        body=write_parts([read_file(path)], boundary, DICOM),
+        length=around + path.stat().st_size,
+    )
 
 
 def read_answer(peer: str, sop_instance_uid: str, status: int, body: bytes) -> PacsRefused | None:
@@ -117,17 +102,17 @@ def read_answer(peer: str, sop_instance_uid: str, status: int, body: bytes) -> P
     module = _module(body)
     stored, failed = (_item(module, name, sop_instance_uid) for name in ("ReferencedSOPSequence", "FailedSOPSequence"))
     if stored is not None:
-        if warning := stored.get("WarningReason"):
-            log.warning("instance %s: %s stored it with warning 0x%04X", sop_instance_uid, peer, int(warning))
+        if warning := _reason(stored, "WarningReason"):
+            log.warning("instance %s: %s stored it with warning 0x%04X", sop_instance_uid, peer, warning)
         return None
-    reason = None if failed is None else failed.get("FailureReason")
+    reason = None if failed is None else _reason(failed, "FailureReason")
     if reason is None:
         raise PacsUnavailable(peer, f"STOW-RS: HTTP status {status}, and no DICOM JSON on the instance", status)
-    if int(reason) in _ALREADY_STORED:
+    if reason in _ALREADY_STORED:
         return None
-    if int(reason) in RETRYABLE:
-        raise PacsUnavailable(peer, f"STOW-RS: status 0x{int(reason):04X}", int(reason))
-    return PacsRefused(sop_instance_uid, int(reason))
+    if reason in RETRYABLE:
+        raise PacsUnavailable(peer, f"STOW-RS: status 0x{reason:04X}", reason)
+    return PacsRefused(sop_instance_uid, reason)
 
 
 def _module(body: bytes) -> Dataset:
@@ -135,10 +120,15 @@ def _module(body: bytes) -> Dataset:
     try:
         content = json.loads(body)
         return Dataset.from_json(content[0] if isinstance(content, list) else content)
-    except (ValueError, TypeError, KeyError, LookupError, AttributeError):
+    except DAMAGE:
         return Dataset()
 
 
 def _item(module: Dataset, keyword: str, sop_instance_uid: str) -> Dataset | None:
-    items = module.get(keyword) or ()
+    items = [item for item in module.get(keyword) or () if isinstance(item, Dataset)]
     return next((item for item in items if item.get("ReferencedSOPInstanceUID") == sop_instance_uid), None)
+
+
+def _reason(item: Dataset, keyword: str) -> int | None:
+    reason = item.get(keyword)
+    return reason if isinstance(reason, int) else None

@@ -124,7 +124,7 @@ def test_the_probe_of_doctor_says_what_the_archive_answers(dicomweb: DicomwebSit
 
     assert StowClient(archive(dicomweb.url), NODE).probe() == 403  # it may send, and not search
     assert StowClient(archive(dicomweb.url, "a-token-that-is-wrong"), NODE).probe() == 401
-    with pytest.raises(PacsUnavailable, match="archive: STOW-RS: ConnectionError"):
+    with pytest.raises(PacsUnavailable, match="archive: STOW-RS: NewConnectionError"):
         StowClient(archive(url), NODE).probe()
 
 

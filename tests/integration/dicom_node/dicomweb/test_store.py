@@ -19,7 +19,6 @@ from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from tests.conftest import StartScp
 from tests.fixtures.dicom_node.dicomweb_site import READER_TOKEN, SENDER, TOKEN, DicomwebSite, StartDicomweb
-from tests.fixtures.waiting import wait_until
 
 MakeCt = Callable[..., Dataset]
 WriteCt = Callable[..., list[Path]]
@@ -216,16 +215,6 @@ def test_a_sender_that_stops_in_the_middle_is_disconnected_and_keeps_what_was_st
     assert answer.startswith("HTTP/1.1 202")
     assert json.loads(answer.split("\r\n\r\n")[1])["00081199"]["Value"][0]["00081155"]["Value"] == ["1.2.3.1"]
     assert site.journal.series.stored_uids("1.2.3") == ("1.2.3.1",)
-
-
-def test_more_requests_at_once_than_associations_are_answered_503(
-    start_dicomweb: StartDicomweb, make_ct: MakeCt, tmp_path: Path
-) -> None:
-    site = start_dicomweb(node=NodeSettings(data_dir=tmp_path / "node", min_free_mb=0, max_associations=1))
-    port = int(site.url.split(":")[2].split("/")[0])
-    with socket.create_connection(("127.0.0.1", port), timeout=10):
-        assert post(site, message(encoded(make_ct(1)))).status_code == 503
-    wait_until(lambda: post(site, message(encoded(make_ct(1)))).status_code == 200)
 
 
 # -- who may send --

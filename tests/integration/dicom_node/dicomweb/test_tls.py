@@ -44,7 +44,7 @@ def test_a_document_is_sent_only_to_a_server_whose_certificate_is_known(
 
     with pytest.raises(PacsUnavailable, match="archive: STOW-RS: SSLError"):
         list(client(url).store([tmp_path / "1.dcm"]))
-    with pytest.raises(SettingsError, match="dicomweb_ca of archive is not a file"):
+    with pytest.raises(SettingsError, match="dicomweb_ca of archive cannot be read"):
         list(client(url, dicomweb_ca="/nowhere.pem").store([tmp_path / "1.dcm"]))
     known = client(url, dicomweb_ca=certificate["tls_certificate"])
     assert [outcome.error for outcome in known.store([tmp_path / "1.dcm"])] == [None]
@@ -54,5 +54,5 @@ def test_a_certificate_that_cannot_be_read_is_a_wrong_setting(
     start_dicomweb: StartDicomweb, certificate: dict[str, str]
 ) -> None:
     for wrong in ({"tls_key": "/nowhere.pem"}, {"tls_key": certificate["tls_certificate"]}):
-        with pytest.raises(SettingsError, match=r"dicomweb\.tls_certificate and dicomweb\.tls_key: cannot be read"):
+        with pytest.raises(SettingsError, match=r"dicomweb\.tls_certificate and dicomweb\.tls_key cannot be read"):
             start_dicomweb(**certificate | wrong)

@@ -6,6 +6,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from python_multipart.multipart import parse_options_header
 
 DICOM = "application/dicom"
+DICOM_JSON = "application/dicom+json"
 BYTES = "application/octet-stream"
 
 

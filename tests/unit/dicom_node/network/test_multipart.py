@@ -5,7 +5,7 @@ from email.policy import HTTP
 
 import pytest
 
-from dicom_node.dicomweb.multipart import MalformedBody, PartReader, write_parts
+from dicom_node.network.multipart import MalformedBody, PartReader, write_parts
 
 CONTENTS = [b"one\r\n--b", b"", b"\r\n--other--\r\n", bytes(range(256)) * 8]
 

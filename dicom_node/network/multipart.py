@@ -10,6 +10,8 @@ from pathlib import Path
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState
 
+MOST_INSTANCE_BYTES = 1 << 30
+"""The content of a longer part is not kept."""
 _CHUNK_BYTES = 1 << 18
 
 
@@ -38,6 +40,11 @@ class PartReader:
         self._parser = _parser(boundary)
         self._parser.set_callback("part_data", self._on_data)
         self._parser.set_callback("part_end", self._on_end)
+
+    @property
+    def held_bytes(self) -> int:
+        """Length of what is in memory of the part that is being read."""
+        return len(self._content)
 
     def feed(self, chunk: bytes) -> list[Part]:
         """Return the parts that this chunk completes. Raises MalformedBody."""
