@@ -54,19 +54,25 @@ bench: .venv/bench
 conformance: .venv/dev
 	$(BIN)/python -m tests.conformance
 
-# Renews requirements.lock within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
-lock:
-	uv pip compile --universal --python-version 3.11 --no-emit-package torch --no-annotate --no-header --upgrade \
-	  --extra dev --extra nnunet --extra bench pyproject.toml -o requirements.lock
+# Renews the locks within the ranges of pyproject.toml; torch stays out, whose build each machine chooses.
+# requirements.lock has the versions of everything; pip takes no hashes in it, because it constrains a resolution. What a node and
+# a worker need is in locks of their own with the hash of every file. Not in them: torch, and what torch alone needs.
+LOCK := .venv/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
+HASHED := $(LOCK) --generate-hashes --constraint requirements.lock --excludes .venv/torch.txt pyproject.toml .venv/build.txt --extra postgresql
+lock: .venv/tools/bin/uv
+	$(LOCK) --no-emit-package torch --upgrade --extra dev --extra nnunet --extra bench pyproject.toml -o requirements.lock
+	echo torch > .venv/torch.txt
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml > .venv/build.txt
+	$(HASHED) -o requirements-node.lock
+	$(HASHED) --extra worker -o requirements-worker.lock
 
 # CycloneDX list of everything that is installed, with licences.
-sbom: .venv/worker
-	uvx --from cyclonedx-bom cyclonedx-py environment .venv --output-file sbom.json
+sbom: .venv/worker .venv/tools/bin/uv
+	.venv/tools/bin/cyclonedx-py environment .venv --output-file sbom.json
 
-# Known holes of the versions in requirements.lock; it fails if there are any, and says so if the database cannot be reached.
-audit: .venv/dev
-	$(BIN)/pip install --quiet pip-audit==2.10.1
-	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
+# Known holes of the versions in requirements.lock. It fails if there are any, and if a version cannot be looked up.
+audit: .venv/tools/bin/uv
+	.venv/tools/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
 
 # Passwords for docker-compose.yml.
 secrets:
@@ -81,10 +87,11 @@ clean:
 	rm -rf .venv demo-out
 
 # torch first: whatever follows then keeps the build (CPU or CUDA) that this machine's package index offers.
-.venv/worker .venv/dev: pyproject.toml requirements.lock
+.venv/worker .venv/dev: pyproject.toml requirements.lock requirements-worker.lock
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "Python 3.11 to 3.13 is needed: make PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement requirements-worker.lock
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet $(PYRADIOMICS))
 	$(if $(filter dev,$(@F)),$(BIN)/pip install --quiet --no-build-isolation pyradiomics==3.0.1)
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable ".[$(@F)]"
@@ -94,3 +101,8 @@ clean:
 .venv/bench: .venv/dev
 	$(BIN)/pip install --quiet --no-deps --constraint requirements.lock nnunetv2 dynamic-network-architectures acvl-utils batchgenerators
 	touch $@
+
+# In an environment of their own, so that they are no part of what they list.
+.venv/tools/bin/uv:
+	$(PYTHON) -m venv .venv/tools
+	.venv/tools/bin/pip install --quiet uv==0.13.8 cyclonedx-bom==7.5.0 pip-audit==2.10.1

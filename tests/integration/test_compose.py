@@ -16,6 +16,7 @@ import pytest
 import requests
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from dicom_node.queue.redis_server import is_ready
 from dicom_node.settings import QueueSettings
@@ -381,16 +382,42 @@ def test_the_viewer_only_reads_and_needs_a_login(nginx_of_compose: int, made: di
         assert requests.get(f"{url}{path}", auth=login, timeout=10).text == "the viewer"  # OHIF's, not Orthanc's
 
 
-def test_the_images_install_what_the_project_declares() -> None:
+def locked(name: str) -> dict[str, set[str]]:
+    """Name and version in a lock: the hashes of its files."""
+    text = (ROOT / name).read_text().replace("\\\n", "")
+    lines = [line.split(" ; ")[0] if "--hash" not in line else line for line in text.splitlines()]
+    return {line.split()[0]: set(re.findall(r"--hash=sha256:([0-9a-f]{64})", line)) for line in lines}
+
+
+EXTRAS = {"node": ("postgresql",), "worker": ("worker", "postgresql")}
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_an_image_installs_what_the_project_declares_by_the_hash_of_each_file(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text, lock = dockerfile(name) or "", f"requirements-{name}.lock"
+    assert f"pip install --no-deps --require-hashes --requirement {lock}" in text
+    assert "pip install --no-deps --no-build-isolation ." in text
+
+    own, all_of = locked(lock), locked("requirements.lock")
+    assert all(own.values())  # every file has a hash
+    assert own.keys() <= all_of.keys()  # the versions that are tested
+    needed = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *(line for extra in EXTRAS[name] for line in project["project"]["optional-dependencies"][extra]),
+    ]
+    versions = dict(one.split("==") for one in own) | dict(re.findall(r" (torch)==([\d.]+)", text))
+    for one in map(Requirement, needed):
+        assert versions[canonicalize_name(one.name)] in one.specifier, one
+    for extra in re.findall(r"\[(\w+)\]", "".join(needed)):
+        assert extra in {"redis", "binary"}  # whose libraries are in the locks, too
+    assert {"redis", "psycopg-binary"} <= versions.keys()
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_an_image_has_the_version_and_the_python_of_the_project(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    lines = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
-    declared = {one.name: one.specifier for one in map(Requirement, lines)}
-    for name in ("node", "worker"):
-        pinned = re.findall(r" (\w+)==([\d.]+)", dockerfile(name) or "")
-        assert all(version in declared[library] for library, version in pinned)
-    for name in ("node", "worker"):
-        assert f"python:{'.'.join(project['requires-python'][2:].split(',')[0].split('.'))}" in bases(name)[0]
-        (extras,) = re.findall(r'pip install --constraint requirements\.lock "\.\[([\w,]+)\]"', dockerfile(name) or "")
-        assert set(extras.split(",")) <= set(project["optional-dependencies"])
-        assert SERVICES[name]["image"].endswith(f":{project['version']}")
+    assert f"python:{project['requires-python'][2:].split(',')[0]}" in bases(name)[0]
+    assert SERVICES[name]["image"].endswith(f":{project['version']}")
