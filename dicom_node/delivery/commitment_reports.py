@@ -57,8 +57,8 @@ class CommitmentReporter:
             for refused in self.client.report_commitments(self._reports(requests)):
                 self._conclude(waiting.popleft(), refused)
         except PacsUnavailable as error:
-            # The association has ended in the middle of the first one; no association, and nothing was tried.
-            for request in waiting if len(waiting) == len(requests) else [waiting[0]]:
+            # What was answered is concluded. Without an association all wait; else the one in whose middle it ended.
+            for request in requests if len(waiting) == len(requests) else list(waiting)[:1]:
                 self._postpone(request, error)
             return False
         return len(requests) == REPORTS_OF_ONE_ASSOCIATION

@@ -17,6 +17,7 @@ from pydicom import Dataset
 
 from dicom_node.errors import PacsUnavailable, SettingsError
 from dicom_node.network.dicomweb import DicomwebSource
+from dicom_node.network.scu import Retrieval
 from dicom_node.network.stow import StowClient
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
@@ -195,6 +196,21 @@ def test_a_file_of_certificates_that_cannot_be_read_is_a_wrong_setting(tmp_path:
 
 
 # -- what a peer can make us do --
+
+
+def test_an_instance_is_passed_on_byte_by_byte_and_what_is_none_is_counted(make_ct: MakeCt, tmp_path: Path) -> None:
+    for number in (1, 2):
+        make_ct(number).save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    files = [(tmp_path / f"{number}.dcm").read_bytes() for number in (1, 2)]
+    parts = b"".join(b"--b\r\n\r\n" + content + b"\r\n" for content in (files[0], b"no DICOM", files[1])) + b"--b--"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"
+    received: list[tuple[str, bytes]] = []
+
+    with Server(says(head + parts)) as server:
+        asking = DicomwebSource(peer(server.port), NODE, on_instance=lambda uid, file: received.append((uid, file)))
+        assert asking.retrieve("1.2", "1.2.3") == Retrieval(completed=2, failed=1)
+    assert received == [("1.2.3.1", files[0]), ("1.2.3.2", files[1])]
+
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b\r\n\r\n"
 
