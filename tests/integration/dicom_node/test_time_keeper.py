@@ -151,11 +151,11 @@ def test_a_commitment_is_overdue_after_its_time_limit(machine: Machine, jump_s: 
 def test_a_report_to_a_peer_is_repeated_after_its_pause(machine: Machine, jump_s: float) -> None:
     commitments = machine.journal.commitments
     commitments.add("2.25.9", "modality", [("1.2", "1.2.3")], machine.clock.now())
-    commitments.postpone(commitments.due(machine.clock.now())[0], machine.clock.now() + 200)
+    commitments.postpone(commitments.due(machine.clock.now(), "modality", 1)[0], machine.clock.now() + 200)
     machine.pass_s(100)
     machine.wall += jump_s
 
-    assert 99 <= machine.seconds_until(lambda: commitments.due(machine.clock.now())) <= 101
+    assert 99 <= machine.seconds_until(lambda: commitments.due(machine.clock.now(), "modality", 1)) <= 101
 
 
 @JUMPS
@@ -190,7 +190,7 @@ def test_nothing_waits_for_a_clock_that_was_set_while_the_node_was_down(machine:
 
     assert machine.seconds_until(machine.is_quiet) <= 60 + 21
     assert machine.seconds_until(lambda: deliveries.due(machine.clock.now())) <= 300
-    assert machine.seconds_until(lambda: commitments.due(machine.clock.now())) <= 300
+    assert machine.seconds_until(lambda: commitments.due(machine.clock.now(), "modality", 1)) <= 300
 
 
 def test_a_commitment_of_the_future_is_not_given_up_but_waits_for_its_limit(machine: Machine) -> None:
