@@ -5,6 +5,7 @@ An instance is on disk before its C-STORE is answered with success. Associations
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,8 @@ from dicom_node.network.tls import ServerTls
 from dicom_node.series import Instance
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver, ReceivedInstance
+
+log = logging.getLogger(__name__)
 
 _SWITCH_INTERVAL_S = 0.001
 

@@ -22,6 +22,8 @@ from dicom_node.network.stow import StowClient
 from dicom_node.priors.patient_identity import PatientIdentity
 from dicom_node.priors.query import study_query
 from dicom_node.settings import NodeSettings, Peer
+from dicom_node.storage.dataset_header import split_file
+from dicom_node.storage.receiver import ReceivedInstance
 from tests.fixtures.certificates import PASSPHRASE, Authority
 
 ROOT = Path(__file__).parents[4]
@@ -206,10 +208,15 @@ def test_an_instance_is_passed_on_byte_by_byte_and_what_is_none_is_counted(make_
     head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"
     received: list[tuple[str, bytes]] = []
 
+    def keep(uid: str, read: Callable[[], ReceivedInstance]) -> None:
+        encoded = read().encoded
+        assert isinstance(encoded, memoryview)
+        received.append((uid, bytes(encoded)))
+
     with Server(says(head + parts)) as server:
-        asking = DicomwebSource(peer(server.port), NODE, on_instance=lambda uid, file: received.append((uid, file)))
+        asking = DicomwebSource(peer(server.port), NODE, keep)
         assert asking.retrieve("1.2", "1.2.3") == Retrieval(completed=2, failed=1)
-    assert received == [("1.2.3.1", files[0]), ("1.2.3.2", files[1])]
+    assert received == [(f"1.2.3.{number}", bytes(split_file(file)[1])) for number, file in enumerate(files, start=1)]
 
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b\r\n\r\n"
