@@ -2,70 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from dicom_node.section import Section
+from dicom_node.setting_types import AeTitle, HeaderValue, PeerAddress, Seconds, Token, Url, is_loopback
 from dicom_node.storage.spool import journal_file
-
-
-def _ae_title(text: str) -> str:
-    # PS3.5 table 6.2-1: at most 16 characters, no backslash, no control character, not only spaces.
-    if not re.fullmatch(r"[ -\[\]-~]{1,16}", text) or not text.strip():
-        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
-    return text.strip()
-
-
-def _token(secret: SecretStr) -> SecretStr:
-    # RFC 6750 2.1: the characters of a bearer token.
-    if not re.fullmatch(r"([A-Za-z0-9._~+/-]{16,}=*)?", secret.get_secret_value()):
-        raise ValueError("a token has at least 16 letters, digits and -._~+/")
-    return secret
-
-
-def _address(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError:
-        # RFC 1123 2.1: a host name; what has digits and dots alone is an address with a mistake.
-        if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", text) or re.fullmatch(r"[0-9.]+", text):
-            raise ValueError('an address, a network ("10.1.0.0/16"), a host name or "any"') from None
-    return text
-
-
-ANY_ADDRESS = "any"
-
-
-def _header_value(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[ -~]*", secret.get_secret_value()):
-        raise ValueError("the value of a header has printable ASCII characters alone")
-    return secret
-
-
-def _url(text: str) -> str:
-    try:
-        _ = urlsplit(text).port
-    except ValueError:  # its text quotes a part, which may be of the password
-        raise ValueError("not a URL; a password in it is percent-encoded") from None
-    return text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, which no other machine can listen to."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-AeTitle = Annotated[str, AfterValidator(_ae_title)]
-PeerAddress = Annotated[str, AfterValidator(_address)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NodeSettings(Section):
@@ -197,7 +142,7 @@ class Peer(Section):
     """How prior studies are retrieved: C-MOVE (the peer must know our AE title and address), C-GET, or DICOMweb."""
     dicomweb_url: Annotated[str, Field(pattern=r"^$|^https?://[^@\s?#]+$")] = ""
     """The root of its DICOMweb services, for `wado` and `stow`."""
-    dicomweb_authorization: Annotated[SecretStr, AfterValidator(_header_value), Field(repr=False)] = SecretStr("")
+    dicomweb_authorization: Annotated[HeaderValue, Field(repr=False)] = SecretStr("")
     """The value of the HTTP header Authorization that we send, for example `Bearer ...`."""
     dicomweb_plain_http: bool = False
     """Whether `dicomweb_authorization` may be sent to another machine without TLS."""
@@ -209,7 +154,7 @@ class Peer(Section):
     """File of the private key (PEM) of `dicomweb_certificate`."""
     dicomweb_key_passphrase: Annotated[SecretStr, Field(repr=False)] = SecretStr("")
     """Passphrase of the key, if it has one."""
-    dicomweb_token: Annotated[SecretStr, AfterValidator(_token), Field(repr=False)] = SecretStr("")
+    dicomweb_token: Annotated[Token, Field(repr=False)] = SecretStr("")
     """The bearer token by which our DICOMweb server knows it."""
     storage_commitment: bool = False
     """It is sent a storage commitment request for every result it stored."""
@@ -255,9 +200,7 @@ class Peer(Section):
 class QueueSettings(Section):
     """Settings of the queue: its URL, leases and repeated attempts."""
 
-    url: Annotated[
-        str, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)", repr=False), AfterValidator(_url)
-    ] = "embedded"
+    url: Annotated[Url, Field(pattern=r"^(embedded$|rediss?://|redis\+socket://)", repr=False)] = "embedded"
     """`embedded` starts a Valkey server in the data directory; else a Redis or Valkey server."""
     lease_s: Seconds = 60.0
     """A worker that does not renew its lease on a job for this long loses the job."""
@@ -272,7 +215,7 @@ class QueueSettings(Section):
 class JournalSettings(Section):
     """The database of the journal."""
 
-    url: Annotated[str, Field(pattern=r"^$|^sqlite:///|^postgresql\+psycopg://", repr=False), AfterValidator(_url)] = ""
+    url: Annotated[Url, Field(pattern=r"^$|^sqlite:///|^postgresql\+psycopg://", repr=False)] = ""
     """Empty: SQLite in the data directory."""
 
     def url_in(self, data_dir: Path) -> str:

@@ -16,7 +16,8 @@ from pydantic_settings import SettingsError as EnvironmentParseError
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.errors import SettingsError
 from dicom_node.selection.rules import SelectionSettings
-from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings, Seconds
+from dicom_node.setting_types import Seconds
+from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from models.segmenter import EngineName, InferenceSettings, ModelCard, PrecisionName
 
 _PREFIX = "LUNGSPREAD_"

@@ -86,7 +86,7 @@ def read_request(request: Dataset) -> tuple[str, list[Reference]]:
 
 
 class VerifiedFiles:
-    """Files whose data set was found to have the right SHA-256: for five minutes, one that has not changed is not read again.
+    """Files whose data set had the right SHA-256: for five minutes, one that has not changed is not read again.
 
     A peer may ask for the same instances again and again; each would be read from the disk each time.
     """

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from dicom_node.audit.events import Refusal
 from dicom_node.audit.message import Participant
 from dicom_node.audit.trail import AuditTrail, of_peer
-from dicom_node.settings import DicomwebSettings, Peer, is_loopback
+from dicom_node.setting_types import is_loopback
+from dicom_node.settings import DicomwebSettings, Peer
 
 _SCHEME = "bearer "
 

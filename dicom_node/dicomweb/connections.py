@@ -6,7 +6,7 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dicom_node.settings import is_loopback
+from dicom_node.setting_types import is_loopback
 
 MAX_CONNECTIONS = 256
 """Most open connections; a further one is closed at once."""

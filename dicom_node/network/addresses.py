@@ -8,7 +8,8 @@ import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from dicom_node.settings import ANY_ADDRESS, Peer
+from dicom_node.setting_types import ANY_ADDRESS
+from dicom_node.settings import Peer
 
 log = logging.getLogger(__name__)
 

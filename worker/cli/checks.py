@@ -14,7 +14,8 @@ from dicom_node.network.tls import server_context
 from dicom_node.priors.source import try_search
 from dicom_node.queue.redis_server import embedded_version, redis_url, version_at
 from dicom_node.queue.server_version import ServerVersion
-from dicom_node.settings import ANY_ADDRESS, NodeSettings, Peer
+from dicom_node.setting_types import ANY_ADDRESS
+from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.private_folder import PRIVATE, open_to_others, remedy
 from models.registry import check_model, require_pinned
 from models.segmenter import ModelError

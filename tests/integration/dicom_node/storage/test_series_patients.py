@@ -82,8 +82,8 @@ def test_an_instance_of_another_patient_is_refused_in_one_line_without_patient_d
     assert node.stored() == ("1.2.3.1", "1.2.3.3")
     (line,) = caplog.messages
     assert line == (
-        "C-STORE from SENDER (127.0.0.1) answered 0xC101: instance 1.2.3.2 is of another patient than its series 1.2.3: "
-        f"1 elements differ: {keyword}"
+        "C-STORE from SENDER (127.0.0.1) answered 0xC101: instance 1.2.3.2 is of another patient than its series "
+        f"1.2.3: 1 elements differ: {keyword}"
     )
 
 
