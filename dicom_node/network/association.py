@@ -18,6 +18,7 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.network.dimse import HardenedDimse
 from dicom_node.network.message_buffers import MessageLimits, message_limits
 from dicom_node.network.pdu_socket import BufferedSocket
+from dicom_node.network.state_machine import HardenedStateMachine
 from dicom_node.network.status import MAXIMUM_PDU_LENGTH, abort, configure_socket
 from dicom_node.network.tls import ClientContext, client_context
 from dicom_node.settings import NodeSettings, Peer
@@ -33,6 +34,7 @@ class NodeHandler(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
         association.dimse = HardenedDimse(association, limits_of(association))
+        association.dul.state_machine = HardenedStateMachine(association.dul)
         # Each socket announces its connection: the queue is emptied, so that the second one does so once.
         association.dul.event_queue = queue.Queue()
         association.dul.socket = self._socket(association)
@@ -55,6 +57,7 @@ class NodeAE(AE):
 
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> AssociationSocket:  # noqa: ANN401
         assoc.dimse = HardenedDimse(assoc, self.limits)
+        assoc.dul.state_machine = HardenedStateMachine(assoc.dul)
         connection = BufferedSocket(assoc, address=address)
         connection.tls_args = tls_args
         return connection

@@ -15,6 +15,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filewriter import dcmwrite
 from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from dicom_node.journal.journal import Journal
@@ -245,3 +246,14 @@ def test_no_patient_data_is_logged(
     assert "0xC000" in written
     for secret in ("SECRET", "CHEST", "19630215"):
         assert secret not in written
+
+
+def test_an_event_out_of_turn_ends_its_association_and_no_thread_by_an_exception(scp: RunningScp) -> None:
+    with associated(scp.port, association_request(abstract_syntax=VERIFICATION)) as connection:
+        accepted = [t for t in threading.enumerate() if isinstance(t, Association) and t.is_acceptor]
+        # PS3.8 table 9-10 has no action for a confirmed connection in state 6; pytest reports exceptions of threads.
+        accepted[-1].dul.event_queue.put("Evt2")
+
+        assert is_closed(connection)
+
+    associated(scp.port).close()
