@@ -12,11 +12,14 @@
     |-- SpoolFull             the sender receives status 0xA700 and may retry
     |-- QueueUnavailable      retried: the reconciler enqueues the job again
     |-- JournalUnavailable    retried: the database cannot be reached, is locked or has no space
+    |   `-- JournalDamaged    not retried: a person must restore the database or start with a new one
+    |-- DamagedRecord         a row of the journal is damaged; `lungspread repair` has it made again
     |-- AuditNotSent          retried: the audit record repository cannot be reached; the messages stay in the file
     |-- JournalTooNew         a newer version has upgraded the journal; install that version
     |-- RedisNotStarted       the embedded Redis cannot run; fix the installation
     |-- DataDirInUse          another `lungspread serve` uses the data directory
     |-- UnknownJob            the journal has no job with this key
+    |-- UnknownPatient        the journal has no patient with this key
     |-- UnknownSeries         the journal has no series with this UID
     |-- ForbiddenChange       the job cannot change from its current state to the requested one
     |-- InstancesRemoved      the received series was deleted from disk; it must be sent again
@@ -107,6 +110,21 @@ class AuditNotSent(NodeError):
     """The audit record repository did not receive audit messages."""
 
 
+class JournalDamaged(JournalUnavailable):
+    """The journal's database file is damaged, or is no database."""
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(
+            f"the journal is damaged ({fact}). Stop LungSpread, put a copy of the journal back or move journal.db, "
+            "journal.db-wal and journal.db-shm away, and start it again: series are then recorded anew from their "
+            "files in the inbox and analysed again, and their results have the same UIDs"
+        )
+
+
+class DamagedRecord(NodeError):
+    """A row of the journal holds what its column does not allow."""
+
+
 class JournalTooNew(NodeError):
     """A newer version of the software has upgraded the journal's tables."""
 
@@ -121,6 +139,10 @@ class DataDirInUse(NodeError):
 
 class UnknownJob(NodeError):
     """The journal has no job with this key."""
+
+
+class UnknownPatient(NodeError):
+    """The journal has no patient with this key, or several whose keys begin so."""
 
 
 class UnknownSeries(NodeError):

@@ -6,8 +6,8 @@ import hashlib
 import socket
 import ssl
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any, Literal
 
 from dicom_node.errors import QueueUnavailable
 
@@ -38,6 +38,37 @@ class JobState(StrEnum):
     """Given up after all retries, with a reason."""
     SUPERSEDED = "SUPERSEDED"
     """A newer job replaces it: more slices, or a prior scan of the patient, arrived."""
+
+
+class Priority(IntEnum):
+    """How urgent a job is: of the queued ones, a worker takes the most urgent."""
+
+    STAT = 0
+    HIGH = 1
+    ROUTINE = 2
+    LOW = 3
+    """Earlier scans that were fetched to be compared with."""
+
+
+PriorityName = Literal["stat", "high", "routine", "low"]
+
+
+def priority_named(name: PriorityName) -> Priority:
+    """Return the priority of this name."""
+    return Priority[name.upper()]
+
+
+class DeliveryState(StrEnum):
+    """The state of one document at one peer."""
+
+    PENDING = "PENDING"
+    """To be sent, or to be sent again."""
+    STORED = "STORED"
+    """The peer has answered that it stored it."""
+    COMMITTED = "COMMITTED"
+    """The peer has taken responsibility for it."""
+    REFUSED = "REFUSED"
+    """The peer refused it; final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,8 @@ class PriorScan:
     """SOP Instance UIDs of the CT; empty if the PACS no longer has it, or it was too large."""
     results: tuple[tuple[str, str], ...]
     """(Series, SOP) Instance UIDs of the SEG and SR that were fetched, ours and readers'."""
+    refetched: tuple[tuple[str, str], ...] = ()
+    """The same of our results that were fetched because those of the job were removed from the outbox."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class KnownJob:
     images_sha256: str
     """Empty if the job is older than this record."""
     has_documents: bool
+    has_files: bool = True
+    """False if its results were removed from the outbox."""
 
     @property
     def is_finished(self) -> bool:
@@ -176,6 +180,7 @@ def key_parts(priors: Priors) -> tuple[str, ...]:
     """Return the parts of a job's key that depend on its priors; empty if there are none or none were queried."""
     if priors.search is PriorSearch.NOT_FETCHED:
         return ("priors not fetched",)  # the report differs from that of a patient without priors
+    # Not of what was fetched again: it is what the job made, and a removal must not have a scan compared again.
     return tuple(
         " ".join([scan.job_key or scan.series_uid, *(uid for _, uid in scan.results)]) for scan in priors.scans
     )
@@ -193,15 +198,20 @@ def _prior(scan: KnownScan) -> PriorScan:
     """Return the scan as a prior; our own job takes precedence over results of ours from a PACS, which may be older."""
     job_key = scan.job.job_key if scan.job and scan.job.is_finished else None
     readers = [result for result in scan.results if not result.is_ours]
-    ours = [] if job_key else _our_latest_results([result for result in scan.results if result.is_ours])
-    results = sorted((result.series_uid, result.sop_instance_uid) for result in [*ours, *readers])
+    ours = _our_latest_results([result for result in scan.results if result.is_ours])
+    is_removed = job_key is not None and scan.job is not None and not scan.job.has_files
     return PriorScan(
         study_uid=scan.study_uid,
         series_uid=scan.series_uid,
         job_key=job_key,
         ct_uids=scan.ct_uids,
-        results=tuple(results),
+        results=_uids(readers if job_key else [*ours, *readers]),
+        refetched=_uids(ours if is_removed else []),
     )
+
+
+def _uids(results: Iterable[Result]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((result.series_uid, result.sop_instance_uid) for result in results))
 
 
 def _our_latest_results(results: list[Result]) -> list[Result]:

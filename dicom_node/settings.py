@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from dicom_node.jobs import PriorityName
 from dicom_node.section import Section
 from dicom_node.setting_types import AeTitle, HeaderValue, PeerAddress, Seconds, Token, Url, is_loopback
 from dicom_node.storage.spool import journal_file
@@ -25,8 +26,6 @@ class NodeSettings(Section):
     """A series is complete when no instance has arrived for this long."""
     min_free_mb: Annotated[int, Field(ge=0)] = 1024
     """With less free disk space, instances are refused (status 0xA700)."""
-    retention_days: Annotated[int, Field(ge=0)] = 0
-    """Days after the commitment of its results until a received series is deleted; 0 keeps it for ever."""
     max_instance_mb: Annotated[int, Field(ge=1)] = 2048
     """An association on which a longer instance arrives is aborted."""
     max_associations: Annotated[int, Field(ge=1)] = 32
@@ -132,6 +131,8 @@ class Peer(Section):
     """It may send series to us and request storage commitment of them."""
     may_retrieve: bool = False
     """It may search and retrieve our results from the DICOMweb server."""
+    priority: PriorityName = "routine"
+    """How urgent the series are that it sends, where no rule of [priority] says so."""
     send_results: bool = False
     """It receives every result."""
     deliver: Literal["store", "stow"] = "store"

@@ -15,6 +15,8 @@ from pydantic_settings import SettingsError as EnvironmentParseError
 
 from dicom_node.audit.settings import AuditSettings
 from dicom_node.errors import SettingsError
+from dicom_node.priority.settings import PrioritySettings
+from dicom_node.retention.settings import RetentionSettings
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.setting_types import Seconds
 from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
@@ -85,6 +87,8 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
     dicomweb: DicomwebSettings = DicomwebSettings()
     audit: AuditSettings = AuditSettings()
+    priority: PrioritySettings = PrioritySettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _peers_are_distinct(self) -> Self:

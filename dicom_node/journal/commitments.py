@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import Row, and_, func, insert, select, update
 
+from dicom_node.journal.damaged_rows import records
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import commitment_requests
 
@@ -54,15 +55,12 @@ class CommitmentJournal:
             commitment_requests.c.next_attempt_at <= now,
         )
         with self._database.read() as connection:
-            return [
-                CommitmentRequest(
-                    transaction_uid=row.transaction_uid,
-                    peer=row.peer,
-                    references=tuple((sop_class_uid, uid) for sop_class_uid, uid in row.named),
-                    attempts=row.attempts,
-                )
-                for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at).limit(limit))
-            ]
+            found: list[CommitmentRequest] = []
+            for row in connection.execute(due.order_by(commitment_requests.c.next_attempt_at)):
+                found += records(connection, commitment_requests, [row], _request)
+                if len(found) == limit:
+                    break
+            return found
 
     def close_others(self, peers: Collection[str]) -> int:
         """Close the requests of all other peers, which are no longer configured, and return their number."""
@@ -85,3 +83,12 @@ class CommitmentJournal:
         )
         with self._database.write() as connection:
             connection.execute(update(commitment_requests).where(this).values(**values))
+
+
+def _request(row: Row[tuple[object, ...]]) -> CommitmentRequest:
+    return CommitmentRequest(
+        transaction_uid=row.transaction_uid,
+        peer=row.peer,
+        references=tuple((sop_class_uid, uid) for sop_class_uid, uid in row.named),
+        attempts=row.attempts,
+    )

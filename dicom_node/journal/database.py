@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
-from dicom_node.errors import JournalUnavailable
+from dicom_node.errors import JournalDamaged, JournalUnavailable
+from dicom_node.journal.damaged_rows import DamagedRow, put_in_quarantine, reported
 from dicom_node.journal.upgrade import is_current, upgrade
 from dicom_node.storage.private_folder import PRIVATE
 
@@ -30,6 +31,7 @@ class Database:
         self._writing_engine = self._engine.execution_options(writes=True)
         # Threads of one process wait here: SQLite itself waits by polling, which is not fair.
         self._write_lock = threading.Lock()
+        self._in_quarantine: set[DamagedRow] = set()
         self._prepare_tables()
 
     def _prepare_tables(self) -> None:
@@ -44,6 +46,11 @@ class Database:
             self.close()
             raise
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -53,12 +60,37 @@ class Database:
         """Open a transaction that reads."""
         with _translate_errors(), self._engine.begin() as connection:
             yield connection
+            damaged = reported(connection)
+        self._put_in_quarantine(damaged)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a write transaction; no other writer, of any process, runs at the same time."""
         with _translate_errors(), self._write_lock, self._writing_engine.begin() as connection:
             yield connection
+            damaged = reported(connection)
+        self._put_in_quarantine(damaged)
+
+    def _put_in_quarantine(self, damaged: Sequence[DamagedRow]) -> None:
+        """Record damaged rows, once: what was read is of use even if this fails."""
+        if new := set(damaged) - self._in_quarantine:
+            with suppress(JournalUnavailable), self.write() as connection:
+                put_in_quarantine(connection, sorted(new, key=lambda row: (row.table, row.key)))
+                self._in_quarantine |= new
+
+    def overwrite_deleted(self) -> None:
+        """Leave nothing of deleted rows in the files of an SQLite journal. PostgreSQL does so by its own VACUUM."""
+        if self.dialect == "sqlite":
+            with _translate_errors(), self._write_lock, self._engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - by the dialect
+                connection.rollback()  # VACUUM runs outside of a transaction
+                raw.execute("VACUUM")
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def forget_quarantine(self) -> None:
+        """Report damaged rows anew, if they are still damaged after a repair."""
+        self._in_quarantine.clear()
 
 
 @contextmanager
@@ -67,6 +99,10 @@ def _translate_errors() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise JournalUnavailable(f"the journal's database does not respond: {error.orig}") from error
+    except DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.DatabaseError) or type(error) is not DatabaseError:
+            raise  # a fault of our statements
+        raise JournalDamaged(str(error.orig)) from error
 
 
 def _engine(url: str) -> Engine:
@@ -83,6 +119,8 @@ def _engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # _begin_sqlite sends BEGIN, not the driver
+    # A damaged text is found with its row, and does not end the query.
+    connection.text_factory = lambda text: text.decode("utf-8", errors="replace")
     connection.execute("PRAGMA busy_timeout = 30000")
     connection.execute("PRAGMA journal_mode = WAL")
     # Commits survive a power failure: the sender has received success for its image.

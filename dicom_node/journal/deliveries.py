@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
-from dicom_node.jobs import JobState
+from dicom_node.jobs import DeliveryState, JobState
 from dicom_node.journal.database import Database
-from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState, select_deliveries
-from dicom_node.journal.job_states import WITHOUT_RESULTS, change, state_of
+from dicom_node.journal.delivery_records import DeliveryRecord, select_deliveries
+from dicom_node.journal.job_states import WITHOUT_RESULTS, change, state_in
 from dicom_node.journal.schema import FETCHED, acquisitions, deliveries, documents, jobs
 from dicom_node.settings import Peer
 
@@ -35,7 +35,8 @@ class DeliveryJournal:
 
         with_backfill: include the jobs of prior scans that we fetched.
         """
-        undelivered: ColumnElement[bool] = jobs.c.state.in_([JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED])
+        states = [JobState.ANALYSED, JobState.DELIVERED, JobState.REJECTED]
+        undelivered = and_(jobs.c.state.in_(states), jobs.c.files_removed_at.is_(None))
         if not with_backfill:
             fetched = select(acquisitions.c.series_uid).where(acquisitions.c.role == FETCHED)
             undelivered = and_(undelivered, jobs.c.series_uid.not_in(fetched))
@@ -45,9 +46,10 @@ class DeliveryJournal:
             planned: dict[tuple[str, str], set[tuple[str, bool]]] = {
                 (row.job_key, row.sop_instance_uid): set() for row in connection.execute(of_jobs)
             }
-            for delivery in select_deliveries(connection, undelivered):
-                members = planned[delivery.job_key, delivery.document.sop_instance_uid]
-                members.add((delivery.peer, delivery.storage_commitment))
+            of_job = deliveries.c.job_key == jobs.c.job_key
+            for row in connection.execute(select(deliveries).join(jobs, of_job).where(undelivered)):
+                if (row.job_key, row.sop_instance_uid) in planned:  # not if its document is damaged
+                    planned[row.job_key, row.sop_instance_uid].add((row.peer, row.storage_commitment))
         return sorted({job_key for (job_key, _), members in planned.items() if members != expected})
 
     def of_job(self, job_key: str) -> list[DeliveryRecord]:
@@ -122,12 +124,15 @@ def _ensure_peer(connection: Connection, job_key: str, peer: Peer, now: float) -
 
 def update_job_state(connection: Connection, job_key: str, now: float) -> None:
     """Set the state of the job from the states of its deliveries."""
-    current = state_of(connection, job_key)
-    members = select_deliveries(connection, deliveries.c.job_key == job_key)
-    if current not in (JobState.ANALYSED, JobState.DELIVERED) or not members:
+    current = state_in(connection, job_key)
+    of_job = deliveries.c.job_key == job_key
+    members = select_deliveries(connection, of_job)
+    recorded = connection.execute(select(func.count()).select_from(deliveries).where(of_job)).scalar_one()
+    # Of a damaged delivery nobody knows whether it was made.
+    if current not in (JobState.ANALYSED, JobState.DELIVERED) or not members or len(members) < recorded:
         return
     target = _state_from(members)
-    if target is not current:
+    if target != current:
         refused = [member for member in members if member.state is DeliveryState.REFUSED]
         reason = f"{refused[0].peer}: {refused[0].reason}" if target is JobState.FAILED else None
         change(connection, job_key, target, now, reason=reason)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
+from dicom_node.jobs import DeliveryState
+from dicom_node.journal.damaged_rows import records
 from dicom_node.journal.schema import deliveries, documents, jobs
 from dicom_node.series import Document
-
-
-class DeliveryState(StrEnum):
-    """The state of one document at one peer."""
-
-    PENDING = "PENDING"
-    """To be sent, or to be sent again."""
-    STORED = "STORED"
-    """The peer has answered that it stored it."""
-    COMMITTED = "COMMITTED"
-    """The peer has taken responsibility for it."""
-    REFUSED = "REFUSED"
-    """The peer refused it; final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +51,7 @@ def select_deliveries(connection: Connection, *conditions: ColumnElement[bool]) 
         .where(*conditions)
         .order_by(jobs.c.created_at, deliveries.c.job_key, deliveries.c.peer, documents.c.file_name)
     )
-    return [_delivery(row) for row in connection.execute(statement)]
+    return records(connection, deliveries, connection.execute(statement), _delivery)
 
 
 def _delivery(row: Row[tuple[object, ...]]) -> DeliveryRecord:

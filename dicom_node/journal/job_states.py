@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select, update
 
-from dicom_node.errors import ForbiddenChange, UnknownJob
+from dicom_node.errors import DamagedRecord, ForbiddenChange, UnknownJob
 from dicom_node.jobs import JobState
 from dicom_node.journal.schema import jobs
 
@@ -31,16 +31,23 @@ WITHOUT_RESULTS = (JobState.SUPERSEDED, JobState.QUEUED, JobState.RUNNING)
 """A job in these states has no results, or results that another job has replaced."""
 
 
+def state_in(connection: Connection, job_key: str) -> str | None:
+    """Return what the journal has as the state of a job, even if there is no such state; None if it has no job."""
+    return connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()
+
+
 def state_of(connection: Connection, job_key: str) -> JobState | None:
-    """Return the state of a job; None if it does not exist."""
-    state = connection.execute(select(jobs.c.state).where(jobs.c.job_key == job_key)).scalar_one_or_none()
+    """Return the state of a job; None if it does not exist. Raises DamagedRecord if there is no such state."""
+    state = state_in(connection, job_key)
+    if state not in (None, *JobState):
+        raise DamagedRecord(f"job {job_key}: its state in the journal is damaged")
     return None if state is None else JobState(state)
 
 
 def change(connection: Connection, job_key: str, state: JobState, now: float, **values: object) -> None:
     """Change the state of a job and other columns; owner, lease and reason are cleared unless given.
 
-    Raises UnknownJob, and ForbiddenChange if ALLOWED does not contain the change.
+    Raises UnknownJob, DamagedRecord, and ForbiddenChange if ALLOWED does not contain the change.
     """
     current = state_of(connection, job_key)
     if current is None:

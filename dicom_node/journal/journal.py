@@ -13,11 +13,14 @@ from dicom_node.journal.commitments import CommitmentJournal
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import DeliveryJournal
 from dicom_node.journal.documents import DocumentJournal
+from dicom_node.journal.erasure import ErasureJournal
 from dicom_node.journal.jobs import JobJournal
 from dicom_node.journal.leases import LeaseJournal
 from dicom_node.journal.priors import PriorJournal
+from dicom_node.journal.quarantine import QuarantineJournal
 from dicom_node.journal.selections import SelectionJournal
 from dicom_node.journal.series import SeriesJournal
+from dicom_node.journal.stored import StoredJournal
 from dicom_node.journal.transactions import TransactionJournal
 from dicom_node.journal.waiting_times import WaitingTimes
 
@@ -37,6 +40,9 @@ class Journal:
         self.priors = PriorJournal(self.database)
         self.selections = SelectionJournal(self.database)
         self.waiting_times = WaitingTimes(self.database)
+        self.stored = StoredJournal(self.database)
+        self.erasure = ErasureJournal(self.database)
+        self.quarantine = QuarantineJournal(self.database)
 
     def __enter__(self) -> Self:
         return self

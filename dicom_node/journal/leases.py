@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
-from dicom_node.jobs import JobState
+from dicom_node.jobs import JobState, Priority
+from dicom_node.journal.damaged_rows import records
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import clear_results
 from dicom_node.journal.job_states import change, state_of
@@ -29,6 +30,25 @@ class LeaseJournal:
                 return False
             change(connection, job_key, JobState.RUNNING, now, owner=owner, lease_until=lease_until)
             return True
+
+    def claim_most_urgent(
+        self, job_key: str, owner: str, lease_until: float, now: float, held: Collection[Priority] = ()
+    ) -> str | None:
+        """Claim the most urgent job that is ready, the oldest of equals, and return its key; None if none is.
+
+        job_key: the job whose message woke the worker. It is ready, and so are those whose message waits in the queue:
+        one job is run for each message, whichever comes first. Jobs of held priorities are not.
+        """
+        has_message = or_(jobs.c.job_key == job_key, jobs.c.enqueue_count > 0)
+        ready = select(jobs.c.job_key).where(jobs.c.state == JobState.QUEUED, has_message, jobs.c.priority.not_in(held))
+        in_order = ready.order_by(jobs.c.priority, jobs.c.created_at, jobs.c.job_key)
+        with self._database.write() as connection:
+            for key in connection.execute(in_order).scalars().all():
+                row = connection.execute(select(jobs).where(jobs.c.job_key == key))
+                if records(connection, jobs, row, lambda row: row.job_key):  # a damaged one is passed over
+                    change(connection, key, JobState.RUNNING, now, owner=owner, lease_until=lease_until)
+                    return str(key)
+        return None
 
     def renew(self, job_key: str, owner: str, lease_until: float) -> bool:
         """Extend the lease; False if it was lost."""

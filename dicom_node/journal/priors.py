@@ -6,26 +6,29 @@ Patients are recorded by key alone: an HMAC that can be made only with the salt 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
-from dicom_node.jobs import JobState
+from dicom_node.journal.damaged_rows import all_records, records
 from dicom_node.journal.database import Database
-from dicom_node.journal.patients import all_patients, are_one, keys_of_patient, keys_of_person
+from dicom_node.journal.patients import (
+    all_patients,
+    are_one,
+    keys_of_patient,
+    keys_of_person,
+    known_scan,
+    results_of_ct,
+)
 from dicom_node.journal.schema import (
-    SENT,
     acquisitions,
-    documents,
-    instances,
     job_priors,
     job_searches,
-    jobs,
     results,
     searches,
     series,
 )
-from dicom_node.prior import NOT_QUERIED, KnownJob, KnownScan, Priors, PriorScan, PriorSearch, Result
+from dicom_node.prior import NOT_QUERIED, KnownScan, Priors, PriorScan, PriorSearch, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,8 @@ class PriorJournal:
     def acquisition(self, series_uid: str) -> AcquisitionRecord | None:
         """Return the acquisition of a series; None if it was not recorded yet."""
         with self._database.read() as connection:
-            row = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).first()
-            return None if row is None else _acquisition(row)
+            rows = connection.execute(select(acquisitions).where(acquisitions.c.series_uid == series_uid)).all()
+            return next(iter(records(connection, acquisitions, rows, _acquisition)), None)
 
     def mark_complete(self, series_uid: str, *, patient_key: str, person_key: str, acquired_on: str) -> None:
         """Record that a fetched series is complete, with its patient's keys and study date."""
@@ -100,14 +103,14 @@ class PriorJournal:
     def results_of(self, ct_series_uid: str) -> tuple[Result, ...]:
         """Return the fetched SEG and SR of a CT series."""
         with self._database.read() as connection:
-            return _results(connection, ct_series_uid)
+            return results_of_ct(connection, ct_series_uid)
 
     def series_with_results(self, study_uid: str) -> set[str]:
         """Return the CT series of a study that fetched SEG or SR refer to: ours, or readers' if we have none."""
-        of_study = select(results.c.ct_series_uid, results.c.is_ours).where(results.c.study_uid == study_uid)
         with self._database.read() as connection:
-            found = connection.execute(of_study).all()
-        return {row.ct_series_uid for row in found if row.is_ours} or {row.ct_series_uid for row in found}
+            of_study = connection.execute(select(results).where(results.c.study_uid == study_uid))
+            found = records(connection, results, of_study, lambda row: (row.ct_series_uid, row.is_ours))
+        return {uid for uid, is_ours in found if is_ours} or {uid for uid, _ in found}
 
     def record_search(self, series_uid: str, search: PriorSearch, reason: str | None, now: float) -> None:
         """Record the outcome of the search for the prior scans of a series."""
@@ -120,23 +123,33 @@ class PriorJournal:
         """Return the outcome of the search, without scans; None if no search has ended since."""
         this = and_(searches.c.series_uid == series_uid, searches.c.ended_at >= since)
         with self._database.read() as connection:
-            row = connection.execute(select(searches).where(this)).first()
-            return None if row is None else Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
+            found = records(connection, searches, connection.execute(select(searches).where(this)), _search)
+            return found[0] if found else None
 
     def of_job(self, job_key: str) -> Priors:
-        """Return the priors of a job; NOT_QUERIED if it was queued without a search."""
+        """Return the priors of a job; NOT_QUERIED if it was queued without a search. Raises DamagedRecord."""
         with self._database.read() as connection:
-            row = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key)).first()
-            if row is None:
-                return NOT_QUERIED
-            of_job = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
-            scans = tuple(_prior_scan(prior) for prior in connection.execute(of_job))
-            return Priors(search=PriorSearch(row.search), reason=row.reason, scans=scans)
+            of_job = connection.execute(select(job_searches).where(job_searches.c.job_key == job_key))
+            found = all_records(connection, job_searches, of_job, _search)
+            in_order = select(job_priors).where(job_priors.c.job_key == job_key).order_by(job_priors.c.position)
+            scans = all_records(connection, job_priors, connection.execute(in_order), _prior_scan)
+            return replace(found[0], scans=tuple(scans)) if found else NOT_QUERIED
+
+    def was_compared(self, job_key: str) -> bool:
+        """Whether a job was queued after a search for priors."""
+        of_job = select(job_searches.c.job_key).where(job_searches.c.job_key == job_key)
+        with self._database.read() as connection:
+            return connection.execute(of_job).first() is not None
 
     def patients(self) -> list[str]:
         """Return one key of each patient with a recorded scan, that with the issuer if one is known."""
         with self._database.read() as connection:
             return all_patients(connection)
+
+    def keys_of(self, patient_key: str) -> set[str]:
+        """Return all keys of a patient."""
+        with self._database.read() as connection:
+            return keys_of_patient(connection, patient_key)
 
     def keys_beside(self, patient_key: str) -> set[str]:
         """Return the keys of all patients of this ID, birth date and sex, whatever the issuer."""
@@ -160,7 +173,8 @@ class PriorJournal:
         )
         with self._database.read() as connection:
             of_patient = recorded.where(acquisitions.c.patient_key.in_(keys_of_patient(connection, patient_key)))
-            return [_known_scan(connection, row) for row in connection.execute(of_patient).all()]
+            rows = connection.execute(of_patient).all()
+            return records(connection, acquisitions, rows, lambda row: known_scan(connection, row))
 
 
 def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
@@ -170,57 +184,12 @@ def put_priors(connection: Connection, job_key: str, priors: Priors) -> None:
     connection.execute(insert(job_searches).values(job_key=job_key, search=priors.search, reason=priors.reason))
     for position, scan in enumerate(priors.scans):
         row = {"study_uid": scan.study_uid, "series_uid": scan.series_uid, "prior_job_key": scan.job_key}
-        lists = {"ct_uids": list(scan.ct_uids), "results": [list(pair) for pair in scan.results]}
+        lists = {"ct_uids": list(scan.ct_uids), "results": [list(pair) for pair in (*scan.results, *scan.refetched)]}
         connection.execute(insert(job_priors).values(job_key=job_key, position=position, **row, **lists))
 
 
-def _known_scan(connection: Connection, row: Row[tuple[object, ...]]) -> KnownScan:
-    found = _results(connection, row.series_uid)
-    # A scan fetched together with our results needs no job; an incomplete scan gets none.
-    awaits_job = row.is_complete and (row.role == SENT or not any(result.is_ours for result in found))
-    stored = select(instances.c.sop_instance_uid).where(instances.c.series_uid == row.series_uid)
-    return KnownScan(
-        study_uid=row.study_uid,
-        series_uid=row.series_uid,
-        day=row.acquired_on[:8],
-        is_dirty=bool(row.dirty and awaits_job),
-        job=_latest_job(connection, row.series_uid),
-        ct_uids=tuple(sorted(connection.execute(stored).scalars())) if row.is_complete else (),
-        results=found,
-    )
-
-
-def _latest_job(connection: Connection, series_uid: str) -> KnownJob | None:
-    of_series = and_(jobs.c.series_uid == series_uid, jobs.c.state != JobState.SUPERSEDED)
-    latest = select(jobs).where(of_series).order_by(jobs.c.updated_at.desc(), jobs.c.job_key)
-    row = connection.execute(latest).first()
-    if row is None:
-        return None
-    written = select(documents.c.job_key).where(documents.c.job_key == row.job_key)
-    return KnownJob(
-        job_key=row.job_key,
-        state=JobState(row.state),
-        config_hash=row.config_hash,
-        sop_instance_uids=tuple(row.sop_instance_uids),
-        images_sha256=row.images_sha256,
-        has_documents=connection.execute(written).first() is not None,
-    )
-
-
-def _results(connection: Connection, ct_series_uid: str) -> tuple[Result, ...]:
-    of_ct = select(results).where(results.c.ct_series_uid == ct_series_uid).order_by(results.c.sop_instance_uid)
-    return tuple(
-        Result(
-            sop_instance_uid=row.sop_instance_uid,
-            sop_class_uid=row.sop_class_uid,
-            series_uid=row.series_uid,
-            study_uid=row.study_uid,
-            ct_series_uid=row.ct_series_uid,
-            is_ours=row.is_ours,
-            refers_to=tuple((sop_class, uid) for sop_class, uid in row.refers_to),
-        )
-        for row in connection.execute(of_ct)
-    )
+def _search(row: Row[tuple[object, ...]]) -> Priors:
+    return Priors(search=PriorSearch(row.search), reason=row.reason, scans=())
 
 
 def _prior_scan(row: Row[tuple[object, ...]]) -> PriorScan:

@@ -1,9 +1,11 @@
-"""The tables of the journal. A change of a table needs a new revision in `migrations/versions`."""
+"""The tables of the journal. A change of a table needs a new revision in `migrations/versions`.
+
+A column that can hold more than its type says has its rule in `info["valid"]`, by which `damaged_rows` checks rows.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import (
-    JSON,
     Boolean,
     Column,
     Double,
@@ -17,14 +19,33 @@ from sqlalchemy import (
     Text,
 )
 
+from dicom_node.identifiers import is_uid
+from dicom_node.jobs import DeliveryState, JobState, Priority
+from dicom_node.journal.column_rules import (
+    Json,
+    are_pairs,
+    are_texts,
+    are_uids,
+    is_ascii,
+    is_day,
+    is_key,
+    is_key_or_empty,
+    one_of,
+)
+from dicom_node.prior import PriorSearch
+
 metadata = MetaData()
 
 SENT, FETCHED = "sent", "fetched"
 """Role of a series in `acquisitions`: sent by a peer unrequested, or fetched by us."""
 
 
-def _uid(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, String(64), primary_key=key, nullable=False)
+def _uid(name: str, *, key: bool = False, index: bool | None = None) -> Column[str]:
+    return Column(name, String(64), primary_key=key, nullable=False, index=index, info={"valid": is_uid})
+
+
+def _job_key(name: str = "job_key", *, key: bool = True) -> Column[str]:
+    return Column(name, String(64), primary_key=key, nullable=not key, info={"valid": is_key})
 
 
 def _time(name: str, *, nullable: bool = False) -> Column[float]:
@@ -36,7 +57,7 @@ series = Table(
     "series",
     metadata,
     _uid("series_uid", key=True),
-    Column("study_uid", String(64), nullable=False, index=True),
+    _uid("study_uid", index=True),
     _time("last_arrival"),
     Column("dirty", Boolean, nullable=False, index=True),
 )
@@ -44,11 +65,11 @@ series = Table(
 instances = Table(
     "instances",
     metadata,
-    Column("series_uid", ForeignKey("series.series_uid"), primary_key=True),
+    Column("series_uid", ForeignKey("series.series_uid"), primary_key=True, info={"valid": is_uid}),
     _uid("sop_instance_uid", key=True),
     _uid("sop_class_uid"),
     Column("calling_ae_title", String(16), nullable=False),
-    Column("data_set_sha256", String(64), nullable=False),
+    Column("data_set_sha256", String(64), nullable=False, info={"valid": is_ascii}),
     _time("arrived_at"),
     Index("instances_by_uid", "sop_instance_uid"),
 )
@@ -57,9 +78,9 @@ selections = Table(
     "selections",
     metadata,
     _uid("series_uid", key=True),
-    Column("study_uid", String(64), nullable=False, index=True),
+    _uid("study_uid", index=True),
     Column("points", Integer),
-    Column("reasons", JSON, nullable=False),
+    Column("reasons", Json, nullable=False, info={"valid": are_texts}),
     Column("slices", Integer, nullable=False),
     Column("is_chosen", Boolean, nullable=False),
     Column("is_forced", Boolean, nullable=False),
@@ -69,15 +90,15 @@ selections = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("job_key", String(64), primary_key=True),
+    _job_key(),
     _uid("study_uid"),
-    Column("series_uid", String(64), nullable=False, index=True),
+    _uid("series_uid", index=True),
     Column("config_hash", Text, nullable=False),
     Column("schema_version", Integer, nullable=False),
-    Column("sop_instance_uids", JSON, nullable=False),
-    Column("images_sha256", String(64), nullable=False, server_default=""),
-    Column("replaces", String(64)),
-    Column("state", String(16), nullable=False, index=True),
+    Column("sop_instance_uids", Json, nullable=False, info={"valid": are_uids}),
+    Column("images_sha256", String(64), nullable=False, server_default="", info={"valid": is_key_or_empty}),
+    _job_key("replaces", key=False),
+    Column("state", String(16), nullable=False, index=True, info={"valid": one_of(*JobState)}),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),
     Column("owner", Text),
@@ -86,12 +107,14 @@ jobs = Table(
     _time("next_enqueue_at"),
     _time("created_at"),
     _time("updated_at"),
+    _time("files_removed_at", nullable=True),
+    Column("priority", Integer, nullable=False, server_default="2", info={"valid": frozenset(Priority).__contains__}),
 )
 
 documents = Table(
     "documents",
     metadata,
-    Column("job_key", ForeignKey("jobs.job_key"), primary_key=True),
+    Column("job_key", ForeignKey("jobs.job_key"), primary_key=True, info={"valid": is_key}),
     _uid("sop_instance_uid", key=True),
     _uid("sop_class_uid"),
     Column("file_name", Text, nullable=False),
@@ -109,11 +132,11 @@ transactions = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("job_key", String(64), primary_key=True),
+    _job_key(),
     _uid("sop_instance_uid", key=True),
     Column("peer", Text, primary_key=True),
     Column("storage_commitment", Boolean, nullable=False),
-    Column("state", String(16), nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True, info={"valid": one_of(*DeliveryState)}),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False),
     _time("next_attempt_at"),
@@ -128,7 +151,7 @@ commitment_requests = Table(
     metadata,
     _uid("transaction_uid", key=True),
     Column("peer", Text, primary_key=True),
-    Column("named", JSON, nullable=False),
+    Column("named", Json, nullable=False, info={"valid": are_pairs}),
     Column("attempts", Integer, nullable=False),
     _time("next_attempt_at"),
     Column("open", Boolean, nullable=False, index=True),
@@ -139,10 +162,10 @@ acquisitions = Table(
     metadata,
     _uid("series_uid", key=True),
     _uid("study_uid"),
-    Column("patient_key", String(64), index=True),
-    Column("person_key", String(64), index=True),
-    Column("acquired_on", String(14)),
-    Column("role", String(8), nullable=False),
+    Column("patient_key", String(64), index=True, info={"valid": is_key}),
+    Column("person_key", String(64), index=True, info={"valid": is_key}),
+    Column("acquired_on", String(14), info={"valid": is_day}),
+    Column("role", String(8), nullable=False, info={"valid": one_of(SENT, FETCHED)}),
     Column("is_complete", Boolean, nullable=False),
     _time("read_at"),
 )
@@ -156,7 +179,7 @@ results = Table(
     _uid("study_uid"),
     _uid("ct_series_uid", key=True),
     Column("is_ours", Boolean, nullable=False),
-    Column("refers_to", JSON, nullable=False),
+    Column("refers_to", Json, nullable=False, info={"valid": are_pairs}),
     Index("prior_results_by_ct", "ct_series_uid"),
 )
 
@@ -164,7 +187,7 @@ searches = Table(
     "prior_searches",
     metadata,
     _uid("series_uid", key=True),
-    Column("search", String(16), nullable=False),
+    Column("search", String(16), nullable=False, info={"valid": one_of(*PriorSearch)}),
     Column("reason", Text),
     _time("ended_at"),
 )
@@ -172,19 +195,28 @@ searches = Table(
 job_searches = Table(
     "job_searches",
     metadata,
-    Column("job_key", String(64), primary_key=True),
-    Column("search", String(16), nullable=False),
+    _job_key(),
+    Column("search", String(16), nullable=False, info={"valid": one_of(*PriorSearch)}),
     Column("reason", Text),
 )
 
 job_priors = Table(
     "job_priors",
     metadata,
-    Column("job_key", String(64), primary_key=True),
+    _job_key(),
     Column("position", Integer, primary_key=True),
     _uid("study_uid"),
     _uid("series_uid"),
-    Column("prior_job_key", String(64)),
-    Column("ct_uids", JSON, nullable=False),
-    Column("results", JSON, nullable=False),
+    _job_key("prior_job_key", key=False),
+    Column("ct_uids", Json, nullable=False, info={"valid": are_uids}),
+    Column("results", Json, nullable=False, info={"valid": are_pairs}),
+)
+
+quarantined = Table(
+    "quarantined",
+    metadata,
+    Column("table_name", String(32), primary_key=True),
+    Column("row_key", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    _time("found_at"),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, exists, insert, select, update
 
 from dicom_node.identifiers import RESULTS
 from dicom_node.jobs import JobState
+from dicom_node.journal.damaged_rows import records
 from dicom_node.journal.database import Database
 from dicom_node.journal.schema import FETCHED, acquisitions, instances, jobs, selections, series
 from dicom_node.journal.series import received_series
@@ -58,8 +59,9 @@ class SelectionJournal:
         studies: dict[str, list[StudySeries]] = {}
         with self._database.read() as connection:
             found = select(series).where(series.c.study_uid.in_(dirty), ~is_partial, images)
-            for row in connection.execute(found.order_by(series.c.last_arrival)).all():
-                studies.setdefault(row.study_uid, []).append(_study_series(connection, row))
+            rows = connection.execute(found.order_by(series.c.last_arrival)).all()
+            for one in records(connection, series, rows, lambda row: _study_series(connection, row)):
+                studies.setdefault(one.series.study_uid, []).append(one)
         return studies
 
     def of_study(self, study_uid: str) -> list[SelectionRecord]:
@@ -119,14 +121,15 @@ class SelectionJournal:
             suitable = and_(selections.c.points.is_not(None), selections.c.cut_lungs_ml.is_(None))
             of_study = and_(selections.c.study_uid == own.study_uid, selections.c.series_uid != series_uid)
             rows = connection.execute(others.where(of_study, suitable)).all()
-            return any(not _study_series(connection, row).was_rejected for row in rows)
+            found = records(connection, series, rows, lambda row: _study_series(connection, row))
+            return any(not one.was_rejected for one in found)
 
     def _records(self, study_uid: str | None = None) -> list[SelectionRecord]:
         best_first = (selections.c.study_uid, selections.c.is_chosen.desc(), selections.c.points.desc())
         found = select(selections).order_by(*best_first, selections.c.series_uid)
         with self._database.read() as connection:
             chosen = found if study_uid is None else found.where(selections.c.study_uid == study_uid)
-            return [_record(row) for row in connection.execute(chosen)]
+            return records(connection, selections, connection.execute(chosen), _record)
 
 
 def reopen_others(connection: Connection, series_uid: str, cut_lungs_ml: float | None = None) -> None:

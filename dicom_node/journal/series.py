@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert, or_, select, update
 
 from dicom_node.identifiers import RESULTS
-from dicom_node.jobs import JobState
+from dicom_node.journal.damaged_rows import all_records, records
 from dicom_node.journal.database import Database
-from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, jobs, results, selections, series
+from dicom_node.journal.schema import FETCHED, SENT, acquisitions, instances, results, series
 from dicom_node.series import Instance, Series, images_sha256
 
 _UIDS_PER_STATEMENT = 500  # SQLite limits the parameters of a statement
@@ -60,17 +61,24 @@ class SeriesJournal:
         with self._database.read() as connection:
             ready = select(series).where(series.c.dirty, ~is_partial, is_quiet)
             quiet = ready.order_by(series.c.last_arrival)
-            return [received_series(connection, row) for row in connection.execute(quiet).all()]
+            rows = connection.execute(quiet).all()
+            return records(connection, series, rows, lambda row: received_series(connection, row))
 
     def stored_uids(self, series_uid: str) -> tuple[str, ...]:
-        """Return the sorted SOP Instance UIDs of the stored instances of a series; empty if the series is unknown."""
+        """Return the sorted SOP Instance UIDs of the stored instances of a series, without those of damaged rows."""
         with self._database.read() as connection:
-            return uids_of(connection, series_uid)
+            return stored_uids(connection, series_uid)
+
+    def recorded_uids(self, series_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs of a series whose rows are whole: not damaged, and with a hash."""
+        with self._database.read() as connection:
+            rows = _rows_of(connection, series_uid)
+            return {uid for uid, sha256 in records(connection, instances, rows, _data_set) if sha256}
 
     def data_sets(self, series_uid: str) -> dict[str, str]:
         """Return the hash of the data set of each stored instance of a series, by SOP Instance UID.
 
-        It is empty for an instance of a journal that had none, until the node has computed it.
+        It is empty for an instance of a journal that had none, until the node has computed it. Raises DamagedRecord.
         """
         with self._database.read() as connection:
             return dict(data_sets_of(connection, series_uid))
@@ -93,39 +101,23 @@ class SeriesJournal:
             for some in _parts(sorted(sop_instance_uids)):
                 of_some = select(instances, series.c.study_uid).join_from(instances, series)
                 found = connection.execute(of_some.where(instances.c.sop_instance_uid.in_(some)))
-                stored += [_instance(row) for row in found]
+                stored += records(connection, instances, found, _instance)
         return stored
 
-    def committed(self, before: float) -> list[str]:
-        """Return the series that can be deleted: all their jobs were committed (or superseded) before `before`.
+    def forget(self, series_uid: str) -> bool:
+        """Delete the records of a series whose files are to be deleted; its jobs stay.
 
-        Fetched series and series of results need no commitment; they only have to be older than `before`. A series that
-        was set aside goes with the one of its study that was chosen.
+        Return False, with nothing deleted, if something has arrived since, so that it is dirty. A series of which
+        only a part was fetched stays dirty.
         """
-        uid = series.c.series_uid
-        of_series = jobs.c.series_uid == uid
-        is_fetched = exists().where(acquisitions.c.series_uid == uid, acquisitions.c.role == FETCHED)
-        images = exists().where(instances.c.series_uid == uid, instances.c.sop_class_uid.not_in(RESULTS))
-        needs_no_commitment = and_(or_(is_fetched, ~images), series.c.last_arrival < before)
-        is_pending = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
-        is_open = and_(~is_fetched, jobs.c.state.not_in([JobState.COMMITTED, JobState.SUPERSEDED]))
-        busy = exists().where(of_series, or_(is_pending, is_open, jobs.c.updated_at >= before))
-        done = exists().where(of_series, jobs.c.state == JobState.COMMITTED)
-        is_set_aside = exists().where(selections.c.series_uid == uid, ~selections.c.is_chosen)
-        of_study = and_(jobs.c.study_uid == series.c.study_uid, jobs.c.updated_at < before)
-        study_is_done = and_(is_set_aside, exists().where(of_study, jobs.c.state == JobState.COMMITTED))
-        old = select(series.c.series_uid).where(~series.c.dirty, or_(done, needs_no_commitment, study_is_done), ~busy)
-        with self._database.read() as connection:
-            return list(connection.execute(old).scalars())
-
-    def forget(self, series_uid: str) -> None:
-        """Delete the records of a series whose files were deleted, unless it is dirty again; its jobs stay."""
+        is_partial = exists().where(acquisitions.c.series_uid == series_uid, ~acquisitions.c.is_complete)
         with self._database.write() as connection:
             of_series = series.c.series_uid == series_uid
-            if connection.execute(select(series.c.dirty).where(of_series)).scalar():
-                return
+            if connection.execute(select(series.c.dirty).where(of_series, series.c.dirty, ~is_partial)).first():
+                return False
             connection.execute(delete(instances).where(instances.c.series_uid == series_uid))
             connection.execute(delete(series).where(of_series))
+            return True
 
     def reopen(self, series_uid: str) -> bool:
         """Mark a series dirty, so that it is assembled again; False if its files were deleted."""
@@ -147,7 +139,7 @@ class SeriesJournal:
 
 
 def received_series(connection: Connection, row: Row[tuple[object, ...]]) -> Series:
-    """Return the series of a row of its table, with the instances that are stored."""
+    """Return the series of a row of its table. Raises DamagedRecord if the row of one of its instances is damaged."""
     stored = data_sets_of(connection, row.series_uid)
     return Series(
         series_uid=row.series_uid,
@@ -159,15 +151,26 @@ def received_series(connection: Connection, row: Row[tuple[object, ...]]) -> Ser
 
 
 def data_sets_of(connection: Connection, series_uid: str) -> list[tuple[str, str]]:
-    """Return the SOP Instance UIDs of a series, sorted, each with the hash of its data set."""
-    columns = select(instances.c.sop_instance_uid, instances.c.data_set_sha256)
-    found = connection.execute(columns.where(instances.c.series_uid == series_uid))
-    return sorted((row.sop_instance_uid, row.data_set_sha256) for row in found)
+    """Return the SOP Instance UIDs of a series, sorted, each with the hash of its data set.
+
+    Raises DamagedRecord if one row is damaged: a part of a series is not analysed.
+    """
+    return sorted(all_records(connection, instances, _rows_of(connection, series_uid), _data_set))
 
 
-def uids_of(connection: Connection, series_uid: str) -> tuple[str, ...]:
-    """Return the sorted SOP Instance UIDs of a series."""
-    return tuple(uid for uid, _ in data_sets_of(connection, series_uid))
+def stored_uids(connection: Connection, series_uid: str) -> tuple[str, ...]:
+    """Return the sorted SOP Instance UIDs of a series, without those of damaged rows."""
+    stored = records(connection, instances, _rows_of(connection, series_uid), _data_set)
+    return tuple(sorted(uid for uid, _ in stored))
+
+
+def _rows_of(connection: Connection, series_uid: str) -> Sequence[Row[Any]]:
+    columns = select(*instances.c["series_uid", "sop_instance_uid", "data_set_sha256"])
+    return connection.execute(columns.where(instances.c.series_uid == series_uid)).all()
+
+
+def _data_set(row: Row[Any]) -> tuple[str, str]:
+    return row.sop_instance_uid, row.data_set_sha256
 
 
 def stored_among(connection: Connection, sop_instance_uids: Collection[str]) -> set[str]:

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
+from dicom_node.jobs import DeliveryState
+from dicom_node.journal.damaged_rows import records
 from dicom_node.journal.database import Database
 from dicom_node.journal.deliveries import is_delivery, update_job_state
 from dicom_node.journal.delivery_records import (
     DeliveryRecord,
-    DeliveryState,
     TransactionRecord,
     select_deliveries,
     transaction_of,
@@ -82,7 +83,7 @@ class TransactionJournal:
     def _transactions(self, condition: ColumnElement[bool]) -> list[TransactionRecord]:
         with self._database.read() as connection:
             rows = connection.execute(select(transactions).where(condition).order_by(transactions.c.due_at)).all()
-            return [transaction_of(connection, row) for row in rows]
+            return records(connection, transactions, rows, lambda row: transaction_of(connection, row))
 
 
 def _close(connection: Connection, transaction_uid: str) -> bool:

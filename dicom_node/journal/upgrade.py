@@ -6,7 +6,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from dicom_node.errors import JournalTooNew
 
-REVISION = "0004"
+REVISION = "0006"
 """The latest revision in `migrations/versions`."""
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32)))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, ColumnElement, Update, and_, update
 
-from dicom_node.jobs import JobState
+from dicom_node.jobs import DeliveryState, JobState
 from dicom_node.journal.database import Database
-from dicom_node.journal.delivery_records import DeliveryState
 from dicom_node.journal.schema import commitment_requests, deliveries, jobs, series, transactions
 
 _TOLERANCE_S = 5.0

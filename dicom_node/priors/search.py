@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.clock import CLOCK
-from dicom_node.errors import PacsUnavailable
+from dicom_node.errors import PacsUnavailable, SpoolFull
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import PriorSearch
 from dicom_node.priors.fetch import PriorFetcher
@@ -131,6 +131,11 @@ class _Search:
         """Query one peer and fetch its prior studies; errors are added to the problems."""
         if why := self.searcher.cooldown.reason(source.peer, time.monotonic()):
             self.fetcher.problems.append(f"{source.peer.name}: {why}")
+            return
+        try:
+            self.searcher.spool.require_room(self.searcher.node.priors_size_limit_mb << 20)
+        except SpoolFull as error:  # what the node has accepted needs the space first
+            self.fetcher.problems.append(f"nothing is fetched: {error}")
             return
         try:
             with aborted_at(source, self.deadline):

@@ -134,7 +134,7 @@ class PatientTimeline:
         # A running job is not interrupted: its report is available sooner. A rejected job compared nothing.
         if job is None or job.state in (JobState.RUNNING, JobState.REJECTED):
             return False
-        if self._journal.priors.of_job(job.job_key).search is PriorSearch.NOT_QUERIED:
+        if not self._journal.priors.was_compared(job.job_key):
             return False
         selection = select_priors(scans, scan.day, self._node.max_priors)
         current = close_search(

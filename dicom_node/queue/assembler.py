@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from dicom_node.jobs import Job
+from dicom_node.jobs import Job, Priority
 from dicom_node.journal.journal import Journal
 from dicom_node.prior import NOT_QUERIED, Priors
 from dicom_node.selection.choice import Choice
@@ -23,6 +23,7 @@ def assemble(
     choices: Iterable[Choice],
     now: float,
     priors_for: PriorsFor = lambda _series, _now: NOT_QUERIED,
+    priority_of: Callable[[Series], Priority] = lambda _: Priority.ROUTINE,
 ) -> list[Job]:
     """Queue a job for every chosen series, and return these jobs.
 
@@ -37,11 +38,13 @@ def assemble(
             if priors is None:
                 continue
             others = [series.series_uid for series in choice.set_aside]
-            job = journal.jobs.create(choice.series, config_hash, now, priors, others)
+            priority = priority_of(choice.series)
+            job = journal.jobs.create(choice.series, config_hash, now, priors, others, priority)
             if job is not None:
                 log.info(
-                    "series %s is analysed: %d instances, priors %s, %d other series of the study",
-                    choice.series.series_uid, len(choice.series.sop_instance_uids), priors.search, len(others),
+                    "series %s is analysed: %d instances, priority %s, priors %s, %d other series of the study",
+                    choice.series.series_uid, len(choice.series.sop_instance_uids), priority.name, priors.search,
+                    len(others),
                 )  # fmt: skip
                 jobs.append(job)
         journal.selections.decide(choice.series, choice.set_aside)

@@ -1,4 +1,4 @@
-"""Queues jobs with expired leases again, enqueues waiting jobs again, and removes committed series.
+"""Queues jobs with expired leases again, and enqueues waiting jobs again.
 
 It reads the journal, so that messages lost or delayed by the queue have no effect.
 """
@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from dicom_node.errors import QueueUnavailable
-from dicom_node.jobs import Job, JobState
+from dicom_node.jobs import Job, JobState, Priority
 from dicom_node.journal.jobs import JobJournal
-from dicom_node.journal.series import SeriesJournal
 from dicom_node.queue.lease_watch import LeaseWatch
 from dicom_node.settings import QueueSettings
-from dicom_node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_DAY_S = 86400.0
 _QUEUE_BACKOFF_S = 1.0
 
 
@@ -38,6 +35,8 @@ class Reconciler:
     """May raise QueueUnavailable."""
     queue: QueueSettings
     monotonic: Callable[[], float] = time.monotonic
+    held: Callable[[float], Collection[Priority]] = lambda _: ()
+    """Returns the priorities whose jobs wait at a time, for the off-peak hours."""
     _leases: LeaseWatch = field(init=False)
     _failures: int = 0
     _retry_at: float = float("-inf")
@@ -60,7 +59,7 @@ class Reconciler:
 
     def _enqueue_waiting(self, now: float) -> None:
         try:
-            for record in self.jobs.due_for_enqueue(now):
+            for record in self.jobs.due_for_enqueue(now, self.held(now)):
                 self.enqueue(record.job)
                 pause = backoff_s(self.queue.requeue_after_s, self.queue.requeue_max_s, record.enqueue_count)
                 self.jobs.mark_enqueued(record.job.job_key, now + pause)
@@ -70,15 +69,3 @@ class Reconciler:
             self._failures += 1
             self._retry_at = self.monotonic() + pause
             log.warning("queue unavailable, next attempt in %.0f s: %s", pause, error)
-
-
-def remove_committed(series: SeriesJournal, spool: Spool, retention_days: int, now: float) -> list[str]:
-    """Delete the series whose results were committed `retention_days` ago, and return their UIDs; 0 deletes none."""
-    if retention_days == 0:
-        return []
-    committed = series.committed(now - retention_days * _DAY_S)
-    for series_uid in committed:
-        spool.remove_series(series_uid)  # files first: after a crash between the two, the next call repeats both
-        series.forget(series_uid)
-        log.info("series %s removed: results committed %d days ago", series_uid, retention_days)
-    return committed

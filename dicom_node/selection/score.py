@@ -69,13 +69,13 @@ def _unfit(facts: SeriesFacts) -> Iterator[str]:
 
 def _against_rules(facts: SeriesFacts, rules: Sequence[SelectionRule]) -> Iterator[str]:
     for number, rule in enumerate(rules, start=1):
-        if rule.then != "prefer" and rule.holds(facts) != (rule.then == "require"):
+        if rule.then != "prefer" and rule.holds(facts.sample) != (rule.then == "require"):
             yield f"selection.rules, number {number}: {rule.then} by {rule.element}"
 
 
 def _preferences(facts: SeriesFacts, rules: Sequence[SelectionRule]) -> Iterator[Points]:
     for number, rule in enumerate(rules, start=1):
-        if rule.then == "prefer" and rule.holds(facts):
+        if rule.then == "prefer" and rule.holds(facts.sample):
             yield PREFERRED, f"preferred by selection.rules, number {number}"
 
 

@@ -146,8 +146,7 @@ class InstanceReceiver:
         """
         missing = 0
         for series_uid in self._spool.series_uids():
-            recorded = {uid for uid, sha256 in self._series.data_sets(series_uid).items() if sha256}
-            unrecorded = self._spool.instance_uids(series_uid) - recorded
+            unrecorded = self._spool.instance_uids(series_uid) - self._series.recorded_uids(series_uid)
             paths = self._spool.instance_paths(series_uid, sorted(unrecorded))
             missing += sum(map(self._record_file, paths))
         self._recorder.flush()

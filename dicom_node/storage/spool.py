@@ -25,8 +25,9 @@ from pathlib import Path
 
 from dicom_node.errors import DataDirInUse, InvalidUid, SpoolFull
 from dicom_node.identifiers import is_uid
-from dicom_node.storage.encoded_file import Encoded, pieces_of
+from dicom_node.storage.encoded_file import Encoded
 from dicom_node.storage.private_folder import PRIVATE, make_private
+from dicom_node.storage.synced_files import make_folder, sync, write_atomically
 
 _JOB_KEY = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -49,7 +50,7 @@ def patient_salt(data_dir: Path) -> bytes:
     file = data_dir.resolve() / ".salt"
     if not file.exists():
         file.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        _write_atomically(file, [secrets.token_bytes(_SALT_BYTES)])
+        write_atomically(file, [secrets.token_bytes(_SALT_BYTES)])
     return file.read_bytes()
 
 
@@ -120,8 +121,8 @@ class Spool:
         self.require_room(sum(len(part) for part in parts))
         with _disk_full_as_spool_full():
             with self._folder_lock:  # no thread writes into a folder whose own name is not on disk yet
-                _make_folder(path.parent)
-            _write_atomically(path, parts)
+                make_folder(path.parent)
+            write_atomically(path, parts)
         return path
 
     def require_room(self, size: int = 0) -> None:
@@ -154,12 +155,12 @@ class Spool:
         """Sync a hidden folder and rename it to the job's outbox folder; it replaces a previous one."""
         target = self._job_folder(job_key)
         for file in folder.iterdir():
-            _sync(file)
-        _sync(folder)
+            sync(file)
+        sync(folder)
         if target.exists():
             target.rename(folder.with_name(f"{folder.name}.replaced"))
         folder.rename(target)
-        _sync(self.outbox)
+        sync(self.outbox)
         shutil.rmtree(folder.with_name(f"{folder.name}.replaced"), ignore_errors=True)
         return target
 
@@ -170,6 +171,17 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             (self.inbox / series_uid).rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
+
+    def remove_results(self, job_key: str) -> None:
+        """Delete the results of a job, and what an attempt that was killed has left of them."""
+        folder = self._job_folder(job_key)
+        for each in (folder, *self.outbox.glob(f".{job_key}.*")):
+            shutil.rmtree(each, ignore_errors=True)
+
+    def results_written_at(self) -> dict[str, float]:
+        """Return when the results of each job were written (UTC, seconds since 1970)."""
+        folders = [folder for folder in self.outbox.iterdir() if _JOB_KEY.fullmatch(folder.name)]
+        return {folder.name: folder.stat().st_mtime for folder in folders}
 
     def remove_orphans(self) -> int:
         """Delete the incomplete files of killed processes, and return their number; the node calls it at start.
@@ -189,52 +201,6 @@ class Spool:
         if not _JOB_KEY.fullmatch(job_key):
             raise InvalidUid("not a job key: 64 hexadecimal digits")
         return self.outbox / job_key
-
-
-def _make_folder(folder: Path) -> None:
-    """Create the folder, and sync its parent."""
-    try:
-        folder.mkdir(mode=PRIVATE)
-    except FileExistsError:
-        return
-    _sync(folder.parent)
-
-
-def _write_atomically(path: Path, parts: Iterable[Encoded]) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        hidden = f".{secrets.token_hex(8)}.part"
-        try:
-            _write_synced(hidden, parts, folder)
-            os.rename(hidden, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(hidden, dir_fd=folder)
-            raise
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _write_synced(name: str, parts: Iterable[Encoded], folder: int) -> None:
-    """Write a new file of a folder, given by its descriptor, and sync its content."""
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
-    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        for part in parts:
-            for piece in pieces_of(part):
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
-        os.fsync(descriptor)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the content of a file, or the names in a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

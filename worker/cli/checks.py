@@ -3,58 +3,54 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from functools import partial
 
-from dicom_node.errors import NodeError
+from dicom_node.errors import JournalDamaged, NodeError
 from dicom_node.journal.journal import Journal
+from dicom_node.journal.quarantine import health
 from dicom_node.network.scu import PacsClient
 from dicom_node.network.stow import StowClient
 from dicom_node.network.tls import server_context
 from dicom_node.priors.source import try_search
 from dicom_node.queue.redis_server import embedded_version, redis_url, version_at
 from dicom_node.queue.server_version import ServerVersion
+from dicom_node.retention.clean_up import folder_mb, size_mb
 from dicom_node.setting_types import ANY_ADDRESS
 from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.private_folder import PRIVATE, open_to_others, remedy
 from models.registry import check_model, require_pinned
-from models.segmenter import ModelError
+from worker.cli.check import Check, checked, guarded
+from worker.cli.clean_up import open_clean_up
 from worker.settings import Settings
 
 _ECHO_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """Result of one check. hint: what the user can do if it failed."""
-
-    subject: str
-    passed: bool
-    fact: str
-    hint: str = ""
-
-
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Run all checks, one after the other, and yield their results."""
     yield Check(subject="configuration", passed=True, fact=f"{len(settings.peers)} peers")
-    yield _disk(settings.node)
-    yield _private(settings.node)
-    yield _redis(settings)
-    yield _journal(settings)
-    yield _model(settings)
-    yield _node(settings.node)
-    if settings.node.tls != "off":
-        yield _tls(settings.node)
+    node = settings.node
+    yield guarded("disk", lambda: _disk(node))
+    yield guarded("privacy", lambda: _private(node))
+    yield guarded("redis", lambda: _redis(settings))
+    yield guarded("journal", lambda: _journal(settings))
+    yield guarded("storage", lambda: _storage(settings))
+    yield guarded("model", lambda: _model(settings))
+    yield guarded("node", lambda: _node(node))
+    if node.tls != "off":
+        yield guarded("tls", lambda: _tls(node))
     for peer in settings.peers:
         if peer.has_address:
-            yield _echo(peer, settings.node)
+            yield guarded(f"peer {peer.name}", partial(_echo, peer, node))
         if ANY_ADDRESS in peer.addresses:
             fact = "is accepted from any address: by its AE title alone, unless it has tls"
             yield Check(subject=f"addresses of {peer.name}", passed=True, fact=fact)
         if peer.query_priors:
-            yield _find(peer, settings.node)
+            yield guarded(f"priors of {peer.name}", partial(_find, peer, node))
         if peer.deliver == "stow":
-            yield _probe(peer, settings.node)
+            yield guarded(f"STOW-RS to {peer.name}", partial(_probe, peer, node))
 
 
 def _disk(node: NodeSettings) -> Check:
@@ -120,11 +116,42 @@ def _without_holes(version: ServerVersion | None, fact: str) -> Check:
 
 
 def _journal(settings: Settings) -> Check:
-    def probe() -> str:
+    subject = "journal"
+    try:
         with Journal(settings.journal.url_in(settings.node.data_dir)) as journal:
-            return f"{len(journal.jobs.find())} jobs"
+            journal.jobs.find()  # finds damaged rows
+            found = health(journal.database)
+    except JournalDamaged as error:
+        return Check(subject=subject, passed=False, fact=str(error), hint="`lungspread doctor` again afterwards")
+    except NodeError as error:
+        hint = "check journal.url, and that its database runs and is not locked"
+        return Check(subject=subject, passed=False, fact=str(error), hint=hint)
+    if found.problems:
+        return Check(
+            subject=subject,
+            passed=False,
+            fact=str(JournalDamaged(found.problems[0])),
+            hint="`lungspread doctor` again afterwards",
+        )
+    return Check(
+        subject=subject,
+        passed=not found.damaged_rows,
+        fact=f"revision {found.revision}, {found.size_mb:.1f} MiB, {found.jobs} jobs ({found.failed} failed, "
+        f"{found.rejected} rejected), {found.refused} refused documents, {found.damaged_rows} damaged rows",
+        hint="`lungspread repair` shows the damaged rows, and has them made again",
+    )
 
-    return _checked("journal", probe, "check journal.url, and that its database runs and is not locked")
+
+def _storage(settings: Settings) -> Check:
+    """Tell how much is stored, and how much the next clean-up removes."""
+
+    def probe() -> str:
+        with open_clean_up(settings) as cleaning:
+            spool, removable_mb = cleaning.spool, size_mb(cleaning.spool, cleaning.plan(time.time()))
+        stored = f"received {folder_mb(spool.inbox):.0f} MiB, results {folder_mb(spool.outbox):.0f} MiB"
+        return f"{stored}; the next clean-up removes {removable_mb:.0f} MiB ([retention])"
+
+    return checked("storage", probe, "repair the journal first")
 
 
 def _model(settings: Settings) -> Check:
@@ -136,7 +163,7 @@ def _model(settings: Settings) -> Check:
         return f"{name}, runs on {check.device} by {check.card.engine or 'its own library'}"
 
     hint = "set worker.model, worker.model_sha256 and worker.device, or restore the model's files"
-    return _checked("model", probe, hint)
+    return checked("model", probe, hint)
 
 
 def _node(node: NodeSettings) -> Check:
@@ -159,7 +186,7 @@ def _tls(node: NodeSettings) -> Check:
         server_context(node)
         return f"certificate, key and authorities can be read; port {node.tls_port}"
 
-    return _checked("tls", probe, "check node.tls_certificate, tls_key and tls_ca, and that the user may read them")
+    return checked("tls", probe, "check node.tls_certificate, tls_key and tls_ca, and that the user may read them")
 
 
 def _echo(peer: Peer, node: NodeSettings) -> Check:
@@ -169,7 +196,7 @@ def _echo(peer: Peer, node: NodeSettings) -> Check:
         PacsClient(peer, short_timeouts).echo()
         return f"{peer.ae_title} at {peer.host}:{peer.port} answers C-ECHO"
 
-    return _checked(
+    return checked(
         f"peer {peer.name}",
         probe,
         f"check host, port and AE title of {peer.name}, and that {node.ae_title} is configured there as a peer",
@@ -185,7 +212,7 @@ def _find(peer: Peer, node: NodeSettings) -> Check:
         try_search(peer, short_timeouts)
         return f"answers a query; priors are retrieved by {retrieve}"
 
-    return _checked(
+    return checked(
         f"priors of {peer.name}",
         probe,
         f"allow {node.ae_title} to query and retrieve there, and configure host and port of {node.ae_title} there",
@@ -205,10 +232,3 @@ def _probe(peer: Peer, node: NodeSettings) -> Check:
 
 def _with_short_timeouts(node: NodeSettings) -> NodeSettings:
     return node.model_copy(update={"connect_timeout_s": _ECHO_TIMEOUT_S, "network_timeout_s": _ECHO_TIMEOUT_S})
-
-
-def _checked(subject: str, probe: Callable[[], str], hint: str) -> Check:
-    try:
-        return Check(subject=subject, passed=True, fact=probe())
-    except (NodeError, ModelError) as error:
-        return Check(subject=subject, passed=False, fact=str(error), hint=hint)

@@ -10,12 +10,14 @@ import os
 
 import typer
 
+from worker.cli.clean_up import clean_up
 from worker.cli.demo import demo
 from worker.cli.doctor import doctor
+from worker.cli.erase import erase
 from worker.cli.jobs import jobs
 from worker.cli.models import app as models_app
 from worker.cli.node import node
-from worker.cli.retry import retry
+from worker.cli.retry import prioritise, repair, retry
 from worker.cli.run import run
 from worker.cli.schema import schema
 from worker.cli.send import send
@@ -25,7 +27,23 @@ from worker.cli.worker import worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
-for command in (timeline, schema, run, serve, node, worker, demo, send, jobs, retry, doctor):
+for command in (
+    timeline,
+    schema,
+    run,
+    serve,
+    node,
+    worker,
+    demo,
+    send,
+    jobs,
+    retry,
+    prioritise,
+    repair,
+    clean_up,
+    erase,
+    doctor,
+):
     app.command()(command)
 
 

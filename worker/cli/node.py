@@ -11,7 +11,8 @@ from worker.cli.terminal import Config, exit_codes
 @exit_codes()
 def node(config: Config = None) -> None:
     """Run the node alone: it receives series, queues jobs and delivers results."""
-    from dicom_node.node import NodeConfiguration, run_node
+    from dicom_node.node import run_node
+    from dicom_node.parts import NodeConfiguration
     from models.registry import model_card
     from worker.settings import config_hash, load_settings
 
@@ -26,6 +27,8 @@ def node(config: Config = None) -> None:
             queue=settings.queue,
             journal=settings.journal,
             selection=settings.selection,
+            retention=settings.retention,
+            priority=settings.priority,
             dicomweb=settings.dicomweb,
             audit=settings.audit,
             config_hash=config_hash(settings.worker, model_card(settings.worker.model)),

@@ -1,10 +1,12 @@
-"""`lungspread retry`: queue a finished job again, or choose another series of a study."""
+"""`lungspread retry`, `prioritise` and `repair`: what a person changes of jobs and of damaged rows."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from worker.cli.terminal import Config, exit_codes, out
 
@@ -30,3 +32,45 @@ def retry(
     elif series is not None:
         retry_series(settings, series)
         out.print(f"series {series} is chosen; the node queues its job")
+
+
+@exit_codes()
+def prioritise(
+    job: Annotated[str, typer.Argument(help="A job key, or its first digits.")],
+    priority: Annotated[str, typer.Argument(help="stat, high, routine or low.")],
+    config: Config = None,
+) -> None:
+    """Change how urgent a job is: of the queued ones, a worker takes the most urgent next."""
+    from dicom_node.jobs import Priority
+    from worker.cli.journal_jobs import prioritise_job
+    from worker.settings import load_settings
+
+    if priority.upper() not in Priority.__members__:
+        raise typer.BadParameter("the priorities are stat, high, routine and low")
+    key = prioritise_job(load_settings(config), job, Priority[priority.upper()])
+    out.print(f"job {key} is {priority}")
+
+
+@exit_codes()
+def repair(
+    apply: Annotated[bool, typer.Option("--apply", help="Remove them, so that the node makes them again.")] = False,
+    config: Config = None,
+) -> None:
+    """List the damaged rows of the journal, which are left out of all work until they are repaired.
+
+    With --apply they are removed: jobs are queued again and their results keep their UIDs; received series are recorded
+    from their files when the node starts again.
+    """
+    from worker.cli.journal_jobs import damaged_rows, repair_rows
+    from worker.settings import load_settings
+
+    settings = load_settings(config)
+    table = Table("table", "row", "reason", "found")
+    for row in damaged_rows(settings):
+        found_at = datetime.fromtimestamp(row.found_at, UTC).isoformat(timespec="seconds")
+        table.add_row(row.table, " ".join(row.key), row.reason, found_at)
+    out.print(table)
+    if apply:
+        out.print(
+            f"{repair_rows(settings)} rows are removed; start the node again if series or instances are among them"
+        )

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.errors import RedisNotStarted
+from dicom_node.errors import JournalDamaged, RedisNotStarted
 from dicom_node.queue.reconciler import backoff_s
 from dicom_node.queue.redis_server import redis_url, server_command, wait_until_ready
 from dicom_node.settings import QueueSettings
 from dicom_node.storage.spool import sole_use
+from worker.cli.terminal import DAMAGED
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Child:
         return self.process
 
     def check(self) -> None:
-        """Restart the process if it has exited and its pause is over."""
+        """Restart the process if it has exited and its pause is over. Raises JournalDamaged if it ended for that."""
         now = time.monotonic()
         if self.process is None:
             if now >= self.start_at:
@@ -69,6 +70,8 @@ class Child:
             pause = backoff_s(_RESTART_PAUSE_S, _RESTART_PAUSE_MAX_S, max(self.failures - 1, 0))
             log.error("%s ended with exit code %d, next start in %.1f s", self.name, code, pause)
             self.process, self.start_at = None, now + pause
+            if code == DAMAGED:
+                raise JournalDamaged(f"{self.name} has ended")
 
 
 def run_service(settings: Settings, config: Path | None) -> int:

@@ -12,12 +12,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from dicom_node.errors import NodeError, SeriesRejected
+from dicom_node.errors import JournalDamaged, NodeError, SeriesRejected
 from models.segmenter import ModelError
 from models.segmenter import Progress as ProgressCallback
 
-REJECTED, FAILED = 2, 1
-"""Exit codes besides 0: the input was rejected; any other error. The reason is one line on standard error."""
+REJECTED, FAILED, DAMAGED = 2, 1, 3
+"""Exit codes besides 0: the input was rejected; any other error; the journal is damaged, and a restart is of no use.
+
+The reason is one line on standard error.
+"""
 
 Config = Annotated[Path | None, typer.Option(help="Path of lungspread.toml. Default: built-in values and environment.")]
 out = Console()
@@ -30,6 +33,8 @@ def exit_codes() -> Iterator[None]:
         yield
     except SeriesRejected as rejection:
         fail(str(rejection), REJECTED)
+    except JournalDamaged as error:
+        fail(str(error), DAMAGED)
     except (NodeError, ModelError) as error:
         fail(str(error), FAILED)
 

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from dicom_node.errors import (
     NodeError,
     SeriesRejected,
 )
-from dicom_node.jobs import Job
+from dicom_node.jobs import Job, Priority
 from dicom_node.journal.journal import Journal
 from dicom_node.series import Document
 from dicom_node.settings import QueueSettings
@@ -65,6 +65,8 @@ class JobRunner:
     config_hash: str
     analyse: Analyse
     encode_rejection: EncodeRejection = lambda *_: []
+    held: Callable[[float], Collection[Priority]] = lambda _: ()
+    """Returns the priorities whose jobs wait at a time, for the off-peak hours."""
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     pause: MachinePause = field(default_factory=lambda: MachinePause(stopping=threading.Event()))
     activity: Activity = field(default_factory=Activity)
@@ -75,7 +77,7 @@ class JobRunner:
         return self.pause.stopping
 
     def run(self, job_key: str) -> None:
-        """Run a job if it is still queued; wait a while if the machine is at fault.
+        """Run the most urgent queued job, on the message of a job; wait a while if the machine is at fault.
 
         Raises ModelError if this worker can run no more jobs.
         """
@@ -87,11 +89,13 @@ class JobRunner:
             if fault:
                 self.pause.wait(fault)
 
-    def _claim_and_run(self, job_key: str) -> str | None:
+    def _claim_and_run(self, message_key: str) -> str | None:
         """Return the fault of the machine that ended the job, if any."""
         now = time.time()
-        if not self.journal.leases.claim(job_key, self.owner, now + self.queue.lease_s, now):
-            log.info("job %s is no longer queued", job_key)
+        lease_until, waiting = now + self.queue.lease_s, self.held(now)
+        job_key = self.journal.leases.claim_most_urgent(message_key, self.owner, lease_until, now, waiting)
+        if job_key is None:
+            log.info("job %s is no longer queued, and no other one is", message_key)
             return None
         log.info("job %s started", job_key)
         lease = JobLease(journal=self.journal.leases, job_key=job_key, owner=self.owner, lease_s=self.queue.lease_s)
@@ -234,4 +238,5 @@ def job_runner(settings: Settings, own_config_hash: str, analyse: Analyse) -> It
             limits=JobLimits(step_s=settings.worker.step_time_limit_s, job_s=settings.worker.job_time_limit_s),
             config_hash=own_config_hash,
             analyse=analyse,
+            held=settings.priority.held,
         )

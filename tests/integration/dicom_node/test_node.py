@@ -22,7 +22,8 @@ from dicom_node.jobs import JobState
 from dicom_node.journal.jobs import JobRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
-from dicom_node.node import Node, NodeConfiguration
+from dicom_node.node import Node
+from dicom_node.parts import NodeConfiguration
 from dicom_node.queue.redis_server import server_command, wait_until_ready, waiting_messages
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.series import Document
@@ -233,7 +234,8 @@ def test_stopping_the_node_does_not_wait_for_silent_peers(site: Site, write_ct: 
 RUN_NODE = """
 import logging, signal, sys, threading
 from pathlib import Path
-from dicom_node.node import NodeConfiguration, run_node
+from dicom_node.node import run_node
+from dicom_node.parts import NodeConfiguration
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import JournalSettings, NodeSettings, Peer, QueueSettings
 logging.basicConfig(level=logging.INFO)

@@ -18,7 +18,8 @@ from dicomweb_client.web import DICOMwebClient
 from dicom_node.errors import SettingsError
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
-from dicom_node.node import Node, NodeConfiguration
+from dicom_node.node import Node
+from dicom_node.parts import NodeConfiguration
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.receiver import InstanceReceiver

@@ -18,7 +18,8 @@ from dicom_node.jobs import JobState
 from dicom_node.journal.jobs import JobRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
-from dicom_node.node import Node, NodeConfiguration
+from dicom_node.node import Node
+from dicom_node.parts import NodeConfiguration
 from dicom_node.prior import PriorSearch
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.series import Document

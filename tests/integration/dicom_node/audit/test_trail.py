@@ -21,7 +21,8 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.jobs import JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scu import PacsClient
-from dicom_node.node import Node, NodeConfiguration
+from dicom_node.node import Node
+from dicom_node.parts import NodeConfiguration
 from dicom_node.selection.rules import SelectionSettings
 from dicom_node.settings import DicomwebSettings, JournalSettings, NodeSettings, Peer, QueueSettings
 from dicom_node.storage.spool import Spool

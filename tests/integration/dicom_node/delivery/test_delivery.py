@@ -10,8 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicom_node.delivery.delivery import DeliveryWorker, plan_deliveries, record_peer_report
-from dicom_node.jobs import JobState
-from dicom_node.journal.delivery_records import DeliveryState
+from dicom_node.jobs import DeliveryState, JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.network.scp import StorageScp
 from dicom_node.network.scu import PacsClient

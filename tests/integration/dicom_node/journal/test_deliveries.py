@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_node.jobs import Job, JobState
-from dicom_node.journal.delivery_records import DeliveryRecord, DeliveryState
+from dicom_node.jobs import DeliveryState, Job, JobState
+from dicom_node.journal.delivery_records import DeliveryRecord
 from dicom_node.journal.journal import Journal
 from dicom_node.series import Document, Instance
 from dicom_node.settings import Peer
+from tests.fixtures.dicom_node.removable import DAY_S, removable
 
 SEG = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="2.25.1", file_name="seg.dcm")
 SR = Document(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34", sop_instance_uid="2.25.2", file_name="sr.dcm")
@@ -268,15 +269,17 @@ def test_a_retried_job_delivers_its_documents_again(journal: Journal, job: Job) 
     assert state(journal, job) is JobState.COMMITTED
 
 
-def test_only_a_series_whose_jobs_are_all_committed_or_superseded_may_be_removed(journal: Journal, job: Job) -> None:
-    assert journal.series.committed(1000.0) == []
+def test_a_series_is_removed_after_its_results_were_committed_and_not_while_it_waits(
+    journal: Journal, job: Job
+) -> None:
+    assert removable(journal, 1e9) == set()
     journal.deliveries.ensure(job.job_key, [PLAIN], 40.0)
     store(journal, 41.0)
 
-    assert journal.series.committed(41.0) == []
-    assert journal.series.committed(42.0) == ["1.2"]
+    assert removable(journal, 41.0 + 30 * DAY_S) == set()
+    assert removable(journal, 42.0 + 30 * DAY_S) == {"1.2"}
     receive(journal, 2)
-    assert journal.series.committed(1000.0) == []
+    assert removable(journal, 1e9) == set()
 
 
 def test_the_report_of_a_rejected_series_is_delivered_and_the_job_stays_rejected(journal: Journal) -> None:

@@ -20,6 +20,7 @@ from dicom_node.journal.schema import metadata
 from dicom_node.journal.upgrade import REVISION, upgrade
 from tests.fixtures.dicom_node.journals import received
 
+KEY = "ab" * 32
 OPEN = """
 import sys
 from dicom_node.journal.journal import Journal
@@ -58,7 +59,7 @@ def test_a_journal_from_before_content_was_hashed_keeps_its_instances_and_jobs(j
         for row in (
             "series VALUES ('1.2.3', '1.2', 100, FALSE)",
             "instances VALUES ('1.2.3', '1.2.3.1', '1.2.840.10008.5.1.4.1.1.2', 'SENDER', 'of the file', 100)",
-            "jobs VALUES ('key', '1.2', '1.2.3', 'config', 1, '[\"1.2.3.1\"]', 'COMMITTED', NULL, 0, NULL, NULL, 1, 0, "
+            f"jobs VALUES ('{KEY}', '1.2', '1.2.3', 'config', 1, '[\"1.2.3.1\"]', 'COMMITTED', NULL, 0, NULL, NULL, 1, 0, "
             "1, 1)",
         ):
             connection.execute(text(f"INSERT INTO {row}"))
@@ -66,7 +67,7 @@ def test_a_journal_from_before_content_was_hashed_keeps_its_instances_and_jobs(j
 
     with Journal(journal_url) as journal:
         assert journal.series.data_sets("1.2.3") == {"1.2.3.1": ""}, "to be computed anew"
-        record = journal.jobs.get("key")
+        record = journal.jobs.get(KEY)
         assert (record.state, record.sop_instance_uids, record.images_sha256) == ("COMMITTED", ("1.2.3.1",), "")
         assert journal.series.record_instances([received()], 200.0) == 1
         assert journal.series.quiet(300.0) == [], "its hash is known now, and nothing is analysed again"

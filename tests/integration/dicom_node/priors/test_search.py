@@ -20,6 +20,7 @@ from dicom_node.journal.journal import Journal
 from dicom_node.journal.schema import FETCHED, SENT
 from dicom_node.network.scp import StorageScp
 from dicom_node.prior import PriorSearch
+from tests.fixtures.dicom_node.removable import DAY_S, removable
 from tests.fixtures.dicom_node.small_network import SEG, SR, Scan, SmallNetwork
 from tests.fixtures.worker.multi_frame import converted, enhanced
 from worker.demo.pacs import SmallPacs
@@ -282,6 +283,19 @@ def test_a_ct_above_the_size_limit_without_results_is_not_fetched(small_network:
     assert "node.priors_size_limit_mb is 0" in str(small_network.priors(LATER).reason)
 
 
+def test_nothing_is_fetched_where_it_would_take_the_space_of_what_was_received(small_network: SmallNetwork) -> None:
+    small_network.node = small_network.node.model_copy(update={"priors_size_limit_mb": 10**9})
+    small_network.start()
+    small_network.archive(EARLIER)
+    small_network.receive(LATER)
+    small_network.run_until_idle()
+
+    given = small_network.priors(LATER)
+    assert given.search is PriorSearch.NOT_FETCHED
+    assert str(given.reason).startswith("nothing is fetched: ")
+    assert small_network.spool.series_uids() == [LATER.series_uid]
+
+
 # -- multi-frame images --
 
 
@@ -533,10 +547,9 @@ def test_old_fetched_series_may_be_removed_without_commitment(small_network: Sma
     small_network.receive(LATER)
     small_network.run_until_idle()
 
-    old = small_network.journal.series.committed(before=time.time() + 60)
-    assert sorted(old) == [EARLIER.series_uid, "1.9.7.9"]
-    assert small_network.journal.series.committed(before=time.time() - 60) == []
-    assert LATER.series_uid not in old  # SENT: its results must be committed first
+    # LATER was SENT: its results must be committed first.
+    assert removable(small_network.journal, time.time() + 14 * DAY_S + 60) == {EARLIER.series_uid, "1.9.7.9"}
+    assert removable(small_network.journal, time.time() + 14 * DAY_S - 60) == set()
 
 
 def test_compressed_ct_is_retrieved_by_get_unchanged(small_network: SmallNetwork) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.identifiers import PRODUCT
 from dicom_node.jobs import JobState, job_key
 from dicom_node.prior import PriorSearch
-from tests.fixtures.dicom_node.small_network import Scan, SmallNetwork, expected_keys, images_of
+from tests.fixtures.dicom_node.small_network import SEG, Scan, SmallNetwork, expected_keys, images_of
 
 DATES = ("20250110", "20250412", "20250901", "20260115", "20260703")
 FIVE = [Scan(date=date) for date in DATES]
@@ -187,3 +188,23 @@ def test_without_queries_there_is_no_comparison_and_the_job_key_is_unchanged(sma
 
     assert small_network.priors(FIVE[1]).search is PriorSearch.NOT_QUERIED
     assert small_network.key(FIVE[1]) == job_key(images_of(FIVE[1]), "config")
+
+
+def test_a_prior_whose_results_were_removed_changes_no_job_and_its_results_come_from_the_pacs(
+    small_network: SmallNetwork,
+) -> None:
+    for scan in FIVE[:2]:
+        small_network.receive(scan)
+        small_network.run_until_idle()
+    before = keys(small_network, FIVE[:2])
+    small_network.archive_result(FIVE[0].result(SEG, "1.9.1", PRODUCT))
+    assert small_network.journal.stored.mark_files_removed(before[FIVE[0].series_uid], 1e10)
+
+    small_network.start()  # every patient is looked at again
+    small_network.receive(FIVE[2])
+    small_network.run_until_idle()
+
+    assert keys(small_network, FIVE[:3]) == expected_keys(FIVE[:3])
+    first, second = small_network.priors(FIVE[2]).scans
+    assert [uid for _, uid in first.results] == ["1.9.1"]
+    assert (first.job_key, second.results) == (before[FIVE[0].series_uid], ())

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from dicom_node.errors import QueueUnavailable
 from dicom_node.jobs import Job, JobState
 from dicom_node.journal.journal import Journal
 from dicom_node.queue.assembler import assemble
-from dicom_node.queue.reconciler import Reconciler, backoff_s, remove_committed
+from dicom_node.queue.reconciler import Reconciler, backoff_s
 from dicom_node.selection.selector import every_series
-from dicom_node.series import Document, Instance
-from dicom_node.settings import Peer, QueueSettings
-from dicom_node.storage.spool import Spool
+from dicom_node.series import Instance
+from dicom_node.settings import QueueSettings
 
 QUEUE = QueueSettings(lease_s=60, max_attempts=2, requeue_after_s=30, requeue_max_s=100)
-DAY_S = 86400.0
 
 
 class FakeQueue:
@@ -138,29 +134,3 @@ def test_expired_leases_are_requeued_while_the_queue_is_unavailable(journal: Jou
 
 def test_pauses_double_up_to_the_limit() -> None:
     assert [backoff_s(5.0, 60.0, times) for times in (0, 1, 2, 3, 4, 10_000)] == [5, 10, 20, 40, 60, 60]
-
-
-def test_a_committed_series_is_removed_after_retention_days_and_never_with_zero(
-    journal: Journal, tmp_path: Path
-) -> None:
-    spool = Spool(tmp_path)
-    job = queue_series(journal)
-    path = spool.write_instance("1.1", "1.1.1", b"x")
-    _commit(journal, job)
-
-    assert remove_committed(journal.series, spool, 0, 1000 * DAY_S) == []
-    assert remove_committed(journal.series, spool, 7, 7 * DAY_S) == []
-    assert path.exists()
-    assert remove_committed(journal.series, spool, 7, 7 * DAY_S + 1) == ["1.1"]
-    assert not path.exists()
-    assert journal.series.stored_among(["1.1.1"]) == set()
-    assert journal.jobs.get(job.job_key).state is JobState.COMMITTED
-
-
-def _commit(journal: Journal, job: Job) -> None:
-    document = Document(sop_class_uid="1.2", sop_instance_uid="2.25.1", file_name="sr.dcm")
-    journal.leases.claim(job.job_key, "worker", 60.0, 0.0)
-    journal.leases.mark_analysed(job.job_key, "worker", [document], 0.0)
-    journal.deliveries.ensure(job.job_key, [Peer(name="pacs", ae_title="PACS", host="h", port=1)], 0.0)
-    for delivery in journal.deliveries.due(0.0):
-        journal.deliveries.mark_stored(delivery, 0.0)

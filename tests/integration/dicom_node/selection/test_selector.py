@@ -19,6 +19,7 @@ from dicom_node.settings import Peer
 from dicom_node.storage.content import data_set_sha256
 from dicom_node.storage.spool import Spool
 from tests.conftest import make_ct_instance
+from tests.fixtures.dicom_node.removable import DAY_S, removable
 
 THIN, THICK, SCOUT = "1.3.1", "1.3.2", "1.3.3"
 SPACING_MM = {THIN: 1.25, THICK: 5.0, SCOUT: 5.0}
@@ -254,7 +255,7 @@ def test_what_was_set_aside_is_deleted_with_the_committed_series_of_its_study(si
     arrive_all(site)
     (job,) = site.assemble(200.0)
     site.finish(job, 210.0)
-    assert site.journal.series.committed(1e9) == []
+    assert removable(site.journal, 1e9) == set()
 
     pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, send_results=True)
     site.journal.deliveries.ensure(job.job_key, [pacs], 215.0)
@@ -262,5 +263,5 @@ def test_what_was_set_aside_is_deleted_with_the_committed_series_of_its_study(si
         site.journal.deliveries.mark_stored(delivery, 220.0)
 
     assert site.state(job) is JobState.COMMITTED
-    assert site.journal.series.committed(220.0) == []
-    assert set(site.journal.series.committed(1e9)) == {THIN, THICK, SCOUT}
+    assert removable(site.journal, 220.0 + 30 * DAY_S) == set()
+    assert removable(site.journal, 221.0 + 30 * DAY_S) == {THIN, THICK, SCOUT}

@@ -27,7 +27,8 @@ ignore_sigterm = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 unstoppable = [sys.executable, "-c", ignore_sigterm + write + "time.sleep(600)", str(folder / "unstoppable")]
 exit_at_once = "open(sys.argv[2], 'a').write('x'); sys.exit(7)"
 failing = [sys.executable, "-c", write + exit_at_once, str(folder / "failing"), str(folder / "starts")]
-commands = {"sleeping": sleeping, "unstoppable": unstoppable, "failing": failing}
+damaged = [sys.executable, "-c", "import sys; sys.exit(3)"]
+commands = {"sleeping": sleeping, "unstoppable": unstoppable, "failing": failing, "damaged": damaged}
 children = [supervisor.Child(name=name, command=commands[name]) for name in sys.argv[2:]]
 supervisor._GRACE_S = 1.0
 with supervisor.sole_use(folder):
@@ -118,6 +119,15 @@ def test_a_child_that_exits_at_once_is_restarted_after_growing_pauses(service: S
     ]
     assert pauses == ["0.5", "1.0", "2.0"]
     assert (service.folder / "starts").read_text() == "xxx"
+
+
+def test_a_child_that_ends_because_the_journal_is_damaged_ends_the_service(service: Service) -> None:
+    supervisor = service.start("sleeping", "damaged")
+    sleeping = psutil.Process(service.pid("sleeping"))
+
+    assert supervisor.wait(20) != 0
+    assert has_ended(sleeping)
+    assert "JournalDamaged: the journal is damaged (damaged has ended). Stop LungSpread" in service.log.read_text()
 
 
 def test_sigterm_ends_all_children_and_then_the_supervisor(service: Service) -> None:

@@ -71,7 +71,7 @@ class Node:
                 patient_key=patient_key,
                 person_key=patient_key,
                 acquired_on=header.StudyDate + header.StudyTime,
-                role="SENT",
+                role="sent",
                 is_complete=True,
                 read_at=100.0,
             )

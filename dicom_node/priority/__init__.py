@@ -1,0 +1,1 @@
+"""How urgent each job is, by rules of the site."""
