@@ -69,7 +69,6 @@ ALLOWED_IMPORTERS = {
         "dicom_node/network/acceptor.py",
         "dicom_node/network/dimse.py",
         "dicom_node/network/pdu_socket.py",
-        "dicom_node/network/state_machine.py",
         "worker/demo/pacs.py",
     ),
     "urllib3": ("dicom_node/network/http_session.py",),

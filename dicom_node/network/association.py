@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import weakref
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket, RequestHandler
 
@@ -18,14 +20,31 @@ from dicom_node.errors import PacsUnavailable
 from dicom_node.network.dimse import HardenedDimse
 from dicom_node.network.message_buffers import MessageLimits, message_limits
 from dicom_node.network.pdu_socket import BufferedSocket
-from dicom_node.network.state_machine import HardenedStateMachine
 from dicom_node.network.status import MAXIMUM_PDU_LENGTH, abort, configure_socket
 from dicom_node.network.tls import ClientContext, client_context
 from dicom_node.settings import NodeSettings, Peer
 
+log = logging.getLogger(__name__)
+
 
 class NoAcceptedContext(PacsUnavailable):
     """The peer accepted none of the presentation contexts."""
+
+
+class HardenedStateMachine(StateMachine):
+    """A state machine that ends its association where pynetdicom's would end the reactor thread by an exception.
+
+    Such an event is, for example, our response to a peer that has sent an invalid PDU meanwhile: the association is
+    being closed, and PS3.8 table 9-10 has no action for it.
+    """
+
+    def do_action(self, event: str) -> None:
+        """Perform the action of an event."""
+        try:
+            super().do_action(event)
+        except InvalidEventError:
+            log.debug("association ended: event %s in state %s", event, self.current_state)
+            self.dul.kill_dul()
 
 
 class NodeHandler(RequestHandler):

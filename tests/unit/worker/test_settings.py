@@ -25,7 +25,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def as_json(section: BaseModel) -> dict[str, Any]:
-    return section.model_dump(mode="json")
+    return section.model_dump(mode="json", exclude_none=True)
 
 
 # -- lungspread.toml --

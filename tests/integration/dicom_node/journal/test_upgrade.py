@@ -59,8 +59,8 @@ def test_a_journal_from_before_content_was_hashed_keeps_its_instances_and_jobs(j
         for row in (
             "series VALUES ('1.2.3', '1.2', 100, FALSE)",
             "instances VALUES ('1.2.3', '1.2.3.1', '1.2.840.10008.5.1.4.1.1.2', 'SENDER', 'of the file', 100)",
-            f"jobs VALUES ('{KEY}', '1.2', '1.2.3', 'config', 1, '[\"1.2.3.1\"]', 'COMMITTED', NULL, 0, NULL, NULL, 1, 0, "
-            "1, 1)",
+            f"jobs VALUES ('{KEY}', '1.2', '1.2.3', 'config', 1, '[\"1.2.3.1\"]', 'COMMITTED', NULL, 0, NULL, NULL, 1, "
+            "0, 1, 1)",
         ):
             connection.execute(text(f"INSERT INTO {row}"))
     engine.dispose()
