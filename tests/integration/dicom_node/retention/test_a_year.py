@@ -265,6 +265,18 @@ def test_each_study_of_which_something_was_removed_is_audited_with_the_rule(year
     assert sorted(told) == sorted((one.study_uid, rules[one.fate]) for one in arrivals() if not one.is_kept)
 
 
+def test_a_removal_is_audited_with_the_patient_where_that_is_configured(tmp_path: Path) -> None:
+    audit = AuditTrail(AuditSettings(patient_ids=True), NodeSettings(data_dir=tmp_path))
+    one = Arrival(number=0, at=0.0)
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        site = Site(folder=tmp_path, journal=journal, spool=Spool(tmp_path), audit=audit)
+        site.receive(one)
+        site.clean_up.step(8 * DAY_S)
+
+    (told,) = site.deletions()
+    assert (told.study_uid, told.patient_id.encode()) == (one.study_uid, one.marks[0])
+
+
 def test_the_records_of_a_patient_are_kept_until_nothing_of_him_is_stored(year: Site) -> None:
     expected: dict[int, set[str]] = {patient: set() for patient in range(PATIENTS)}
     for now in [*(one.at for one in arrivals()), YEAR_S]:  # what each clean-up finds
