@@ -23,8 +23,9 @@ from dicom_node.storage.dataset_header import (
     read_origin,
     split_file,
 )
-from dicom_node.storage.encoded_file import Encoded, sha256_of
+from dicom_node.storage.encoded_file import Encoded, pieces_of, sha256_of
 from dicom_node.storage.recorder import InstanceRecorder, StoredInstance
+from dicom_node.storage.same_content import MOST_COMPARED, says_the_same
 from dicom_node.storage.series_patients import SeriesPatients
 from dicom_node.storage.spool import Spool, checked_uid
 
@@ -96,12 +97,16 @@ class InstanceReceiver:
         # Two threads with the same instance must not leave the file of one with the hash of the other.
         with self._lock_of(header.sop_instance_uid):
             path = self._spool.instance_path(header.series_uid, header.sop_instance_uid)
-            is_new = not path.exists()
-            is_repair = is_new or self._is_repair(header, received, path)
-            self._write(header, (start, received.encoded), replaces=not is_new)
-            stored = replace(
-                _stored(header, origin, received.encoded), is_repair=is_repair, is_awaited=is_fetched or not is_new
-            )
+            stored = _stored(header, origin, received.encoded)
+            if not path.exists():
+                self._write(header, (start, received.encoded), replaces=False)
+                stored = replace(stored, is_repair=True, is_awaited=is_fetched)
+            elif self._is_encoded_anew(start, received, path):
+                stored = replace(stored, data_set=split_file(path.read_bytes())[1], is_awaited=True)
+            else:
+                is_repair = self._is_repair(header, received, path)
+                self._write(header, (start, received.encoded), replaces=True)
+                stored = replace(stored, is_repair=is_repair, is_awaited=True)
             self._recorder.add(stored)
             if stored.is_awaited:
                 stored.recorded.result()
@@ -114,6 +119,12 @@ class InstanceReceiver:
         except BaseException:
             self._patients.forget(header.series_uid)
             raise
+
+    def _is_encoded_anew(self, start: bytes, received: ReceivedInstance, path: Path) -> bool:
+        """Whether an instance that is sent again says the same as its file, which is kept, in another encoding."""
+        if len(received.encoded) > MOST_COMPARED or sha256_of(received.encoded) == data_set_sha256(path):
+            return False
+        return says_the_same(path, start + b"".join(pieces_of(received.encoded)))
 
     def _is_repair(self, header: Header, received: ReceivedInstance, path: Path) -> bool:
         """Whether the file of an instance that is sent again was damaged; other content is logged, or refused.

@@ -60,10 +60,12 @@ def results(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 @pytest.fixture(scope="module")
-def run(ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of `lungspread run` on the same series."""
+def run(results: tuple[OrthancStack, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of `lungspread run` on the files that the node received, since their encoding is part of the key."""
+    stack, out = results
     folder = tmp_path_factory.mktemp("run")
-    command = [sys.executable, "-m", "worker.cli", "run", str(ct), "--out", str(folder)]
+    received = stack.folder / "var" / "inbox" / str(pydicom.dcmread(out / "ct.dcm").SeriesInstanceUID)
+    command = [sys.executable, "-m", "worker.cli", "run", str(received), "--out", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmwrite
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicom_node.audit.message import Participant
 from dicom_node.audit.trail import no_audit
@@ -46,6 +50,11 @@ class Receiving:
         instance = received(image, calling=calling)
         sender = Participant(user_id=calling, address="127.0.0.1")
         return store(lambda: self.receiver.keep(instance), "C-STORE", sender, no_audit())
+
+    def keep(self, encoded: bytes, image: Dataset, syntax: UID) -> int:
+        """Receive a data set that is encoded already."""
+        instance = replace(received(image), encoded=encoded, transfer_syntax_uid=syntax)
+        return store(lambda: self.receiver.keep(instance), "C-STORE", Participant(user_id="PACS"), no_audit())
 
     def stored(self) -> tuple[str, ...]:
         self.receiver.wait_until_recorded()
@@ -172,6 +181,38 @@ def test_the_same_instance_from_another_sender_changes_nothing(node: Receiving) 
 
     assert node.stored() == ("1.2.3.1",)
     assert node.journal.series.quiet(4e9) == []
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless], ids=str)
+def test_what_a_pacs_encodes_anew_is_no_new_version(node: Receiving, syntax: UID, caplog: Any) -> None:  # noqa: ANN401
+    first = image(1, ReferencedStudySequence=[Dataset()], PixelPaddingValue=-2000)
+    first["PixelPaddingValue"].VR = "SS"
+    assert node.status(first) == SUCCESS
+    before = node.spool.instance_path("1.2.3", "1.2.3.1").read_bytes()
+    again = deepcopy(first)
+    again.add_new(0x00080000, "UL", 4711)  # a group length
+    again.add_new(0x00090010, "LO", "PACS")
+    if syntax == RLELossless:
+        again.compress(RLELossless)
+    del again.file_meta  # which would be encoded, too
+    encoded = BytesIO()
+    dcmwrite(encoded, again, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+
+    assert node.keep(encoded.getvalue(), again, syntax) == SUCCESS
+
+    assert node.spool.instance_path("1.2.3", "1.2.3.1").read_bytes() == before
+    assert [line for line in caplog.messages if "version" in line] == []
+
+
+def test_one_other_pixel_or_element_is_a_new_version(node: Receiving, caplog: pytest.LogCaptureFixture) -> None:
+    node.status(image(1))
+    for changed in ("PixelData", "ImageComments"):
+        again = image(
+            1, **({"PixelData": b"\1" * len(image(1).PixelData)} if changed == "PixelData" else {changed: "new"})
+        )
+        assert node.status(again) == SUCCESS
+
+    assert sum("is a new version" in line for line in caplog.messages) == 2
 
 
 def test_a_damaged_file_is_repaired_when_its_instance_comes_again(node: Receiving) -> None:
