@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -140,9 +141,8 @@ class Configuration:
     @contextmanager
     def open(self, folder: Path) -> Iterator[None]:
         self._file = folder / "lungspread.toml"
-        lines = (ROOT / "lungspread.toml").read_text(encoding="utf-8").splitlines()
-        settings = [line.removeprefix("#").split("#")[0] for line in lines if not line.startswith(("# ", "rules"))]
-        self._text = "\n".join(settings).encode()
+        shipped = (ROOT / "lungspread.toml").read_text(encoding="utf-8")
+        self._text = re.sub(r"(?m)^#(?=[\[a-z])", "", shipped).encode()  # with the settings of a peer
         self._file.write_bytes(self._text)
         load_settings(self._file)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
@@ -54,11 +55,19 @@ def wait_for_ever() -> None:
         time.sleep(1)
 
 
+def take_memory() -> None:
+    """Take 300 MB from the system: the allocator would use again what this process has freed."""
+    HELD.append(mmap.mmap(-1, 300 << 20))
+    while HELD[-1].tell() < len(HELD[-1]):
+        HELD[-1].write(b"1" * (1 << 20))
+
+
+HELD: list[mmap.mmap] = []
 ACTS = {
     "crash, exit code -11": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "crash, exit code 7": lambda: os._exit(7),
     "ZeroDivisionError": lambda: 1 // 0,
-    "memory: ": lambda: bytearray(b"1") * (300 << 20),
+    "memory: ": take_memory,
     "hang: no end after": wait_for_ever,
 }
 
