@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 
 from pydicom import Dataset
+from pydicom.tag import Tag
 
 from dicom_node.dicom_file import value_of
 from dicom_node.priors.patient_identity import identity_of
@@ -54,7 +55,8 @@ NOBODY = Patient()
 
 
 def patient_of(header: Dataset) -> Patient:
-    """Return the patient that a header names."""
+    """Return the patient that a header names. The header stays as it was read, because documents copy its bytes."""
+    header = _elements(header)
     identity = identity_of(header)
     return Patient(
         patient_id=identity.patient_id,
@@ -63,6 +65,14 @@ def patient_of(header: Dataset) -> Patient:
         birth_date=identity.birth_date,
         sex=identity.sex,
     )
+
+
+def _elements(header: Dataset) -> Dataset:
+    """Return the elements of NAMED_BY, so that pydicom decodes their values here, and not in the header."""
+    elements = Dataset({Tag(keyword): header.get_item(keyword) for keyword in NAMED_BY if keyword in header})
+    is_implicit_vr, is_little_endian = header.original_encoding
+    elements.set_original_encoding(is_implicit_vr, is_little_endian, header.original_character_set)
+    return elements
 
 
 def _differ(one: str, other: str) -> bool:
