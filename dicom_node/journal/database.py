@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from dicom_node.errors import JournalDamaged, JournalUnavailable
 from dicom_node.journal.damaged_rows import DamagedRow, put_in_quarantine, reported
 from dicom_node.journal.upgrade import is_current, upgrade
 from dicom_node.storage.private_folder import PRIVATE
+
+_ERRORS_OF_THE_DISK = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 class Database:
@@ -112,6 +114,7 @@ def _engine(url: str) -> Engine:
         Path(str(engine.url.database)).parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "handle_error", _connect_anew)
     else:
         event.listen(engine, "begin", _begin_postgresql)
     return engine
@@ -126,6 +129,15 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     # Commits survive a power failure: the sender has received success for its image.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _connect_anew(context: ExceptionContext) -> None:
+    """Close the connections after an error of the disk.
+
+    SQLite opens a file read-only if it must, and such a connection stays so when the disk can be written again.
+    """
+    if isinstance(context.original_exception, sqlite3.OperationalError):
+        context.is_disconnect |= context.original_exception.sqlite_errorcode & 0xFF in _ERRORS_OF_THE_DISK
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -51,13 +51,13 @@ def test_a_wrong_token_is_logged_with_its_address_and_audited(
     dicomweb: DicomwebSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"Authorization": "Bearer a-wrong-token-of-nobody"}
-    answers = [requests.get(f"{dicomweb.url}/studies", headers=headers, timeout=5).status_code for _ in range(20)]
+    answers = [requests.get(f"{dicomweb.url}/studies", headers=headers, timeout=5).status_code for _ in range(8)]
     dicomweb.audit.stop()
 
-    assert answers == [401] * 20
+    assert answers == [401] * 8
     lines = [line for line in caplog.messages if "answered 401" in line]
     assert lines == ["DICOMweb request from 127.0.0.1 answered 401: no peer has that token, or none was sent"] * 5
-    assert "... and 15 more refusals of 127.0.0.1 in 60 s" in caplog.messages
+    assert "... and 3 more refusals of 127.0.0.1 in 60 s" in caplog.messages
     (*failed, _stopped) = read_trail(tmp_path / "node" / "audit")
     assert [message.outcome for message in failed] == ["4"] * 6
     assert "a-wrong-token" not in caplog.text
