@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Disk:
     is_mounted: bool
     _read_only: list[Path] = field(default_factory=list)
     _is_frozen: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, image: Path) -> None:
         """Create the folder and, if it is to be one, the file system in a file `image`."""
@@ -80,21 +82,33 @@ class Disk:
             _run("mount", "-o", "remount,ro,bind", str(path))
             self._read_only.append(path)
 
-    def freeze(self) -> None:
-        """Have every writer wait, as for a snapshot or a storage network that is away."""
-        if not self._is_frozen:
+    def freeze(self, for_s: float) -> None:
+        """Have every writer wait, as for a snapshot or a storage network that is away.
+
+        It ends by itself: who waits for a process meanwhile, that waits for the disk, could not end it.
+        """
+        with self._lock:
+            if self._is_frozen:
+                return
             self._control(_FIFREEZE)
             self._is_frozen = True
+        timer = threading.Timer(for_s, self._thaw)
+        timer.daemon = True
+        timer.start()
 
     def heal(self) -> None:
         """End all faults of the disk."""
-        if self._is_frozen:
-            self._control(_FITHAW)
-            self._is_frozen = False
+        self._thaw()
         while self._read_only:
             _run("umount", "-l", str(self._read_only.pop()))
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "filler").unlink()
+
+    def _thaw(self) -> None:
+        with self._lock:
+            if self._is_frozen:
+                self._control(_FITHAW)
+                self._is_frozen = False
 
     def _control(self, request: int) -> None:
         descriptor = os.open(self.folder, os.O_RDONLY)

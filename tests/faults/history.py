@@ -117,7 +117,7 @@ class History:
         elif kind is Kind.DISK_READ_ONLY:
             site.disk.set_read_only(event.folder)
         elif kind is Kind.DISK_FROZEN:
-            site.disk.freeze()
+            site.disk.freeze(event.for_s)
         elif kind is Kind.DAMAGED_FILE:
             self._damage_file()
         else:
