@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from benchmarks.row import Row, row_of, write_rows
 from dicom_node.audit.settings import AuditSettings
@@ -35,6 +33,7 @@ from dicom_node.settings import NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool
 from tests.fixtures.ct_image import ct_image
+from tests.fixtures.dicom_node.echo_watch import EchoWatch
 from tests.fixtures.ports import free_port
 
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1"}  # read by dcmtk; without it each image takes 40 ms longer
@@ -134,32 +133,6 @@ def storescp(folder: Path) -> Iterator[tuple[int, int]]:
     server.wait()
 
 
-class Watch:
-    """Runs dcmtk's echoscu against the node, and reads its memory, until the block ends; keeps the largest values."""
-
-    def __init__(self, port: int, pid: int) -> None:
-        self._echo = ["/usr/bin/echoscu", "-aet", "SENDER", "-aec", "NODE", "127.0.0.1", str(port)]
-        self._process = psutil.Process(pid)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.echo_s = self.memory_mb = 0.0
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.1):
-            started = time.perf_counter()
-            subprocess.run(self._echo, check=True, env=ENVIRONMENT)
-            self.echo_s = max(self.echo_s, time.perf_counter() - started)
-            self.memory_mb = max(self.memory_mb, self._process.memory_info().rss / 2**20)
-
-
 def write_and_sync(files: Sequence[Path], folder: Path) -> float:
     """Write copies of the files, sync each file and then the folder, and return the seconds."""
     contents = [file.read_bytes() for file in files]
@@ -187,11 +160,11 @@ def received_s(
 def watched(files: Sequence[Path], associations: int) -> tuple[float, float]:
     """Return the longest echo, in seconds, and the largest memory of the node, in MB, while the files are sent."""
     with tempfile.TemporaryDirectory(prefix="receive") as folder, node(Path(folder)) as (port, pid):
-        with Watch(port, pid) as watch:
+        with EchoWatch(port, pid) as watch:
             send(files, port, associations)
         stored = len(list(Path(folder).glob("inbox/*/*.dcm")))
         assert stored == len(files), f"{stored} of {len(files)} files are there"
-        return watch.echo_s, watch.memory_mb
+        return watch.slowest_echo_s, watch.memory_mb
 
 
 def measure(files: Sequence[Path], associations: int) -> Round:

@@ -10,7 +10,8 @@ from dicom_node.audit.trail import AuditTrail
 from dicom_node.delivery.delivery import record_peer_report
 from dicom_node.errors import SettingsError
 from dicom_node.journal.journal import Journal
-from dicom_node.network.scp import OpenScp, StorageScp
+from dicom_node.network.acceptor import OpenScp
+from dicom_node.network.scp import StorageScp
 from dicom_node.settings import DicomwebSettings, NodeSettings, Peer
 from dicom_node.storage.receiver import InstanceReceiver
 from dicom_node.storage.spool import Spool

@@ -28,6 +28,7 @@ from dicom_node.network.association_request import (
 )
 from dicom_node.network.message_buffers import MessageLimits
 from dicom_node.network.pdu_socket import BufferedSocket
+from dicom_node.network.status import abort
 from dicom_node.network.tls import ServerTls, certificate_of, failure_of
 
 log = logging.getLogger(__name__)
@@ -183,3 +184,34 @@ class GuardedAE(NodeAE):
         """Return a server that has not been started, as pynetdicom does."""
         own = {"server_class": GuardedServer, "request_handler": _AcceptedHandler}
         return super().make_server(*arguments, **options | own | self._guards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenScp:
+    """Listeners of the SCP that listen until they are closed; each is None if there is none."""
+
+    plain: GuardedServer | None
+    secured: GuardedServer | None
+    admission: Admission
+
+    @property
+    def port(self) -> int:
+        """The port without TLS, else the one with TLS."""
+        server = self.plain or self.secured
+        assert server is not None  # noqa: S101 - there is always one
+        return int(server.server_address[1])
+
+    @property
+    def tls_port(self) -> int | None:
+        """The port with TLS."""
+        return int(self.secured.server_address[1]) if self.secured is not None else None
+
+    def close(self) -> None:
+        """Stop listening, and end what is open without waiting for the peers."""
+        self.admission.close()
+        self.admission.addresses.close()
+        for server in filter(None, (self.plain, self.secured)):
+            for association in server.active_associations:
+                connection = association.dul.socket
+                abort(connection.socket if connection is not None else None)
+            server.ae.shutdown()

@@ -29,7 +29,7 @@ from dicom_node.delivery.commitment import (
 from dicom_node.errors import JournalUnavailable, SettingsError, UnreadableInstance
 from dicom_node.identifiers import VERIFICATION
 from dicom_node.journal.commitments import CommitmentJournal
-from dicom_node.network.acceptor import GuardedAE, GuardedServer, accepted_of
+from dicom_node.network.acceptor import GuardedAE, GuardedServer, OpenScp, accepted_of
 from dicom_node.network.addresses import PeerAddresses
 from dicom_node.network.admission import Admission
 from dicom_node.network.association import on_connected
@@ -46,7 +46,6 @@ from dicom_node.network.status import (
     PROCESSING_FAILURE,
     RESOURCE_LIMITATION,
     SUCCESS,
-    abort,
 )
 from dicom_node.network.store_status import store
 from dicom_node.network.tls import ServerTls
@@ -60,37 +59,6 @@ _SWITCH_INTERVAL_S = 0.001
 
 OnReport = Callable[[CommitmentReport, Sequence[Peer]], int]
 """Receives a commitment report and the peers that may have sent it; returns the status of the response."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenScp:
-    """Listeners of the SCP that listen until they are closed; each is None if there is none."""
-
-    plain: GuardedServer | None
-    secured: GuardedServer | None
-    admission: Admission
-
-    @property
-    def port(self) -> int:
-        """The port without TLS, else the one with TLS."""
-        server = self.plain or self.secured
-        assert server is not None  # noqa: S101 - there is always one
-        return int(server.server_address[1])
-
-    @property
-    def tls_port(self) -> int | None:
-        """The port with TLS."""
-        return int(self.secured.server_address[1]) if self.secured is not None else None
-
-    def close(self) -> None:
-        """Stop listening, and end what is open without waiting for the peers."""
-        self.admission.close()
-        self.admission.addresses.close()
-        for server in filter(None, (self.plain, self.secured)):
-            for association in server.active_associations:
-                connection = association.dul.socket
-                abort(connection.socket if connection is not None else None)
-            server.ae.shutdown()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

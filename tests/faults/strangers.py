@@ -12,17 +12,15 @@ import itertools
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from benchmarks.receive import node
 from tests.conftest import make_ct_instance
+from tests.fixtures.dicom_node.echo_watch import EchoWatch
 from tests.fixtures.dicom_node.pdus import association_request, pdu
 
 ATTACKS = {
@@ -56,7 +54,7 @@ def withstand(folder: Path, *, seconds: float, series: int, hostile: int = 300) 
     """Run a node with hostile connections for some time, and send series to it all the while."""
     files = {number: _write_series(folder / "ct", number) for number in range(series)}
     with node(folder / "node") as (port, pid), _attack(port, hostile, seconds) as attack:
-        with _Watch(port, pid) as watch, ThreadPoolExecutor(SENDERS) as senders:
+        with EchoWatch(port, pid) as watch, ThreadPoolExecutor(SENDERS) as senders:
             pause_s = max(seconds * SENDERS / series - 1, 0)
             sent = sum(senders.map(lambda paths: _send(paths, port, pause_s), files.values()))
         attack.wait(seconds + 60)
@@ -66,7 +64,7 @@ def withstand(folder: Path, *, seconds: float, series: int, hostile: int = 300) 
     return Outcome(
         sent=sent,
         stored=stored.count(SLICES),
-        slowest_echo_s=max(watch.echoes_s),
+        slowest_echo_s=watch.slowest_echo_s,
         attacks=attacks,
         memory_mb=watch.memory_mb,
     )
@@ -86,33 +84,6 @@ def _send(files: Sequence[Path], port: int, pause_s: float) -> bool:
     done = subprocess.run(command, check=False, capture_output=True)
     time.sleep(pause_s)
     return done.returncode == 0
-
-
-class _Watch:
-    """Echoes as a peer, and looks at the memory of the node, all the while."""
-
-    def __init__(self, port: int, pid: int) -> None:
-        self._command = ["/usr/bin/echoscu", "-aet", "SENDER", "-aec", "NODE", "127.0.0.1", str(port)]
-        self._process = psutil.Process(pid)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.echoes_s: list[float] = []
-        self.memory_mb = 0.0
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.2):
-            started = time.perf_counter()
-            done = subprocess.run(self._command, check=False, capture_output=True, timeout=60)
-            self.echoes_s.append(time.perf_counter() - started if done.returncode == 0 else float("inf"))
-            self.memory_mb = max(self.memory_mb, self._process.memory_info().rss / 2**20)
 
 
 @contextlib.contextmanager
