@@ -101,7 +101,7 @@ class InstanceReceiver:
             if not path.exists():
                 self._write(header, (start, received.encoded), replaces=False)
                 stored = replace(stored, is_repair=True, is_awaited=is_fetched)
-            elif self._is_encoded_anew(start, received, path):
+            elif self._is_encoded_anew(header, (start, received.encoded), path):
                 stored = replace(stored, data_set=split_file(path.read_bytes())[1], is_awaited=True)
             else:
                 is_repair = self._is_repair(header, received, path)
@@ -120,11 +120,16 @@ class InstanceReceiver:
             self._patients.forget(header.series_uid)
             raise
 
-    def _is_encoded_anew(self, start: bytes, received: ReceivedInstance, path: Path) -> bool:
-        """Whether an instance that is sent again says the same as its file, which is kept, in another encoding."""
-        if len(received.encoded) > MOST_COMPARED or sha256_of(received.encoded) == data_set_sha256(path):
+    def _is_encoded_anew(self, header: Header, file: tuple[bytes, Encoded], path: Path) -> bool:
+        """Whether an instance that is sent again says the same as its file, which is kept, in another encoding.
+
+        A damaged file is not kept, whatever it says.
+        """
+        start, encoded = file
+        known = self._known_sha256(header.series_uid, header.sop_instance_uid, path)
+        if len(encoded) > MOST_COMPARED or sha256_of(encoded) == known or data_set_sha256(path) != known:
             return False
-        return says_the_same(path, start + b"".join(pieces_of(received.encoded)))
+        return says_the_same(path, start + b"".join(pieces_of(encoded)))
 
     def _is_repair(self, header: Header, received: ReceivedInstance, path: Path) -> bool:
         """Whether the file of an instance that is sent again was damaged; other content is logged, or refused.

@@ -227,6 +227,19 @@ def test_a_damaged_file_is_repaired_when_its_instance_comes_again(node: Receivin
     assert [series.series_uid for series in node.journal.series.quiet(4e9)] == ["1.2.3"], "a failed job runs again"
 
 
+def test_a_file_that_is_damaged_where_nobody_looks_is_repaired_too(node: Receiving) -> None:
+    sent = image(1)
+    sent.add_new(0x00090010, "LO", "SCANNER")
+    node.status(sent)
+    path = node.spool.instance_path("1.2.3", "1.2.3.1")
+    stored = path.read_bytes()
+    node.receiver.wait_until_recorded()
+    path.write_bytes(stored.replace(b"SCANNER", b"SCANNEX"))
+
+    assert node.status(sent) == SUCCESS
+    assert path.read_bytes() == stored
+
+
 def test_an_instance_that_could_not_be_written_does_not_name_the_patient(
     node: Receiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
